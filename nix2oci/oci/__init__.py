@@ -1,0 +1,1 @@
+"""Out: what the OCI specifications say. Layers, documents, layouts and their validation."""

@@ -1,0 +1,68 @@
+"""Names of images: `registry/repository:tag@digest`.
+
+The grammar is that of the distribution specification (Pulling manifests), with the one habit of
+docker's that everybody relies on: what stands before the first slash is a registry only when
+it has a dot or a colon, or is `localhost`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from nix2oci.errors import InvalidReferenceError, LayoutError
+from nix2oci.oci.spec import Digest
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_REGISTRY = re.compile(r"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The name of an image; `registry`, `tag` and `digest` may be absent."""
+
+    repository: str
+    registry: str | None = None
+    tag: str | None = None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read a name; raise `InvalidReferenceError` that says which part is wrong."""
+        rest, at, digest_text = text.partition("@")
+        digest = _digest(text, digest_text) if at else None
+        first, slash, remainder = rest.partition("/")
+        registry = None
+        if slash and (first == "localhost" or set(first) & set(".:")):
+            registry, rest = first, remainder
+        name, colon, tag = rest.partition(":")
+        if registry is not None and not _REGISTRY.fullmatch(registry):
+            raise _wrong(text, f"'{registry}' is not a registry")
+        if not _REPOSITORY.fullmatch(name) or len(name) > 255:
+            raise _wrong(text, f"'{name}' is not a repository", _hint(name))
+        if colon and not _TAG.fullmatch(tag):
+            raise _wrong(text, f"'{tag}' is not a tag")
+        return cls(name, registry, tag if colon else None, digest)
+
+    def __str__(self) -> str:
+        registry = f"{self.registry}/" if self.registry else ""
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{registry}{self.repository}{tag}{digest}"
+
+
+def _digest(text: str, digest_text: str) -> Digest:
+    try:
+        return Digest.parse(digest_text)
+    except LayoutError as err:
+        raise _wrong(text, f"'{digest_text}' is not a digest") from err
+
+
+def _hint(name: str) -> str | None:
+    return f"use lower case: {name.lower()}" if _REPOSITORY.fullmatch(name.lower()) else None
+
+
+def _wrong(text: str, cause: str, hint: str | None = None) -> InvalidReferenceError:
+    return InvalidReferenceError(f"cannot read image reference '{text}': {cause}", hint=hint)

@@ -1,0 +1,259 @@
+"""The documents of the OCI image specification v1.1, as values with exact bytes.
+
+`to_json` gives what the specification calls the document, `canonical_json` its one form in
+bytes: sorted keys, no white space, UTF-8. A field that has nothing to say is absent, never null.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from nix2oci.errors import ConfigError, LayoutError
+
+Json = dict[str, Any]
+
+LAYOUT_VERSION = "1.0.0"
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+LAYER_GZIP = LAYER + "+gzip"
+LAYER_ZSTD = LAYER + "+zstd"
+
+REF_NAME = "org.opencontainers.image.ref.name"
+STORE_PATHS = "nix2oci.store-paths"
+"""Layer annotation: what `store_paths_digest` says of the store paths in the layer."""
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def canonical_json(document: Json) -> bytes:
+    """The bytes of a document: equal documents give equal bytes."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """`sha256:<64 hex digits>` of a blob as it is stored (descriptor.md, Digests)."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: object) -> Digest:
+        """Read a digest; raise `LayoutError` for anything but lower-case SHA-256."""
+        if not isinstance(text, str) or not _DIGEST.fullmatch(text):
+            raise LayoutError(f"cannot read digest {str(text)[:100]!r}: expected sha256:<64 hex>")
+        return cls(text)
+
+    @classmethod
+    def of(cls, data: bytes) -> Digest:
+        return cls("sha256:" + hashlib.sha256(data).hexdigest())
+
+    @property
+    def hex(self) -> str:
+        return self.text.partition(":")[2]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Operating system and architecture in Go's words, as image-index.md asks for."""
+
+    architecture: str
+    os: str = "linux"
+    variant: str | None = None
+
+    @classmethod
+    def of_system(cls, system: str) -> Platform:
+        """The platform of a Nix system such as `x86_64-linux`; `ConfigError` for any other."""
+        if system not in _PLATFORMS:
+            raise ConfigError(
+                f"cannot make an image for system '{system}': no OCI platform is known for it",
+                hint="name a Linux system with --system, such as x86_64-linux",
+            )
+        return _PLATFORMS[system]
+
+    def to_json(self) -> Json:
+        return _present(architecture=self.architecture, os=self.os, variant=self.variant)
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.os, self.architecture, self.variant)))
+
+
+_PLATFORMS: Mapping[str, Platform] = {
+    "x86_64-linux": Platform("amd64"),
+    "aarch64-linux": Platform("arm64"),
+    "i686-linux": Platform("386"),
+    "armv7l-linux": Platform("arm", variant="v7"),
+    "armv6l-linux": Platform("arm", variant="v6"),
+    "riscv64-linux": Platform("riscv64"),
+    "powerpc64le-linux": Platform("ppc64le"),
+    "s390x-linux": Platform("s390x"),
+    "loongarch64-linux": Platform("loong64"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A blob, named by media type, digest and size in bytes (descriptor.md)."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    platform: Platform | None = None
+
+    @classmethod
+    def of(cls, media_type: str, data: bytes, **rest: Any) -> Descriptor:
+        return cls(media_type, Digest.of(data), len(data), **rest)
+
+    @classmethod
+    def from_json(cls, document: object) -> Descriptor:
+        """Read a descriptor; raise `LayoutError` where a required field is missing or wrong."""
+        if not isinstance(document, dict):
+            raise LayoutError("cannot read descriptor: it is not a JSON object")
+        media_type, size = document.get("mediaType"), document.get("size")
+        if not isinstance(media_type, str):
+            raise LayoutError("cannot read descriptor: it has no mediaType")
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise LayoutError(f"cannot read descriptor: size is {size!r}")
+        platform = document.get("platform")
+        return cls(
+            media_type,
+            Digest.parse(document.get("digest")),
+            size,
+            dict(document.get("annotations") or {}),
+            _platform_from_json(platform) if isinstance(platform, dict) else None,
+        )
+
+    def to_json(self) -> Json:
+        return _present(
+            mediaType=self.media_type,
+            digest=str(self.digest),
+            size=self.size,
+            annotations=dict(self.annotations),
+            platform=self.platform.to_json() if self.platform else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How one layer, or none, came to be (config.md, history)."""
+
+    created_by: str
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """The image configuration: how to run it, and the diff IDs, base layer first (config.md)."""
+
+    platform: Platform
+    created: datetime
+    diff_ids: tuple[Digest, ...]
+    history: tuple[History, ...]
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    user: str = ""
+    working_dir: str = "/"
+    exposed_ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: str = ""
+
+    def to_json(self) -> Json:
+        run = _present(
+            User=self.user,
+            Env=list(self.env),
+            Entrypoint=list(self.entrypoint),
+            Cmd=list(self.cmd),
+            WorkingDir=self.working_dir,
+            ExposedPorts={port: {} for port in self.exposed_ports},
+            Volumes={volume: {} for volume in self.volumes},
+            Labels=dict(self.labels),
+            StopSignal=self.stop_signal,
+        )
+        created = rfc3339(self.created)
+        history = [
+            {"created": created, **_present(created_by=h.created_by, comment=h.comment)}
+            for h in self.history
+        ]
+        return {
+            **self.platform.to_json(),
+            "created": created,
+            "config": run,
+            "rootfs": {"type": "layers", "diff_ids": [str(d) for d in self.diff_ids]},
+            "history": history,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The image manifest: a configuration and its layers, base layer first (manifest.md)."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> Json:
+        return {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": self.config.to_json(),
+            "layers": [layer.to_json() for layer in self.layers],
+            **_present(annotations=dict(self.annotations)),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The image index: manifests by name or platform (image-index.md)."""
+
+    manifests: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> Json:
+        return {
+            "schemaVersion": 2,
+            "mediaType": INDEX,
+            "manifests": [manifest.to_json() for manifest in self.manifests],
+            **_present(annotations=dict(self.annotations)),
+        }
+
+
+def rfc3339(moment: datetime) -> str:
+    """`1980-01-01T00:00:01Z`: whole seconds, UTC (RFC 3339, as config.md asks for)."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def store_paths_digest(nar_hashes: Mapping[str, bytes]) -> Digest:
+    """What a store layer holds, as one digest.
+
+    `nar_hashes` maps the text of each store path to the 32 bytes of its NAR hash; the digest is
+    that of one line `<store path> <NAR hash in hex>` for each, in bytewise order.
+    """
+    lines = sorted(f"{path} {nar_hash.hex()}\n" for path, nar_hash in nar_hashes.items())
+    return Digest.of("".join(lines).encode())
+
+
+def _platform_from_json(document: Json) -> Platform:
+    return Platform(
+        str(document.get("architecture", "")),
+        str(document.get("os", "")),
+        document.get("variant"),
+    )
+
+
+def _present(**fields: object) -> Json:
+    """The fields that say something: an empty one is left out (image-spec: absent, not null)."""
+    return {key: value for key, value in fields.items() if value not in (None, "", [], {})}

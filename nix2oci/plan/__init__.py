@@ -1,0 +1,1 @@
+"""Between: pure values in, pure values out. No input, no output, no clock, no randomness."""

@@ -1,0 +1,176 @@
+"""Store objects on disk, as entries of an image, checked against Nix's own record in the same read.
+
+A store path's NAR is its one canonical serialisation: type, executable bit, content, link target,
+names in bytewise order (Nix manual, "Nix Archive format"). Tar is written in the same order, so one
+walk feeds both. The hard part is trust: `nix build` succeeds on a path that was changed in place or
+is gone (NixOS/nix#14599, #6757), so nothing that was read counts until its NAR hash is right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from nix2oci.errors import StoreError
+from nix2oci.nix.closure import PathInfo, StorePath, format_nar_hash
+from nix2oci.plan.tree import Directory, Entry, File, Symlink, check_name, display
+
+CHUNK = 1 << 18
+"""Bytes of a file in memory at a time."""
+
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_PADDING = bytes(8)
+
+
+def store_entries(info: PathInfo, physical_root: str = "") -> Iterator[Entry]:
+    """Every entry of one store object, the store path itself first, in NAR order.
+
+    Paths are logical and relative (`nix/store/…`); the bytes are read at `physical_root` + path.
+    A file's chunks must be used up before the next entry is asked for. The end is reached only
+    when the NAR hash and size of what was read are those of `info`.
+
+    Raises `StoreError` where the object is gone, unreadable or not what Nix recorded, and
+    `RepresentationError` for a name that no layer can carry.
+    """
+    nar = _Nar()
+    logical = os.fsencode(str(info.path))
+    walk = _Walk(info.path, os.fsencode(physical_root), nar)
+    try:
+        nar.raw(_strings(b"nix-archive-1"))
+        yield from walk.node(logical)
+    except OSError as err:
+        raise _unreadable(info.path, err) from err
+    digest, size = nar.end()
+    if (digest, size) != (info.nar_hash, info.nar_size):
+        raise StoreError(
+            f"cannot use {info.path}: its contents do not match the hash that Nix recorded: "
+            f"expected {format_nar_hash(info.nar_hash)}, got {format_nar_hash(digest)}",
+            hint=f"the store is damaged; repair it with: nix-store --repair-path {info.path}",
+        )
+
+
+def _strings(*values: bytes) -> bytes:
+    """Each value with its length in front, padded to 8 bytes: the one construct of the format."""
+    return b"".join(
+        len(value).to_bytes(8, "little") + value + _PADDING[: -len(value) % 8] for value in values
+    )
+
+
+_DIRECTORY = _strings(b"(", b"type", b"directory")
+_REGULAR = _strings(b"(", b"type", b"regular")
+_EXECUTABLE = _strings(b"executable", b"")
+_CONTENTS = _strings(b"contents")
+_SYMLINK = _strings(b"(", b"type", b"symlink", b"target")
+_ENTRY = _strings(b"entry", b"(", b"name")
+_NODE = _strings(b"node")
+_CLOSE = _strings(b")")
+
+
+class _Nar:
+    """The NAR serialisation of what is read, hashed as it comes; small pieces are gathered."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._pending = bytearray()
+        self._size = 0
+
+    def raw(self, data: bytes) -> None:
+        """Bytes as they are."""
+        if len(data) < CHUNK >> 2:
+            self._pending += data
+            if len(self._pending) >= CHUNK:
+                self._flush()
+        else:
+            self._flush()
+            self._hash.update(data)
+            self._size += len(data)
+
+    def end(self) -> tuple[bytes, int]:
+        """SHA-256 and size in bytes of all that came."""
+        self._flush()
+        return self._hash.digest(), self._size
+
+    def _flush(self) -> None:
+        self._hash.update(self._pending)
+        self._size += len(self._pending)
+        self._pending.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """Depth first over one store object; NAR and entries come from the same read."""
+
+    path: StorePath
+    root: bytes
+    nar: _Nar
+
+    def node(self, logical: bytes) -> Iterator[Entry]:
+        physical = self.root + logical
+        name = logical[1:]
+        try:
+            fd = os.open(physical, _OPEN)
+        except OSError as err:
+            if not os.path.islink(physical):
+                raise
+            try:
+                yield self.symlink(name, os.readlink(physical))
+            except OSError:
+                raise err from None
+            return
+        try:
+            status = os.fstat(fd)
+            if status.st_mode & 0o170000 == 0o100000:
+                yield from self.file(name, fd, status)
+                return
+        finally:
+            os.close(fd)
+        if status.st_mode & 0o170000 != 0o040000:
+            raise StoreError(f"cannot use {display(logical)}: it is no file, directory or link")
+        yield from self.directory(name, logical)
+
+    def symlink(self, name: bytes, target: bytes) -> Symlink:
+        self.nar.raw(_SYMLINK + _strings(target) + _CLOSE)
+        return Symlink(name, target)
+
+    def file(self, name: bytes, fd: int, status: os.stat_result) -> Iterator[Entry]:
+        size, executable = status.st_size, status.st_mode & 0o100
+        start = _REGULAR + _EXECUTABLE if executable else _REGULAR
+        self.nar.raw(start + _CONTENTS + size.to_bytes(8, "little"))
+        chunks: Iterable[bytes] = self.chunks(name, fd, size)
+        if size <= CHUNK:
+            chunks = tuple(chunks)
+        yield File(name, size, chunks, 0o555 if executable else 0o444)
+        self.nar.raw(_PADDING[: -size % 8] + _CLOSE)
+
+    def chunks(self, name: bytes, fd: int, size: int) -> Iterator[bytes]:
+        left = size
+        while left:
+            data = os.read(fd, min(left, CHUNK))
+            if not data:
+                raise StoreError(f"cannot use /{display(name)}: it changed while it was read")
+            left -= len(data)
+            self.nar.raw(data)
+            yield data
+
+    def directory(self, name: bytes, logical: bytes) -> Iterator[Entry]:
+        self.nar.raw(_DIRECTORY)
+        yield Directory(name)
+        for child in sorted(os.listdir(self.root + logical)):
+            check_name(child)
+            self.nar.raw(_ENTRY + _strings(child) + _NODE)
+            yield from self.node(logical + b"/" + child)
+            self.nar.raw(_CLOSE)
+        self.nar.raw(_CLOSE)
+
+
+def _unreadable(path: StorePath, err: OSError) -> StoreError:
+    where = os.fsdecode(err.filename) if err.filename else str(path)
+    if isinstance(err, FileNotFoundError):
+        return StoreError(
+            f"cannot read {where}: it is not in the store",
+            hint="was it garbage-collected? build again, or check the store with: "
+            "nix-store --verify --check-contents",
+        )
+    return StoreError(f"cannot read {where}: {err.strerror}")

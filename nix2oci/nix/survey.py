@@ -1,0 +1,276 @@
+"""What the store objects of a closure have that a view can show: programs, etc/, certificates.
+
+A few known directories of each store path are looked at, none is walked. The hard part is links:
+they are absolute in a store and the bytes may lie elsewhere (`--store DIR`), so the kernel would
+follow them into the wrong store, or out of the closure into the machine that builds. They are
+followed here instead, by the text of their targets, and no further than the closure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from nix2oci.errors import StoreError
+from nix2oci.nix.closure import Closure, StorePath
+from nix2oci.plan.view import ETC_DIRECTORIES, ETC_FILES, Found, Survey, digest_content
+
+# The dynamic loaders of glibc and musl: glibc's sysdeps/*/shlib-versions, musl's configure.
+_LOADER = re.compile(rb"(ld-linux(-[\w-]+)?|ld64|ld-musl-[\w-]+)\.so\.[0-9]+")
+_TRIPLET = re.compile(rb"\w+-(\w+-)?linux-\w+")
+
+# In each list the first name that is there counts.
+_BUNDLES = (b"etc/ssl/certs/ca-bundle.crt", b"etc/ssl/certs/ca-certificates.crt")
+_SHELLS = (b"bin/sh", b"bin/dash", b"bin/bash", b"bin/busybox")
+
+# As many links as Linux follows before it says ELOOP.
+_MAX_LINKS = 40
+
+
+def survey(closure: Closure, physical_root: str = "") -> Survey:
+    """Look at the files of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
+
+    Where several store paths have a thing of which the view needs one, a root is preferred, then
+    the first in the order of store paths. A program is an executable file in bin/ of a root, or
+    a link to one that lies in the closure; hidden names (a wrapper's `.app-wrapped`), other files
+    and links that lead nowhere are left out. In etc/ a link that leads nowhere counts: it may
+    mean a path of the image, such as /etc/localtime.
+    Raises `StoreError` where a store path is missing or unreadable.
+    """
+    roots = sorted(closure.roots)
+    store_dir = roots[0].store_dir.encode()
+    bases = frozenset(path.base.encode() for path in closure)
+    disk = _Disk(os.fsencode(physical_root), store_dir, bases)
+    rest = sorted(set(closure).difference(roots))
+    try:
+        named = [_Place.of(disk, path) for path in roots]
+        return _survey(named, [*named, *(_Place.of(disk, path) for path in rest)])
+    except OSError as err:
+        raise _unreadable(err) from err
+
+
+def _survey(named: list[_Place], places: list[_Place]) -> Survey:
+    programs = [program for place in named for program in place.programs()]
+    counts = Counter([b"sh", *(program.name for program in programs)])
+    disk = named[0].disk
+    return Survey(
+        store_dir=named[0].path.store_dir,
+        programs=tuple(_by_bytes(disk, p) if counts[p.name] > 1 else p for p in programs),
+        etc=tuple(_etc(named)),
+        loaders=tuple(_loaders(places)),
+        ca_bundle=_first(places, _BUNDLES),
+        zoneinfo=next(filter(None, (place.zoneinfo() for place in places)), None),
+        services=_first(places, (b"etc/services",)),
+        protocols=_first(places, (b"etc/protocols",)),
+        mime_types=_first(places, (b"etc/mime.types",)),
+        shell=_first(places, _SHELLS, stat.S_IXUSR),
+    )
+
+
+def is_program(closure: Closure, path: str, physical_root: str = "") -> bool:
+    """Whether an absolute path, all links followed within the closure, is an executable file."""
+    bases = frozenset(each.base.encode() for each in closure)
+    disk = _Disk(os.fsencode(physical_root), closure.store_dir.encode(), bases)
+    try:
+        _, mode = disk.follow(b"", os.fsencode(path))
+    except OSError as err:
+        raise _unreadable(err) from err
+    return stat.S_ISREG(mode) and bool(mode & stat.S_IXUSR)
+
+
+@dataclass(frozen=True, slots=True)
+class _Disk:
+    """Where the bytes of logical paths lie, and where their links lead."""
+
+    physical_root: bytes
+    store_dir: bytes
+    bases: frozenset[bytes]
+
+    def at(self, path: bytes) -> bytes:
+        return self.physical_root + path
+
+    def names(self, path: bytes) -> list[bytes]:
+        return sorted(os.listdir(self.at(path)))
+
+    def follow(self, start: bytes, rest: bytes) -> tuple[bytes, int]:
+        """Where `rest` leads from the directory `start`, all links followed, and its mode.
+
+        The mode is 0 where nothing is there, where a link leaves the closure, and for a circle.
+        """
+        done, todo, links, mode = start, rest.split(b"/")[::-1], 0, stat.S_IFDIR
+        while todo:
+            if not stat.S_ISDIR(mode):
+                return done, 0
+            part = todo.pop()
+            if part in (b"", b"."):
+                continue
+            path = done.rpartition(b"/")[0] if part == b".." else done + b"/" + part
+            mode = self._mode(path)
+            if not stat.S_ISLNK(mode):
+                done = path
+                continue
+            links, mode = links + 1, stat.S_IFDIR
+            if links > _MAX_LINKS:
+                return done, 0
+            target = os.readlink(self.at(path))
+            todo += target.split(b"/")[::-1]
+            done = b"" if target.startswith(b"/") else done
+        return done, mode if done.startswith(self.store_dir + b"/") else 0
+
+    def _mode(self, path: bytes) -> int:
+        """The mode of a path that has no link before its last part; 0 where it does not count."""
+        above = self.store_dir + b"/"
+        if above.startswith(path + b"/"):
+            return stat.S_IFDIR
+        if path.removeprefix(above).partition(b"/")[0] not in self.bases:
+            return 0
+        try:
+            return os.lstat(self.at(path)).st_mode
+        except FileNotFoundError:
+            return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One store path: its text, the directory that it is or leads to, and the names in that."""
+
+    disk: _Disk
+    path: StorePath
+    text: bytes
+    real: bytes
+    names: frozenset[bytes]
+
+    @classmethod
+    def of(cls, disk: _Disk, path: StorePath) -> _Place:
+        text = str(path).encode()
+        os.lstat(disk.at(text))  # a store path that is gone is an error, not an empty one
+        real, mode = disk.follow(b"", text)
+        names = frozenset(disk.names(real)) if stat.S_ISDIR(mode) else frozenset[bytes]()
+        return cls(disk, path, text, real, names)
+
+    def look(self, name: bytes) -> tuple[bytes, int]:
+        """Where a name below the store path leads, and its mode, 0 for nothing."""
+        if name.partition(b"/")[0] not in self.names:
+            return name, 0
+        return self.disk.follow(self.real, name)
+
+    def found(self, name: bytes, real: bytes) -> Found:
+        return Found(name.rpartition(b"/")[2], self.text + b"/" + name, self.path, real)
+
+    def programs(self) -> Iterator[Found]:
+        directory, mode = self.look(b"bin")
+        for name in self.disk.names(directory) if stat.S_ISDIR(mode) else ():
+            real, mode = self.disk.follow(directory, name)
+            if not name.startswith(b".") and stat.S_ISREG(mode) and mode & stat.S_IXUSR:
+                yield self.found(b"bin/" + name, real)
+
+    def zoneinfo(self) -> Found | None:
+        """The time zones; a directory of that name without UTC in it is something else."""
+        real, mode = self.look(b"share/zoneinfo")
+        is_there = stat.S_ISDIR(mode) and stat.S_ISREG(self.disk.follow(real, b"UTC")[1])
+        return self.found(b"share/zoneinfo", real) if is_there else None
+
+    def loaders(self, directory: bytes) -> Iterator[Found]:
+        """The loaders in a directory and, as Debian has it, in <triplet>/ below it."""
+        where, mode = self.look(directory)
+        for name in self.disk.names(where) if stat.S_ISDIR(mode) else ():
+            if _LOADER.fullmatch(name):
+                real, mode = self.disk.follow(where, name)
+                if stat.S_ISREG(mode):
+                    yield self.found(directory + b"/" + name, real)
+            elif b"/" not in directory and _TRIPLET.fullmatch(name):
+                yield from self.loaders(directory + b"/" + name)
+
+
+def _first(places: Iterable[_Place], names: Iterable[bytes], bits: int = 0) -> Found | None:
+    """The first regular file of these names that has the mode's bits."""
+    for place in places:
+        for name in names:
+            real, mode = place.look(name)
+            if stat.S_ISREG(mode) and mode & bits == bits:
+                return _by_bytes(place.disk, place.found(name, real))
+    return None
+
+
+def _loaders(places: Iterable[_Place]) -> list[Found]:
+    """One loader for each name; lib/ of a place comes before its lib64/."""
+    loaders: dict[bytes, Found] = {}
+    for place in places:
+        for directory in (b"lib", b"lib64"):
+            for loader in place.loaders(directory):
+                loaders.setdefault(loader.name, loader)
+    return list(loaders.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Etc:
+    """Something in etc/ of a root: as the view sees it, and the real directories above it."""
+
+    disk: _Disk
+    found: Found
+    is_file: bool = False
+    above: tuple[bytes, ...] = ()
+
+    def children(self) -> Iterator[_Etc]:
+        """What is in it. A link to a directory above is not a directory: it has no end."""
+        where, prefix = self.found.content, self.found.name + b"/" if self.found.name else b""
+        above = (*self.above, where)
+        for name in self.disk.names(where):
+            real, mode = self.disk.follow(where, name)
+            found = Found(
+                prefix + name,
+                self.found.target + b"/" + name,
+                self.found.owner,
+                real if mode else self._link(where, name),
+                stat.S_ISDIR(mode) and real not in above,
+            )
+            yield _Etc(self.disk, found, stat.S_ISREG(mode), above)
+
+    def _link(self, where: bytes, name: bytes) -> bytes:
+        """The content of a link that leads out of the closure: what it says, made absolute."""
+        target = os.readlink(self.disk.at(where + b"/" + name))
+        return b"link to " + os.path.join(where, target)
+
+
+def _etc(named: Iterable[_Place]) -> Iterator[Found]:
+    """Level by level; only directories that the view may have to merge are entered."""
+    level = list(_etc_of(named))
+    while level:
+        below = [child for directory in level for child in directory.children()]
+        counts = Counter(child.found.name for child in below)
+        shared = {name for name, count in counts.items() if count > 1}
+        for child in below:
+            may_clash = child.found.name in shared or child.found.name in ETC_FILES
+            by_bytes = may_clash and child.is_file
+            yield _by_bytes(child.disk, child.found) if by_bytes else child.found
+        level = [c for c in below if c.found.directory and c.found.name in shared | ETC_DIRECTORIES]
+
+
+def _etc_of(named: Iterable[_Place]) -> Iterator[_Etc]:
+    for place in named:
+        real, mode = place.look(b"etc")
+        if stat.S_ISDIR(mode):
+            top = Found(b"", place.text + b"/etc", place.path, real, directory=True)
+            yield _Etc(place.disk, top)
+
+
+def _by_bytes(disk: _Disk, found: Found) -> Found:
+    """The same file, its content known by its bytes instead of by where it lies."""
+    with open(disk.at(found.content), "rb") as file:
+        return replace(found, content=digest_content(hashlib.file_digest(file, "sha256").digest()))
+
+
+def _unreadable(err: OSError) -> StoreError:
+    where = os.fsdecode(err.filename) if err.filename else "the store"
+    if isinstance(err, FileNotFoundError):
+        return StoreError(
+            f"cannot read {where}: it is not in the store",
+            hint="was it garbage-collected? build again, or check the store with: "
+            "nix-store --verify --check-contents",
+        )
+    return StoreError(f"cannot read {where}: {err.strerror}")

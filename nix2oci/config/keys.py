@@ -1,0 +1,191 @@
+"""The keys of nix2oci.yaml, each of which is the flag `--KEY` as well.
+
+A flag's strings become the value that the file would have for the key, so that one reader
+serves both and only the place that an error names is different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from nix2oci.config import values
+from nix2oci.config.reading import (
+    Place,
+    each_once,
+    known,
+    nearest,
+    number_of,
+    one_of,
+    plain,
+    switch,
+    texts,
+)
+from nix2oci.oci.layer import Compression
+from nix2oci.plan.view import ViewSwitches
+
+Document = Mapping[str, object]
+"""Keys of nix2oci.yaml and what stands under them."""
+
+_SWITCHES = tuple(f.name for f in fields(ViewSwitches))
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of nix2oci.yaml, which is the flag `--KEY` too."""
+
+    read: Callable[[object, Place], object]
+    metavar: str
+    help: str
+    from_flag: Callable[[Any, Place], object] = lambda given, _: given
+    repeated: bool = False
+    """Whether the flag may be given several times: `from_flag` then takes a list of strings."""
+
+
+def _pairs_from_flag(given: Sequence[str], place: Place) -> Document:
+    found: dict[str, object] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise place.expected("NAME=VALUE", item)
+        if not name:
+            raise place.wrong("the name before '=' is empty")
+        if name in found:
+            raise place.wrong(f"'{plain(name)}' is there twice")
+        found[name] = value
+    return found
+
+
+def _view_from_flag(given: Sequence[str], place: Place) -> Document:
+    """`sh` switches on, `no-zoneinfo` off."""
+    found: dict[str, object] = {}
+    for item in given:
+        name = item.removeprefix("no-")
+        if name not in _SWITCHES:
+            raise place.wrong(f"unknown switch '{plain(name)}'", nearest(name, _SWITCHES))
+        if name in found:
+            raise place.wrong(f"'{name}' is there twice")
+        found[name] = name == item
+    return found
+
+
+def tag_from_flag(given: str, place: Place) -> Document:
+    """`TAG` or `NAME:TAG`: a tag has no colon and no slash, so the last colon tells."""
+    name, colon, tag = given.rpartition(":")
+    values.image_tag(tag, place)
+    if not colon:
+        return {"tag": tag}
+    return {"name": values.image_name(name, place), "tag": tag}
+
+
+def _number_from_flag(given: str, _: Place) -> object:
+    number = number_of(given)
+    return given if number is None else number
+
+
+def _user_from_flag(given: str, place: Place) -> Document:
+    """The order of passwd(5), without the fields that are always the same."""
+    parts = given.split(":")
+    if not 2 <= len(parts) <= 5:
+        raise place.expected("NAME:UID[:GID[:HOME[:SHELL]]]", given)
+    fields_ = zip(("name", "uid", "gid", "home", "shell"), parts, strict=False)
+    return {key: _id_or_text(key, part) for key, part in fields_ if part or key in ("name", "uid")}
+
+
+def _group_from_flag(given: str, place: Place) -> Document:
+    """As in group(5), without the password."""
+    parts = given.split(":")
+    if not 2 <= len(parts) <= 3:
+        raise place.expected("NAME:GID[:MEMBER,...]", given)
+    members = [member for member in "".join(parts[2:]).split(",") if member]
+    return {"name": parts[0], "gid": _id_or_text("gid", parts[1]), "members": members}
+
+
+def _id_or_text(key: str, part: str) -> object:
+    number = number_of(part) if key in ("uid", "gid") else None
+    return part if number is None else number
+
+
+def _each(read: Callable[[str, Place], object]) -> Callable[[Sequence[str], Place], object]:
+    return lambda given, place: [read(item, place) for item in given]
+
+
+def _one_or_list(given: Sequence[str], _: Place) -> object:
+    return given[0] if len(given) == 1 else list(given)
+
+
+def _list(given: Sequence[str], _: Place) -> object:
+    return list(given)
+
+
+def _once(read: Callable[[object, Place], str]) -> Callable[[object, Place], object]:
+    return lambda value, place: each_once(value, place, read)
+
+
+def _view(value: object, place: Place) -> ViewSwitches:
+    found = known(value, place, _SWITCHES)
+    return ViewSwitches(**{name: switch(on, place.at(name)) for name, on in found.items()})
+
+
+def _compression(value: object, place: Place) -> Compression:
+    return Compression(one_of(tuple(Compression))(value, place))
+
+
+def _many(
+    read: Callable[[object, Place], object],
+    metavar: str,
+    help_text: str,
+    from_flag: Callable[[Sequence[str], Place], object] = _list,
+) -> Key:
+    return Key(read, metavar, help_text, from_flag, repeated=True)
+
+
+KEYS: Mapping[str, Key] = {
+    "name": Key(values.image_name, "NAME", "Name of the image, without a tag."),
+    "tag": Key(
+        values.image_tag, "[NAME:]TAG", "Tag of the image, or its name and tag.", tag_from_flag
+    ),
+    "entrypoint": _many(
+        values.entrypoint,
+        "PROGRAM",
+        "Program to start: a name in bin/ or an absolute path; again for each fixed argument.",
+        _one_or_list,
+    ),
+    "cmd": _many(texts, "ARGUMENT", "Argument that `docker run IMAGE ...` may replace."),
+    "env": _many(values.environment, "NAME=VALUE", "Environment variable.", _pairs_from_flag),
+    "user": Key(values.user, "USER[:GROUP]", "User that runs the program, by name or number."),
+    "workdir": Key(values.path, "PATH", "Directory that the program starts in."),
+    "ports": _many(_once(values.port), "PORT[/PROTOCOL]", "Port that the program listens on."),
+    "volumes": _many(_once(values.volume), "PATH", "Directory that is to be a volume."),
+    "labels": _many(
+        values.image_labels, "NAME=VALUE", "Label in the image configuration.", _pairs_from_flag
+    ),
+    "annotations": _many(
+        values.image_annotations, "NAME=VALUE", "Annotation of the manifest.", _pairs_from_flag
+    ),
+    "stop-signal": Key(values.stop_signal, "SIGNAL", "Signal that asks the program to end."),
+    "contents": _many(
+        _once(values.installable), "INSTALLABLE", "Installable to put into the image as well."
+    ),
+    "users": _many(
+        values.users,
+        "NAME:UID[:GID[:HOME[:SHELL]]]",
+        "User to add to /etc/passwd.",
+        _each(_user_from_flag),
+    ),
+    "groups": _many(
+        values.groups,
+        "NAME:GID[:MEMBER,...]",
+        "Group to add to /etc/group.",
+        _each(_group_from_flag),
+    ),
+    "view": _many(
+        _view, "[no-]SWITCH", "Part of the file system to have, or not to have.", _view_from_flag
+    ),
+    "max-layers": Key(
+        values.max_layers, "NUMBER", "Most layers to make, 1 to 127.", _number_from_flag
+    ),
+    "compression": Key(_compression, "gzip|zstd|none", "How layers are stored."),
+    "created": Key(values.created, "TIME", "Time of the image: RFC 3339, seconds since 1970, now."),
+}

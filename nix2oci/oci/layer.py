@@ -16,7 +16,6 @@ from concurrent.futures import wait as wait_for
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import version
 from typing import Protocol
 
 from nix2oci.oci.spec import LAYER, LAYER_GZIP, LAYER_ZSTD, Digest
@@ -55,6 +54,8 @@ class Layer:
 
 def compressor_version(compression: Compression) -> str:
     """What, together with this program's version, decides compressed bytes: `deflate 0.9.0`."""
+    from importlib.metadata import version  # noqa: PLC0415  # start-up counts
+
     package = {"gzip": "deflate", "zstd": "zstandard"}.get(compression.value)
     return f"{package} {version(package)}" if package else "none"
 
@@ -176,8 +177,14 @@ def _gzip(block: bytes) -> bytes:
 def _zstd(block: bytes) -> bytes:
     import zstandard  # noqa: PLC0415  # see _gzip
 
-    return zstandard.ZstdCompressor(level=3, write_checksum=True).compress(block)
+    if not hasattr(_of_thread, "zstd"):
+        _of_thread.zstd = zstandard.ZstdCompressor(level=3, write_checksum=True)
+    packed: bytes = _of_thread.zstd.compress(block)
+    return packed
 
+
+_of_thread = threading.local()
+"""A compressor is for one thread at a time, and its tables are worth keeping."""
 
 _COMPRESS: dict[Compression, Callable[[bytes], bytes] | None] = {
     Compression.GZIP: _gzip,

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from nix2oci.errors import InvalidReferenceError, LayoutError
 from nix2oci.oci.spec import Digest
+from nix2oci.plan.tree import display
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_REGISTRY = re.compile(r"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -61,8 +63,10 @@ def _digest(text: str, digest_text: str) -> Digest:
 
 
 def _hint(name: str) -> str | None:
-    return f"use lower case: {name.lower()}" if _REPOSITORY.fullmatch(name.lower()) else None
+    lower = name.lower()
+    return f"use lower case: {lower}" if lower != name and _REPOSITORY.fullmatch(lower) else None
 
 
 def _wrong(text: str, cause: str, hint: str | None = None) -> InvalidReferenceError:
-    return InvalidReferenceError(f"cannot read image reference '{text}': {cause}", hint=hint)
+    message = f"cannot read image reference '{text}': {cause}"
+    return InvalidReferenceError(display(message.encode(errors="surrogateescape")), hint=hint)

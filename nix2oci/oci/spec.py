@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -126,12 +126,15 @@ class Descriptor:
             raise LayoutError("cannot read descriptor: it has no mediaType")
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise LayoutError(f"cannot read descriptor: size is {size!r}")
+        annotations = document.get("annotations") or {}
+        if not isinstance(annotations, dict) or not _all_text(annotations.values()):
+            raise LayoutError("cannot read descriptor: its annotations are not text by name")
         platform = document.get("platform")
         return cls(
             media_type,
             Digest.parse(document.get("digest")),
             size,
-            dict(document.get("annotations") or {}),
+            dict(annotations),
             _platform_from_json(platform) if isinstance(platform, dict) else None,
         )
 
@@ -247,11 +250,15 @@ def store_paths_digest(nar_hashes: Mapping[str, bytes]) -> Digest:
 
 
 def _platform_from_json(document: Json) -> Platform:
-    return Platform(
-        str(document.get("architecture", "")),
-        str(document.get("os", "")),
-        document.get("variant"),
-    )
+    architecture, os = document.get("architecture", ""), document.get("os", "")
+    variant = document.get("variant")
+    if not _all_text((architecture, os, variant or "")):
+        raise LayoutError("cannot read descriptor: its platform is not made of text")
+    return Platform(architecture, os, variant)
+
+
+def _all_text(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _present(**fields: object) -> Json:

@@ -1,0 +1,198 @@
+"""Reading a layer's tar, strictly.
+
+tarfile is made to get something out of every archive; this reader is made to notice what is wrong
+with one. It reads ustar, PAX records and GNU's long names (image-spec layer.md allows the tar of
+POSIX), takes names as bytes, and leaves every judgement but "this is no tar" to its caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+_BLOCK = 512
+_ZERO = bytes(_BLOCK)
+_MOST_EXTENDED = 1 << 20
+"""Bytes of PAX records or a long name that are believed."""
+
+FILE, HARDLINK, SYMLINK, DIRECTORY = b"0", b"1", b"2", b"5"
+
+
+class TarError(Exception):
+    """The data is no complete tar; says why, as the end of a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One entry, as its headers describe it; `kind` is the type flag, every file has `0`."""
+
+    name: bytes
+    kind: bytes
+    mode: int
+    size: int
+    link: bytes
+    sparse: bool = False
+
+    @property
+    def path(self) -> bytes:
+        """The normal form of the name; empty for the root."""
+        return normal(self.name)
+
+
+def normal(name: bytes) -> bytes:
+    """A name without `./`, doubled and trailing slashes."""
+    return b"/".join(part for part in name.split(b"/") if part not in (b"", b"."))
+
+
+class TarReader:
+    """A tar as it streams by. Iterate over the members; `content` gives the bytes of the last.
+
+    Raises `TarError`, also at the end when the two zero blocks are missing or something follows
+    them. What the iterator of chunks raises comes through.
+    """
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._data = memoryview(b"")
+        self._left = 0
+        """Bytes of the last member's content that were not read yet."""
+
+    def __iter__(self) -> Iterator[Member]:
+        extended: dict[bytes, bytes] = {}
+        while (header := self._header()) is not None:
+            member = _member(header)
+            if member.kind in b"xgLK":
+                extended |= self._extended(member)
+                continue
+            if member.kind == b"S":
+                self._skip_sparse_map(header)
+            member, extended = _extend(member, extended), {}
+            self._left = member.size
+            yield member
+            for _ in self.content():
+                pass
+            self._exactly(-member.size % _BLOCK)
+        if extended:
+            raise TarError("it ends behind an extended header")
+
+    def content(self) -> Iterator[memoryview]:
+        """What was not read yet of the last member's content, in pieces."""
+        while self._left:
+            data = self._some()
+            if not data:
+                raise TarError("it ends within a file")
+            piece, self._data = data[: self._left], data[self._left :]
+            self._left -= len(piece)
+            yield piece
+
+    def _some(self) -> memoryview:
+        """Bytes that are at hand, the next chunk if there are none; empty at the end."""
+        while not self._data:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self._data = memoryview(chunk)
+        return self._data
+
+    def _exactly(self, size: int) -> bytes:
+        found = bytearray()
+        while len(found) < size and (data := self._some()):
+            wanted = size - len(found)
+            found += data[:wanted]
+            self._data = data[wanted:]
+        if len(found) < size:
+            raise TarError("it ends within an entry" if found else "it has no end mark")
+        return bytes(found)
+
+    def _header(self) -> bytes | None:
+        """The next header block, None behind the end mark: two zero blocks (POSIX pax)."""
+        header = self._exactly(_BLOCK)
+        if header != _ZERO:
+            return header
+        if self._exactly(_BLOCK) != _ZERO:
+            raise TarError("its end mark is one zero block instead of two")
+        while data := self._some():
+            if any(data):
+                raise TarError("there is data behind its end mark")
+            self._data = memoryview(b"")
+        return None
+
+    def _extended(self, member: Member) -> dict[bytes, bytes]:
+        """What the content of an extended header says of the next member."""
+        if member.size > _MOST_EXTENDED:
+            raise TarError(f"an extended header has {member.size} bytes")
+        data = self._exactly(member.size)
+        self._exactly(-member.size % _BLOCK)
+        if member.kind in b"xg":
+            records = _records(data)
+            return records if member.kind == b"x" else {}
+        return {b"path" if member.kind == b"L" else b"linkpath": data.rstrip(b"\0")}
+
+    def _skip_sparse_map(self, header: bytes) -> None:
+        more = header[482]
+        while more:
+            more = self._exactly(_BLOCK)[504]
+
+
+def _member(header: bytes) -> Member:
+    unsigned = sum(header) - sum(header[148:156]) + 8 * 0x20
+    if _number(header[148:156]) != unsigned:
+        raise TarError("the checksum of a header is wrong")
+    name, kind = _text(header[:100]), header[156:157]
+    if header[257:263] == b"ustar\0" and header[345]:
+        name = _text(header[345:500]) + b"/" + name
+    if kind in b"\x007":
+        kind = DIRECTORY if name.endswith(b"/") else FILE
+    size = 0 if kind in b"123456" else _number(header[124:136])
+    link = _text(header[157:257])
+    return Member(name, kind, _number(header[100:108]) & 0o7777, size, link, kind == b"S")
+
+
+def _extend(member: Member, extended: dict[bytes, bytes]) -> Member:
+    if not extended:
+        return member
+    size = member.size
+    if b"size" in extended and member.kind not in b"123456":
+        size = _decimal(extended[b"size"])
+    return replace(
+        member,
+        name=extended.get(b"path", member.name),
+        link=extended.get(b"linkpath", member.link),
+        size=size,
+        sparse=member.sparse or any(key.startswith(b"GNU.sparse.") for key in extended),
+    )
+
+
+def _text(field: bytes) -> bytes:
+    return field.partition(b"\0")[0]
+
+
+def _number(field: bytes) -> int:
+    """Octal digits, or GNU's base 256 where the first bit is set."""
+    if field[0] & 0x80:
+        return int.from_bytes(field, "big") & ((1 << (8 * len(field) - 1)) - 1)
+    digits = field.strip(b" \0")
+    try:
+        return int(digits or b"0", 8)
+    except ValueError as err:
+        raise TarError(f"a header has {digits!r} for a number") from err
+
+
+def _decimal(digits: bytes) -> int:
+    if not digits.isdigit():
+        raise TarError(f"an extended header has {digits[:40]!r} for a size")
+    return int(digits)
+
+
+def _records(data: bytes) -> dict[bytes, bytes]:
+    """PAX records: `<length> <key>=<value>` and a newline, where the length counts itself."""
+    found: dict[bytes, bytes] = {}
+    while data:
+        length, space, _ = data[:12].partition(b" ")
+        size = int(length) if space and length.isdigit() else 0
+        key, equals, value = data[len(length) + 1 : size].partition(b"=")
+        if not equals or size > len(data) or not value.endswith(b"\n"):
+            raise TarError("an extended header is damaged")
+        found[key] = value[:-1]
+        data = data[size:]
+    return found

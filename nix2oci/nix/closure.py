@@ -84,7 +84,7 @@ def parse_nar_hash(text: str) -> bytes:
     match = re.fullmatch(r"sha256[:-](.+)", text)
     value = match[1] if match else ""
     try:
-        if len(value) == 64:
+        if re.fullmatch(r"[0-9a-fA-F]{64}", value):
             return bytes.fromhex(value)
         if len(value) == 52:
             return _from_base32(value)
@@ -145,7 +145,7 @@ class Closure:
         """
         by_path = {info.path: info for info in infos}
         kept_roots = tuple(dict.fromkeys(roots))
-        if not kept_roots:
+        if not kept_roots and not by_path:
             raise ClosureError("cannot use closure: there is no path in it")
         for root in kept_roots:
             if root not in by_path:
@@ -178,6 +178,11 @@ class Closure:
 
     def __contains__(self, path: object) -> bool:
         return path in self.infos
+
+    @property
+    def store_dir(self) -> str:
+        """The directory that all store paths lie in, such as `/nix/store`."""
+        return self.roots[0].store_dir
 
     @property
     def nar_size(self) -> int:

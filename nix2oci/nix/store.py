@@ -8,12 +8,13 @@ is gone (NixOS/nix#14599, #6757), so nothing that was read counts until its NAR 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from nix2oci.errors import StoreError
+from nix2oci.errors import RepresentationError, StoreError
 from nix2oci.nix.closure import PathInfo, StorePath, format_nar_hash
 from nix2oci.plan.tree import Directory, Entry, File, Symlink, check_name, display
 
@@ -158,15 +159,17 @@ class _Walk:
         self.nar.raw(_DIRECTORY)
         yield Directory(name)
         for child in sorted(os.listdir(self.root + logical)):
-            check_name(child)
+            check_name(name + b"/" + child)
             self.nar.raw(_ENTRY + _strings(child) + _NODE)
             yield from self.node(logical + b"/" + child)
             self.nar.raw(_CLOSE)
         self.nar.raw(_CLOSE)
 
 
-def _unreadable(path: StorePath, err: OSError) -> StoreError:
-    where = os.fsdecode(err.filename) if err.filename else str(path)
+def _unreadable(path: StorePath, err: OSError) -> StoreError | RepresentationError:
+    where = display(os.fsencode(err.filename)) if err.filename else str(path)
+    if err.errno == errno.ENAMETOOLONG:
+        return RepresentationError(f"cannot put {where} into a layer: its name is too long")
     if isinstance(err, FileNotFoundError):
         return StoreError(
             f"cannot read {where}: it is not in the store",

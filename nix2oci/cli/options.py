@@ -1,0 +1,170 @@
+"""Options that several commands share, and what they become: values without click.
+
+Each key of nix2oci.yaml is a flag of the same name: `nix2oci.config.keys` has both.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import click
+
+from nix2oci import config
+from nix2oci.cli import ui
+from nix2oci.config import ImageSpec
+from nix2oci.config.keys import KEYS
+from nix2oci.nix.cli import Nix
+from nix2oci.nix.installable import Installable
+
+F = Callable[..., Any]
+
+_NIX_SWITCHES = {
+    "impure": "Let evaluation see the environment and mutable paths.",
+    "offline": "Do not use the network.",
+    "refresh": "Look again at flakes and tarballs that were fetched before.",
+    "no-write-lock-file": "Do not write the flake's lock file.",
+    "no-update-lock-file": "Fail when the flake's lock file is not up to date.",
+    "accept-flake-config": "Accept the Nix settings of the flake.",
+    "keep-going": "Build the others when one derivation fails.",
+}
+_NIX_VALUES = {
+    "store": ("URL", "The store to use: a URL, or a directory that holds nix/store."),
+    "eval-store": ("URL", "The store that holds derivations."),
+    "system": ("SYSTEM", "Build for this system, such as aarch64-linux."),
+    "max-jobs": ("N", "How many derivations Nix builds at once."),
+    "builders": ("SPEC", "Remote machines that Nix builds on."),
+}
+_NIX_PAIRS = {
+    "override-input": ("INPUT FLAKE-REF", "Use another flake for an input."),
+    "option": ("NAME VALUE", "A Nix setting."),
+    "arg": ("NAME EXPR", "With --file: an argument, as a Nix expression."),
+    "argstr": ("NAME TEXT", "With --file: an argument, as text."),
+}
+
+
+def nix_options(function: F) -> F:
+    """Options that are passed on to Nix, under the names that Nix has for them."""
+    for name, help_ in reversed(_NIX_SWITCHES.items()):
+        function = click.option(f"--{name}", is_flag=True, help=help_)(function)
+    for name, (metavar, help_) in reversed(_NIX_PAIRS.items()):
+        pair = click.option(f"--{name}", nargs=2, multiple=True, metavar=metavar, help=help_)
+        function = pair(function)
+    for name, (metavar, help_) in reversed(_NIX_VALUES.items()):
+        function = click.option(f"--{name}", metavar=metavar, help=help_)(function)
+    return click.option(
+        "-f", "--file", metavar="FILE", help="Installables are attributes of this Nix file."
+    )(function)
+
+
+def nix_arguments(values: dict[str, Any]) -> tuple[str, ...]:
+    """The options of `nix_options` as Nix's own arguments; takes them out of `values`."""
+    found: list[str] = []
+    for name in _NIX_VALUES:
+        value = values.pop(name.replace("-", "_"))
+        found += [f"--{name}", value] if value is not None else []
+    for name in _NIX_PAIRS:
+        for pair in values.pop(name.replace("-", "_")):
+            found += [f"--{name}", *pair]
+    for name in _NIX_SWITCHES:
+        found += [f"--{name}"] if values.pop(name.replace("-", "_")) else []
+    return tuple(found)
+
+
+def output_options(function: F) -> F:
+    """How much is said on stderr, and in which form on stdout."""
+    function = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(
+        function
+    )
+    function = click.option(
+        "-v", "--verbose", count=True, help="Say more: -v shows Nix's full log, -vv tracebacks."
+    )(function)
+    return click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")(function)
+
+
+def spec_options(function: F) -> F:
+    """A flag for each key of nix2oci.yaml, and one that names the file."""
+    for name, key in reversed(list(KEYS.items())):
+        options: dict[str, Any] = {"metavar": key.metavar, "help": key.help}
+        function = click.option(f"--{name}", multiple=key.repeated, **options)(function)
+    return click.option(
+        "--config",
+        metavar="FILE",
+        help=f"Use this file instead of the {config.FILE_NAME} beside the flake.",
+    )(function)
+
+
+def image_spec(values: dict[str, Any], installable: Installable | None) -> ImageSpec:
+    """The image spec of the file and the flags; takes the options of `spec_options` out."""
+    path = values.pop("config") or (_beside(installable) if installable else None)
+    document = config.load(path) if path else {}
+    flags = config.flags({name: values.pop(name.replace("-", "_")) for name in KEYS})
+    return config.parse(config.merge(document, flags), path or config.FILE_NAME)
+
+
+def _beside(installable: Installable) -> str | None:
+    """The configuration file in the directory that holds the flake or the Nix file, if any."""
+    if installable.kind == "path":
+        return None
+    if installable.kind == "file":
+        directory: str | None = os.path.dirname(installable.file)
+    else:
+        directory = _flake_directory(installable.flake_ref)
+    path = os.path.join(directory, config.FILE_NAME) if directory is not None else ""
+    return path if os.path.isfile(path) else None
+
+
+def _flake_directory(flake_ref: str) -> str | None:
+    """Where a local flake is: as Nix does, upwards from a path that has no scheme."""
+    scheme, colon, rest = flake_ref.partition(":")
+    path = (rest if colon and scheme == "path" else flake_ref).partition("?")[0]
+    if not os.path.isdir(path):
+        return None
+    directory = path
+    while not os.path.exists(os.path.join(directory, "flake.nix")):
+        above = os.path.join(directory, "..")
+        if os.path.samefile(directory, above) or colon:
+            return None
+        directory = above
+    return os.path.normpath(directory)
+
+
+def named(nix: Nix, texts: tuple[str, ...], file: str | None) -> list[Installable]:
+    """What the user named, or the flake here when that is nothing."""
+    return [nix.installable(text, file=file) for text in texts or ("." if file is None else "",)]
+
+
+def nix(values: dict[str, Any]) -> Nix:
+    """Nix as the options of `nix_options` and `output_options` ask for it.
+
+    On a terminal Nix draws its own progress; else its lines are passed on as they come.
+    """
+    loud = ("--print-build-logs",) if values["verbose"] else ()
+    return Nix(
+        environment(),
+        (*nix_arguments(values), *loud),
+        show=(lambda _: None) if values["quiet"] else ui.echo_line,
+        terminal=sys.stderr.fileno() if sys.stderr.isatty() and not values["quiet"] else None,
+    )
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def environment() -> dict[str, str]:
+    """A copy of the environment, for what is told of it."""
+    return dict(os.environ)  # noqa: TID251  # this is the one place
+
+
+def progress(values: dict[str, Any]) -> ui.Lines | ui.Bars:
+    """What tells the user how far the work is."""
+    return ui.progress(quiet=values["quiet"])
+
+
+def standard_output() -> BinaryIO:
+    """Standard output, for bytes."""
+    return sys.stdout.buffer

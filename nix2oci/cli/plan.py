@@ -1,0 +1,82 @@
+"""`nix2oci plan`: what would be in which layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from nix2oci.build import planned
+from nix2oci.cli import options, ui
+from nix2oci.errors import ConfigError, OutputError
+from nix2oci.nix.answers import path_infos
+from nix2oci.nix.closure import Closure
+from nix2oci.plan.layering import Plan, plan_layers, store_layers
+from nix2oci.report import plan_document
+
+_SHOWN = 4
+
+
+@click.command("plan")
+@click.argument("installables", nargs=-1, metavar="[INSTALLABLE]...")
+@click.option(
+    "--closure",
+    "recorded",
+    metavar="FILE",
+    help="Plan the recorded output of 'nix path-info --json --recursive'; no store is needed.",
+)
+@options.spec_options
+@options.nix_options
+@options.output_options
+def command(installables: tuple[str, ...], recorded: str | None, **values: Any) -> None:
+    """Show what would be in which layer; write nothing.
+
+    Takes what `nix2oci build` takes. Layers are shown base layer first; popularity counts the
+    reference chains within the closure that end at the layer's most popular path.
+    """
+    if recorded and installables:
+        raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")
+    found = _recorded(recorded, values) if recorded else _from_nix(installables, values)
+    if values["as_json"]:
+        ui.echo_json(plan_document(*found))
+    else:
+        click.echo(plan_text(*found))
+
+
+def _recorded(path: str, values: dict[str, Any]) -> tuple[Closure, Plan]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError as err:
+        raise OutputError(f"cannot read {path}: {err.strerror}") from err
+    spec = options.image_spec(values, None)
+    closure = Closure.of_all(path_infos(text))
+    return closure, plan_layers(closure, store_layers(spec.max_layers))
+
+
+def _from_nix(installables: tuple[str, ...], values: dict[str, Any]) -> tuple[Closure, Plan]:
+    nix = options.nix(values)
+    named = options.named(nix, installables, values.pop("file"))
+    spec = options.image_spec(values, named[0])
+    added = [nix.installable(text) for text in spec.contents]
+    with planned(nix, (*named, *added), spec, options.progress(values)) as found:
+        return found.closure, found.plan
+
+
+def plan_text(closure: Closure, plan: Plan) -> str:
+    """The plan for people: one line for each layer, and a last one for the image's own."""
+    rows = [
+        (number, ui.size(layer.nar_size), layer.popularity, len(layer.paths), _names(layer.paths))
+        for number, layer in enumerate(plan.layers, 1)
+    ]
+    head = ("layer", "size", "popularity", "paths", "names")
+    total = (
+        f"{len(closure)} store paths, {ui.size(closure.nar_size)}, in {len(plan.layers)} layers; "
+        "the last layer of the image holds /bin, /etc and the like"
+    )
+    return f"{ui.table(head, rows)}\n{total}"
+
+
+def _names(paths: tuple[Any, ...]) -> str:
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(path.name for path in paths[:_SHOWN]) + more

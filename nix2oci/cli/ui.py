@@ -1,0 +1,102 @@
+"""What people see: progress on stderr while the program works, tables on stdout at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Progress as plain lines, for logs and pipes; says nothing when quiet."""
+
+    quiet: bool = False
+
+    def step(self, text: str) -> None:
+        if not self.quiet:
+            click.echo(f"nix2oci: {text}", err=True)
+
+    @contextmanager
+    def bytes(self, text: str, total: int) -> Iterator[Callable[[int], None]]:
+        self.step(f"{text} ({size(total)})")
+        yield lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Progress on a terminal: a line for each step, a bar for what is counted in bytes."""
+
+    def step(self, text: str) -> None:
+        click.echo(f"{click.style('nix2oci:', fg='blue')} {text}", err=True)
+
+    @contextmanager
+    def bytes(self, text: str, total: int) -> Iterator[Callable[[int], None]]:
+        from rich.console import Console  # noqa: PLC0415  # only a terminal needs it
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        console = Console(stderr=True)
+        with Progress(f"nix2oci: {text}", *columns, console=console, transient=True) as progress:
+            task = progress.add_task(text, total=total)
+            yield lambda done: progress.advance(task, done)
+
+
+def progress(*, quiet: bool) -> Lines | Bars:
+    """Bars on a terminal, else lines."""
+    return Bars() if sys.stderr.isatty() and not quiet else Lines(quiet)
+
+
+def echo_line(text: str) -> None:
+    """A line of what another program says."""
+    click.echo(text, err=True)
+
+
+def size(count: int) -> str:
+    """Bytes for people: `12 B`, `3.4 kB`, `391.0 MB`; powers of 1000, as registries count."""
+    if count < 1000:
+        return f"{count} B"
+    value, units = count / 1000, iter(("kB", "MB", "GB"))
+    unit = next(units)
+    while value >= 999.95 and unit != "GB":
+        value, unit = value / 1000, next(units)
+    return f"{value:.1f} {unit}"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def echo_json(document: object, *, err: bool = False) -> None:
+    """A result for machines: indented, keys in the order given; `err` where stdout is taken."""
+    click.echo(json.dumps(document, indent=2), err=err)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Columns two spaces apart; a column of numbers and sizes is right-aligned."""
+    texts = [[str(cell) for cell in row] for row in (headings, *rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    right = [all(_is_quantity(cell) for cell in column[1:]) for column in zip(*texts, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in texts
+    ]
+    return "\n".join(lines)
+
+
+def _is_quantity(text: str) -> bool:
+    return text[:1].isdigit() and text.rsplit(" ", maxsplit=1)[-1] in {text, "B", "kB", "MB", "GB"}

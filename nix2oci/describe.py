@@ -1,0 +1,164 @@
+"""What an image says of itself: name, entrypoint, environment, labels and annotations.
+
+Pure: decided from what Nix knows of the packages, what the survey found in them, and the image
+spec. The hard part is the entrypoint: it is what `nix run` would execute, or an error that lists
+the choices; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from nix2oci.config import ImageSpec
+from nix2oci.errors import ConfigError
+from nix2oci.nix.cli import Built, Package
+from nix2oci.nix.closure import StorePath
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.spec import Digest, History, ImageConfig, Platform, rfc3339
+from nix2oci.plan.layering import LayerPlan
+from nix2oci.plan.tree import display
+from nix2oci.plan.view import CA_BUNDLE, Survey
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PROGRAM_DIRECTORIES = frozenset({"/bin", "/sbin", "/usr/bin", "/usr/sbin"})
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided for one image before its layers are written."""
+
+    name: Reference
+    entrypoint: tuple[str, ...]
+    created: datetime
+    annotations: Mapping[str, str]
+    """Of the manifest; each is a label of the configuration too."""
+
+
+def image_name(spec: ImageSpec, package: Package) -> Reference:
+    """The name and tag: those asked for, else the package's name and `latest`."""
+    name = spec.name or re.sub(r"[^a-z0-9]+", "-", package.name.lower()).strip("-") or "image"
+    return Reference.parse(f"{name}:{spec.tag or 'latest'}")
+
+
+def entrypoint(spec: ImageSpec, built: Built, survey: Survey) -> tuple[str, ...]:
+    """The program that the image starts, as an absolute path, and its fixed arguments.
+
+    In this order: what the image spec names (a program in `bin/`, a path, or a list), the
+    `apps` output's program, `meta.mainProgram`, a program of the package's own name (the choice
+    of `nix run`), the only program. Raises `ConfigError` that lists the programs otherwise.
+    """
+    package, outputs = built.package, built.roots
+    programs = _programs(outputs, survey)
+    if spec.entrypoint:
+        first, *rest = spec.entrypoint
+        return (_named(first, _programs((), survey) | programs), *rest)
+    if built.program:
+        return (built.program,)
+    for name in (package.main_program, package.name):
+        if name in programs:
+            return (programs[name],)
+    if package.main_program:
+        raise ConfigError(
+            f"cannot choose an entrypoint: meta.mainProgram is '{package.main_program}', "
+            f"which is not in bin/ of {', '.join(map(str, outputs))}",
+            hint=_choices(programs),
+        )
+    if len(programs) == 1:
+        return tuple(programs.values())
+    count = f"{len(programs)} programs" if programs else "no program"
+    raise ConfigError(
+        f"cannot choose an entrypoint: {package.name} has {count} and no meta.mainProgram",
+        hint=_choices(programs),
+    )
+
+
+def _programs(outputs: Sequence[StorePath], survey: Survey) -> dict[str, str]:
+    """Programs by name, of these outputs, or of all when none are named; the first one counts."""
+    found: dict[str, str] = {}
+    for program in survey.programs:
+        if not outputs or program.owner in outputs:
+            found.setdefault(display(program.name), os.fsdecode(program.target))
+    return found
+
+
+def _named(name: str, programs: Mapping[str, str]) -> str:
+    """The program of a name, or of a path in one of the image's directories of programs."""
+    if "/" in name and name.rpartition("/")[0] not in _PROGRAM_DIRECTORIES:
+        return name
+    if name.rpartition("/")[2] not in programs:
+        raise ConfigError(
+            f"cannot use entrypoint '{name}': there is no such program in bin/",
+            hint=_choices(programs),
+        )
+    return programs.get(name, name)
+
+
+def _choices(programs: Mapping[str, str]) -> str:
+    if not programs:
+        return "name one with --entrypoint, as an absolute path"
+    return "choose one with --entrypoint: " + ", ".join(sorted(programs))
+
+
+def manifest_annotations(
+    spec: ImageSpec, package: Package, name: Reference, created: datetime
+) -> dict[str, str]:
+    """The predefined annotation keys (image-spec, annotations.md) that Nix has an answer to."""
+    prefix = "org.opencontainers.image."
+    known = {
+        "created": rfc3339(created),
+        "description": package.description,
+        "licenses": package.license,
+        "revision": package.revision,
+        "source": package.url,
+        "title": package.name or name.repository,
+        "url": package.homepage,
+        "version": package.version,
+    }
+    return {prefix + key: value for key, value in known.items() if value} | dict(spec.annotations)
+
+
+def image_config(
+    spec: ImageSpec,
+    decided: Decided,
+    layers: Sequence[tuple[Digest, History]],
+    *,
+    platform: Platform,
+    certificates: bool,
+) -> ImageConfig:
+    """The image configuration; environment and labels of the image spec win.
+
+    `layers` are diff IDs and how each came to be, base layer first.
+    """
+    env = {"PATH": DEFAULT_PATH}
+    if certificates:
+        env |= {"SSL_CERT_FILE": CA_BUNDLE, "NIX_SSL_CERT_FILE": CA_BUNDLE}
+    env |= dict(spec.env)
+    return ImageConfig(
+        platform,
+        decided.created,
+        tuple(diff_id for diff_id, _ in layers),
+        tuple(history for _, history in layers),
+        entrypoint=decided.entrypoint,
+        cmd=spec.cmd,
+        env=tuple(f"{key}={value}" for key, value in sorted(env.items())),
+        user=spec.user,
+        working_dir=spec.working_dir,
+        exposed_ports=spec.ports,
+        volumes=spec.volumes,
+        labels={**decided.annotations, **spec.labels},
+        stop_signal=spec.stop_signal,
+    )
+
+
+def layer_history(layer: LayerPlan | None) -> History:
+    """What `docker history` shows of a store layer, or of the view."""
+    if layer is None:
+        return History("nix2oci", "file system: /bin, /etc, users, certificates")
+    names = [path.name for path in layer.paths]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return History("nix2oci", f"store paths: {', '.join(names[:_SHOWN])}{more}")

@@ -1,0 +1,71 @@
+"""Listens to a child process until it has ended, and sees to it that it does.
+
+The hard part is to read two pipes at once without a thread, and to leave no child behind when
+we are interrupted: the one that is ending is waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+from collections.abc import Callable
+
+from nix2oci.nix.messages import Relay
+
+_REQUESTS, _PATIENCE = 20, 0.5
+
+
+def communicate(process: subprocess.Popen[bytes], relay: Relay) -> bytes:
+    """All of standard output, while standard error is passed on; the child has ended then."""
+    try:
+        stdout = _read(process, relay)
+        process.wait()
+    except BaseException:
+        _terminate(process)
+        raise
+    finally:
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+    relay.finish()
+    return stdout
+
+
+def _read(process: subprocess.Popen[bytes], relay: Relay) -> bytes:
+    stdout: list[bytes] = []
+    takers: dict[int, Callable[[bytes], None]] = {}
+    with selectors.DefaultSelector() as selector:
+        for stream, take in ((process.stdout, stdout.append), (process.stderr, relay.feed)):
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ)
+                takers[stream.fileno()] = take
+        while selector.get_map():
+            ready = selector.select(timeout=1)
+            if not ready and process.poll() is not None:
+                break  # a grandchild, such as the master of ssh, keeps the pipe open
+            for key, _ in ready:
+                data = os.read(key.fd, 1 << 16)
+                takers[key.fd](data)
+                if not data:
+                    selector.unregister(key.fileobj)
+    return b"".join(stdout)
+
+
+def _terminate(process: subprocess.Popen[bytes]) -> None:
+    """End the child, and its builders with it, which only it can do.
+
+    Nix 2.34 sleeps through a signal that comes just before it waits for a builder: ask again.
+    """
+    for _ in range(_REQUESTS):
+        process.terminate()
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            continue
+        except BaseException:
+            process.kill()  # interrupted again: at once
+            raise
+        return
+    process.kill()
+    process.wait()

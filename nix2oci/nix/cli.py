@@ -1,0 +1,309 @@
+"""Runs nix: the only module that does.
+
+The hard part is everything around the answer: one option that is an error in one version and
+demanded by the next, messages that have to reach the user exactly once, a root that protects
+what is being read, and a child that must not outlive us.
+
+For one flake installable nix is started seven times: `--version`, `eval` for the system (not
+with `--system`), `flake metadata` (once for each flake), `eval` of the package, `eval` of the
+app, `build` and `path-info` (once for all installables). Evaluation yields derivations, and
+those are built, so that nothing is evaluated again to build it; the cache of evaluations is
+left out, since it knows nothing of `--apply` and would only repeat old failures.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from nix2oci.errors import (
+    NixError,
+    NixNotFoundError,
+    NixOutputError,
+    StoreError,
+)
+from nix2oci.nix.answers import (
+    Source,
+    Version,
+    built_outputs,
+    flake_source,
+    path_infos,
+    read_json,
+)
+from nix2oci.nix.child import communicate
+from nix2oci.nix.closure import Closure, StorePath
+from nix2oci.nix.failure import Finished, build_failure, failure
+from nix2oci.nix.installable import Installable
+from nix2oci.nix.messages import Relay, cause, redact_arguments
+from nix2oci.nix.options import evaluation_options, setting, store_options, store_root
+from nix2oci.nix.package import (
+    NAMES,
+    QUESTION,
+    Package,
+    Value,
+    join,
+    package_of,
+    package_of_path,
+)
+from nix2oci.nix.realise import Built, assign, operands, outputs_of
+from nix2oci.nix.surroundings import dirty_revision, has_cache_directory, store_path_behind
+
+__all__ = ["Built", "Nix", "Package"]
+
+_FEATURES = ("--extra-experimental-features", "nix-command flakes")
+_UNCACHED = ("--option", "eval-cache", "false")
+_ATTEMPTS = 3
+
+
+class Nix:
+    """The Nix of this machine, with the options that the user passes through.
+
+    `env` is the whole environment of the children. `show` takes each line of what Nix says
+    on standard error, as it comes. With `terminal`, the descriptor of a terminal, `nix build`
+    writes to that instead, and draws its own progress. Methods raise `NixNotFoundError`,
+    `NixCommandError`, `NixOutputError` or `StoreError`; `KeyboardInterrupt` passes through,
+    after the child has ended.
+    """
+
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        options: Sequence[str] = (),
+        *,
+        show: Callable[[str], None] = lambda _: None,
+        terminal: int | None = None,
+    ) -> None:
+        self._env = dict(env)
+        self._options = tuple(options)
+        self._show = show
+        self._terminal = terminal
+        self._seen: set[str] = set()
+        self._sources: dict[str, Source] = {}
+
+    # -- what there is
+
+    @functools.cached_property
+    def version(self) -> Version:
+        """Which Nix this is; `NixError` when it is too old."""
+        done = self._run(("--version",), plain=True)
+        if done.returncode:
+            raise failure(done, "cannot run nix")
+        version = Version.parse(done.stdout)
+        if not version.has_flakes:
+            raise NixError(f"cannot use {version}: 2.4 is the first with flakes")
+        return version
+
+    @functools.cached_property
+    def _system(self) -> str:
+        system = setting(self._options, "system")
+        if system:
+            return system
+        argv = ("eval", "--impure", "--json", *store_options(self._options))
+        done = self._run((*argv, "--expr", "builtins.currentSystem"))
+        if done.returncode:
+            raise failure(done, "cannot ask Nix for its system")
+        answer = read_json(done.stdout, "eval")
+        if not isinstance(answer, str) or answer.count("-") != 1:
+            raise NixOutputError(f"cannot read `nix eval` output: {answer!r} is not a system")
+        return answer
+
+    def system(self) -> str:
+        """The system to build for, such as `x86_64-linux`: `--system`, or that of this machine."""
+        return self._system
+
+    def physical(self) -> str:
+        """The directory that a store path lies below: `""`, or DIR of `--store DIR`.
+
+        Raises `StoreError` when the store is not in a file system of this machine.
+        """
+        return store_root(self._options, self._env)
+
+    # -- evaluate
+
+    def installable(self, text: str, *, file: str | None = None) -> Installable:
+        """Take apart what the user typed; a link such as `./result` is followed."""
+        store_dir = self._env.get("NIX_STORE_DIR") or "/nix/store"
+        return Installable.parse(
+            text, file=file, leads_to=functools.partial(store_path_behind, store_dir=store_dir)
+        )
+
+    def evaluate(self, installable: Installable) -> Package:
+        """What Nix knows of an installable, as `nix build` and `nix run` would find it."""
+        self.physical()
+        if installable.kind == "path":
+            return package_of_path(installable, self.system())
+        if installable.kind == "file":
+            value = self._value(installable, installable.operand)
+            if value is None:
+                raise AssertionError(installable)
+            return package_of(installable, value, None, Source(), self.system())
+        source = self._source(installable)
+        value = self._value(installable, installable.operand)
+        app = None
+        if value is None or value.kind != "app":
+            attr = f"apps.{self.system()}.{installable.attr or 'default'}"
+            app = self._value(installable, installable.at(attr))
+        if value is None and app is None:
+            raise self._missing(installable)
+        return package_of(installable, value, app, source, self.system())
+
+    def _value(self, installable: Installable, operand: str) -> Value | None:
+        """The value of an attribute; None when the flake has no such attribute."""
+        done = self._evaluate(installable, operand, QUESTION)
+        if done.returncode == 0:
+            return Value.parse(done.stdout)
+        missing = "does not provide attribute" in cause(done.said)
+        if installable.kind == "flake" and missing:
+            return None
+        raise failure(done, f"cannot evaluate '{installable.text}'")
+
+    def _evaluate(self, installable: Installable, operand: str, question: str) -> Finished:
+        file = ("--file", installable.file) if installable.kind == "file" else ()
+        options = (*evaluation_options(self._options), *_UNCACHED, *file)
+        return self._run(("eval", "--json", *options, "--apply", question, "--", operand))
+
+    def _source(self, installable: Installable) -> Source:
+        ref = installable.flake_ref
+        if ref not in self._sources:
+            options = evaluation_options(self._options)
+            done = self._run(("flake", "metadata", "--json", *options, "--", ref))
+            if done.returncode:
+                raise failure(done, f"cannot evaluate '{installable.text}'")
+            source = flake_source(done.stdout)
+            if source.directory:
+                source = replace(source, revision=dirty_revision(source.directory, self._env))
+            self._sources[ref] = source
+        return self._sources[ref]
+
+    def _missing(self, installable: Installable) -> NixError:
+        """Name what the flake has instead."""
+        system, has = self.system(), []
+        for group in ("packages", "apps"):
+            done = self._evaluate(installable, installable.at(group), NAMES)
+            answer = read_json(done.stdout, "eval") if done.returncode == 0 else {}
+            names = answer.get(system) if isinstance(answer, dict) else None
+            if isinstance(names, list) and names:
+                has.append(f"the {group} {join(tuple(map(str, names)))}")
+        wanted = installable.attr or "default"
+        return NixError(
+            f"cannot evaluate '{installable.text}': "
+            f"the flake has no package or app '{wanted}' for {system}",
+            hint=f"it has {' and '.join(has)}" if has else f"it has no packages for {system}",
+        )
+
+    # -- build
+
+    @contextmanager
+    def build(self, packages: Sequence[Package]) -> Iterator[tuple[Built, ...]]:
+        """Build packages with one `nix build`, and hold what was built until the context ends.
+
+        Yields one `Built` for each package. Raises `BuildError` when a builder fails.
+        """
+        root = self.physical()
+        with tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True) as held:
+            built = self._build(packages, os.path.join(held, "root"))
+            for path in (path for one in built for path in one.roots):
+                if not os.path.lexists(f"{root}{path}"):
+                    raise StoreError(
+                        f"cannot read {path}: Nix has it, but there is no {root}{path}",
+                        hint="if the configuration of Nix has another store, name it with --store",
+                    )
+            yield built
+
+    def _build(self, packages: Sequence[Package], root: str) -> tuple[Built, ...]:
+        for _ in range(_ATTEMPTS):
+            wanted = operands(packages, exact=self.version.selects_outputs)
+            options = (*store_options(self._options, evaluating=True), "--out-link", root)
+            done = self._run(("build", "--json", *options, "--", *wanted), terminal=True)
+            if done.returncode == 0:
+                outputs = outputs_of(built_outputs(done.stdout))
+                return tuple(assign(package, outputs) for package in packages)
+            if done.returncode < 0 or not self._lost(packages):
+                raise build_failure(
+                    done, f"cannot build {_names(packages)}", self._foreign(packages)
+                )
+            # Collected between evaluation and build: nothing holds a derivation meanwhile.
+            packages = [self.evaluate(package.installable) for package in packages]
+        raise StoreError(
+            f"cannot build {_names(packages)}: its derivations are garbage-collected each time",
+            hint="wait for 'nix store gc' to end",
+        )
+
+    def _lost(self, packages: Sequence[Package]) -> bool:
+        """Whether the store no longer has one of the derivations."""
+        root = self.physical()
+        return not setting(self._options, "eval-store") and any(
+            not os.path.lexists(root + wanted.path)
+            for package in packages
+            if package.installable.kind != "path"
+            for wanted in package.wanted + package.program_wanted
+        )
+
+    def _foreign(self, packages: Sequence[Package]) -> tuple[str, ...]:
+        systems = {package.system for package in packages}
+        return tuple(sorted(systems - {"", self.system()}))
+
+    # -- closure
+
+    def closure(self, roots: Sequence[StorePath]) -> Closure:
+        """The closure of store paths, checked to be closed (`ClosureError`)."""
+        options = store_options(self._options)
+        argv = ("path-info", "--json", "--recursive", *options)
+        paths = ("--", *map(str, roots))
+        formatted = ("--json-format", "1") if self.version.wants_json_format else ()
+        done = self._run((*argv, *formatted, *paths))
+        if done.returncode and formatted and "json" in done.said.lower():
+            done = self._run((*argv, *paths))
+        if done.returncode:
+            raise failure(done, "cannot read the closure of " + " ".join(map(str, roots)))
+        return Closure.of(path_infos(done.stdout), roots)
+
+    # -- run
+
+    def _run(
+        self, argv: tuple[str, ...], *, plain: bool = False, terminal: bool = False
+    ) -> Finished:
+        argv = ("nix", *(() if plain else _FEATURES), *argv)
+        relay = Relay(self._show, self._seen)
+        terminal = terminal and self._terminal is not None
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=self._terminal if terminal else subprocess.PIPE,
+                env=self._environment,
+            )
+        except FileNotFoundError as err:
+            raise NixNotFoundError(
+                "cannot run nix: there is no 'nix' on PATH",
+                hint="install Nix 2.4 or newer: https://nixos.org/download",
+            ) from err
+        except OSError as err:
+            raise NixNotFoundError(f"cannot run nix: {(err.strerror or str(err)).lower()}") from err
+        stdout = communicate(process, relay)
+        if process.returncode == 0:
+            relay.release()
+        text = stdout.decode("utf-8", "replace")
+        return Finished(redact_arguments(argv), process.returncode, text, relay, terminal)
+
+    @functools.cached_property
+    def _environment(self) -> Mapping[str, str]:
+        """The environment of nix, with a cache directory that can be written."""
+        if has_cache_directory(self._env):
+            return self._env
+        cache = tempfile.mkdtemp(prefix="nix2oci-cache-")
+        weakref.finalize(self, shutil.rmtree, cache, ignore_errors=True)
+        kept = {key: value for key, value in self._env.items() if key != "NIX_CACHE_HOME"}
+        return {**kept, "XDG_CACHE_HOME": cache}
+
+
+def _names(packages: Sequence[Package]) -> str:
+    return " ".join(f"'{package.installable.text}'" for package in packages)

@@ -1,0 +1,97 @@
+"""What it means that a nix failed: the error to raise, and what is left to show.
+
+The hard part is that nix ends with 1 whatever went wrong: a builder that failed is an error of
+the store, a daemon that does not answer or a system that nobody can build for is one of Nix.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from nix2oci.errors import BuildError, Nix2OCIError, NixCommandError
+from nix2oci.nix.messages import (
+    Relay,
+    cause,
+    hint,
+    is_about_the_machine,
+    log_command,
+    remainder,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A nix that has ended.
+
+    `argv` is without credentials, `returncode` negative for a signal; `on_terminal` when what
+    it said went to a terminal, and is not known here.
+    """
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    relay: Relay
+    on_terminal: bool = False
+
+    @property
+    def said(self) -> str:
+        """What it wrote to standard error, `""` on a terminal."""
+        return self.relay.text
+
+
+def failure(done: Finished, action: str, *, advice: str | None = None) -> NixCommandError:
+    """The error for a command that failed; what its message says besides is shown."""
+    said = _death(done.returncode) or cause(done.said) or _end(done)
+    _show_rest(done, said)
+    if done.returncode == -signal.SIGKILL:
+        advice = "the machine may have run out of memory"
+    return NixCommandError(
+        f"{action}: {said}",
+        argv=done.argv,
+        returncode=done.returncode,
+        stderr=done.said,
+        hint=advice or hint(done.said),
+    )
+
+
+def build_failure(done: Finished, action: str, foreign: tuple[str, ...]) -> Nix2OCIError:
+    """The error for a build that failed: `BuildError`, unless it is not about the derivation.
+
+    `foreign` are the systems of the derivations that this machine is not.
+    """
+    advice = hint(done.said) or ""
+    if foreign and done.on_terminal:
+        advice = f"if {foreign[0]} cannot be built here, see --system and remote builders"
+        return failure(done, action, advice=advice)
+    if done.returncode < 0 or is_about_the_machine(done.said):
+        return failure(done, action)
+    said = cause(done.said, first=True) or _end(done)
+    _show_rest(done, said)
+    command = log_command(done.said)
+    if command:
+        advice = f"see the whole log with '{command}'"
+    return BuildError(f"{action}: {said}", hint=advice or None)
+
+
+def _show_rest(done: Finished, said: str) -> None:
+    for line in remainder(done.relay.held, said):
+        done.relay.show(line)
+    done.relay.held.clear()
+
+
+def _end(done: Finished) -> str:
+    return f"nix ended with exit code {done.returncode}" + (
+        ", see above" if done.on_terminal else ""
+    )
+
+
+def _death(returncode: int) -> str:
+    """How a child died that was killed by a signal, `""` for one that ended by itself."""
+    if returncode >= 0:
+        return ""
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    return f"nix was killed by {name}"

@@ -1,0 +1,126 @@
+"""What the user names: an installable, taken apart without asking anything outside.
+
+The hard part is telling apart what looks alike: `./result` is a link to a store path,
+`./dir` a flake, and `a^b` an attribute and its output. Whether something is a link into
+the store is for the caller to find out (`nix.cli`), and is handed in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from nix2oci.errors import ConfigError
+from nix2oci.nix.messages import redact
+
+# The name of an output, as Nix's own grammar for `^` has it (src/libstore/outputs-spec.cc).
+_OUTPUTS = re.compile(r"\*|[0-9A-Za-z+\-._?=]+(,[0-9A-Za-z+\-._?=]+)*")
+_ATTRIBUTE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^."]+)|(\.)')
+
+
+@dataclass(frozen=True, slots=True)
+class Installable:
+    """One installable.
+
+    `text` is what was typed, without credentials: errors name it. `kind` says which fields count:
+
+    - `flake`: `flake_ref` (without fragment) and `attr` (`""` is the default package);
+    - `file`: `file` and `attr`, as `--file FILE ATTR` (`""` is the whole file);
+    - `path`: `store_path`, the text of a store path that was named, or that a link leads to.
+
+    `outputs` is `""`, `"^*"` or `"^out,dev"`.
+    """
+
+    text: str
+    kind: Literal["flake", "path", "file"]
+    flake_ref: str = ""
+    attr: str = ""
+    outputs: str = ""
+    file: str = ""
+    store_path: str = ""
+
+    @classmethod
+    def parse(
+        cls,
+        text: str,
+        *,
+        file: str | None = None,
+        leads_to: Callable[[str], str] = lambda _: "",
+    ) -> Installable:
+        """Take an installable apart, as `nix build` would.
+
+        `file` is the value of `--file`. `leads_to` gives the store path that a path is, or
+        that a symlink at it leads to, and `""` when it is neither; it is asked only about
+        text that may be a path. Raises `ConfigError` for text that names nothing.
+        """
+        rest, outputs = _split_outputs(text)
+        text = redact(text)
+        if "\0" in text or "\0" in (file or ""):
+            raise ConfigError(f"cannot use installable {text!r}: it holds a null byte")
+        if file is not None:
+            return cls._of_file(text, file, rest, outputs)
+        if not rest:
+            raise ConfigError(
+                f"cannot use installable '{text}': it is empty",
+                hint="'.' is the default package of the flake in this directory",
+            )
+        if _may_be_path(rest) and (store_path := leads_to(rest)):
+            return cls(text, "path", outputs=outputs, store_path=store_path)
+        flake_ref, _, attr = rest.partition("#")
+        return cls(text, "flake", flake_ref=flake_ref or ".", attr=attr, outputs=outputs)
+
+    @classmethod
+    def _of_file(cls, text: str, file: str, attr: str, outputs: str) -> Installable:
+        if file in {"", "-"}:
+            raise ConfigError(
+                f"cannot use --file '{file}': it has to be the name of a file",
+                hint="the file is read more than once: write standard input to a file first",
+            )
+        return cls(text, "file", attr="" if attr == "." else attr, outputs=outputs, file=file)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The outputs after `^`: `("*",)` for all of them, `()` when there is no `^`."""
+        return tuple(dict.fromkeys(self.outputs[1:].split(","))) if self.outputs else ()
+
+    @property
+    def operand(self) -> str:
+        """What stands for this on the command line of `nix eval`, without outputs."""
+        if self.kind == "flake":
+            return f"{self.flake_ref}#{self.attr}"
+        return self.attr or "."
+
+    def at(self, attr: str) -> str:
+        """The operand for another attribute of the same flake."""
+        return f"{self.flake_ref}#{attr}"
+
+
+def attribute_names(attr: str) -> tuple[str, ...]:
+    """The components of an attribute path: `a."b.c"` is `("a", "b.c")`."""
+    names = [""]
+    for quoted, plain, dot in _ATTRIBUTE.findall(attr):
+        if dot:
+            names.append("")
+        else:
+            names[-1] += re.sub(r"\\(.)", r"\1", quoted) or plain
+    return tuple(name for name in names if name)
+
+
+def _split_outputs(text: str) -> tuple[str, str]:
+    rest, caret, outputs = text.rpartition("^")
+    if not caret:
+        return text, ""
+    if not _OUTPUTS.fullmatch(outputs):
+        raise ConfigError(
+            f"cannot use installable '{redact(text)}': "
+            f"'{outputs}' after '^' is not a list of outputs",
+            hint="write '^out', '^out,dev', or '^*' for all outputs",
+        )
+    return rest, caret + outputs
+
+
+def _may_be_path(text: str) -> bool:
+    """Nix tries text with a slash as a path; a bare `result` would be a name in a registry."""
+    return "#" not in text and ("/" in text or text == "result" or text.startswith("result-"))

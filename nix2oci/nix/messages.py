@@ -1,0 +1,205 @@
+"""What Nix says on standard error: shown once, kept for the error, never with a secret.
+
+The hard part is that the texts differ by version, so nothing is decided by them: a line
+that begins with `error:` is the cause, and a few well-known ones get a hint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+_KEPT = 64 * 1024
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\r\x07]")
+_USER_INFO = re.compile(r"([A-Za-z][\w+.\-]*://)([^\s/@'\"]+)@")
+_SECRET_SETTING = re.compile(r"token|secret|password", re.IGNORECASE)
+_ERROR = re.compile(r"\s*error: *(.+)")
+_REASON = re.compile(r"\s*Reason: (.+)")
+_LOG_COMMAND = re.compile(r"nix log (/\S+?\.drv)")
+# How Nix ends an error, without indentation.
+_ADVICE = r"\(use '--show-trace'|Try '\S*nix( \S+)? --help'"
+_CONTINUES = re.compile(r"\s|$|" + _ADVICE)
+_ELSEWHERE = re.compile(r"\s*(For full logs, run|To make it visible to Nix, run)|" + _ADVICE)
+
+# The log of a builder: the last lines in an error, and each line with --print-build-logs.
+_BUILD_LOG = re.compile(r"^\s*[\w+.?=-]*> .*$", re.MULTILINE)
+
+_NO_DAEMON = r"cannot connect to (socket|daemon)|daemon-socket"
+_NO_BUILDER = r"is required to build|platform mismatch|Required system:"
+_NOT_THE_DERIVATION = re.compile(f"{_NO_DAEMON}|{_NO_BUILDER}")
+
+# A pattern of Nix's message, and what the reader can do about it.
+_HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), hint)
+    for pattern, hint in (
+        (
+            (
+                r"-source/\S+: No such file|-source/\S+ does not exist|not tracked by Git"
+                r"|does not exist in Git repository"
+            ),
+            "is the file there? In a git repository Nix sees only files known to git: 'git add' it",
+        ),
+        (
+            r"does not contain a 'flake\.nix'|could not find a flake\.nix",
+            "name the directory of a flake, as in 'path:/dir#app', or use --file FILE ATTRIBUTE",
+        ),
+        (
+            _NO_DAEMON,
+            "start the Nix daemon ('systemctl start nix-daemon'), or check NIX_REMOTE and --store",
+        ),
+        (
+            _NO_BUILDER,
+            "name another system with --system, or give Nix a remote builder or binfmt emulation",
+        ),
+        (
+            r"flake-registry|cannot find flake 'flake:",
+            "a name alone is looked up in the flake registry: write './NAME' for a directory",
+        ),
+        (
+            r"allow-import-from-derivation",
+            "allow it with --option allow-import-from-derivation true",
+        ),
+        (
+            r"experimental Nix feature '[\w-]+' is disabled",
+            "turn the feature on with --option extra-experimental-features NAME",
+        ),
+        (
+            r"lacks a signature by a trusted key",
+            "add the key of that cache to trusted-public-keys",
+        ),
+        (r"unfree", "allow it with NIXPKGS_ALLOW_UNFREE=1 and --impure"),
+        (r"No space left on device|database or disk is full", "free some space: 'nix store gc'"),
+    )
+)
+
+
+@dataclass(slots=True)
+class Relay:
+    """Passes on what Nix says line by line, and holds back the errors at its end.
+
+    An error belongs to the one line that the program ends with, so it is not shown when it
+    comes: what is held is shown with `release`, or dropped when the failure did not matter.
+    """
+
+    show: Callable[[str], None]
+    seen: set[str]
+    held: list[str] = field(default_factory=list)
+    _kept: deque[str] = field(default_factory=deque)
+    _size: int = 0
+    _partial: bytes = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes, which may end within a line."""
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        for line in lines:
+            self._line(line)
+
+    def finish(self) -> None:
+        """Take what came after the last newline."""
+        if self._partial:
+            self._line(self._partial)
+            self._partial = b""
+
+    def release(self) -> None:
+        """Show what is held back."""
+        for line in self.held:
+            self.show(line)
+        self.held.clear()
+
+    @property
+    def text(self) -> str:
+        """The last 64 KiB or so of all that was said."""
+        return "\n".join(self._kept)
+
+    def _line(self, raw: bytes) -> None:
+        line = redact(_ANSI.sub("", raw.decode("utf-8", "replace")))
+        self._keep(line)
+        if line.startswith("error:") or (self.held and _CONTINUES.match(line)):
+            self.held.append(line)
+            return
+        self.release()
+        if line.startswith("warning:") and line in self.seen:
+            return  # each call of nix warns again
+        self.seen.add(line)
+        self.show(line)
+
+    def _keep(self, line: str) -> None:
+        self._kept.append(line)
+        self._size += len(line) + 1
+        while self._size > _KEPT and len(self._kept) > 1:
+            self._size -= len(self._kept.popleft()) + 1
+
+
+def redact(text: str) -> str:
+    """The text without credentials in its URLs; `ssh://git@host` has a user, and no secret."""
+    return _USER_INFO.sub(_without_credentials, text)
+
+
+def _without_credentials(match: re.Match[str]) -> str:
+    scheme, user = match.groups()
+    return match[0] if scheme.endswith("ssh://") and ":" not in user else scheme
+
+
+def redact_arguments(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The arguments without credentials: neither in URLs nor as value of a setting."""
+    hidden = list(map(redact, argv))
+    for index in range(2, len(hidden)):
+        if hidden[index - 2] == "--option" and _SECRET_SETTING.search(hidden[index - 1]):
+            hidden[index] = "REDACTED"
+    return tuple(hidden)
+
+
+def cause(text: str, *, first: bool = False) -> str:
+    """The error of a message as one line, `""` when there is none.
+
+    An evaluation ends with what went wrong, after its trace; of several builds the first
+    that failed is the cause of the others (`first`).
+    """
+    lines = text.splitlines()
+    found = [(index, match[1]) for index, line in enumerate(lines) if (match := _ERROR.match(line))]
+    if not found:
+        return ""
+    index, message = found[0 if first else -1]
+    reason = _REASON.match(lines[index + 1]) if index + 1 < len(lines) else None
+    message = message.strip().rstrip(".;:")
+    if reason is None:
+        return message
+    return f"{message[:1].lower()}{message[1:]}: {reason[1].rstrip('.;:')}"
+
+
+def remainder(held: list[str], said: str) -> tuple[str, ...]:
+    """What is left to show of an error, when its cause and its hint are said elsewhere."""
+    left: list[str] = []
+    for line in held:
+        match = _ERROR.match(line) or _REASON.match(line)
+        told = match is not None and match[1].strip().rstrip(".;:").lower() in said.lower()
+        command = line.strip().startswith(("nix log /", "git -C "))
+        if told or command or _ELSEWHERE.match(line):
+            continue
+        if line.strip() not in {"", "error:"} or (left and left[-1].strip()):
+            left.append(line)
+    while left and not left[-1].strip():
+        left.pop()
+    return tuple(left)
+
+
+def log_command(text: str) -> str:
+    """The `nix log` command that Nix recommends for the builder that failed, or `""`."""
+    match = _LOG_COMMAND.search(text)
+    return f"nix log {match[1]}" if match else ""
+
+
+def hint(text: str) -> str | None:
+    """What can be done about a message of Nix, when that is known; not about a builder's."""
+    own = _BUILD_LOG.sub("", text)
+    for pattern, advice in _HINTS:
+        if pattern.search(own):
+            return advice
+    return None
+
+
+def is_about_the_machine(text: str) -> bool:
+    """Whether a build failed since nobody could be asked to build, whatever the derivation is."""
+    return _NOT_THE_DERIVATION.search(_BUILD_LOG.sub("", text)) is not None

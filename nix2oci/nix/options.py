@@ -1,0 +1,111 @@
+"""Nix's own options, as the user passes them through: which command takes which, and what they say.
+
+The hard part is that a command fails on an option that it does not know, and that the place
+where a store lies is spelled in many ways.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import parse_qs, unquote
+
+from nix2oci.errors import ConfigError, StoreError
+from nix2oci.nix.messages import redact
+
+# Options for what is evaluated, and how many values each takes; all others are settings and
+# stores, which every command knows.
+_EVALUATING = {
+    "--arg": 2,
+    "--argstr": 2,
+    "--arg-from-file": 2,
+    "--arg-from-stdin": 1,
+    "--commit-lock-file": 0,
+    "--debugger": 0,
+    "--eval-store": 1,
+    "--impure": 0,
+    "--include": 1,
+    "-I": 1,
+    "--inputs-from": 1,
+    "--no-registries": 0,
+    "--no-update-lock-file": 0,
+    "--no-write-lock-file": 0,
+    "--output-lock-file": 1,
+    "--override-flake": 2,
+    "--override-input": 2,
+    "--recreate-lock-file": 0,
+    "--reference-lock-file": 1,
+    "--update-input": 1,
+}
+
+
+def evaluation_options(options: Sequence[str]) -> tuple[str, ...]:
+    """The options for a command that evaluates: all of them."""
+    return tuple(options)
+
+
+def store_options(options: Sequence[str], *, evaluating: bool = False) -> tuple[str, ...]:
+    """The options for a command that is given store paths.
+
+    `evaluating` keeps `--eval-store`, which is where derivations are.
+    """
+    kept: list[str] = []
+    for option in _each(options):
+        if option[0] not in _EVALUATING or (evaluating and option[0] == "--eval-store"):
+            kept += option
+    return tuple(kept)
+
+
+def setting(options: Sequence[str], name: str) -> str:
+    """The value of a setting, as `--NAME VALUE` or `--option NAME VALUE`; `""` without."""
+    value = ""
+    for option in _each(options):
+        if option[0] == f"--{name}" and len(option) == 2:
+            value = option[1]
+        elif option[:2] == ("--option", name) and len(option) == 3:
+            value = option[2]
+    return value
+
+
+def _each(options: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """One option at a time, with its values."""
+    start = 0
+    while start < len(options):
+        end = start + 1
+        count = 2 if options[start] == "--option" else _EVALUATING.get(options[start])
+        if count is not None:
+            end += count
+        while count is None and end < len(options) and not options[end].startswith("-"):
+            end += 1
+        if end > len(options):
+            raise ConfigError(f"cannot pass {options[start]} to Nix: it takes {count} values")
+        yield tuple(options[start:end])
+        start = end
+
+
+def store_root(options: Sequence[str], env: Mapping[str, str]) -> str:
+    """The directory that the store paths of a local store lie below, `""` for `/`.
+
+    The store is that of `--store`, or of `NIX_REMOTE`. Raises `StoreError` for one that is
+    not in a file system of this machine (src/libstore/store-registration.cc has the forms).
+    """
+    uri = setting(options, "store") or env.get("NIX_REMOTE", "")
+    base, _, query = uri.partition("?")
+    parameters = parse_qs(query)
+    scheme, separator, authority = base.partition("://")
+    if separator and scheme in {"local", "local-overlay"}:
+        root = parameters.get("root", [unquote(authority)])[-1]
+    elif base in {"", "auto", "daemon", "local"} or scheme == "unix":
+        root = parameters.get("root", [""])[-1]
+    elif not separator and "/" in base:
+        root = base
+    else:
+        raise StoreError(
+            f"cannot read store '{redact(uri)}': its files are not on this machine",
+            hint=f"copy to a local store first: nix copy --from '{redact(uri)}' INSTALLABLE",
+        )
+    for real in parameters.get("real", []):
+        if not real.endswith("/nix/store"):
+            raise StoreError(f"cannot read store '{uri}': its files are at '{real}'")
+        root = real.removesuffix("/nix/store")
+    return os.path.abspath(root).rstrip("/") if root else ""

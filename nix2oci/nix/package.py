@@ -1,0 +1,312 @@
+"""What evaluation is asked about an installable, and what it knows.
+
+The hard part is to ask once: one expression has to survive metadata that is missing, throws or
+has another type, say what a value is that cannot be built, and give the derivation, so that
+`nix build` does not have to evaluate again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nix2oci.errors import ClosureError, NixError
+from nix2oci.nix.answers import Source, read_json, unknown_shape
+from nix2oci.nix.closure import StorePath
+from nix2oci.nix.installable import Installable, attribute_names
+
+# A store path or a placeholder, and nothing below it.
+_WHOLE_PATH = re.compile(r"(/[^/\s]+)*/([0-9a-z]{32}-[^/\s]+|[0-9a-z]{52})")
+_BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
+
+# Applied to the value that an installable names. `or` catches what is missing, tryEval what
+# throws; what is not a string becomes "". A function whose arguments all have defaults is
+# called, as `nix build --file` does.
+QUESTION = """
+raw: with builtins; let
+  try = x: let r = tryEval x; in if r.success then r.value else null;
+  text = x: let s = try x; in if isString s then unsafeDiscardStringContext s else "";
+  set = x: let s = try x; in if isAttrs s then s else { };
+  list = x: let l = try x; in if isList l then l else if l == null then [ ] else [ l ];
+  defaults = if typeOf raw == "lambda" then attrValues (functionArgs raw) else [ ];
+  v = if defaults != [ ] && all (x: x) defaults then raw { } else raw;
+  type = if isAttrs v then v.type or "" else "";
+  meta = set (v.meta or null);
+  texts = x: map text (list x);
+  string = s: { program = unsafeDiscardStringContext s; context = getContext s; };
+in
+if type == "derivation" then {
+  kind = "derivation";
+  drv = unsafeDiscardStringContext v.drvPath;
+  outputs = v.outputs or [ "out" ];
+  outputName = v.outputName or "out";
+  outputSpecified = v.outputSpecified or false;
+  outputsToInstall = texts (meta.outputsToInstall or null);
+  name = text (v.name or null);
+  pname = text (v.pname or null);
+  version = text (v.version or null);
+  system = text (v.system or null);
+  mainProgram = text (meta.mainProgram or null);
+  description = text (meta.description or null);
+  homepages = texts (meta.homepage or null);
+  licenses = map (l: text ((set l).spdxId or null)) (list (meta.license or null));
+}
+else if type == "app" then { kind = "app"; } // string "${v.program}"
+else if isString v || isPath v then { kind = "string"; } // string "${v}"
+else if isAttrs v then { kind = "set"; names = attrNames v; }
+else { kind = typeOf v; }
+"""
+
+# The names in each system of `packages` or `apps`.
+NAMES = """
+raw: with builtins; mapAttrs (_: set:
+  let r = tryEval (if isAttrs set then attrNames set else [ ]);
+  in if r.success then r.value else [ ]) raw
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `nix build` is asked for.
+
+    Outputs of a derivation (`("*",)` is all of them), or, without outputs, a path as it is.
+    """
+
+    path: str
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What evaluation knows of one installable; what it does not know is `""` or None.
+
+    `wanted` is what becomes a root; `program` is the absolute path of the program of
+    `apps.<system>.<name>`, and `program_wanted` what has to be built for it. Before the build
+    `program` may hold a placeholder, when its derivation is content-addressed: `Built.program`
+    has the path. `license` is an SPDX expression. `revision`, `last_modified` and `url` are
+    those of the flake (`answers.Source`).
+    """
+
+    installable: Installable
+    name: str
+    version: str = ""
+    system: str = ""
+    main_program: str = ""
+    description: str = ""
+    homepage: str = ""
+    license: str = ""
+    program: str = ""
+    revision: str = ""
+    last_modified: int | None = None
+    url: str = ""
+    wanted: tuple[Wanted, ...] = ()
+    program_wanted: tuple[Wanted, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """The answer to `QUESTION`: `kind` is `derivation`, `app`, `string`, `set` or another type."""
+
+    kind: str
+    fields: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, stdout: str) -> Value:
+        answer = read_json(stdout, "eval")
+        if not isinstance(answer, dict) or not isinstance(answer.get("kind"), str):
+            raise unknown_shape("eval", stdout)
+        return cls(answer["kind"], answer)
+
+    def text(self, key: str) -> str:
+        value = self.fields.get(key)
+        return value if isinstance(value, str) else ""
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self.fields.get(key)
+        return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
+
+    @property
+    def context(self) -> tuple[Wanted, ...]:
+        """What a string was made from: derivations with their outputs, and store paths."""
+        context = self.fields.get("context")
+        if not isinstance(context, dict):
+            return ()
+        return tuple(
+            Wanted(path, ("*",) if said.get("allOutputs") else tuple(said.get("outputs") or ()))
+            for path, said in sorted(context.items())
+        )
+
+
+def package_of(
+    installable: Installable, value: Value | None, app: Value | None, source: Source, system: str
+) -> Package:
+    """Join what is known of a package, of the app of the same name, and of their flake.
+
+    At least one of `value` and `app` is given. Raises `NixError` when what was named is not
+    something that can be built.
+    """
+    if app is None and value is not None and value.kind == "app":
+        value, app = None, value
+    if app is not None and app.kind != "app":
+        value, app = value or app, None
+    program, program_wanted = ("", ()) if app is None else (app.text("program"), app.context)
+    known: dict[str, Any] = {"name": _name(installable, program), "system": system}
+    if value is not None:
+        known |= _described(installable, value)
+    return Package(
+        installable,
+        **known,
+        program=program,
+        program_wanted=program_wanted or _as_it_is(installable, program),
+        revision=source.revision,
+        last_modified=source.last_modified,
+        url=source.url,
+    )
+
+
+def package_of_path(installable: Installable, system: str) -> Package:
+    """What the name of a store path says; a derivation stands for its outputs."""
+    path = StorePath.parse(installable.store_path)
+    outputs = installable.output_names
+    stem = path.name.removesuffix(".drv")
+    if stem != path.name:
+        outputs = outputs or ("*",)
+    elif outputs:
+        raise NixError(f"cannot build '{installable.text}': {path} is not a derivation")
+    name, version = _split_name(stem)
+    return Package(installable, name, version, system, wanted=(Wanted(str(path), outputs),))
+
+
+def resolve(program: str, built: Mapping[str, Mapping[str, StorePath]]) -> str:
+    """Put the built path where evaluation could only have a placeholder.
+
+    `built` has the outputs of each derivation by its path. Until it is built, the path of a
+    content-addressed output is unknown, and `downstreamPlaceholder` of Nix stands for it
+    (src/libstore/downstream-placeholder.cc).
+    """
+    for drv, outputs in built.items():
+        for output, path in outputs.items():
+            program = program.replace(_placeholder(drv, output), str(path))
+    return program
+
+
+def _placeholder(drv: str, output: str) -> str:
+    path = StorePath.parse(drv)
+    name = path.name.removesuffix(".drv")
+    full = name if output == "out" else f"{name}-{output}"
+    digest = hashlib.sha256(f"nix-upstream-output:{path.hash_part}:{full}".encode()).digest()
+    number = int.from_bytes(digest, "little")
+    return "/" + "".join(_BASE32[number >> 5 * i & 31] for i in reversed(range(52)))
+
+
+def _described(installable: Installable, value: Value) -> dict[str, Any]:
+    if value.kind == "string" and value.context and _WHOLE_PATH.fullmatch(value.text("program")):
+        return {"wanted": value.context}
+    if value.kind != "derivation":
+        raise _not_buildable(installable, value)
+    name, version = _split_name(value.text("name"))
+    known: dict[str, Any] = {
+        "name": value.text("pname") or name,
+        "version": value.text("version") or version,
+        "main_program": value.text("mainProgram"),
+        "description": " ".join(value.text("description").split()),
+        "homepage": next(iter(value.texts("homepages")), ""),
+        "license": _license(value.texts("licenses")),
+        "wanted": (Wanted(value.text("drv"), _outputs(installable, value)),),
+    }
+    return known | ({"system": value.text("system")} if value.text("system") else {})
+
+
+def _outputs(installable: Installable, value: Value) -> tuple[str, ...]:
+    """The outputs that were named, else those that a recent `nix build` installs.
+
+    Nix 2.8 takes the first output instead; the same rule for all versions makes the same image.
+    """
+    all_outputs, chosen = value.texts("outputs"), value.text("outputName")
+    named = installable.output_names
+    if named == ("*",):
+        return all_outputs
+    for name in named:
+        if name not in all_outputs:
+            raise NixError(
+                f"cannot build '{installable.text}': it has no output '{name}'",
+                hint=f"it has {join(all_outputs)}",
+            )
+    if not named and _is_one_output(installable, value):
+        named = (chosen,)
+    return (
+        named
+        or tuple(o for o in value.texts("outputsToInstall") if o in all_outputs)
+        or (("out",) if "out" in all_outputs else (chosen,))
+    )
+
+
+def _is_one_output(installable: Installable, value: Value) -> bool:
+    """Whether an attribute such as `app.dev` names an output, rather than a package."""
+    chosen = value.text("outputName")
+    return (
+        value.fields.get("outputSpecified") is True
+        or chosen != value.texts("outputs")[0]
+        or attribute_names(installable.attr)[1:][-1:] == (chosen,)
+    )
+
+
+def _license(identifiers: tuple[str, ...]) -> str:
+    """An SPDX expression, when each license has an identifier."""
+    return " AND ".join(dict.fromkeys(identifiers)) if all(identifiers) else ""
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    """Name and version, as `builtins.parseDrvName`: a dash and no letter start the version."""
+    match = re.fullmatch(r"(.+?)-([^A-Za-z].*)", name)
+    return (match[1], match[2]) if match else (name, "")
+
+
+def _name(installable: Installable, program: str) -> str:
+    names = attribute_names(installable.attr)
+    return names[-1] if names else program.rpartition("/")[2]
+
+
+def _as_it_is(installable: Installable, program: str) -> tuple[Wanted, ...]:
+    """A program without context is a literal: it has to be in a store nevertheless."""
+    if not program:
+        return ()
+    parts = program.split("/")
+    for end in range(len(parts), 2, -1):
+        try:
+            return (Wanted(str(StorePath.parse("/".join(parts[:end])))),)
+        except ClosureError:
+            continue
+    raise NixError(
+        f"cannot use the app '{installable.text}': its program '{program}' is not in the store",
+        hint='write it as "${package}/bin/name"',
+    )
+
+
+_KINDS = {
+    "bool": "a Boolean",
+    "int": "an integer",
+    "lambda": "a function",
+    "null": "null",
+    "set": "an attribute set",
+}
+
+
+def _not_buildable(installable: Installable, value: Value) -> NixError:
+    what = _KINDS.get(value.kind, f"a {value.kind}")
+    hint = None
+    if value.kind == "set":
+        names = value.texts("names")
+        hint = f"it has the attributes {join(names)}" if names else "it is empty"
+    return NixError(
+        f"cannot build '{installable.text}': it is {what}, not a derivation or an app", hint=hint
+    )
+
+
+def join(names: tuple[str, ...], most: int = 20) -> str:
+    """Names in quotes for a message, not too many of them."""
+    shown = ", ".join(f"'{name}'" for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

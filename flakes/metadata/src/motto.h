@@ -1,0 +1,2 @@
+/* What the program says. */
+#define MOTTO "the same inputs give the same bytes"

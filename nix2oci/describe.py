@@ -15,7 +15,8 @@ from datetime import datetime
 
 from nix2oci.config import ImageSpec
 from nix2oci.errors import ConfigError
-from nix2oci.nix.cli import Built, Package
+from nix2oci.nix.package import Package
+from nix2oci.nix.realise import Built
 from nix2oci.nix.closure import StorePath
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Digest, History, ImageConfig, Platform, rfc3339
@@ -59,9 +60,9 @@ def entrypoint(spec: ImageSpec, built: Built, survey: Survey) -> tuple[str, ...]
         return (_named(first, _programs((), survey) | programs), *rest)
     if built.program:
         return (built.program,)
-    for name in (package.main_program, package.name):
-        if name in programs:
-            return (programs[name],)
+    name = package.main_program or package.name
+    if name in programs:
+        return (programs[name],)
     if package.main_program:
         raise ConfigError(
             f"cannot choose an entrypoint: meta.mainProgram is '{package.main_program}', "

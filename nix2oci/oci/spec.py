@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from nix2oci.errors import ConfigError, LayoutError
+from nix2oci.errors import ConfigError, LayoutError, RepresentationError
 
 Json = dict[str, Any]
 
@@ -34,9 +34,18 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def canonical_json(document: Json) -> bytes:
-    """The bytes of a document: equal documents give equal bytes."""
+    """The bytes of a document: equal documents give equal bytes.
+
+    Raises `RepresentationError` for text that is not UTF-8, such as an odd name on a command line.
+    """
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
+    try:
+        return text.encode()
+    except UnicodeEncodeError as err:
+        around = text[max(err.start - 20, 0) : err.end + 20].encode(errors="surrogateescape")
+        raise RepresentationError(
+            f"cannot put {around!r} into an image's documents: it is not UTF-8"
+        ) from err
 
 
 @dataclass(frozen=True, slots=True, order=True)

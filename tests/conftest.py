@@ -1,0 +1,46 @@
+"""What every test has: a clean environment, and as many examples as there is time for."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from support.fakestore import FakeStore
+
+REAL = Path(__file__).parent / "real"
+
+# No deadline: the machine is shared. In CI there is more time for rare examples.
+settings.register_profile("local", deadline=None, max_examples=50)
+settings.register_profile("ci", deadline=None, max_examples=200, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")  # noqa: TID251
+
+_OURS = ("NIX_", "XDG_", "DOCKER_", "CONTAINER_", "LC_")
+_NAMES = frozenset(
+    ("SOURCE_DATE_EPOCH", "TZ", "LANG", "LANGUAGE", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Nothing of the developer's settings reaches a test; `real/` has its own for its tools."""
+    if request.path.is_relative_to(REAL):
+        yield
+        return
+    for name in list(os.environ):  # noqa: TID251
+        if name.startswith(_OURS) or name in _NAMES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FakeStore]:
+    """An empty store; whoever is not root can remove it afterwards."""
+    yield FakeStore(tmp_path)
+    for directory, _, _ in os.walk(tmp_path):
+        Path(directory).chmod(0o755)

@@ -1,0 +1,350 @@
+"""Layers: one diff ID whatever the compression and the machine; all tools read the blobs."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import io
+import subprocess
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+import zstandard
+from support.tools import require
+
+from nix2oci.errors import OutputError, StoreError
+from nix2oci.oci.layer import (
+    Compression,
+    Layer,
+    Unwritten,
+    compressor_version,
+    write_layer,
+    write_layers,
+)
+from nix2oci.oci.spec import Digest
+from nix2oci.oci.tar import BLOCK, tar_blocks
+from nix2oci.plan.tree import Directory, Entry, File, Symlink
+
+ALL = list(Compression)
+GZIP_HEADER = bytes.fromhex("1f8b08000000000000ff")
+
+
+def noise(size: int, seed: int = 1) -> bytes:
+    """Bytes that do not compress, the same at every run."""
+    return hashlib.shake_128(b"%d" % seed).digest(size)
+
+
+def entries(chunk: int = 1 << 18) -> tuple[Entry, ...]:
+    """About 3.5 blocks, in parts as a store reader would give them."""
+    sizes = (0, 700_000, BLOCK + 5, 2 * BLOCK - 900_000, 3)
+    contents = [noise(size // 2, size) + bytes(size - size // 2) for size in sizes]
+    files = (
+        File(b"d/%d" % i, len(data), [data[at : at + chunk] for at in range(0, len(data), chunk)])
+        for i, data in enumerate(contents)
+    )
+    return (Directory(b"d"), *files, Symlink(b"link", b"d/0"))
+
+
+def written(
+    compression: Compression, what: Iterable[Entry] | None = None, cores: int = 2
+) -> tuple[Layer, bytes]:
+    out = io.BytesIO()
+    with ThreadPoolExecutor(cores) as pool:
+        layer = write_layer(entries() if what is None else what, compression, out, pool)
+    return layer, out.getvalue()
+
+
+PLAIN = b"".join(tar_blocks(entries()))
+
+
+def sha256(data: bytes) -> Digest:
+    return Digest.parse("sha256:" + hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.parametrize("compression", ALL)
+def test_a_layer_is_what_its_bytes_are(compression: Compression) -> None:
+    layer, data = written(compression)
+    assert (layer.digest, layer.size) == (sha256(data), len(data))
+    assert (layer.diff_id, layer.tar_size) == (sha256(PLAIN), len(PLAIN))
+    assert layer.media_type == compression.media_type
+    assert (data == PLAIN) is (compression is Compression.NONE)
+
+
+@pytest.mark.parametrize(
+    ("compression", "media_type"),
+    [
+        pytest.param("gzip", "application/vnd.oci.image.layer.v1.tar+gzip", id="gzip"),
+        pytest.param("zstd", "application/vnd.oci.image.layer.v1.tar+zstd", id="zstd"),
+        pytest.param("none", "application/vnd.oci.image.layer.v1.tar", id="none"),
+    ],
+)
+def test_media_types_are_those_of_the_image_specification(
+    compression: str, media_type: str
+) -> None:
+    assert Compression(compression).media_type == media_type
+
+
+@pytest.mark.parametrize("compression", ALL)
+@pytest.mark.parametrize("cores", [1, 3, 8])
+@pytest.mark.parametrize("chunk", [999, 1 << 18, 5 << 20])
+def test_cores_and_chunks_decide_nothing(compression: Compression, cores: int, chunk: int) -> None:
+    assert written(compression, entries(chunk), cores) == written(compression)
+
+
+@pytest.mark.parametrize("compression", ALL)
+def test_a_layer_without_entries_is_the_end_of_a_tar(compression: Compression) -> None:
+    layer, _ = written(compression, ())
+    assert (layer.diff_id, layer.tar_size) == (sha256(bytes(1024)), 1024)
+
+
+def gzip_members(data: bytes) -> list[tuple[bytes, bytes]]:
+    """The header and the content of each member; zlib checks CRC and length."""
+    found = []
+    while data:
+        reader = zlib.decompressobj(wbits=31)
+        content = reader.decompress(data)
+        assert reader.eof
+        found.append((data[:10], content))
+        data = reader.unused_data
+    return found
+
+
+def test_a_gzip_layer_is_one_plain_member_for_each_block() -> None:
+    members = gzip_members(written(Compression.GZIP)[1])
+    assert {header for header, _ in members} == {GZIP_HEADER}
+    assert [content for _, content in members] == list(tar_blocks(entries()))
+
+
+def test_a_zstd_layer_is_one_checked_frame_for_each_block() -> None:
+    data, found = written(Compression.ZSTD)[1], []
+    while data:
+        parameters = zstandard.get_frame_parameters(data)
+        reader = zstandard.ZstdDecompressor().decompressobj()
+        content = reader.decompress(data)
+        assert reader.eof
+        assert (parameters.content_size, parameters.has_checksum) == (len(content), True)
+        found.append(content)
+        data = reader.unused_data
+    assert found == list(tar_blocks(entries()))
+
+
+def test_zstandard_reads_all_frames_as_one_stream() -> None:
+    stream = io.BytesIO(written(Compression.ZSTD)[1])
+    reader = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
+    assert reader.read() == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("compression", "tool"),
+    [
+        pytest.param(Compression.GZIP, "gzip", id="gzip"),
+        pytest.param(Compression.GZIP, "pigz", id="pigz"),
+        pytest.param(Compression.ZSTD, "zstd", id="zstd"),
+    ],
+)
+def test_the_usual_tools_read_a_layer(tmp_path: Path, compression: Compression, tool: str) -> None:
+    require(tool)
+    path = tmp_path / "layer"
+    path.write_bytes(written(compression)[1])
+    with path.open("rb") as blob:
+        subprocess.run([tool, "--test"], stdin=blob, check=True)
+    with path.open("rb") as blob:
+        read = subprocess.run(
+            [tool, "--decompress", "--stdout"], stdin=blob, stdout=subprocess.PIPE, check=True
+        )
+    assert read.stdout == PLAIN
+
+
+@pytest.mark.parametrize("compression", [Compression.GZIP, Compression.ZSTD])
+def test_compression_makes_a_layer_smaller(compression: Compression) -> None:
+    layer, _ = written(compression)
+    assert layer.size < layer.tar_size * 0.6
+
+
+@pytest.mark.parametrize(
+    ("compression", "package"),
+    [pytest.param("gzip", "deflate", id="gzip"), pytest.param("zstd", "zstandard", id="zstd")],
+)
+def test_the_compressor_is_named_with_its_version(compression: str, package: str) -> None:
+    version = importlib.metadata.version(package)
+    assert compressor_version(Compression(compression)) == f"{package} {version}"
+
+
+def test_no_compressor_is_named_where_there_is_none() -> None:
+    assert compressor_version(Compression.NONE) == "none"
+
+
+class Counting:
+    """An output that counts the blocks between reader and disk; writes whatever comes."""
+
+    def __init__(self) -> None:
+        self.read = self.written = self.most = 0
+
+    def write(self, data: bytes) -> int:
+        self.written += 1
+        return len(data)
+
+    def progress(self, _: int) -> None:
+        self.read += 1
+        self.most = max(self.most, self.read - self.written)
+
+
+@pytest.mark.parametrize("compression", ALL)
+def test_few_blocks_are_in_memory_at_a_time(compression: Compression) -> None:
+    blocks, out = 64, Counting()
+    big = File(b"big", blocks * BLOCK, (bytes(BLOCK) for _ in range(blocks)))
+    with ThreadPoolExecutor(4) as pool:
+        write_layer([big], compression, out, pool, out.progress)
+    assert (out.read, out.written) == (blocks + 1, blocks + 1)
+    assert out.most <= 8
+
+
+def test_progress_is_told_every_byte_of_the_tar() -> None:
+    told: list[int] = []
+    with ThreadPoolExecutor(2) as pool:
+        layer = write_layer(entries(), Compression.GZIP, io.BytesIO(), pool, told.append)
+    assert sum(told) == layer.tar_size
+
+
+class Memory:
+    """Blobs in memory; keeps what was committed, and in which order blobs were begun."""
+
+    def __init__(self, fail: Callable[[int], None] = lambda _: None) -> None:
+        self.committed: dict[Digest, bytes] = {}
+        self.open = 0
+        self.numbers = count()
+        self.fail = fail
+
+    @contextmanager
+    def new_blob(self) -> Iterator[MemoryBlob]:
+        self.open += 1
+        try:
+            yield MemoryBlob(self, next(self.numbers))
+        finally:
+            self.open -= 1
+
+
+class MemoryBlob:
+    def __init__(self, memory: Memory, number: int) -> None:
+        self.memory = memory
+        self.number = number
+        self.data = io.BytesIO()
+
+    def write(self, data: bytes, /) -> int:
+        self.memory.fail(self.number)
+        return self.data.write(data)
+
+    def commit(self, digest: Digest, size: int) -> None:
+        data = self.data.getvalue()
+        assert (digest, size) == (sha256(data), len(data))
+        self.memory.committed[digest] = data
+
+
+def one_file(name: str, size: int = 10) -> Unwritten:
+    content = noise(size, len(name))
+    return Unwritten([File(name.encode(), size, (content,))], size)
+
+
+@pytest.mark.parametrize("compression", ALL)
+@pytest.mark.parametrize("cores", [1, 4])
+def test_layers_are_answered_in_the_order_given(compression: Compression, cores: int) -> None:
+    sizes = [10, 3 * BLOCK, 500, BLOCK, 0, 700]
+    blobs = Memory()
+    layers = write_layers([one_file(f"f{size}", size) for size in sizes], compression, blobs, cores)
+    assert [layer.tar_size for layer in layers] == [
+        512 + size + -size % 512 + 1024 for size in sizes
+    ]
+    assert {layer.digest for layer in layers} == set(blobs.committed)
+    assert blobs.open == 0
+
+
+def test_the_heaviest_layer_is_begun_first() -> None:
+    begun: list[str] = []
+
+    def noted(name: str) -> Iterator[Entry]:
+        begun.append(name)
+        yield Directory(name.encode())
+
+    layers = [Unwritten(noted(name), weight) for name, weight in (("a", 1), ("b", 9), ("c", 5))]
+    write_layers(layers, Compression.NONE, Memory(), 1)
+    assert begun == ["b", "c", "a"]
+
+
+def test_no_layers_are_no_blobs() -> None:
+    blobs = Memory()
+    assert write_layers([], Compression.GZIP, blobs, 2) == ()
+    assert blobs.committed == {}
+
+
+def test_equal_layers_are_one_blob_and_two_answers() -> None:
+    blobs = Memory()
+    one, other = write_layers([one_file("f"), one_file("f")], Compression.GZIP, blobs, 2)
+    assert one == other
+    assert len(blobs.committed) == 1
+
+
+def endless(begun: threading.Event) -> Iterator[Entry]:
+    """A layer that ends only when it is told to."""
+    for number in count():
+        yield File(b"%d" % number, BLOCK, (bytes(BLOCK),))
+        begun.set()
+
+
+@pytest.mark.timeout(60, method="thread")
+@pytest.mark.parametrize("compression", ALL)
+def test_the_first_failure_ends_the_other_layers_and_is_raised(compression: Compression) -> None:
+    begun = threading.Event()
+
+    def failing() -> Iterator[Entry]:
+        yield Directory(b"d")
+        assert begun.wait(30)
+        raise StoreError("cannot read it: it is gone")
+
+    blobs = Memory()
+    layers = [
+        Unwritten(endless(begun), 1),
+        Unwritten(failing(), 2),
+        *(Unwritten(endless(begun), 0) for _ in range(5)),
+    ]
+    with pytest.raises(StoreError) as caught:
+        write_layers(layers, compression, blobs, 2)
+    assert str(caught.value) == "cannot read it: it is gone"
+    assert (blobs.committed, blobs.open) == ({}, 0)
+
+
+@pytest.mark.timeout(60, method="thread")
+@pytest.mark.parametrize("compression", ALL)
+def test_a_full_disk_ends_all_layers(compression: Compression) -> None:
+    def fail(number: int) -> None:
+        if number == 1:
+            raise OutputError("cannot write it: No space left on device")
+
+    blobs = Memory(fail)
+    layers = [Unwritten(endless(threading.Event()), 1) for _ in range(3)]
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_layers(layers, compression, blobs, 2)
+    assert (blobs.committed, blobs.open) == ({}, 0)
+
+
+@pytest.mark.timeout(60, method="thread")
+def test_an_interrupt_ends_all_layers() -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    blobs = Memory()
+    layers = [Unwritten(endless(threading.Event()), 1) for _ in range(3)]
+    with pytest.raises(KeyboardInterrupt):
+        write_layers(layers, Compression.NONE, blobs, 2, interrupt)
+    assert (blobs.committed, blobs.open) == ({}, 0)
+
+
+def test_no_thread_is_left() -> None:
+    before = threading.active_count()
+    write_layers([one_file("f"), one_file("g")], Compression.GZIP, Memory(), 4)
+    assert threading.active_count() == before

@@ -1,0 +1,289 @@
+"""Plans: every path once, within the budget, the same on every machine and for every order."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fakestore import store_path
+
+from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.plan.layering import MAX_LAYERS, LayerPlan, Plan, plan_layers, store_layers
+
+KB, MB = 1000, 1_000_000
+SMALL = [f"small{n}" for n in range(8)]
+
+
+def info(name: str, size: int, *references: str) -> PathInfo:
+    refs = tuple(sorted(store_path(reference) for reference in references))
+    return PathInfo(store_path(name), bytes(32), size, refs)
+
+
+def closure(*infos: PathInfo, roots: tuple[str, ...] = ("app",)) -> Closure:
+    return Closure.of(infos, [store_path(root) for root in roots])
+
+
+def names(plan: Plan) -> list[list[str]]:
+    return [[path.name for path in layer.paths] for layer in plan.layers]
+
+
+def web() -> Closure:
+    """An application with one large, some middle and many small paths."""
+    return closure(
+        info("app", 500, "python", "openssl", *SMALL),
+        info("python", 60 * MB, "glibc", "openssl", "zlib"),
+        info("openssl", 6 * MB, "glibc"),
+        info("zlib", 120 * KB, "glibc"),
+        info("glibc", 30 * MB, "libidn"),
+        info("libidn", 300 * KB),
+        *(info(name, 10 * KB, "glibc") for name in SMALL),
+    )
+
+
+def test_with_a_large_budget_every_path_is_alone_and_the_app_last() -> None:
+    assert names(plan_layers(web(), 64)) == [
+        *(["libidn"], ["glibc"], ["openssl"], ["zlib"], ["python"]),
+        *([name] for name in SMALL),
+        ["app"],
+    ]
+
+
+def test_a_small_budget_keeps_large_paths_alone_and_puts_small_ones_together() -> None:
+    assert names(plan_layers(web(), 8)) == [
+        *(["libidn"], ["glibc"], ["openssl"], ["zlib"], ["python"]),
+        SMALL,
+        ["app"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        pytest.param(1, [["app", "b", "c"]], id="one layer has all"),
+        pytest.param(2, [["b", "c"], ["app"]], id="two: the app, and the rest"),
+        pytest.param(3, [["c"], ["b"], ["app"]], id="three: each alone"),
+        pytest.param(127, [["c"], ["b"], ["app"]], id="no more layers than paths"),
+    ],
+)
+def test_a_chain_of_three(budget: int, expected: list[list[str]]) -> None:
+    chain = closure(info("app", 1, "b"), info("b", 10, "c"), info("c", 10))
+    assert names(plan_layers(chain, budget)) == expected
+
+
+def test_several_roots_share_the_last_layer() -> None:
+    both = closure(info("b", 1, "lib"), info("a", 2, "lib"), info("lib", 5), roots=("b", "a"))
+    assert names(plan_layers(both, 64)) == [["lib"], ["a", "b"]]
+
+
+def test_an_app_without_references_is_one_layer() -> None:
+    assert names(plan_layers(closure(info("app", 5)), 64)) == [["app"]]
+
+
+def test_nothing_but_roots_is_one_layer() -> None:
+    two = closure(info("a", 1), info("b", 1), roots=("a", "b"))
+    assert names(plan_layers(two, 64)) == [["a", "b"]]
+
+
+def test_a_layer_says_its_size_and_its_popularity() -> None:
+    two = closure(info("app", 1, "b", "c"), info("b", 10, "c"), info("c", 20))
+    assert plan_layers(two, 2).layers == (
+        LayerPlan((store_path("b"), store_path("c")), 30, 4),
+        LayerPlan((store_path("app"),), 1, 1),
+    )
+
+
+def test_paths_of_no_size_are_planned() -> None:
+    empty = closure(info("app", 0, *"bcdefgh"), *(info(name, 0) for name in "bcdefgh"))
+    plan = plan_layers(empty, 4)
+    assert sorted(sum(names(plan), [])) == ["app", *"bcdefgh"]  # noqa: RUF017
+    assert len(plan.layers) <= 4
+
+
+@pytest.mark.parametrize(
+    ("max_layers", "budget"),
+    [
+        pytest.param(1, 1, id="one layer has store paths and view"),
+        pytest.param(2, 1, id="two: one for each"),
+        pytest.param(64, 63, id="the last of many is the view's"),
+        pytest.param(127, 126, id="the most"),
+    ],
+)
+def test_the_last_layer_of_an_image_is_the_views(max_layers: int, budget: int) -> None:
+    assert store_layers(max_layers) == budget
+
+
+def test_no_engine_mounts_more_layers_than_the_limit() -> None:
+    assert MAX_LAYERS == 127
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Sizes by number, and which numbers each refers to; a reference is always to a larger one."""
+
+    sizes: tuple[int, ...]
+    edges: frozenset[tuple[int, int]]
+    more_roots: frozenset[int]
+
+    def closure(self, salt: str = "", *, backwards: bool = False) -> Closure:
+        paths = [store_path(f"p{n}", salt=salt) for n in range(len(self.sizes))]
+        infos = [
+            PathInfo(
+                path,
+                bytes(32),
+                size,
+                tuple(sorted(paths[to] for at, to in self.edges if at == n)),
+            )
+            for n, (path, size) in enumerate(zip(paths, self.sizes, strict=True))
+        ]
+        needed = {to for _, to in self.edges}
+        roots = [path for n, path in enumerate(paths) if n not in needed or n in self.more_roots]
+        if backwards:
+            infos.reverse()
+            roots.reverse()
+        return Closure.of(infos, roots)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> Graph:
+    count = draw(st.integers(1, 24))
+    sizes = draw(
+        st.lists(st.sampled_from([0, 1, 7, 7, 1000, 10**9]), min_size=count, max_size=count)
+    )
+    pairs = [(at, to) for at in range(count) for to in range(at + 1, count)]
+    edges = draw(st.frozensets(st.sampled_from(pairs), max_size=40)) if pairs else frozenset()
+    return Graph(tuple(sizes), edges, draw(st.frozensets(st.integers(0, count - 1), max_size=2)))
+
+
+BUDGETS = st.integers(1, 30)
+
+
+@given(graphs(), BUDGETS)
+def test_a_plan_is_a_partition_within_the_budget(graph: Graph, budget: int) -> None:
+    closure = graph.closure()
+    layers = plan_layers(closure, budget).layers
+    paths = [path for layer in layers for path in layer.paths]
+    assert sorted(paths) == list(closure)
+    assert 1 <= len(layers) <= budget
+    assert all(layer.paths for layer in layers)
+    for layer in layers:
+        assert list(layer.paths) == sorted(layer.paths)
+        assert layer.nar_size == sum(closure.infos[path].nar_size for path in layer.paths)
+        assert layer.popularity == max(closure.popularity()[path] for path in layer.paths)
+
+
+@given(graphs(), BUDGETS)
+def test_the_budget_is_used(graph: Graph, budget: int) -> None:
+    """Where it holds every path, each but the roots is alone."""
+    closure = graph.closure()
+    rest = len(closure) - len(closure.roots)
+    if budget > rest:
+        layers = plan_layers(closure, budget).layers
+        assert len(layers) == (rest + 1 if budget > 1 else 1)
+
+
+@given(graphs(), st.integers(2, 30))
+def test_the_roots_are_last_and_have_a_layer_of_their_own(graph: Graph, budget: int) -> None:
+    closure = graph.closure()
+    layers = plan_layers(closure, budget).layers
+    assert set(layers[-1].paths) == set(closure.roots)
+
+
+@given(graphs(), BUDGETS)
+def test_the_most_popular_layers_are_lowest_then_names_decide(graph: Graph, budget: int) -> None:
+    layers = plan_layers(graph.closure(), budget).layers[:-1]
+    ranks = [(-layer.popularity, layer.paths) for layer in layers]
+    assert ranks == sorted(ranks)
+
+
+@given(graphs(), BUDGETS)
+def test_what_shares_a_layer_is_no_larger_than_what_is_alone(graph: Graph, budget: int) -> None:
+    closure = graph.closure()
+    layers = plan_layers(closure, budget).layers[: -1 if budget > 1 else None]
+    alone = sorted(layer.nar_size for layer in layers if len(layer.paths) == 1)
+    shared = [path for layer in layers if len(layer.paths) > 1 for path in layer.paths]
+    largest = max((closure.infos[path].nar_size for path in shared), default=0)
+    assert sum(size < largest for size in alone) < 4  # only those that the few small layers hold
+
+
+@given(graphs(), BUDGETS)
+def test_the_order_of_the_input_does_not_show(graph: Graph, budget: int) -> None:
+    one = plan_layers(graph.closure(), budget)
+    assert plan_layers(graph.closure(backwards=True), budget) == one
+    assert plan_layers(graph.closure(), budget) == one
+
+
+@given(graphs(), BUDGETS)
+def test_a_new_hash_of_an_unchanged_name_keeps_its_place(graph: Graph, budget: int) -> None:
+    one = plan_layers(graph.closure(), budget)
+    assert names(plan_layers(graph.closure(salt="rebuilt"), budget)) == names(one)
+
+
+def test_among_equally_popular_paths_names_decide_and_not_sizes() -> None:
+    libs = [f"lib{n:02}" for n in range(12)]
+    sizes = {name: 100 + n * 7 % 12 for n, name in enumerate(libs)}
+    flat = closure(info("app", 1, *libs), *(info(name, sizes[name]) for name in libs))
+    groups = names(plan_layers(flat, 5))
+    assert [name for group in groups[:-1] for name in group] == libs
+    assert len(groups) == 5
+    several_alone = names(plan_layers(flat, 10))
+    assert several_alone[:-1] == sorted(several_alone[:-1])
+    assert sum(len(group) == 1 for group in several_alone[:-1]) >= 5
+
+
+def test_paths_of_one_name_are_told_apart_by_hash_part() -> None:
+    """A closure may hold two versions that are called the same."""
+    ones = [store_path("lib", salt=str(n)) for n in range(6)]
+    infos = [PathInfo(path, bytes(32), 10, ()) for path in ones]
+    app = PathInfo(store_path("app"), bytes(32), 1, tuple(sorted(ones)))
+    plan = plan_layers(Closure.of([app, *infos], [app.path]), 3)
+    assert plan == plan_layers(Closure.of([*reversed(infos), app], [app.path]), 3)
+    assert sorted(path for layer in plan.layers for path in layer.paths) == sorted(
+        [app.path, *ones]
+    )
+
+
+def many(count: int) -> Closure:
+    """A large closure in which every path refers to some of those after it."""
+    paths = [store_path(f"p{n}") for n in range(count)]
+    infos = [
+        PathInfo(
+            path,
+            bytes(32),
+            n * 7919 % 10**6,
+            tuple(sorted({paths[to] for k in range(6) if (to := n + 1 + n * k % 97) < count})),
+        )
+        for n, path in enumerate(paths)
+    ]
+    return Closure.of(infos, [paths[0], *_unneeded(infos)])
+
+
+def _unneeded(infos: list[PathInfo]) -> list[StorePath]:
+    needed = {reference for info in infos for reference in info.references}
+    return [info.path for info in infos if info.path not in needed]
+
+
+def test_ten_thousand_paths_are_planned_in_a_moment() -> None:
+    """Popularity has thousands of digits here; ten seconds would mean quadratic time."""
+    closure = many(10_000)
+    before = time.process_time()
+    plan = plan_layers(closure, 63)
+    assert time.process_time() - before < 10
+    assert len(plan.layers) <= 63
+    assert sum(len(layer.paths) for layer in plan.layers) == 10_000
+    assert plan.layers[0].popularity.bit_length() > 1000
+
+
+def test_a_size_that_changes_a_little_keeps_the_groups() -> None:
+    """A rebuild of one path moves that path, not its neighbours."""
+    before = web()
+    infos = [
+        replace(
+            before.infos[path], nar_size=before.infos[path].nar_size + 16 * (path.name == "zlib")
+        )
+        for path in before
+    ]
+    after = Closure.of(infos, before.roots)
+    assert names(plan_layers(after, 8)) == names(plan_layers(before, 8))

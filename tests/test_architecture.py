@@ -43,6 +43,8 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "yaml": frozenset({"config"}),
     "deflate": frozenset({"oci.layer"}),
     "zstandard": frozenset({"oci.layer", "oci.unpack"}),
+    "magic": frozenset({"oci.kind"}),
+    "pylibmagic": frozenset({"oci.kind"}),
 }
 
 # What reaches the outside, or differs from one run to the next, and who may have it.

@@ -104,7 +104,7 @@ def test_an_image_is_found_by_each_of_its_names(text: str) -> None:
         pytest.param(
             "text",
             LayoutError,
-            "cannot read text: it is not a tar archive",
+            "cannot read text: it is not a tar archive, it is ASCII text",
             None,
             id="a file that is no tar",
         ),

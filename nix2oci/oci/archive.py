@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 from nix2oci.errors import LayoutError
+from nix2oci.oci.kind import HEAD, file_kind
 from nix2oci.oci.spec import Digest, Json
 from nix2oci.oci.tar import tar_blocks
 from nix2oci.plan.tree import Directory, Entry, File
@@ -107,9 +108,19 @@ def scan_archive(path: str) -> Mapping[str, tuple[int, int]]:
                     there = os.path.join(os.path.dirname(name), info.linkname)
                     links[name] = os.path.normpath(there)
     except tarfile.TarError as err:
-        raise LayoutError(f"cannot read {path}: it is not a tar archive") from err
+        raise _no_tar(path) from err
     found.update({name: found[there] for name, there in links.items() if there in found})
     return found
+
+
+def _no_tar(path: str) -> LayoutError:
+    with open(path, "rb") as file:
+        kind = file_kind(file.read(HEAD))
+    packed = "compressed" in kind
+    return LayoutError(
+        f"cannot read {path}: it is not a tar archive, it is {kind}",
+        hint="decompress it first" if packed else None,
+    )
 
 
 class Section:

@@ -15,7 +15,7 @@ import traceback
 import click
 
 from nix2oci import __version__
-from nix2oci.errors import Nix2OCIError
+from nix2oci.errors import ConfigError, Nix2OCIError
 
 _COMMANDS = {
     "build": "Build flake outputs into one OCI image.",
@@ -31,9 +31,26 @@ _INTERRUPTED = 130
 _BROKEN_PIPE = 8
 
 
+class _NobodyReadsError(Exception):
+    """Standard output was closed by the program that read it."""
+
+
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _COMMANDS:
+            raise _no_command(args[0])
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as err:
+            raise _NobodyReadsError from err  # click would make an exit code of its own of it
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
@@ -81,8 +98,9 @@ def _run() -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return _INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # nobody reads any more: Python's own complaint about it would be noise
+    except (BrokenPipeError, _NobodyReadsError):
+        # What is still in the buffer has to go somewhere, or Python complains at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return _BROKEN_PIPE
     except Exception as err:  # noqa: BLE001  # the one place where all that is left ends
         return _report(err)
@@ -111,9 +129,19 @@ def _report(err: Exception) -> int:
 
 def _usage_error(err: click.ClickException) -> int:
     ctx = err.ctx if isinstance(err, click.UsageError) else None
-    where = ctx.command_path if ctx else "nix2oci"
-    _say_error(err.format_message().removesuffix(".").replace("\n", " "), f"see: {where} --help")
+    named = [word for word in sys.argv[1:2] if word in _COMMANDS]
+    where = ctx.command_path if ctx else " ".join(["nix2oci", *named])
+    message = err.format_message().removesuffix(".").replace("\n", " ")
+    _say_error(message[:1].lower() + message[1:], f"see: {where} --help")
     return 2
+
+
+def _no_command(name: str) -> ConfigError:
+    from difflib import get_close_matches  # noqa: PLC0415  # start-up counts
+
+    nearest = get_close_matches(name, _COMMANDS, 1)
+    hint = f"did you mean '{nearest[0]}'?" if nearest else "see: nix2oci --help"
+    return ConfigError(f"there is no command '{name}'", hint=hint)
 
 
 def _say_error(message: str, hint: str | None) -> None:

@@ -30,6 +30,9 @@ _NO_DAEMON = r"cannot connect to (socket|daemon)|daemon-socket"
 _NO_BUILDER = r"is required to build|platform mismatch|Required system:"
 _NOT_THE_DERIVATION = re.compile(f"{_NO_DAEMON}|{_NO_BUILDER}")
 
+# The rest of a warning of several lines: what a lock file would have been changed to.
+_LISTED = re.compile(r"•|\s+\S")
+
 # A pattern of Nix's message, and what the reader can do about it.
 _HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), hint)
@@ -89,6 +92,7 @@ class Relay:
     _kept: deque[str] = field(default_factory=deque)
     _size: int = 0
     _partial: bytes = b""
+    _repeats: bool = False
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes, which may end within a line."""
@@ -120,7 +124,10 @@ class Relay:
             self.held.append(line)
             return
         self.release()
-        if line.startswith("warning:") and line in self.seen:
+        self._repeats = (line.startswith("warning:") and line in self.seen) or (
+            self._repeats and bool(_LISTED.match(line))
+        )
+        if self._repeats:
             return  # each call of nix warns again
         self.seen.add(line)
         self.show(line)

@@ -1,0 +1,112 @@
+"""docs/cli.md, made from the commands themselves.
+
+    python tests/support/cli_page.py > docs/cli.md
+
+An option that several commands have in common is described once, under the heading of its group.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Iterator
+
+import click
+
+from nix2oci.cli import _nix2oci
+from nix2oci.cli.options import nix_options, output_options, spec_options
+
+GROUPS = {
+    "Options of the image": (
+        spec_options,
+        "Each but `--config` is a key of [nix2oci.yaml](configuration.md), where it is explained.",
+    ),
+    "Options that go to Nix": (
+        nix_options,
+        "They mean what they mean to `nix build`, and may be given again where that takes several.",
+    ),
+    "Options of output": (
+        output_options,
+        "Progress is on stderr, the result on stdout; [json.md](json.md) has what `--json` prints.",
+    ),
+}
+
+HEAD = """\
+# Commands and options
+
+<!-- Made by tests/support/cli_page.py, which says how. -->
+
+`nix2oci --version` prints the version, `--help` after any command what is below."""
+
+
+def options_of(group: object) -> tuple[str, ...]:
+    """The names of the options that a decorator adds."""
+    assert callable(group)
+    command = click.command("all")(group(lambda: None))
+    return tuple(param.opts[-1] for param in command.params if isinstance(param, click.Option))
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command by its name, in the order that --help has."""
+    context = click.Context(_nix2oci)
+    found = {name: _nix2oci.get_command(context, name) for name in _nix2oci.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
+def page() -> str:
+    """The text of docs/cli.md."""
+    return "\n\n".join([HEAD, *_commands(), *_groups()]) + "\n"
+
+
+def _commands() -> Iterator[str]:
+    shared = {title: set(options_of(group)) for title, (group, _) in GROUPS.items()}
+    for name, command in commands().items():
+        options = [param for param in command.params if isinstance(param, click.Option)]
+        names = {option.opts[-1] for option in options}
+        common = [title for title, theirs in shared.items() if theirs <= names]
+        yield f"## nix2oci {name}"
+        usage = command.collect_usage_pieces(click.Context(command))
+        yield f"```text\nnix2oci {name} {' '.join(usage)}\n```"
+        yield _prose(command.help)
+        if own := [o for o in options if not any(o.opts[-1] in shared[t] for t in common)]:
+            yield _table(own)
+        if common:
+            yield f"Also: {', '.join(f'[{title}](#{_anchor(title)})' for title in common)}."
+
+
+def _groups() -> Iterator[str]:
+    build = commands()["build"]
+    options = {param.opts[-1]: param for param in build.params if isinstance(param, click.Option)}
+    for title, (group, text) in GROUPS.items():
+        yield f"## {title}"
+        yield text
+        yield _table(options[name] for name in options_of(group))
+
+
+def _prose(text: str | None) -> str:
+    return inspect.cleandoc(text or "")
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _table(options: Iterable[click.Option]) -> str:
+    rows = [f"| {_spelling(option)} | {_cell(option.help or '')} |" for option in options]
+    return "\n".join(["| option | |", "|---|---|", *rows])
+
+
+def _spelling(option: click.Option) -> str:
+    context = click.Context(click.Command("any"))
+    value = "" if option.is_flag or option.count else f" {option.make_metavar(context)}"
+    return ", ".join(f"`{name}`" for name in option.opts[:-1]) + (
+        f"{', ' if option.opts[:-1] else ''}`{_cell(option.opts[-1] + value)}`"
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,68 @@
+"""A directory to work in, and the program started in it as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.fakenix import OUT, FakeNix, info
+from support.fakestore import Program, nar, sri, write
+
+NIX2OCI = str(Path(sys.executable).with_name("nix2oci"))
+APP = {b"bin": {b"app": Program(b"a program")}}
+INFO = {OUT: {**info()[OUT], "narHash": sri(APP), "narSize": len(nar(APP))}}
+
+Completed = subprocess.CompletedProcess[str]
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """A directory, with an environment that has the fake Nix and little else.
+
+    The fake store has one package, `.#app`, whose output has one program of that name.
+    """
+
+    directory: Path
+    fake: FakeNix
+
+    @classmethod
+    def make(cls, scratch: Path) -> Terminal:
+        """One in a fresh directory of `scratch`."""
+        for name in ("nix", "here"):
+            (scratch / name).mkdir()
+        fake = FakeNix(scratch / "nix")
+        place = fake.place(OUT)
+        place.unlink()
+        write(os.fsencode(place), APP)
+        fake.answer("path-info", json.dumps(INFO))
+        fake.nix()
+        return cls(scratch / "here", fake)
+
+    def env(self, **more: str) -> Mapping[str, str]:
+        path = f"{self.fake.bin}:/usr/bin:/bin"
+        return {"PATH": path, "HOME": str(self.fake.directory), "LC_ALL": "C.UTF-8", **more}
+
+    def argv(self, *args: str) -> list[str]:
+        takes_store = args and args[0] in {"build", "plan"} and "--closure" not in args
+        store = ("--store", str(self.fake.root)) if takes_store else ()
+        return [NIX2OCI, *args, *store]
+
+    def run(self, *args: str, **env: str) -> Completed:
+        return subprocess.run(
+            self.argv(*args),
+            cwd=self.directory,
+            env=self.env(**env),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def left(self) -> list[str]:
+        """Everything in the directory."""
+        return sorted(path.name for path in self.directory.iterdir())

@@ -1,0 +1,254 @@
+"""The command line from outside: usage, what is on which stream, and what is left behind.
+
+Every test starts the program, with a fake Nix.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.fakenix import OUT
+from support.terminal import Terminal
+
+import nix2oci
+
+COMMANDS = ("build", "plan", "inspect", "validate", "completion")
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    return Terminal.make(tmp_path)
+
+
+def test_version(terminal: Terminal) -> None:
+    done = terminal.run("--version")
+    assert (done.returncode, done.stdout) == (0, f"nix2oci {nix2oci.__version__}\n")
+
+
+def test_without_a_command_it_shows_what_there_is(terminal: Terminal) -> None:
+    done = terminal.run()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Usage: nix2oci" in done.stderr
+    assert done.stderr.splitlines()[-1] == "  nix2oci build"
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_is_on_stdout_and_fits(command: str, terminal: Terminal) -> None:
+    done = terminal.run(*command.split(), "-h")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: nix2oci {command}".rstrip())
+    assert max(map(len, done.stdout.splitlines())) < 80
+    assert terminal.run(*command.split(), "--help").stdout == done.stdout
+
+
+def test_help_lists_every_command(terminal: Terminal) -> None:
+    listed = terminal.run("--help").stdout
+    assert all(re.search(rf"^  {command}  +\S", listed, re.MULTILINE) for command in COMMANDS)
+
+
+# --- usage errors ------------------------------------------------------------------------------
+
+# click has words of its own for these, which differ by version: the name must be in them.
+USAGE = [
+    pytest.param("--nope", "'?--nope'?", "nix2oci", id="an unknown option"),
+    pytest.param("build --compresion x", "--compression", "nix2oci build", id="a misspelt option"),
+    pytest.param("build --format tar", "'oci', 'archive'", "nix2oci build", id="an unknown format"),
+    pytest.param("inspect", "'IMAGE'", "nix2oci inspect", id="no image"),
+    pytest.param("validate a b", r"\(b\)", "nix2oci validate", id="an image too many"),
+    pytest.param("completion tcsh", "'tcsh'", "nix2oci completion", id="an unknown shell"),
+]
+
+
+def test_an_unknown_command_names_the_nearest(terminal: Terminal) -> None:
+    done = terminal.run("buidl")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: there is no command 'buidl'\nhint: did you mean 'build'?\n"
+
+
+@pytest.mark.parametrize(("line", "names", "command"), USAGE)
+def test_usage_error_is_two_lines(line: str, names: str, command: str, terminal: Terminal) -> None:
+    done = terminal.run(*line.split())
+    error, hint = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.match(rf"error: .*{names}", error)
+    assert not error.endswith(".")
+    assert hint == f"hint: see: {command} --help"
+
+
+REFUSED = [
+    pytest.param(
+        ("build", "-o", "-", "--format", "oci"),
+        "cannot write an image layout to stdout: it is a directory",
+        "use --format archive",
+        id="a directory to stdout",
+    ),
+    pytest.param(
+        ("build", "-o", "a.tar", "--compression", "zstd"),
+        "cannot write an archive with zstd layers: 'docker load' does not read them",
+        "use --compression gzip, or --format oci",
+        id="zstd in an archive",
+    ),
+    pytest.param(
+        ("plan", ".#app", "--closure", "f"),
+        "cannot plan .#app and --closure f at once",
+        None,
+        id="an installable and a closure",
+    ),
+    pytest.param(
+        ("build", ".#app", "--max-layers", "128"),
+        "--max-layers: 128 layers are more than the 127 that engines can mount",
+        None,
+        id="more layers than engines mount",
+    ),
+    pytest.param(
+        ("build", ".#app", "--view", "shh"),
+        "--view: unknown switch 'shh'",
+        "did you mean 'sh'?",
+        id="a switch that looks like another",
+    ),
+    pytest.param(
+        ("build", ".#app", "--tag", "a b"),
+        "--tag: expected a tag: up to 128 letters, digits, '_', '.', '-', got 'a b'",
+        None,
+        id="a tag with a space",
+    ),
+    pytest.param(
+        ("build", ".#app", "--entrypoint", "ap"),
+        "cannot use entrypoint 'ap': there is no such program in bin/",
+        "choose one with --entrypoint: app",
+        id="an entrypoint that is not there",
+    ),
+    pytest.param(
+        ("build", ".#app", "--entrypoint", f"{OUT}/bin/no"),
+        f"cannot use entrypoint {OUT}/bin/no: it is not an executable file in the closure",
+        None,
+        id="a path in the store that is not there",
+    ),
+]
+
+
+@pytest.mark.parametrize(("args", "message", "hint"), REFUSED)
+def test_what_makes_no_sense_is_refused(
+    args: tuple[str, ...], message: str, hint: str | None, terminal: Terminal
+) -> None:
+    done = terminal.run(*args)
+    said = [line for line in done.stderr.splitlines() if not line.startswith("nix2oci: ")]
+    assert said == [f"error: {message}", *([f"hint: {hint}"] if hint else [])]
+    assert (done.returncode, done.stdout, terminal.left()) == (2, "", [])
+
+
+# --- the result and the rest -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "printed", "left"),
+    [
+        pytest.param((), "oci:{default}:latest", "app.oci", id="a layout named like the package"),
+        pytest.param(("-o", "x"), "oci:x:latest", "x", id="a layout with a name"),
+        pytest.param(("--tag", "a/b:1"), "oci:{default}:1", "b.oci", id="a layout for a tag"),
+        pytest.param(("-o", "x.tar"), "oci-archive:x.tar:latest", "x.tar", id="an archive"),
+    ],
+)
+def test_build_prints_the_reference_and_nothing_else(
+    options: tuple[str, ...], printed: str, left: str, terminal: Terminal
+) -> None:
+    done = terminal.run("build", ".#app", *options)
+    assert done.returncode == 0, done.stderr
+    # The default may be spelt with or without the directory.
+    assert done.stdout.replace(":./", ":") == printed.format(default=left) + "\n"
+    assert terminal.left() == [left]
+    assert re.search(
+        r"^nix2oci: [a-z/]+:\w+ is 2 layers, \d\.\d kB, of 1 store paths?; "
+        r"digest sha256:[0-9a-f]{64}$",
+        done.stderr,
+        re.MULTILINE,
+    )
+
+
+def test_quiet_says_nothing_but_the_result(terminal: Terminal) -> None:
+    done = terminal.run("build", ".#app", "-q", "-o", "x")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "oci:x:latest\n", "")
+    done = terminal.run("validate", "-q", "x")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_quiet_says_errors(terminal: Terminal) -> None:
+    done = terminal.run("inspect", "-q", "x")
+    assert done.stderr == "error: cannot read image at x: No such file or directory\n"
+    assert done.returncode == 8
+
+
+def test_an_archive_on_stdout_is_all_that_is_there(terminal: Terminal) -> None:
+    with (terminal.directory / "piped.tar").open("wb") as out:
+        argv = terminal.argv("build", ".#app", "-q", "-o", "-")
+        subprocess.run(argv, cwd=terminal.directory, env=terminal.env(), stdout=out, check=True)
+    terminal.run("build", ".#app", "-o", "written.tar")
+    piped, written = (terminal.directory / name for name in ("piped.tar", "written.tar"))
+    assert piped.read_bytes() == written.read_bytes()
+
+
+def test_validate_exits_with_1_for_an_image_that_is_not_valid(terminal: Terminal) -> None:
+    terminal.run("build", ".#app", "-o", "x")
+    blobs = sorted(
+        (terminal.directory / "x/blobs/sha256").iterdir(), key=lambda b: b.stat().st_size
+    )
+    blobs[0].unlink()
+    done = terminal.run("validate", "x")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "x is not valid: 1 error, 0 warnings"
+
+
+# --- nix2oci.yaml ------------------------------------------------------------------------------
+
+
+def local_flake(terminal: Terminal, text: str) -> None:
+    (terminal.directory / "flake.nix").write_text("{ }")
+    (terminal.directory / "nix2oci.yaml").write_text(text)
+
+
+@pytest.mark.parametrize("subject", [".#app", "path:.#app", "./inner#app", "."])
+def test_the_file_beside_the_flake_counts(subject: str, terminal: Terminal) -> None:
+    local_flake(terminal, "tag: 1.10")
+    (terminal.directory / "inner").mkdir()
+    assert terminal.run("build", subject, "-o", "x").stdout == "oci:x:1.10\n"
+
+
+def test_another_file_counts_instead_when_it_is_named(terminal: Terminal) -> None:
+    local_flake(terminal, "tag: 1.10")
+    (terminal.directory / "other.yaml").write_text("tag: other")
+    done = terminal.run("build", ".#app", "-o", "x", "--config", "other.yaml")
+    assert done.stdout == "oci:x:other\n"
+
+
+def test_flags_win_over_the_file(terminal: Terminal) -> None:
+    local_flake(terminal, "tag: 1.10")
+    assert terminal.run("build", ".#app", "-o", "x", "--tag", "2").stdout == "oci:x:2\n"
+
+
+def test_unknown_key_is_named_with_the_nearest(terminal: Terminal) -> None:
+    local_flake(terminal, "labls: {a: b}")
+    done = terminal.run("build", ".#app")
+    assert (
+        done.stderr == "error: ./nix2oci.yaml: unknown key 'labls'\nhint: did you mean 'labels'?\n"
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_file_that_is_not_there_is_an_error(terminal: Terminal) -> None:
+    done = terminal.run("build", ".#app", "--config", "no.yaml")
+    assert done.stderr == "error: cannot read no.yaml: No such file or directory\n"
+    assert done.returncode == 8
+
+
+def test_source_date_epoch_is_the_time_of_the_image(terminal: Terminal) -> None:
+    done = terminal.run("build", ".#app", "--json", SOURCE_DATE_EPOCH="86400")
+    assert json.loads(done.stdout)["created"] == "1970-01-02T00:00:00Z"
+    done = terminal.run("build", ".#app", "-q", SOURCE_DATE_EPOCH="abc")
+    error, hint = done.stderr.splitlines()
+    assert error == "error: SOURCE_DATE_EPOCH: expected a number of seconds since 1970, got 'abc'"
+    assert hint == "hint: unset the variable to do without it"
+    assert done.returncode == 2

@@ -1,0 +1,271 @@
+"""The console blocks of README.md and docs/ are run, and print what the pages show.
+
+A block is a session of its own in a fresh git repository with the sample flakes. What is done to
+a command before it runs is in `Stage.rewrite`, and nothing else: the stand-in for nixpkgs comes
+in, engines and registries are private ones, with the flags that a restricted machine needs, and
+ports are free ones. What differs by machine is made equal on both sides, see `normal`; a line
+`…` in a page stands for any lines. Blocks marked `sh` are not run: they set a machine up, or need
+a cluster.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from real.distro import FLAKES
+from real.engines import ClientEngine, output, wait_until
+from real.images import NIX2OCI
+from real.test_conformance import free_port, registry
+from support.tools import require
+
+TOP = FLAKES.parent
+REGISTRY = "registry.example.com"
+ELISION = "…"
+SAMPLES = ("app", "hello-c", "metadata", "server-config", "tools", "web-python")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of a page, and the lines that the page shows below it."""
+
+    text: str
+    shown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    page: str
+    line: int
+    commands: tuple[Command, ...]
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text()
+    for match in re.finditer(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        line = text.count("\n", 0, match.start()) + 1
+        yield Block(str(page.relative_to(TOP)), line, tuple(commands(match[1])))
+
+
+def commands(text: str) -> Iterator[Command]:
+    parts = re.split(r"^\$ ", text, flags=re.MULTILINE)
+    assert parts[0] == "", "a console block begins with a command"
+    for part in parts[1:]:
+        command, *shown = part.splitlines()
+        yield Command(command, tuple(shown))
+
+
+PAGES = (TOP / "README.md", *sorted((TOP / "docs").glob("*.md")))
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a block runs: its directory, and what stands in for the rest of the world."""
+
+    distro: Path
+    port: int
+    engines: dict[str, ClientEngine]
+    containerd: str | None
+    registry: str | None
+
+    def rewrite(self, command: str) -> str:
+        """The command that is run for the one of the page."""
+        instead = [
+            (r"\bnix2oci (build|plan)\b(?! --closure)", rf"\g<0> {self._overrides}"),
+            (r"\bnix (build|path-info)\b", rf"\g<0> {self._overrides}"),
+            (r"\bnixpkgs#", f"path:{self.distro}#"),
+            (r"--publish 8080:8080\b", f"--network=host --env=PORT={self.port}"),
+            (r"(\bcurl )(http://localhost):8080\b", self._curl),
+            (r"\bskopeo (copy|inspect)\b", r"skopeo --insecure-policy \1"),
+            (rf"docker://{REGISTRY}", f"docker://{self.registry}"),
+            (r"(skopeo .*copy)", r"\1 --dest-tls-verify=false"),
+            (r"(skopeo .*inspect)", r"\1 --tls-verify=false"),
+            (r"\bctr ", f"ctr --address {self.containerd} "),
+        ]
+        for pattern, replacement in instead:
+            command = re.sub(pattern, replacement, command)
+        for name, engine in self.engines.items():
+            client, limits = " ".join(engine.client), " ".join(engine.limits)
+            command = re.sub(rf"(?<!-){name} (?=run|load|stop)", f"{client} ", command)
+            command = re.sub(rf"({re.escape(client)} run)\b", rf"\1 {limits}", command)
+        return command
+
+    @property
+    def _overrides(self) -> str:
+        return f"--override-input nixpkgs path:{self.distro} --no-write-lock-file"
+
+    @property
+    def _curl(self) -> str:
+        return rf"\1--silent --noproxy localhost --retry 9 --retry-connrefused \2:{self.port}"
+
+    def unwrite(self, shown: str) -> str:
+        """Output of a rewritten command, as the page has it."""
+        return shown.replace(self.registry, REGISTRY) if self.registry else shown
+
+
+@pytest.fixture
+def stage(request: pytest.FixtureRequest, distro: Path, tmp_path: Path) -> Iterator[Stage]:
+    """What the commands of a block need is there, and only that."""
+    block: Block = request.getfixturevalue("block")
+    text = "\n".join(command.text for command in block.commands)
+    engines = {
+        name: request.getfixturevalue(f"{name}_engine")
+        for name in ("podman", "docker")
+        if re.search(rf"\b{name} (run|load)", text)
+    }
+    with ExitStack() as stack:
+        host = stack.enter_context(registry(tmp_path)) if f"docker://{REGISTRY}" in text else None
+        address = stack.enter_context(containerd(tmp_path)) if "ctr " in text else None
+        for engine in engines.values():
+            for clean in (("rmi", "--force", "team/web:1.0"), ("rm", "--force", "web")):
+                argv = (*engine.client, *clean)
+                stack.callback(subprocess.run, argv, capture_output=True, check=False)
+        yield Stage(distro, free_port(), engines, address, host)
+
+
+@contextmanager
+def containerd(state: Path) -> Iterator[str]:
+    """A containerd of its own, for the length of a `with`: the address of its socket."""
+    require("containerd", "ctr")
+    address = state / "s"
+    config = state / "containerd.toml"
+    config.write_text(
+        f'version = 2\nroot = "{state}/containerd"\nstate = "{state}/containerd-run"\n'
+        'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'
+        f'[grpc]\naddress = "{address}"\n'
+    )
+    with (state / "containerd.log").open("wb") as log:
+        argv = ("containerd", "--config", config)
+        daemon = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: answers(address), (state / "containerd.log").read_text)
+        yield str(address)
+    finally:
+        daemon.terminate()
+        daemon.wait(30)
+
+
+def answers(address: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(address)) == 0
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A git repository with the sample flakes, all committed."""
+    top = tmp_path / "nix2oci"
+    for sample in SAMPLES:
+        shutil.copytree(FLAKES / sample, top / "flakes" / sample)
+    who = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.com")
+    output("git", "init", "--quiet", top)
+    output("git", "-C", top, "add", ".")
+    output("git", "-C", top, *who, "commit", "--quiet", "--message", "All flakes")
+    return top
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_a_page_shows_what_happens(block: Block, stage: Stage, repository: Path) -> None:
+    require("git", "curl", "skopeo", "taskset")
+    directory = repository
+    for command in block.commands:
+        if command.text.startswith("cd "):
+            directory = directory / command.text.removeprefix("cd ")
+            continue
+        printed = stage.unwrite(run(stage.rewrite(command.text), directory))
+        assert matches(command.shown, printed.splitlines()), (
+            f"{block}: $ {command.text}\nthe page shows:\n"
+            + "\n".join(command.shown)
+            + f"\nit printed:\n{printed}"
+        )
+
+
+def run(command: str, directory: Path) -> str:
+    """What a command prints on stdout; it must succeed."""
+    path = f"{Path(NIX2OCI).parent}:{os.environ['PATH']}"  # noqa: TID251
+    argv = ("bash", "-euo", "pipefail", "-c", command)
+    env = {**os.environ, "PATH": path}  # noqa: TID251
+    done = subprocess.run(
+        argv, cwd=directory, env=env, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def matches(shown: tuple[str, ...], printed: list[str]) -> bool:
+    """Whether every line that is shown is printed, and between two of them only what `…` allows."""
+    runs = [
+        [normal(line) for line in lines]
+        for is_elision, lines in groupby(shown, key=lambda line: line.strip() == ELISION)
+        if not is_elision
+    ]
+    there, position = [normal(line) for line in printed], 0
+    starts_free = bool(shown) and shown[0].strip() == ELISION
+    ends_free = bool(shown) and shown[-1].strip() == ELISION
+    for number, lines in enumerate(runs):
+        free = starts_free if number == 0 else True
+        places = range(position, len(there) - len(lines) + 1) if free else [position]
+        found = next((at for at in places if there[at : at + len(lines)] == lines), None)
+        if found is None:
+            return False
+        position = found + len(lines)
+    return ends_free or position == len(there)
+
+
+NORMAL = (
+    (r"sha256:[0-9a-f]{64}", "DIGEST"),
+    (r"/nix/store/[0-9a-z]{32}-", "/nix/store/"),
+    (r"linux/(amd64|arm64)", "PLATFORM"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME"),
+    (r"\d+(\.\d+)* (B|kB|MB|GB)\b", "SIZE"),
+    (r"-\d[0-9a-z.]*", "-VERSION"),
+    (r"^ *\d+ +", "NUMBER "),
+    (r"\b\d+ (layers|store paths)", r"N \1"),
+    (r" +", " "),
+)
+
+
+def normal(line: str) -> str:
+    """A line without what differs by machine: digests, hashes, times, sizes, versions, counts."""
+    for pattern, replacement in NORMAL:
+        line = re.sub(pattern, replacement, line)
+    return line.strip()
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "expected"),
+    [
+        ((), [], True),
+        ((), ["a"], False),
+        (("a",), ["a"], True),
+        (("a",), ["a", "b"], False),
+        (("…",), ["a", "b"], True),
+        (("a", "…"), ["a"], True),
+        (("…", "b"), ["a", "b"], True),
+        (("…", "b"), ["a", "b", "c"], False),
+        (("a", "…", "b"), ["a", "x", "y", "b"], True),
+        (("a", "…", "b", "c"), ["a", "b", "x", "b", "c"], True),
+        (("a", "…", "b"), ["a", "x"], False),
+        (("    1    4.9 MB      1  glibc-2.36",), ["   12   51 kB  1  glibc-2.41"], True),
+        (("a 12",), ["a 13"], False),
+    ],
+    ids=str,
+)
+def test_lines_match_but_for_what_is_left_out(
+    shown: tuple[str, ...], printed: list[str], *, expected: bool
+) -> None:
+    assert matches(shown, printed) is expected
+
+
+def test_the_pages_have_sessions() -> None:
+    assert {"README.md", "docs/distributing.md"} <= {block.page for block in BLOCKS}

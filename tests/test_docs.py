@@ -1,0 +1,173 @@
+"""The pages say what the program has: commands, options, keys, errors; and their links lead on."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from support import cli_page
+
+from nix2oci import errors
+from nix2oci.config.keys import KEYS
+from nix2oci.errors import Nix2OCIError
+
+TOP = Path(__file__).parent.parent
+DOCS = TOP / "docs"
+README = (TOP / "README.md").read_text()
+TABLE_ROW = re.compile(r"^\| `?([\w-]+)`? \| (\d+|[^|]*) \|", re.MULTILINE)
+
+
+@functools.cache
+def known_files() -> tuple[Path, ...]:
+    """The files of the repository: those that git knows, or all where there is no git."""
+    argv = ["git", "-C", str(TOP), "ls-files", "-z"]
+    done = subprocess.run(argv, capture_output=True, check=False)
+    if done.returncode:
+        return tuple(path for path in TOP.rglob("*") if path.is_file())
+    return tuple(TOP / name for name in os.fsdecode(done.stdout).split("\0")[:-1])
+
+
+PAGES = sorted(
+    path for path in known_files() if path.suffix == ".md" and path.parent in {TOP, DOCS}
+)
+
+
+def classes(base: type[Nix2OCIError] = Nix2OCIError) -> Iterator[type[Nix2OCIError]]:
+    if base.__module__ == errors.__name__:
+        yield base
+    for child in base.__subclasses__():
+        yield from classes(child)
+
+
+def section(page: str, heading: str) -> str:
+    """The text below a heading, up to the next of its level."""
+    level = re.escape(heading.partition(" ")[0])
+    found = re.search(
+        rf"^{re.escape(heading)}\n(.*?)(?=^{level} |\Z)", page, re.DOTALL | re.MULTILINE
+    )
+    assert found, heading
+    return found[1]
+
+
+def test_cli_page_is_what_the_commands_say() -> None:
+    assert (DOCS / "cli.md").read_text() == cli_page.page(), f"rewrite it: {cli_page.__doc__}"
+
+
+def test_cli_page_has_every_command_and_option() -> None:
+    page = (DOCS / "cli.md").read_text()
+    for name, command in cli_page.commands().items():
+        assert f"\n## nix2oci {name}\n" in page
+        for option in command.params:
+            if isinstance(option, click.Option):
+                for spelling in option.opts:
+                    assert re.search(rf"`{spelling}[` ]", page), f"{name} {spelling}"
+
+
+def test_every_key_of_the_file_has_its_option_and_its_section() -> None:
+    command, page = cli_page.commands()["build"], (DOCS / "configuration.md").read_text()
+    options = {spelling for option in command.params for spelling in option.opts}
+    for key in KEYS:
+        assert f"--{key}" in options
+        assert f"\n### `{key}`\n" in page
+
+
+def test_errors_page_has_every_class_with_its_exit_code() -> None:
+    table = section((DOCS / "errors.md").read_text(), "## Each error")
+    rows = {name: int(code) for name, code in TABLE_ROW.findall(table) if name.endswith("Error")}
+    assert rows == {cls.__name__: cls.exit_code for cls in classes()}
+    assert list(rows) == re.findall(r"(\w+Error) ", errors.__doc__ or "")
+
+
+def test_exit_codes_are_the_same_in_readme_and_errors_page() -> None:
+    page = (DOCS / "errors.md").read_text().partition("## Each error")[0]
+    in_page = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    in_readme = {
+        int(c) for c in re.findall(r"^\| (\d+) \|", section(README, "## Exit codes"), re.MULTILINE)
+    }
+    assert in_page == {0, 70, 130} | {cls.exit_code for cls in classes()}
+    assert in_readme == in_page - {70}
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page, as code hosts make them of its headings."""
+    found = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in headings(target), link
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    missing = [page.name for page in PAGES if page.parent == DOCS and page.name not in README]
+    assert missing == []
+
+
+def test_every_dev_command_that_a_page_names_is_there() -> None:
+    listed = set(re.findall(r"^#: (\w+)", (TOP / "dev").read_text(), re.MULTILINE))
+    for page in PAGES:
+        for name in re.findall(r"\./dev (\w+)", page.read_text()):
+            assert name in {*listed, "lists"}, f"{page.name}: ./dev {name}"
+
+
+def test_every_file_that_a_page_names_is_there() -> None:
+    named = re.compile(r"`((?:tests|nix2oci|flakes|docs)/[\w./-]*\w)`")
+    for page in PAGES:
+        for path in named.findall(page.read_text()):
+            assert (TOP / path).exists(), f"{page.name}: {path}"
+
+
+def test_the_map_of_the_house_has_every_module() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    modules = [path for path in known_files() if path.is_relative_to(TOP / "nix2oci")]
+    missing = [
+        str(module.relative_to(TOP))
+        for module in modules
+        if module.suffix == ".py" and module.name != "__init__.py" and module.name not in page
+    ]
+    assert missing == []
+
+
+# --- what no file of the project may say -----------------------------------------------------
+
+# With a ~ in each word, so that this file does not say it either.
+FORBIDDEN = {
+    rule: pattern.replace("~", "")
+    for rule, pattern in {
+        "a path of one machine": r"/wo~rk/|/ro~ot/\w|/tmp/br~ief",
+        "a directory beside the repository": r"\bsha~red/(?!tools/install-nix)",
+        "a host of a package registry": r"python~hosted\.|py~pi\.org|npm~js\."
+        r"|(deb|ftp|snapshot)\.deb~ian\.",
+        "how it was written": r"(?i)\bcla~ude\b|\bL~LM\b|\bchat~gpt\b|\banth~ropic\b|br~ief\.md",
+    }.items()
+}
+
+
+def test_known_files_are_there() -> None:
+    """The rules below are about something."""
+    names = {str(path.relative_to(TOP)) for path in known_files()}
+    assert {"pyproject.toml", "nix2oci/errors.py"} <= names
+
+
+@pytest.mark.parametrize("rule", FORBIDDEN)
+def test_no_file_names(rule: str) -> None:
+    found = []
+    for path in known_files():
+        text = path.read_bytes().decode("utf-8", errors="ignore")
+        lines = (line for line in text.splitlines() if re.search(FORBIDDEN[rule], line))
+        found += [f"{path.relative_to(TOP)}: {line.strip()[:120]}" for line in lines]
+    assert found == []

@@ -23,7 +23,7 @@ from nix2oci.report import build_document
 @click.command("build")
 @click.argument("installables", nargs=-1, metavar="[INSTALLABLE]...")
 @click.option(
-    "-o", "--output", metavar="PATH", help="Where the image goes; - is stdout. [./NAME.oci]"
+    "-o", "--output", metavar="PATH", help="Where the image goes; - is stdout. [NAME.oci]"
 )
 @click.option(
     "--format",
@@ -69,7 +69,7 @@ class _Place:
         if self.output:
             return self.output
         base = name.repository.rpartition("/")[2]
-        return f"./{base}.oci" if self.form == "oci" else f"./{base}.tar"
+        return f"{base}.oci" if self.form == "oci" else f"{base}.tar"
 
     def open(self, name: Reference) -> AbstractContextManager[Staging]:
         if self.output == "-":

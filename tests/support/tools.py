@@ -9,9 +9,17 @@ import pytest
 def require(*names: str) -> None:
     """Skip the test when a program is not on PATH; where env CI is set, fail it."""
     missing = [name for name in names if shutil.which(name) is None]
-    if not missing:
-        return
-    reason = f"not on PATH: {', '.join(missing)}"
+    if missing:
+        _do_without(f"not on PATH: {', '.join(missing)}")
+
+
+def require_root() -> None:
+    """The same for what only root may do: start containers, give files away."""
+    if os.geteuid() != 0:
+        _do_without("needs root")
+
+
+def _do_without(reason: str) -> None:
     if os.environ.get("CI"):  # noqa: TID251
         pytest.fail(reason)
     pytest.skip(reason)

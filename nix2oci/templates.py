@@ -1,0 +1,21 @@
+"""The launchers without operations that the package was built with."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from nix2oci.errors import RepresentationError
+from nix2oci.plan.launcher import MACHINES
+
+
+def launcher_template(machine: str) -> bytes:
+    """The template that `plan.launcher.encode` takes, for a machine as Nix names it.
+
+    Raises `RepresentationError` for a machine that the launcher is not made for, and
+    `FileNotFoundError` where the package was not built but only unpacked.
+    """
+    if machine not in MACHINES:
+        raise RepresentationError(
+            f"cannot make a launcher for {machine}: there is one for {' and '.join(MACHINES)}"
+        )
+    return files("nix2oci.plan.launcher").joinpath(f"launcher-{machine}").read_bytes()

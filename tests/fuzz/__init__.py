@@ -1,0 +1,1 @@
+"""Random wrappers, run under the real bash and as launchers."""

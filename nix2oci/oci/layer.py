@@ -132,36 +132,31 @@ def write_layer(
 ) -> Layer:
     """Write the blob of a layer to `out` and say what it is.
 
-    Hashing and compressing run in `pool`, reading and writing here; at most a few blocks are in
-    memory. `progress` is told the bytes of tar that are done, a block at a time.
+    Here the entries are read and put into tar; compressing runs in `pool`, and one more thread
+    hashes and writes what is done. At most a few blocks are in memory. `progress` is told the
+    bytes of tar that were read, a block at a time.
     """
     compress = _COMPRESS[compression]
     plain, packed = hashlib.sha256(), hashlib.sha256()
-    hashed: Future[None] | None = None
-    waiting: deque[Future[bytes]] = deque()
     tar_size = size = 0
 
-    def write_one() -> int:
-        data = waiting.popleft().result()
+    def seal(block: bytes, compressed: Future[bytes] | None) -> int:
+        plain.update(block)
+        if compressed is None:
+            return out.write(block)
+        data = compressed.result()
         packed.update(data)
         return out.write(data)
 
-    for block in tar_blocks(entries):
-        if hashed:
-            hashed.result()
-        hashed = pool.submit(plain.update, block)
-        tar_size += len(block)
-        progress(len(block))
-        if compress is None:
-            size += out.write(block)
-            continue
-        waiting.append(pool.submit(compress, block))
-        if len(waiting) > _AHEAD:
-            size += write_one()
-    while waiting:
-        size += write_one()
-    if hashed:
-        hashed.result()
+    sealed: deque[Future[int]] = deque()
+    with ThreadPoolExecutor(1) as sealer:  # one thread, so blocks stay in order
+        for block in tar_blocks(entries):
+            sealed.append(sealer.submit(seal, block, compress and pool.submit(compress, block)))
+            tar_size += len(block)
+            progress(len(block))
+            if len(sealed) > _AHEAD:
+                size += sealed.popleft().result()
+        size += sum(written.result() for written in sealed)
     diff_id = Digest("sha256:" + plain.hexdigest())
     digest = Digest("sha256:" + packed.hexdigest()) if compress else diff_id
     return Layer(compression.media_type, digest, size, diff_id, tar_size)

@@ -6,26 +6,20 @@ import hashlib
 import importlib.metadata
 import io
 import subprocess
-import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 import pytest
 import zstandard
 from support.tools import require
 
-from nix2oci.errors import OutputError, StoreError
 from nix2oci.oci.layer import (
     Compression,
     Layer,
-    Unwritten,
     compressor_version,
     write_layer,
-    write_layers,
 )
 from nix2oci.oci.spec import Digest
 from nix2oci.oci.tar import BLOCK, tar_blocks
@@ -210,141 +204,3 @@ def test_progress_is_told_every_byte_of_the_tar() -> None:
     with ThreadPoolExecutor(2) as pool:
         layer = write_layer(entries(), Compression.GZIP, io.BytesIO(), pool, told.append)
     assert sum(told) == layer.tar_size
-
-
-class Memory:
-    """Blobs in memory; keeps what was committed, and in which order blobs were begun."""
-
-    def __init__(self, fail: Callable[[int], None] = lambda _: None) -> None:
-        self.committed: dict[Digest, bytes] = {}
-        self.open = 0
-        self.numbers = count()
-        self.fail = fail
-
-    @contextmanager
-    def new_blob(self) -> Iterator[MemoryBlob]:
-        self.open += 1
-        try:
-            yield MemoryBlob(self, next(self.numbers))
-        finally:
-            self.open -= 1
-
-
-class MemoryBlob:
-    def __init__(self, memory: Memory, number: int) -> None:
-        self.memory = memory
-        self.number = number
-        self.data = io.BytesIO()
-
-    def write(self, data: bytes, /) -> int:
-        self.memory.fail(self.number)
-        return self.data.write(data)
-
-    def commit(self, digest: Digest, size: int) -> None:
-        data = self.data.getvalue()
-        assert (digest, size) == (sha256(data), len(data))
-        self.memory.committed[digest] = data
-
-
-def one_file(name: str, size: int = 10) -> Unwritten:
-    content = noise(size, len(name))
-    return Unwritten([File(name.encode(), size, (content,))], size)
-
-
-@pytest.mark.parametrize("compression", ALL)
-@pytest.mark.parametrize("cores", [1, 4])
-def test_layers_are_answered_in_the_order_given(compression: Compression, cores: int) -> None:
-    sizes = [10, 3 * BLOCK, 500, BLOCK, 0, 700]
-    blobs = Memory()
-    layers = write_layers([one_file(f"f{size}", size) for size in sizes], compression, blobs, cores)
-    assert [layer.tar_size for layer in layers] == [
-        512 + size + -size % 512 + 1024 for size in sizes
-    ]
-    assert {layer.digest for layer in layers} == set(blobs.committed)
-    assert blobs.open == 0
-
-
-def test_the_heaviest_layer_is_begun_first() -> None:
-    begun: list[str] = []
-
-    def noted(name: str) -> Iterator[Entry]:
-        begun.append(name)
-        yield Directory(name.encode())
-
-    layers = [Unwritten(noted(name), weight) for name, weight in (("a", 1), ("b", 9), ("c", 5))]
-    write_layers(layers, Compression.NONE, Memory(), 1)
-    assert begun == ["b", "c", "a"]
-
-
-def test_no_layers_are_no_blobs() -> None:
-    blobs = Memory()
-    assert write_layers([], Compression.GZIP, blobs, 2) == ()
-    assert blobs.committed == {}
-
-
-def test_equal_layers_are_one_blob_and_two_answers() -> None:
-    blobs = Memory()
-    one, other = write_layers([one_file("f"), one_file("f")], Compression.GZIP, blobs, 2)
-    assert one == other
-    assert len(blobs.committed) == 1
-
-
-def endless(begun: threading.Event) -> Iterator[Entry]:
-    """A layer that ends only when it is told to."""
-    for number in count():
-        yield File(b"%d" % number, BLOCK, (bytes(BLOCK),))
-        begun.set()
-
-
-@pytest.mark.timeout(60, method="thread")
-@pytest.mark.parametrize("compression", ALL)
-def test_the_first_failure_ends_the_other_layers_and_is_raised(compression: Compression) -> None:
-    begun = threading.Event()
-
-    def failing() -> Iterator[Entry]:
-        yield Directory(b"d")
-        assert begun.wait(30)
-        raise StoreError("cannot read it: it is gone")
-
-    blobs = Memory()
-    layers = [
-        Unwritten(endless(begun), 1),
-        Unwritten(failing(), 2),
-        *(Unwritten(endless(begun), 0) for _ in range(5)),
-    ]
-    with pytest.raises(StoreError) as caught:
-        write_layers(layers, compression, blobs, 2)
-    assert str(caught.value) == "cannot read it: it is gone"
-    assert (blobs.committed, blobs.open) == ({}, 0)
-
-
-@pytest.mark.timeout(60, method="thread")
-@pytest.mark.parametrize("compression", ALL)
-def test_a_full_disk_ends_all_layers(compression: Compression) -> None:
-    def fail(number: int) -> None:
-        if number == 1:
-            raise OutputError("cannot write it: No space left on device")
-
-    blobs = Memory(fail)
-    layers = [Unwritten(endless(threading.Event()), 1) for _ in range(3)]
-    with pytest.raises(OutputError, match="No space left on device"):
-        write_layers(layers, compression, blobs, 2)
-    assert (blobs.committed, blobs.open) == ({}, 0)
-
-
-@pytest.mark.timeout(60, method="thread")
-def test_an_interrupt_ends_all_layers() -> None:
-    def interrupt(_: int) -> None:
-        raise KeyboardInterrupt
-
-    blobs = Memory()
-    layers = [Unwritten(endless(threading.Event()), 1) for _ in range(3)]
-    with pytest.raises(KeyboardInterrupt):
-        write_layers(layers, Compression.NONE, blobs, 2, interrupt)
-    assert (blobs.committed, blobs.open) == ({}, 0)
-
-
-def test_no_thread_is_left() -> None:
-    before = threading.active_count()
-    write_layers([one_file("f"), one_file("g")], Compression.GZIP, Memory(), 4)
-    assert threading.active_count() == before

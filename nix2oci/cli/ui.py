@@ -11,6 +11,10 @@ from dataclasses import dataclass
 import click
 
 
+_STEP = 8 << 20
+"""Bytes between two drawings of a bar."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lines:
     """Progress as plain lines, for logs and pipes; says nothing when quiet."""
@@ -47,9 +51,26 @@ class Bars:
 
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         console = Console(stderr=True)
-        with Progress(f"nix2oci: {text}", *columns, console=console, transient=True) as progress:
-            task = progress.add_task(text, total=total)
-            yield lambda done: progress.advance(task, done)
+        bars = Progress(
+            f"nix2oci: {text}",
+            *columns,
+            console=console,
+            transient=True,
+            auto_refresh=False,  # that would be a thread, and layers are written by forked processes
+        )
+        with bars:
+            task = bars.add_task(text, total=total)
+            drawn = 0
+
+            def advance(done: int) -> None:
+                nonlocal drawn
+                drawn += done
+                bars.advance(task, done)
+                if drawn >= _STEP:
+                    drawn = 0
+                    bars.refresh()
+
+            yield advance
 
 
 def progress(*, quiet: bool) -> Lines | Bars:

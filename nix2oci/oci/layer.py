@@ -10,10 +10,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, CancelledError, Executor, Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -66,63 +64,6 @@ class Out(Protocol):
     def write(self, data: bytes, /) -> int: ...
 
 
-class Blob(Out, Protocol):
-    """A blob on its way into an image."""
-
-    def commit(self, digest: Digest, size: int) -> None: ...
-
-
-class Blobs(Protocol):
-    """A place that takes blobs, from several threads at once."""
-
-    def new_blob(self) -> AbstractContextManager[Blob]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Unwritten:
-    """A layer to write; `entries` is read once, `weight` is about its size in bytes."""
-
-    entries: Iterable[Entry]
-    weight: int
-
-
-def write_layers(
-    layers: Sequence[Unwritten],
-    compression: Compression,
-    blobs: Blobs,
-    cores: int,
-    progress: Callable[[int], None] = lambda _: None,
-) -> tuple[Layer, ...]:
-    """Write layers as blobs, several at a time, the heaviest first; answer in the order given.
-
-    The first failure ends the other layers at their next block and is raised.
-    """
-    stop = threading.Event()
-
-    def checked(done: int) -> None:
-        if stop.is_set():
-            raise CancelledError
-        progress(done)
-
-    def write(layer: Unwritten) -> Layer:
-        with blobs.new_blob() as blob:
-            written = write_layer(layer.entries, compression, blob, pool, checked)
-            blob.commit(written.digest, written.size)
-            return written
-
-    heaviest_first = sorted(range(len(layers)), key=lambda i: -layers[i].weight)
-    with ThreadPoolExecutor(cores) as pool, ThreadPoolExecutor(cores) as writers:
-        try:
-            futures = {i: writers.submit(write, layers[i]) for i in heaviest_first}
-            finished = wait_for(futures.values(), return_when=FIRST_EXCEPTION).done
-            for future in finished:
-                future.result()
-            return tuple(futures[i].result() for i in range(len(layers)))
-        finally:
-            stop.set()
-            writers.shutdown(cancel_futures=True)
-
-
 def write_layer(
     entries: Iterable[Entry],
     compression: Compression,
@@ -132,31 +73,30 @@ def write_layer(
 ) -> Layer:
     """Write the blob of a layer to `out` and say what it is.
 
-    Here the entries are read and put into tar; compressing runs in `pool`, and one more thread
-    hashes and writes what is done. At most a few blocks are in memory. `progress` is told the
-    bytes of tar that were read, a block at a time.
+    Compressing runs in `pool`, all else here; at most a few blocks are in memory. `progress` is
+    told the bytes of tar that were read, a block at a time.
     """
     compress = _COMPRESS[compression]
     plain, packed = hashlib.sha256(), hashlib.sha256()
+    waiting: deque[Future[bytes]] = deque()
     tar_size = size = 0
 
-    def seal(block: bytes, compressed: Future[bytes] | None) -> int:
-        plain.update(block)
-        if compressed is None:
-            return out.write(block)
-        data = compressed.result()
+    def write_one() -> int:
+        data = waiting.popleft().result()
         packed.update(data)
         return out.write(data)
 
-    sealed: deque[Future[int]] = deque()
-    with ThreadPoolExecutor(1) as sealer:  # one thread, so blocks stay in order
-        for block in tar_blocks(entries):
-            sealed.append(sealer.submit(seal, block, compress and pool.submit(compress, block)))
-            tar_size += len(block)
-            progress(len(block))
-            if len(sealed) > _AHEAD:
-                size += sealed.popleft().result()
-        size += sum(written.result() for written in sealed)
+    for block in tar_blocks(entries):
+        plain.update(block)
+        tar_size += len(block)
+        if compress is None:
+            size += out.write(block)
+        else:
+            waiting.append(pool.submit(compress, block))
+            size += write_one() if len(waiting) > _AHEAD else 0
+        progress(len(block))
+    while waiting:
+        size += write_one()
     diff_id = Digest("sha256:" + plain.hexdigest())
     digest = Digest("sha256:" + packed.hexdigest()) if compress else diff_id
     return Layer(compression.media_type, digest, size, diff_id, tar_size)

@@ -94,8 +94,9 @@ class Workspace:
         return reported(self.what)
 
     def new_blob(self) -> StagedBlob:
-        """A new blob to write to; use it in a `with` block."""
-        return StagedBlob(self, os.path.join(self.directory, f"new-{next(self._numbers)}"))
+        """A new blob to write to; use it in a `with` block. Forked processes may do so, too."""
+        name = f"new-{os.getpid()}-{next(self._numbers)}"
+        return StagedBlob(self, os.path.join(self.directory, name))
 
     def add(self, data: bytes) -> Digest:
         """Add a blob that is at hand."""

@@ -1,0 +1,199 @@
+"""Layers by several processes: the order given, the first failure raised, nobody left."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from nix2oci.errors import OutputError, StoreError
+from nix2oci.oci.layer import Compression
+from nix2oci.oci.spec import Digest
+from nix2oci.oci.tar import BLOCK
+from nix2oci.oci.workers import Unwritten, write_layers
+from nix2oci.plan.tree import Directory, Entry, File
+
+ALL = list(Compression)
+
+
+@dataclass
+class Blobs:
+    """A directory of blobs; with `full`, no more than so many bytes go into each."""
+
+    directory: Path
+    full: int | None = None
+    number: int = 0
+
+    @contextmanager
+    def new_blob(self) -> Iterator[Blob]:
+        self.number += 1
+        blob = Blob(self, self.directory / f"new-{os.getpid()}-{self.number}")
+        try:
+            yield blob
+        finally:
+            blob.path.unlink(missing_ok=True)
+
+    def committed(self) -> set[str]:
+        return {path.name for path in self.directory.iterdir() if not path.name.startswith("new")}
+
+
+class Blob:
+    def __init__(self, blobs: Blobs, path: Path) -> None:
+        self.blobs = blobs
+        self.path = path
+        self.path.touch()
+
+    def write(self, data: bytes, /) -> int:
+        with self.path.open("ab") as file:
+            if self.blobs.full is not None and file.tell() + len(data) > self.blobs.full:
+                raise OutputError(f"cannot write it: {os.strerror(errno.ENOSPC)}")
+            return file.write(data)
+
+    def commit(self, digest: Digest, size: int) -> None:
+        data = self.path.read_bytes()
+        assert (digest.hex, size) == (hashlib.sha256(data).hexdigest(), len(data))
+        self.path.rename(self.blobs.directory / digest.hex)
+
+
+def one_file(name: str, size: int = 10) -> Unwritten:
+    content = hashlib.shake_128(name.encode()).digest(size)
+    return Unwritten([File(name.encode(), size, (content,))], size)
+
+
+def endless() -> Iterator[Entry]:
+    """A layer that ends only when its worker is ended."""
+    for number in count():
+        yield File(b"%d" % number, BLOCK, (bytes(BLOCK),))
+
+
+def failing(error: Exception) -> Iterator[Entry]:
+    yield Directory(b"d")
+    raise error
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_left() -> Iterator[None]:
+    yield
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("compression", ALL)
+@pytest.mark.parametrize("cores", [1, 2, 9])
+def test_layers_are_answered_in_the_order_given(
+    compression: Compression, cores: int, tmp_path: Path
+) -> None:
+    sizes = [10, 3 * BLOCK, 500, BLOCK, 0, 700]
+    blobs, done = Blobs(tmp_path), [0]
+    layers = write_layers(
+        [one_file(f"f{size}", size) for size in sizes],
+        compression,
+        blobs,
+        cores,
+        done.append,
+    )
+    tars = [512 + size + -size % 512 + 1024 for size in sizes]
+    assert [layer.tar_size for layer in layers] == tars
+    assert {layer.digest.hex for layer in layers} == blobs.committed()
+    assert sum(done) == sum(tars)
+
+
+def test_the_heaviest_layer_is_begun_first(tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    def noted(name: str) -> Iterator[Entry]:
+        begun.append(name)
+        yield Directory(name.encode())
+
+    layers = [Unwritten(noted(name), weight) for name, weight in (("a", 1), ("b", 9), ("c", 5))]
+    write_layers(layers, Compression.NONE, Blobs(tmp_path), 1)
+    assert begun == ["b", "c", "a"]
+
+
+def test_no_layers_are_no_blobs(tmp_path: Path) -> None:
+    assert write_layers([], Compression.GZIP, Blobs(tmp_path), 2) == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_layers_are_one_blob_and_two_answers(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    one, other = write_layers([one_file("f"), one_file("f")], Compression.GZIP, blobs, 2)
+    assert one == other
+    assert len(blobs.committed()) == 1
+
+
+@pytest.mark.parametrize("compression", ALL)
+def test_the_first_failure_ends_the_other_layers_and_is_raised(
+    compression: Compression, tmp_path: Path
+) -> None:
+    error = StoreError("cannot read it: it is gone", hint="build again")
+    layers = [Unwritten(endless(), 3), Unwritten(failing(error), 2), Unwritten(endless(), 1)]
+    blobs = Blobs(tmp_path)
+    with pytest.raises(StoreError) as caught:
+        write_layers(layers, compression, blobs, 2)
+    assert (str(caught.value), caught.value.hint) == ("cannot read it: it is gone", "build again")
+    assert blobs.committed() == set()
+
+
+def test_a_full_disk_ends_all_layers(tmp_path: Path) -> None:
+    layers = [Unwritten(endless(), 1) for _ in range(3)]
+    with pytest.raises(OutputError) as caught:
+        write_layers(layers, Compression.NONE, Blobs(tmp_path, full=3 * BLOCK), 2)
+    assert str(caught.value) == "cannot write it: No space left on device"
+
+
+def test_an_interrupt_ends_all_layers(tmp_path: Path) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    layers = [Unwritten(endless(), 1) for _ in range(3)]
+    with pytest.raises(KeyboardInterrupt):
+        write_layers(layers, Compression.NONE, Blobs(tmp_path), 2, interrupt)
+
+
+def test_a_worker_that_is_killed_is_an_error(tmp_path: Path) -> None:
+    def killed() -> Iterator[Entry]:
+        yield Directory(b"d")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    layers = [Unwritten(endless(), 2), Unwritten(killed(), 1)]
+    with pytest.raises(OutputError) as caught:
+        write_layers(layers, Compression.NONE, Blobs(tmp_path), 2)
+    assert str(caught.value) == "cannot write layers: a worker process was killed"
+    assert caught.value.hint == "is there enough memory?"
+
+
+_PARENT = """
+import sys
+from pathlib import Path
+import test_workers as t
+layers = [t.Unwritten(t.endless(), 1) for _ in range(2)]
+told = []
+t.write_layers(layers, t.Compression.NONE, t.Blobs(Path(sys.argv[1])), 2,
+               lambda n: told or (told.append(n), print("begun", flush=True)))
+"""
+
+
+def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", _PARENT, str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=Path(__file__).parent) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"begun\n"
+        parent.kill()
+    deadline = time.monotonic() + 30
+    sizes: list[int] = []
+    while time.monotonic() < deadline and (len(sizes) < 2 or sizes[-1] != sizes[-2]):
+        time.sleep(0.5)
+        sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
+    assert sizes[-1] == sizes[-2]

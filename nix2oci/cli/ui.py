@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import click
 
-
 _STEP = 8 << 20
 """Bytes between two drawings of a bar."""
 
@@ -56,7 +55,7 @@ class Bars:
             *columns,
             console=console,
             transient=True,
-            auto_refresh=False,  # that would be a thread, and layers are written by forked processes
+            auto_refresh=False,  # that would be a thread, and write_layers forks
         )
         with bars:
             task = bars.add_task(text, total=total)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from nix2oci.config import ImageSpec, flags, load, merge, parse
-from nix2oci.errors import ConfigError
 from nix2oci.config.keys import KEYS, Document
+from nix2oci.errors import ConfigError
 from nix2oci.plan.accounts import NOLOGIN
 from nix2oci.plan.view import ViewSwitches
 

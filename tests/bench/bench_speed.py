@@ -2,7 +2,8 @@
 
     python tests/bench/bench_speed.py [INSTALLABLE [RUNS]]
 
-The default is postgresql of flakes/distro: 8,500 files, 360 MB. Nix's own time is taken off. docs/performance.md has the figures and what each of them means.
+The default is postgresql of flakes/distro, about 7,600 files and 355 MB. Nix's own time is taken
+off. docs/performance.md has the figures and what each of them means.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a wrapper adds to the start of a program: as a launcher, and as a script under bash.
 
-    PYTHONPATH=tests python tests/bench/launcher.py [RUNS]
+    PYTHONPATH=tests python tests/bench/bench_launcher.py [RUNS]
 
 The program does next to nothing, so that what is before it shows. docs/launcher.md has the
 figures.

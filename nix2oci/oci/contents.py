@@ -60,8 +60,8 @@ class LayerContents:
     """Bytes that the entries of each store path take in the tar."""
     nar_hashes: dict[str, bytes] = field(default_factory=dict)
     """Of the store paths whose entries are in the order of a NAR."""
-    interpreters: dict[bytes, bytes] = field(default_factory=dict)
-    """Interpreter of executable files -> one of those files."""
+    interpreters: dict[bytes, list[bytes]] = field(default_factory=dict)
+    """Interpreter of executable files -> those files."""
     findings: list[Finding] = field(default_factory=list)
     complete: bool = False
     """Read to the end."""
@@ -104,7 +104,7 @@ class LayerContents:
         if parts is not None and self._nar and member.kind == FILE:
             self._nar.file_end(parts, member.size)
         if head and (found := interpreter(head)):
-            self.interpreters.setdefault(found, path)
+            self.interpreters.setdefault(found, []).append(path)
 
     def _check(self, member: Member, path: bytes) -> None:
         if member.name.startswith(b"/"):

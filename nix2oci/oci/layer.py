@@ -68,21 +68,20 @@ def write_layer(
     entries: Iterable[Entry],
     compression: Compression,
     out: Out,
-    pool: Executor,
+    pool: Executor | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Layer:
     """Write the blob of a layer to `out` and say what it is.
 
-    Compressing runs in `pool`, all else here; at most a few blocks are in memory. `progress` is
-    told the bytes of tar that were read, a block at a time.
+    Compressing runs in `pool` where there is one, all else here; at most a few blocks are in
+    memory. `progress` is told the bytes of tar that were read, a block at a time.
     """
     compress = _COMPRESS[compression]
     plain, packed = hashlib.sha256(), hashlib.sha256()
     waiting: deque[Future[bytes]] = deque()
     tar_size = size = 0
 
-    def write_one() -> int:
-        data = waiting.popleft().result()
+    def write(data: bytes) -> int:
         packed.update(data)
         return out.write(data)
 
@@ -91,12 +90,13 @@ def write_layer(
         tar_size += len(block)
         if compress is None:
             size += out.write(block)
+        elif pool is None:
+            size += write(compress(block))
         else:
             waiting.append(pool.submit(compress, block))
-            size += write_one() if len(waiting) > _AHEAD else 0
+            size += write(waiting.popleft().result()) if len(waiting) > _AHEAD else 0
         progress(len(block))
-    while waiting:
-        size += write_one()
+    size += sum(write(compressed.result()) for compressed in waiting)
     diff_id = Digest("sha256:" + plain.hexdigest())
     digest = Digest("sha256:" + packed.hexdigest()) if compress else diff_id
     return Layer(compression.media_type, digest, size, diff_id, tar_size)

@@ -17,10 +17,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from typing import Literal
 
 from nix2oci.oci.archive import BLOBS, Sink, docker_manifest, write_archive
@@ -92,7 +92,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """An image being put together, and how it will appear."""
+    """Images being put together, and how they will appear."""
 
     _work: Workspace
     _publish: Publish
@@ -106,25 +106,48 @@ class Staging:
         self._add(image)
         return ImageSource(self._work.what, image.descriptor, self._work)
 
-    def finish(self, image: Image, name: Reference) -> None:
-        """Make the image appear under its name, all at once. Every layer is committed by now.
+    def finish(self, images: Sequence[tuple[Image, Reference]]) -> None:
+        """Make images appear under their names, all at once. Every layer is committed by now.
 
         In a layout the image of the same tag is replaced, all others stay. An image without a tag
-        is `latest`. Raises `OutputError`; the old image is then still there.
+        is `latest`. Raises `OutputError`; the old images are then still there.
         """
-        self._add(image)
-        missing = [layer for layer in image.layers if self._work.size(layer.digest) is None]
-        if missing:
-            raise AssertionError(f"layers were not committed: {missing}")
+        for image, _ in images:
+            self._add(image)
+            missing = [layer for layer in image.layers if self._work.size(layer.digest) is None]
+            if missing:
+                raise AssertionError(f"layers were not committed: {missing}")
+        named = tuple(
+            NamedImage(image, replace(name, tag=name.tag or "latest", digest=None))
+            for image, name in images
+        )
         with self._work.reported():
-            self._publish(self._work, image, replace(name, tag=name.tag or "latest", digest=None))
+            self._publish(self._work, named)
 
     def _add(self, image: Image) -> None:
         self._work.add(image.config)
         self._work.add(image.manifest)
 
 
-Publish = Callable[[Workspace, Image, Reference], None]
+@dataclass(frozen=True, slots=True)
+class NamedImage:
+    """An image and what it is called, with a tag and without a digest."""
+
+    image: Image
+    name: Reference
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The image's entry in an index, named for every tool.
+
+        skopeo, umoci and `oci:PATH:TAG` want the bare tag as `ref.name` (annotations.md); podman
+        and containerd take the whole name from containerd's annotation, as `docker save` writes it.
+        """
+        names = {REF_NAME: self.name.tag or "latest", CONTAINERD_NAME: _qualified(self.name)}
+        return replace(self.image.descriptor, annotations=names)
+
+
+Publish = Callable[[Workspace, Sequence[NamedImage]], None]
 
 
 @contextmanager
@@ -164,25 +187,15 @@ def reference_to(path: str, form: Form, name: Reference) -> str:
     return f"{'oci' if form == 'oci' else 'oci-archive'}:{path}:{name.tag or 'latest'}"
 
 
-def _named(image: Image, name: Reference) -> Descriptor:
-    """The image's entry in an index, named for every tool.
-
-    skopeo, umoci and `oci:PATH:TAG` want the bare tag as `ref.name` (annotations.md); podman and
-    containerd take the whole name from containerd's annotation, as `docker save` writes it.
-    """
-    names = {REF_NAME: name.tag or "latest", CONTAINERD_NAME: _qualified(name)}
-    return replace(image.descriptor, annotations=names)
-
-
 def _into_layout(target: str, shown: str) -> Publish:
-    def publish(work: Workspace, image: Image, name: Reference) -> None:
-        entry = _named(image, name).to_json()
+    def publish(work: Workspace, images: Sequence[NamedImage]) -> None:
         with locked(target):
             old = read_index(target, shown)
+            new = reduce(_with_entry, (named.descriptor.to_json() for named in images), old)
             fresh = [hex_ for hex_ in work.blobs() if not _holds(target, hex_)]
             doomed = {*fresh, *(reachable(target, old) or ())}
             work.write(DOOMED, "\n".join(doomed).encode())
-            work.write("index.json", canonical_json(_with_entry(old, entry)))
+            work.write("index.json", canonical_json(new))
             work.write("oci-layout", _LAYOUT)
             was_layout = os.path.lexists(os.path.join(target, "oci-layout"))
             try:
@@ -234,19 +247,25 @@ def _with_entry(index: Json, entry: Json) -> Json:
 
 
 def _into_file(target: str) -> Publish:
-    def publish(work: Workspace, image: Image, name: Reference) -> None:
+    def publish(work: Workspace, images: Sequence[NamedImage]) -> None:
         path = os.path.join(work.directory, "archive")
         with open(path, "xb") as out:
-            _write(out, work, image, name)
+            _write(out, work, images)
         os.replace(path, target)
 
     return publish
 
 
-def _write(out: Sink, work: Workspace, image: Image, name: Reference) -> None:
+def _write(out: Sink, work: Workspace, images: Sequence[NamedImage]) -> None:
     """Write the archive; the staged blobs are used up."""
-    index = Index((_named(image, name),))
-    docker = docker_manifest([str(name)], image.id, (layer.digest for layer in image.layers))
+    index = Index(tuple(named.descriptor for named in images))
+    docker = [
+        entry
+        for named in images
+        for entry in docker_manifest(
+            [str(named.name)], named.image.id, (layer.digest for layer in named.image.layers)
+        )
+    ]
     documents = {
         "oci-layout": _LAYOUT,
         "index.json": canonical_json(index.to_json()),

@@ -121,8 +121,12 @@ def _check_links(files: FileSystem) -> Iterator[Finding]:
 
 def _check_interpreters(files: FileSystem, layers: Sequence[LayerContents]) -> Iterator[Finding]:
     found: dict[bytes, bytes] = {}
-    for layer in layers:
-        found = {**layer.interpreters, **found}
+    above: set[bytes] = set()
+    for layer in reversed(layers):
+        for program, paths in layer.interpreters.items():
+            seen = next((path for path in paths if path not in above), None)
+            found |= {program: seen} if seen is not None else {}
+        above |= layer.nodes.keys()
     for program, path in found.items():
         if not program.startswith(b"/"):
             message = f"its interpreter '{display(program)}' is no absolute path"

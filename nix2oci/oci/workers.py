@@ -12,7 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from typing import Protocol
@@ -61,9 +61,12 @@ def write_layers(
     The first failure ends the others and is raised. Nothing but how long it takes depends on
     `cores`. Call it while no other thread runs: the process is forked.
     """
+    share = sum(layer.weight for layer in layers) / cores
 
     def write(number: int, told: Told) -> Layer:
-        with ThreadPoolExecutor(cores) as pool, blobs.new_blob() as blob:
+        # Threads hinder each other a little; they help where the others would wait for one layer.
+        threads = cores if layers[number].weight > share else 0
+        with _pool(threads) as pool, blobs.new_blob() as blob:
             layer = write_layer(layers[number].entries, compression, blob, pool, told)
             blob.commit(layer.digest, layer.size)
             return layer
@@ -74,6 +77,10 @@ def write_layers(
     else:
         written = _share(heaviest_first, write, min(cores, len(layers)), progress)
     return tuple(written[number] for number in range(len(layers)))
+
+
+def _pool(threads: int) -> AbstractContextManager[ThreadPoolExecutor | None]:
+    return ThreadPoolExecutor(threads) if threads else nullcontext()
 
 
 def _share(

@@ -79,9 +79,16 @@ def compare(compression: str, installable: str, tar: Path, clock: NixClock, runs
         f"{seconds:.2f} s against {reference:.2f} s; peak {max(r.megabytes for r in ours):.0f} MB"
     )
     if compression != "none":
-        packed = len(subprocess.run([*judge, str(tar)], check=True, capture_output=True).stdout)
+        packed = packed_size([*judge, str(tar)], tar.parent / "packed")
         size = sum(file.stat().st_size for file in image.rglob("*") if file.is_file())
         print(f"{compression}: {size / packed:.3f} x its size ({size} against {packed} bytes)")
+
+
+def packed_size(argv: list[str], to: Path) -> int:
+    """Bytes that a command prints. They go to a file: a child's peak memory begins with ours."""
+    with to.open("wb") as file:
+        subprocess.run(argv, check=True, stdout=file)
+    return to.stat().st_size
 
 
 def startup(runs: int) -> None:

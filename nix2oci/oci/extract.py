@@ -1,0 +1,41 @@
+"""Some files of a layer, for whoever has to know what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from itertools import chain
+
+from nix2oci.oci.archive import Readable
+from nix2oci.oci.source import ImageSource
+from nix2oci.oci.spec import Descriptor
+from nix2oci.oci.unpack import UnpackError, compression_of, unpacked
+from nix2oci.oci.untar import FILE, TarError, TarReader
+
+_CHUNK = 1 << 20
+
+
+def small_files(
+    source: ImageSource, layer: Descriptor, wanted: Container[bytes], most: int = 2 << 20
+) -> dict[bytes, bytes]:
+    """The content of regular files of at most so many bytes, by path relative to the root.
+
+    A layer that cannot be read to its end gives what came before. Raises `OutputError` where the
+    blob is missing.
+    """
+    found: dict[bytes, bytes] = {}
+    with source.blobs.open(layer.digest) as file:
+        chunks = _chunks(file)
+        head = next(chunks, b"")
+        reader = TarReader(unpacked(chain([head], chunks), compression_of(head)))
+        try:
+            for member in reader:
+                if member.kind == FILE and member.size <= most and member.path in wanted:
+                    found[member.path] = b"".join(reader.content())
+        except (TarError, UnpackError):
+            pass  # `validate` says so
+    return found
+
+
+def _chunks(file: Readable) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK):
+        yield chunk

@@ -1,9 +1,6 @@
 """What the store objects of a closure have that a view can show: programs, etc/, certificates.
 
-A few known directories of each store path are looked at, none is walked. The hard part is links:
-they are absolute in a store and the bytes may lie elsewhere (`--store DIR`), so the kernel would
-follow them into the wrong store, or out of the closure into the machine that builds. They are
-followed here instead, by the text of their targets, and no further than the closure.
+A few known directories of each store path are looked at, none is walked.
 """
 
 from __future__ import annotations
@@ -16,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from nix2oci.errors import StoreError
 from nix2oci.nix.closure import Closure, StorePath
+from nix2oci.nix.disk import Disk, unreadable
 from nix2oci.plan.view import ETC_DIRECTORIES, ETC_FILES, Found, Survey, digest_content
 
 # The dynamic loaders of glibc and musl: glibc's sysdeps/*/shlib-versions, musl's configure.
@@ -27,9 +24,6 @@ _TRIPLET = re.compile(rb"\w+-(\w+-)?linux-\w+")
 # In each list the first name that is there counts.
 _BUNDLES = (b"etc/ssl/certs/ca-bundle.crt", b"etc/ssl/certs/ca-certificates.crt")
 _SHELLS = (b"bin/sh", b"bin/dash", b"bin/bash", b"bin/busybox")
-
-# As many links as Linux follows before it says ELOOP.
-_MAX_LINKS = 40
 
 
 def survey(closure: Closure, physical_root: str = "") -> Survey:
@@ -43,15 +37,13 @@ def survey(closure: Closure, physical_root: str = "") -> Survey:
     Raises `StoreError` where a store path is missing or unreadable.
     """
     roots = sorted(closure.roots)
-    store_dir = roots[0].store_dir.encode()
-    bases = frozenset(path.base.encode() for path in closure)
-    disk = _Disk(os.fsencode(physical_root), store_dir, bases)
+    disk = Disk.of(closure, physical_root)
     rest = sorted(set(closure).difference(roots))
     try:
         named = [_Place.of(disk, path) for path in roots]
         return _survey(named, [*named, *(_Place.of(disk, path) for path in rest)])
     except OSError as err:
-        raise _unreadable(err) from err
+        raise unreadable(err) from err
 
 
 def _survey(named: list[_Place], places: list[_Place]) -> Survey:
@@ -74,79 +66,24 @@ def _survey(named: list[_Place], places: list[_Place]) -> Survey:
 
 def is_program(closure: Closure, path: str, physical_root: str = "") -> bool:
     """Whether an absolute path, all links followed within the closure, is an executable file."""
-    bases = frozenset(each.base.encode() for each in closure)
-    disk = _Disk(os.fsencode(physical_root), closure.store_dir.encode(), bases)
     try:
-        _, mode = disk.follow(b"", os.fsencode(path))
+        return Disk.of(closure, physical_root).is_program(os.fsencode(path))
     except OSError as err:
-        raise _unreadable(err) from err
-    return stat.S_ISREG(mode) and bool(mode & stat.S_IXUSR)
-
-
-@dataclass(frozen=True, slots=True)
-class _Disk:
-    """Where the bytes of logical paths lie, and where their links lead."""
-
-    physical_root: bytes
-    store_dir: bytes
-    bases: frozenset[bytes]
-
-    def at(self, path: bytes) -> bytes:
-        return self.physical_root + path
-
-    def names(self, path: bytes) -> list[bytes]:
-        return sorted(os.listdir(self.at(path)))
-
-    def follow(self, start: bytes, rest: bytes) -> tuple[bytes, int]:
-        """Where `rest` leads from the directory `start`, all links followed, and its mode.
-
-        The mode is 0 where nothing is there, where a link leaves the closure, and for a circle.
-        """
-        done, todo, links, mode = start, rest.split(b"/")[::-1], 0, stat.S_IFDIR
-        while todo:
-            if not stat.S_ISDIR(mode):
-                return done, 0
-            part = todo.pop()
-            if part in (b"", b"."):
-                continue
-            path = done.rpartition(b"/")[0] if part == b".." else done + b"/" + part
-            mode = self._mode(path)
-            if not stat.S_ISLNK(mode):
-                done = path
-                continue
-            links, mode = links + 1, stat.S_IFDIR
-            if links > _MAX_LINKS:
-                return done, 0
-            target = os.readlink(self.at(path))
-            todo += target.split(b"/")[::-1]
-            done = b"" if target.startswith(b"/") else done
-        return done, mode if done.startswith(self.store_dir + b"/") else 0
-
-    def _mode(self, path: bytes) -> int:
-        """The mode of a path that has no link before its last part; 0 where it does not count."""
-        above = self.store_dir + b"/"
-        if above.startswith(path + b"/"):
-            return stat.S_IFDIR
-        if path.removeprefix(above).partition(b"/")[0] not in self.bases:
-            return 0
-        try:
-            return os.lstat(self.at(path)).st_mode
-        except FileNotFoundError:
-            return 0
+        raise unreadable(err) from err
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
     """One store path: its text, the directory that it is or leads to, and the names in that."""
 
-    disk: _Disk
+    disk: Disk
     path: StorePath
     text: bytes
     real: bytes
     names: frozenset[bytes]
 
     @classmethod
-    def of(cls, disk: _Disk, path: StorePath) -> _Place:
+    def of(cls, disk: Disk, path: StorePath) -> _Place:
         text = str(path).encode()
         os.lstat(disk.at(text))  # a store path that is gone is an error, not an empty one
         real, mode = disk.follow(b"", text)
@@ -211,7 +148,7 @@ def _loaders(places: Iterable[_Place]) -> list[Found]:
 class _Etc:
     """Something in etc/ of a root: as the view sees it, and the real directories above it."""
 
-    disk: _Disk
+    disk: Disk
     found: Found
     is_file: bool = False
     above: tuple[bytes, ...] = ()
@@ -259,18 +196,7 @@ def _etc_of(named: Iterable[_Place]) -> Iterator[_Etc]:
             yield _Etc(place.disk, top)
 
 
-def _by_bytes(disk: _Disk, found: Found) -> Found:
+def _by_bytes(disk: Disk, found: Found) -> Found:
     """The same file, its content known by its bytes instead of by where it lies."""
     with open(disk.at(found.content), "rb") as file:
         return replace(found, content=digest_content(hashlib.file_digest(file, "sha256").digest()))
-
-
-def _unreadable(err: OSError) -> StoreError:
-    where = os.fsdecode(err.filename) if err.filename else "the store"
-    if isinstance(err, FileNotFoundError):
-        return StoreError(
-            f"cannot read {where}: it is not in the store",
-            hint="was it garbage-collected? build again, or check the store with: "
-            "nix-store --verify --check-contents",
-        )
-    return StoreError(f"cannot read {where}: {err.strerror}")

@@ -1,0 +1,112 @@
+"""Where the bytes of store paths lie, and where their links lead.
+
+The hard part is links: they are absolute in a store and the bytes may lie elsewhere
+(`--store DIR`), so the kernel would follow them into the wrong store, or out of the closure into
+the machine that builds. They are followed here instead, by the text of their targets, and no
+further than the closure.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from nix2oci.errors import StoreError
+from nix2oci.nix.closure import Closure
+
+# As many links as Linux follows before it says ELOOP.
+_MAX_LINKS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Where the bytes of logical paths lie, and where their links lead."""
+
+    physical_root: bytes
+    store_dir: bytes
+    bases: frozenset[bytes]
+
+    @classmethod
+    def of(cls, closure: Closure, physical_root: str = "") -> Disk:
+        """The store objects of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
+
+        Every method raises `OSError` for what is there and cannot be read.
+        """
+        bases = frozenset(path.base.encode() for path in closure)
+        return cls(os.fsencode(physical_root), closure.store_dir.encode(), bases)
+
+    def at(self, path: bytes) -> bytes:
+        return self.physical_root + path
+
+    def names(self, path: bytes) -> list[bytes]:
+        return sorted(os.listdir(self.at(path)))
+
+    def follow(self, start: bytes, rest: bytes) -> tuple[bytes, int]:
+        """Where `rest` leads from the directory `start`, all links followed, and its mode.
+
+        The mode is 0 where nothing is there, where a link leaves the closure, and for a circle.
+        """
+        done, todo, links, mode = start, rest.split(b"/")[::-1], 0, stat.S_IFDIR
+        while todo:
+            if not stat.S_ISDIR(mode):
+                return done, 0
+            part = todo.pop()
+            if part in (b"", b"."):
+                continue
+            path = done.rpartition(b"/")[0] if part == b".." else done + b"/" + part
+            mode = self._mode(path)
+            if not stat.S_ISLNK(mode):
+                done = path
+                continue
+            links, mode = links + 1, stat.S_IFDIR
+            if links > _MAX_LINKS:
+                return done, 0
+            target = os.readlink(self.at(path))
+            todo += target.split(b"/")[::-1]
+            done = b"" if target.startswith(b"/") else done
+        return done, mode if done.startswith(self.store_dir + b"/") else 0
+
+    def _mode(self, path: bytes) -> int:
+        """The mode of a path that has no link before its last part; 0 where it does not count."""
+        above = self.store_dir + b"/"
+        if above.startswith(path + b"/"):
+            return stat.S_IFDIR
+        if path.removeprefix(above).partition(b"/")[0] not in self.bases:
+            return 0
+        try:
+            return os.lstat(self.at(path)).st_mode
+        except FileNotFoundError:
+            return 0
+
+    def mode(self, directory: bytes, name: bytes) -> tuple[bytes, int]:
+        """The path of a name in a directory that has no links on its way, and its own mode.
+
+        The mode is 0 where nothing is there.
+        """
+        path = directory + b"/" + name
+        return path, self._mode(path)
+
+    def is_program(self, path: bytes) -> bool:
+        """Whether a path, all links followed within the closure, is an executable file."""
+        _, mode = self.follow(b"", path)
+        return stat.S_ISREG(mode) and bool(mode & stat.S_IXUSR)
+
+    def real_directory(self, path: bytes) -> bytes | None:
+        """The directory that a path leads to; None where there is none in the closure."""
+        if path == self.store_dir:
+            return path
+        real, mode = self.follow(b"", path)
+        return real if stat.S_ISDIR(mode) else None
+
+
+def unreadable(err: OSError) -> StoreError:
+    """What the user is told of a store path that is missing or cannot be read."""
+    where = os.fsdecode(err.filename) if err.filename else "the store"
+    if isinstance(err, FileNotFoundError):
+        return StoreError(
+            f"cannot read {where}: it is not in the store",
+            hint="was it garbage-collected? build again, or check the store with: "
+            "nix-store --verify --check-contents",
+        )
+    return StoreError(f"cannot read {where}: {err.strerror}")

@@ -1,0 +1,234 @@
+"""Which files of a closure name a shell, and what the scripts and programs among them start.
+
+Nix knows which store paths refer to which, so only those that refer to a shell are read. The hard
+part is to miss nothing: all files are searched for the hash part of the shell's store path, as Nix
+itself does, and where Nix recorded a reference that is in no file, that counts as one, too.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+
+from nix2oci.nix.closure import Closure, StorePath
+from nix2oci.nix.disk import Disk, unreadable
+from nix2oci.nix.imports import imported
+from nix2oci.plan.chain import Chain, File, follow
+from nix2oci.plan.shell import Kind, Mention, Scan
+from nix2oci.plan.variables import path_preset
+from nix2oci.plan.wrappers import Native, Surroundings, Wrapper
+
+_NAMES = frozenset((b"ash", b"bash", b"busybox", b"dash", b"fish", b"ksh", b"mksh", b"sh", b"zsh"))
+_CALLS = (b"popen", b"system")
+"""What of libc runs /bin/sh (system(3), popen(3))."""
+
+_CHUNK = 1 << 20
+_HEAD = 4096
+_LINE = 1024
+"""Bytes of a line that are shown on either side of what was found."""
+
+_WHOLE = 1 << 22
+"""Files larger than this are no wrappers: enough of them is read to tell what they are."""
+
+_IS_BASH = b"@(#)Bash version "
+"""What the build of bash puts into it, for what(1)."""
+
+
+def scan(closure: Closure, programs: Iterable[bytes], physical_root: str = "") -> Scan:
+    """Search a closure for what has to do with shells.
+
+    `programs` are the absolute paths of the programs that the image has in /usr/bin. Nothing is
+    read to memory as a whole but small files. Raises `StoreError` where a file cannot be read.
+    """
+    disk = Disk.of(closure, physical_root)
+    try:
+        shells = tuple(path for path in closure if _owns_shell(disk, path))
+        mentions = tuple(_mentions(closure, disk, shells))
+        around = _surroundings(disk)
+
+        @cache
+        def chain(path: bytes) -> Chain:
+            return follow(path, lookup(disk), around)
+
+        scripts = {m.file: chain(m.file) for m in mentions if m.kind is Kind.SHEBANG}
+        runs = {path: chain(path) for path in programs}
+        replaced = [each for each in scripts.values() if isinstance(each.steps[0].what, Wrapper)]
+        calls = _calls(disk, [*runs.values(), *replaced])
+    except OSError as err:
+        raise unreadable(err) from err
+    return Scan(shells, mentions, scripts, runs, calls)
+
+
+def _owns_shell(disk: Disk, path: StorePath) -> bool:
+    """Whether bin/ has a shell whose bytes lie in the store path itself."""
+    own = str(path).encode() + b"/"
+    directory = disk.real_directory(own + b"bin")
+    if directory is None:
+        return False
+    for name in _NAMES.intersection(disk.names(directory)):
+        real, mode = disk.follow(directory, name)
+        if real.startswith(own) and stat.S_ISREG(mode) and mode & stat.S_IXUSR:
+            return True
+    return False
+
+
+# --- searching ---------------------------------------------------------------------------------
+
+
+def _mentions(closure: Closure, disk: Disk, shells: Iterable[StorePath]) -> Iterator[Mention]:
+    wanted = frozenset(shells)
+    for owner in closure:
+        named = {s.hash_part.encode(): s for s in closure.references(owner) if s in wanted}
+        if named:
+            found = sorted(_of_path(disk, owner, named), key=_order)
+            yield from found
+            for shell in sorted(set(named.values()) - {mention.shell for mention in found}):
+                yield Mention(owner, str(owner).encode(), shell, Kind.OTHER)
+
+
+def _order(mention: Mention) -> tuple[bytes, StorePath, int]:
+    return mention.file, mention.shell, mention.line or 0
+
+
+def _of_path(disk: Disk, owner: StorePath, named: Mapping[bytes, StorePath]) -> Iterator[Mention]:
+    top = str(owner).encode()
+    waiting = [top] if stat.S_ISDIR(os.lstat(disk.at(top)).st_mode) else []
+    if not waiting:
+        link = os.path.islink(disk.at(top))
+        yield from (_of_link if link else _of_file)(disk, owner, top, named)
+    while waiting:
+        directory = waiting.pop()
+        with os.scandir(disk.at(directory)) as entries:
+            for entry in entries:
+                path = directory + b"/" + entry.name
+                for needle in filter(entry.name.__contains__, named):
+                    yield Mention(owner, path, named[needle], Kind.OTHER)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(path)
+                elif entry.is_symlink():
+                    yield from _of_link(disk, owner, path, named)
+                elif entry.is_file(follow_symlinks=False):
+                    yield from _of_file(disk, owner, path, named)
+
+
+def _of_link(
+    disk: Disk, owner: StorePath, path: bytes, named: Mapping[bytes, StorePath]
+) -> Iterator[Mention]:
+    target = os.readlink(disk.at(path))
+    for needle in filter(target.__contains__, named):
+        yield Mention(owner, path, named[needle], Kind.LINK, text=target)
+
+
+def _of_file(
+    disk: Disk, owner: StorePath, path: bytes, named: Mapping[bytes, StorePath]
+) -> Iterator[Mention]:
+    fd = os.open(disk.at(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        for needle, at in find(fd, named).items():
+            mention, first = Mention(owner, path, named[needle], Kind.BINARY), _first_line(fd)
+            rest = at
+            if at < len(first):
+                yield replace(mention, kind=Kind.SHEBANG, line=1, text=first)
+                rest = find(fd, [needle], len(first)).get(needle, -1)
+            if rest >= 0:
+                yield _located(fd, mention, rest)
+    finally:
+        os.close(fd)
+
+
+def find(fd: int, needles: Iterable[bytes], start: int = 0) -> dict[bytes, int]:
+    """Where each of the needles, all of one length, begins in a file for the first time."""
+    found: dict[bytes, int] = {}
+    missing = list(needles)
+    step = _CHUNK - max(map(len, missing), default=1) + 1
+    at = start
+    while missing and (data := os.pread(fd, _CHUNK, at)):
+        for needle in missing:
+            place = data.find(needle)
+            if place >= 0:
+                found[needle] = at + place
+        missing = [needle for needle in missing if needle not in found]
+        if len(data) < _CHUNK:
+            break
+        at += step
+    return found
+
+
+def _first_line(fd: int) -> bytes:
+    """The first line of a script, without its end; empty where the file is none."""
+    head = os.pread(fd, _HEAD, 0)
+    return head.partition(b"\n")[0] if head.startswith(b"#!") else b""
+
+
+def _located(fd: int, mention: Mention, at: int) -> Mention:
+    """The mention with the line that has it, or as it is for a file that is not text."""
+    start = max(0, at - _LINE)
+    around = os.pread(fd, 2 * _LINE, start)
+    if b"\0" in around or b"\0" in os.pread(fd, _HEAD, 0):
+        return mention
+    before, after = around[: at - start], around[at - start :]
+    text = before.rpartition(b"\n")[2] + after.partition(b"\n")[0]
+    lines = sum(os.pread(fd, min(_CHUNK, at - i), i).count(b"\n") for i in range(0, at, _CHUNK))
+    return replace(mention, kind=Kind.TEXT, line=lines + 1, text=text)
+
+
+# --- following ---------------------------------------------------------------------------------
+
+
+def lookup(disk: Disk) -> Callable[[bytes], File | None]:
+    """What `plan.chain.follow` asks of the disk; nothing but the closure is there."""
+
+    def look(path: bytes) -> File | None:
+        above, _, name = path.rpartition(b"/")
+        directory = disk.real_directory(above)
+        real, mode = (b"", 0) if directory is None else disk.mode(directory, name)
+        if stat.S_ISLNK(mode):
+            return File(link=os.readlink(disk.at(real)))
+        if stat.S_ISREG(mode):
+            return File(_content(disk.at(real)), executable=bool(mode & stat.S_IXUSR))
+        return File() if mode else None
+
+    return look
+
+
+def _content(place: bytes) -> bytes:
+    """A file, or of a large one so much that it cannot be taken for a whole script."""
+    with open(place, "rb") as file:
+        data = file.read(_HEAD)
+        if os.fstat(file.fileno()).st_size > _WHOLE:
+            return data.rstrip(b"\n")
+        return data + file.read()
+
+
+def _surroundings(disk: Disk) -> Surroundings:
+    @cache
+    def bash(path: bytes) -> tuple[bool, bytes | None]:
+        """Whether the file is a bash, by what is in it, and the PATH that it presets."""
+        real, mode = disk.follow(b"", path)
+        if not stat.S_ISREG(mode):
+            return False, None
+        data = _content(disk.at(real))
+        is_bash = data.startswith(b"\x7fELF") and _IS_BASH in data
+        return is_bash, path_preset(data) if is_bash else None
+
+    return Surroundings(
+        is_bash=lambda path: bash(path)[0],
+        path_preset=lambda path: bash(path)[1],
+        is_program=disk.is_program,
+    )
+
+
+def _calls(disk: Disk, chains: Iterable[Chain]) -> dict[bytes, tuple[str, ...]]:
+    """Of the programs that chains end in, those that import what needs /bin/sh."""
+    ends = sorted({c.steps[-1].path for c in chains if c.steps[-1].what is Native.ELF})
+    found: dict[bytes, tuple[str, ...]] = {}
+    for path in ends:
+        real, _ = disk.follow(b"", path)
+        with open(disk.at(real), "rb") as file:
+            names = imported(file.fileno())
+        if calls := tuple(name.decode() for name in _CALLS if name in names):
+            found[path] = calls
+    return found

@@ -1,0 +1,309 @@
+"""Which wrappers become launchers, and which store paths an image then does without.
+
+A replaced wrapper loses one reference, that to the shell on its first line: reading it proved that
+all else is in the operations. So a shell goes when no path that stays names it any more, and with
+it whatever only it kept alive. The hard part is not to be wrong: every mention counts, wherever it
+is, and a reference that Nix recorded and nobody found counts as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from nix2oci.errors import RepresentationError
+from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.plan.chain import Chain
+from nix2oci.plan.launcher import encode
+from nix2oci.plan.refusal import Refusal
+from nix2oci.plan.tree import Directory, File, Owned, Tree, display, parents
+from nix2oci.plan.wrappers import Wrapper
+
+_NEEDED = "a path that the configuration names would be lost with it"
+_MARK = b"N2OCIOP1"
+"""What the operations of a launcher begin with."""
+
+
+class Mode(StrEnum):
+    """What is done about shells; docs/shell.md."""
+
+    AUTO = "auto"
+    """Replace wrappers; drop a shell that no file needs any more."""
+    KEEP = "keep"
+    """Replace and drop nothing."""
+    FORBID = "forbid"
+    """As `auto`, and fail where a shell would stay."""
+    DROP = "drop"
+    """Replace wrappers; drop every shell, and say what breaks."""
+
+
+class Kind(StrEnum):
+    """How a file names a shell."""
+
+    SHEBANG = "shebang"
+    TEXT = "text"
+    BINARY = "binary"
+    LINK = "link"
+    OTHER = "other"
+    """In the file's name, or Nix recorded a reference that is in no file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A file of the closure that names a shell by the hash part of its store path.
+
+    `file` is an absolute path; `line` counts from 1, `text` is that line or the link's target;
+    both are for `shebang`, `text` and `link` where they apply. A file has one mention for its
+    first line and one for the rest at most.
+    """
+
+    owner: StorePath
+    file: bytes
+    shell: StorePath
+    kind: Kind
+    line: int | None = None
+    text: bytes = b""
+
+    @property
+    def inside(self) -> str:
+        """The path within its store path: `bin/app`; empty for the store path itself."""
+        return display(self.file[len(str(self.owner)) + 1 :])
+
+    def explained(self, scripts: Mapping[bytes, Chain]) -> str:
+        """`FILE:LINE: KIND`, and for a script why it is not replaced, with the line that says it.
+
+        `scripts` has the chains of scripts by path.
+        """
+        chain = scripts.get(self.file) if self.kind is Kind.SHEBANG else None
+        first = chain.steps[0].what if chain else None
+        if isinstance(first, Refusal):
+            return f"{first.where}: {self.kind}: {first.cause}"
+        if chain and chain.target:
+            return f"{display(self.file)}: {self.kind}: {chain.target}"
+        line = f":{self.line}" if self.line else ""
+        return f"{display(self.file)}{line}: {self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a closure has to do with shells; nothing here depends on an order.
+
+    `shells` are the store paths that own a shell in bin/. `scripts` has the chain of every file
+    whose first line names one of them, `programs` that of every program in bin/ of the roots.
+    `calls` has, of the programs at the end of those chains, what they import that needs /bin/sh.
+    """
+
+    shells: tuple[StorePath, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    scripts: Mapping[bytes, Chain] = field(default_factory=dict)
+    programs: Mapping[bytes, Chain] = field(default_factory=dict)
+    calls: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Launchers:
+    """The launcher of each wrapper that can be replaced, and why others cannot, by path."""
+
+    made: Mapping[bytes, bytes] = field(default_factory=dict)
+    refused: Mapping[bytes, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Staying:
+    """A shell that the image keeps: what names it still, and why it is wanted anyway, if it is."""
+
+    shell: StorePath
+    wanted: str
+    mentions: tuple[Mention, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shells:
+    """What was decided. `closure` is what the image holds; `launchers` lie over its files.
+
+    `dropped` is what of the whole closure is not in it; `broken` are mentions, in files that
+    stay, of shells that were dropped all the same. `droppable` is what `drop` would leave out
+    in addition. `scripts` are the chains of the scripts that stay or are replaced, by path.
+    """
+
+    mode: Mode
+    closure: Closure
+    launchers: Mapping[bytes, bytes] = field(default_factory=dict)
+    unmade: Mapping[bytes, str] = field(default_factory=dict)
+    scripts: Mapping[bytes, Chain] = field(default_factory=dict)
+    programs: Mapping[bytes, Chain] = field(default_factory=dict)
+    dropped: tuple[PathInfo, ...] = ()
+    staying: tuple[Staying, ...] = ()
+    broken: tuple[Mention, ...] = ()
+    droppable: tuple[PathInfo, ...] = ()
+    calls: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
+
+    def programs_of(self, mentions: Iterable[Mention]) -> dict[bytes, tuple[bytes, ...]]:
+        """The programs of the outputs that run one of these files as a script, or the shell itself.
+
+        By path, with each the files of its chain.
+        """
+        found = tuple(mentions)
+        scripts = {mention.file for mention in found if mention.kind is Kind.SHEBANG}
+        shells = tuple({f"{mention.shell}/".encode() for mention in found})
+        chains = {path: [s.path for s in chain.steps] for path, chain in self.programs.items()}
+        return {
+            path: tuple(files)
+            for path, files in chains.items()
+            if any(file in scripts or file.startswith(shells) for file in files)
+        }
+
+    @property
+    def saved(self) -> int:
+        """Bytes of NAR that were dropped."""
+        return sum(info.nar_size for info in self.dropped)
+
+
+def untouched(closure: Closure) -> Shells:
+    """The decision of `Mode.KEEP`: nothing is looked at."""
+    return Shells(Mode.KEEP, closure)
+
+
+def make_launchers(scan: Scan, machine: str, template: bytes) -> Launchers:
+    """A launcher for every script that is proved to be a wrapper and has a target that is clear.
+
+    What the operations do not fit into stays a script.
+    """
+    made: dict[bytes, bytes] = {}
+    refused: dict[bytes, str] = {}
+    for path, wrapper in _replaceable(scan):
+        try:
+            made[path] = encode(wrapper.launch, machine, template)
+        except RepresentationError as err:
+            refused[path] = str(err)
+    return Launchers(made, refused)
+
+
+def no_launchers(scan: Scan, why: str) -> Launchers:
+    """For a machine that has no launcher: every wrapper stays, for that reason."""
+    return Launchers(refused={path: why for path, _ in _replaceable(scan)})
+
+
+def _replaceable(scan: Scan) -> Iterator[tuple[bytes, Wrapper]]:
+    for path, chain in scan.scripts.items():
+        first = chain.steps[0].what
+        if isinstance(first, Wrapper) and chain.target is None:
+            yield path, first
+
+
+def decide(
+    closure: Closure,
+    scan: Scan,
+    launchers: Launchers,
+    mode: Mode,
+    wanted: Mapping[StorePath, str],
+) -> Shells:
+    """What is replaced and dropped. `wanted` are paths that the user asked for, with the reason.
+
+    Raises `RepresentationError` in mode `forbid` where a shell would stay, wanted or not; its
+    hint lists every file that names one.
+    """
+    wanted = {**wanted, **dict.fromkeys(closure.roots, "it is an output that was named")}
+    left = [m for m in scan.mentions if m.kind is not Kind.SHEBANG or m.file not in launchers.made]
+    names: dict[StorePath, set[StorePath]] = {}
+    for mention in left:
+        names.setdefault(mention.owner, set()).add(mention.shell)
+    shells = frozenset(scan.shells)
+    fewest = _kept(closure, wanted, shells, lambda _: frozenset())
+    needed = _kept(closure, wanted, shells, lambda path: names.get(path, frozenset()))
+    kept = fewest if mode is Mode.DROP else needed
+    mine = [mention for mention in left if mention.owner in kept]
+    by_shell = {shell: tuple(m for m in mine if m.shell == shell) for shell in scan.shells}
+    staying = tuple(
+        Staying(shell, wanted.get(shell, "" if found else _NEEDED), found)
+        for shell, found in by_shell.items()
+        if shell in kept
+    )
+    if mode is Mode.FORBID and staying:
+        raise _forbidden(staying, scan)
+    scripts = {m.file for m in scan.mentions if m.kind is Kind.SHEBANG and m.owner in kept}
+    return Shells(
+        mode,
+        _only(closure, kept),
+        {path: elf for path, elf in launchers.made.items() if path in scripts},
+        {path: why for path, why in launchers.refused.items() if path in scripts},
+        {path: chain for path, chain in scan.scripts.items() if path in scripts},
+        scan.programs,
+        _infos(closure, set(closure) - kept),
+        staying,
+        tuple(mention for mention in mine if mention.shell not in kept),
+        _infos(closure, kept - fewest),
+        scan.calls,
+    )
+
+
+def _kept(
+    closure: Closure,
+    wanted: Iterable[StorePath],
+    shells: frozenset[StorePath],
+    names: Callable[[StorePath], Iterable[StorePath]],
+) -> frozenset[StorePath]:
+    """What is reached from the roots, where of all shells a path refers only to those it names.
+
+    A wanted path that none of these refers to would have no place in a closure: then all stays.
+    """
+    kept: set[StorePath] = set()
+    queue = [path for path in wanted if path in closure]
+    while queue:
+        path = queue.pop()
+        if path not in kept:
+            kept.add(path)
+            queue += [other for other in closure.references(path) if other not in shells]
+            queue += names(path)
+    referred = {other for path in kept for other in closure.references(path)}
+    whole = kept <= referred | set(closure.roots)
+    return frozenset(kept if whole else closure)
+
+
+def _only(closure: Closure, kept: frozenset[StorePath]) -> Closure:
+    """The closure without the other paths; references to them are forgotten."""
+    if len(kept) == len(closure):
+        return closure
+    infos = _infos(closure, kept)
+    pruned = (replace(i, references=tuple(r for r in i.references if r in kept)) for i in infos)
+    return Closure.of(pruned, closure.roots)
+
+
+def _infos(closure: Closure, paths: Iterable[StorePath]) -> tuple[PathInfo, ...]:
+    return tuple(closure.infos[path] for path in sorted(paths))
+
+
+def _forbidden(staying: Iterable[Staying], scan: Scan) -> RepresentationError:
+    shells = " and ".join(each.shell.name for each in staying)
+    mentions = [mention for each in staying for mention in each.mentions]
+    files = len({mention.file for mention in mentions})
+    reasons = [f"{each.shell.name}: {each.wanted}" for each in staying if each.wanted]
+    reasons += [mention.explained(scan.scripts) for mention in mentions]
+    named = f"{files} file names it" if files == 1 else f"{files} files name it"
+    return RepresentationError(
+        f"cannot make an image without a shell: {shells} stays, {named}",
+        hint="what stands in the way:\n  " + "\n  ".join(reasons),
+    )
+
+
+def is_launcher(data: bytes) -> bool:
+    """Whether a file is one that `plan.launcher` made."""
+    return data.startswith(b"\x7fELF") and _MARK in data
+
+
+def with_launchers(tree: Tree, shells: Shells) -> Tree:
+    """The view with the launchers over the wrappers, in directories of the store's own modes.
+
+    Raises `ConflictError` where the view has something there.
+    """
+    store_dir = shells.closure.store_dir[1:].encode()
+    above_store = {store_dir, *parents(store_dir)}
+    found = list(tree.owned.values())
+    for path, elf in shells.launchers.items():
+        owner = f"the launcher for {display(path)}"
+        found.append(Owned(File(path[1:], len(elf), (elf,), 0o555), owner))
+        for directory in parents(path[1:]):
+            mode = 0o755 if directory in above_store else 0o555
+            found.append(Owned(Directory(directory, mode), owner))
+    return Tree.merge(found)

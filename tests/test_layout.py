@@ -10,8 +10,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from support.smallimage import VIEW_LAYER, digest_of
-from support.writes import CREATED, FORMS, digest_at, listing, put, write
+from support.smallimage import VIEW_LAYER, Layer, digest_of, tar
+from support.smallimage import entry as tar_entry
+from support.writes import CREATED, FORMS, blob_names, digest_at, listing, put, write
 
 from nix2oci.oci.layout import Form, Image, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
@@ -73,7 +74,7 @@ def test_an_archive_has_the_whole_name(tmp_path: Path, name: str, full: str) -> 
     (entry,) = documents["index.json"]["manifests"]
     assert entry["annotations"]["io.containerd.image.name"] == full
     (docker,) = documents["manifest.json"]
-    assert docker["RepoTags"] == [name if ":" in name else f"{name}:latest"]
+    assert docker["RepoTags"] == [full]
 
 
 def test_an_archive_is_the_same_bytes_every_time(tmp_path: Path) -> None:
@@ -134,6 +135,85 @@ def test_another_tag_is_added_and_the_same_tag_replaced(tmp_path: Path) -> None:
     assert digest_at(path, "2.0") == second.descriptor.digest
 
 
+def put_two(staging: Staging, text: str = "one") -> tuple[Image, Image]:
+    """Stage an image and one that has a layer more, and finish both at once."""
+    image = put(staging, text=text, finish=False)
+    top = Layer(tar(tar_entry("tools", b"")))
+    twin = put(staging, text=text, finish=False, more=(top,))
+    names = Reference.parse("team/app:1.0"), Reference.parse("team/app:1.0-debug")
+    staging.finish([(image, names[0]), (twin, names[1])])
+    return image, twin
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_two_images_appear_at_once_and_share_their_blobs(tmp_path: Path, form: Form) -> None:
+    path = tmp_path / "image"
+    with writing(str(path), form) as staging:
+        image, twin = put_two(staging)
+    assert twin.layers[:-1] == image.layers
+    assert validate_layout(str(path), 1) == ()
+    assert digest_at(path, "1.0") == image.descriptor.digest
+    assert digest_at(path, "1.0-debug") == twin.descriptor.digest
+    if form == "oci":
+        documents = {image.id, twin.id, image.descriptor.digest, twin.descriptor.digest}
+        layers = {layer.digest for layer in twin.layers}
+        assert blob_names(path) == {digest.hex for digest in documents | layers}
+
+
+def test_two_images_of_an_archive_have_both_names_for_docker(tmp_path: Path) -> None:
+    with writing(str(tmp_path / "image"), "archive") as staging:
+        image, twin = put_two(staging)
+    with tarfile.open(tmp_path / "image") as tar_file:
+        docker = json.load(tar_file.extractfile("manifest.json") or io.BytesIO())
+        names = tar_file.getnames()
+    assert [one["RepoTags"] for one in docker] == [
+        ["docker.io/team/app:1.0"],
+        ["docker.io/team/app:1.0-debug"],
+    ]
+    assert [len(one["Layers"]) for one in docker] == [len(image.layers), len(twin.layers)]
+    assert len(names) == len(set(names))
+
+
+def test_two_images_replace_those_of_their_tags_and_what_only_these_had(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    other = write(path, name="app:2.0", text="other")
+    with writing(str(path)) as staging:
+        put_two(staging, "old")
+    with writing(str(path)) as staging:
+        image, twin = put_two(staging, "new")
+    index = json.loads((path / "index.json").read_text())
+    tags = [m["annotations"]["org.opencontainers.image.ref.name"] for m in index["manifests"]]
+    assert tags == ["2.0", "1.0", "1.0-debug"]
+    needed = {
+        digest.hex
+        for one in (other, image, twin)
+        for digest in (one.id, one.descriptor.digest, *(layer.digest for layer in one.layers))
+    }
+    assert blob_names(path) == needed
+
+
+def put_half(staging: Staging) -> None:
+    """Finish an image, and one that lacks a layer."""
+    config = ImageConfig(Platform("amd64"), CREATED, (Digest.of(b""),), (History("x"),))
+    lacking = Image.of(config, (Descriptor(LAYER_GZIP, Digest.of(b""), 0),))
+    image = put(staging, text="new", finish=False)
+    names = Reference.parse("app:1.0"), Reference.parse("app:1.0-debug")
+    staging.finish([(image, names[0]), (lacking, names[1])])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_image_appears_when_one_of_two_cannot(tmp_path: Path, form: Form) -> None:
+    path = tmp_path / "image"
+    write(path, form, text="old")
+    before = listing(tmp_path)
+    with (
+        pytest.raises(AssertionError, match=r"^layers were not committed"),
+        writing(str(path), form) as staging,
+    ):
+        put_half(staging)
+    assert listing(tmp_path) == before
+
+
 def test_a_damaged_blob_is_put_right_by_the_next_build(tmp_path: Path) -> None:
     path = tmp_path / "image"
     image = write(path)
@@ -161,7 +241,7 @@ def test_a_layer_that_was_not_committed_is_a_bug(tmp_path: Path) -> None:
         pytest.raises(AssertionError, match="layers were not committed"),
         writing(str(tmp_path / "image")) as staging,
     ):
-        staging.finish(image, Reference.parse("app"))
+        staging.finish([(image, Reference.parse("app"))])
     assert os.listdir(tmp_path) == []
 
 

@@ -20,6 +20,11 @@ def test_evaluation_gets_all_options() -> None:
     assert evaluation_options(ALL) == ALL
 
 
+def test_evaluation_of_an_input_hears_nothing_of_inputs() -> None:
+    mine = ("--impure", "--override-input", "a", "b", "--option", "x", "y", "--update-input", "c")
+    assert evaluation_options(mine, inputs=False) == ("--impure", "--option", "x", "y")
+
+
 def test_other_commands_get_no_options_of_evaluation() -> None:
     assert store_options(ALL) == STORE
     with_eval_store = store_options(ALL, evaluating=True)

@@ -40,6 +40,7 @@ from nix2oci.nix.answers import (
 from nix2oci.nix.child import communicate
 from nix2oci.nix.closure import Closure, StorePath
 from nix2oci.nix.failure import Finished, build_failure, failure
+from nix2oci.nix.inputs import nixpkgs_reference
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.messages import Relay, cause, redact_arguments
 from nix2oci.nix.options import evaluation_options, setting, store_options, store_root
@@ -86,6 +87,8 @@ class Nix:
         self._terminal = terminal
         self._seen: set[str] = set()
         self._sources: dict[str, Source] = {}
+        self._metadata: dict[str, str] = {}
+        self._inputs: set[str] = set()
 
     # -- what there is
 
@@ -166,21 +169,42 @@ class Nix:
 
     def _evaluate(self, installable: Installable, operand: str, question: str) -> Finished:
         file = ("--file", installable.file) if installable.kind == "file" else ()
-        options = (*evaluation_options(self._options), *_UNCACHED, *file)
+        options = (*self._evaluation_options(installable), *_UNCACHED, *file)
         return self._run(("eval", "--json", *options, "--apply", question, "--", operand))
 
     def _source(self, installable: Installable) -> Source:
         ref = installable.flake_ref
         if ref not in self._sources:
-            options = evaluation_options(self._options)
-            done = self._run(("flake", "metadata", "--json", *options, "--", ref))
-            if done.returncode:
-                raise failure(done, f"cannot evaluate '{installable.text}'")
-            source = flake_source(done.stdout)
+            source = flake_source(self._flake_metadata(installable))
             if source.directory:
                 source = replace(source, revision=dirty_revision(source.directory, self._env))
             self._sources[ref] = source
         return self._sources[ref]
+
+    def _flake_metadata(self, installable: Installable) -> str:
+        ref = installable.flake_ref
+        if ref not in self._metadata:
+            options = self._evaluation_options(installable)
+            done = self._run(("flake", "metadata", "--json", *options, "--", ref))
+            if done.returncode:
+                raise failure(done, f"cannot evaluate '{installable.text}'")
+            self._metadata[ref] = done.stdout
+        return self._metadata[ref]
+
+    def nixpkgs(self, installable: Installable) -> str | None:
+        """The flake reference of the nixpkgs that a flake uses, `--override-input` heard.
+
+        None for what is no flake, and where there is no such input (`inputs.nixpkgs_reference`).
+        """
+        if installable.kind != "flake":
+            return None
+        found = nixpkgs_reference(self._flake_metadata(installable))
+        self._inputs.add(found or "")
+        return found
+
+    def _evaluation_options(self, installable: Installable) -> tuple[str, ...]:
+        is_input = installable.kind == "flake" and installable.flake_ref in self._inputs
+        return evaluation_options(self._options, inputs=not is_input)
 
     def _missing(self, installable: Installable) -> NixError:
         """Name what the flake has instead."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from urllib.parse import parse_qs, unquote
 
 from nix2oci.errors import ConfigError, StoreError
@@ -39,9 +40,18 @@ _EVALUATING = {
 }
 
 
-def evaluation_options(options: Sequence[str]) -> tuple[str, ...]:
-    """The options for a command that evaluates: all of them."""
-    return tuple(options)
+def evaluation_options(options: Sequence[str], *, inputs: bool = True) -> tuple[str, ...]:
+    """The options for a command that evaluates: all of them.
+
+    Without `inputs` it evaluates a flake that was an input itself: what is said of inputs was
+    meant for another one, and Nix would warn that it has none of them.
+    """
+    if inputs:
+        return tuple(options)
+    kept = (
+        each for each in _each(options) if each[0] not in ("--override-input", "--update-input")
+    )
+    return tuple(chain.from_iterable(kept))
 
 
 def store_options(options: Sequence[str], *, evaluating: bool = False) -> tuple[str, ...]:

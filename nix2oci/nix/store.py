@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from nix2oci.errors import RepresentationError, StoreError
 from nix2oci.nix.closure import PathInfo, StorePath, format_nar_hash
-from nix2oci.plan.tree import Directory, Entry, File, Symlink, check_name, display
+from nix2oci.plan.tree import Directory, Entry, File, Symlink, check_name, display, parents
 
 CHUNK = 1 << 18
 """Bytes of a file in memory at a time."""
@@ -50,6 +50,21 @@ def store_entries(info: PathInfo, physical_root: str = "") -> Iterator[Entry]:
             f"expected {format_nar_hash(info.nar_hash)}, got {format_nar_hash(digest)}",
             hint=f"the store is damaged; repair it with: nix-store --repair-path {info.path}",
         )
+
+
+def store_layer(infos: Iterable[PathInfo], physical_root: str = "") -> Iterator[Entry]:
+    """The entries of a layer of store objects, which is a function of those alone.
+
+    `nix/` and `nix/store/` come first in each, alike and writable for their owner, since some
+    unpackers make what is missing unreadable (nix2container#12) and cannot write into 0555.
+    Without objects there is nothing. Raises what `store_entries` raises.
+    """
+    objects = sorted(infos, key=lambda info: info.path.base)
+    for store_dir in {info.path.store_dir[1:].encode() for info in objects}:
+        for directory in reversed([store_dir, *parents(store_dir)]):
+            yield Directory(directory, 0o755)
+    for info in objects:
+        yield from store_entries(info, physical_root)
 
 
 def _strings(*values: bytes) -> bytes:

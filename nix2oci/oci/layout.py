@@ -263,7 +263,7 @@ def _write(out: Sink, work: Workspace, images: Sequence[NamedImage]) -> None:
         entry
         for named in images
         for entry in docker_manifest(
-            [str(named.name)], named.image.id, (layer.digest for layer in named.image.layers)
+            [_qualified(named.name)], named.image.id, (ref.digest for ref in named.image.layers)
         )
     ]
     documents = {
@@ -276,7 +276,11 @@ def _write(out: Sink, work: Workspace, images: Sequence[NamedImage]) -> None:
 
 
 def _qualified(name: Reference) -> str:
-    """The name with the registry and namespace that Docker and containerd take for granted."""
+    """The name with the registry and namespace that Docker and containerd take for granted.
+
+    Without them podman would name the images of an archive of several `localhost/…`, and that of
+    an archive of one `docker.io/…`.
+    """
     if name.registry is None:
         repository = name.repository if "/" in name.repository else f"library/{name.repository}"
         name = replace(name, registry="docker.io", repository=repository)

@@ -18,10 +18,17 @@ FORMS: tuple[Form, ...] = ("oci", "archive")
 CREATED = datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)
 
 
-def put(staging: Staging, name: str = "app:1.0", text: str = "one") -> Image:
-    """Stage an image that differs from others by one file, and finish it."""
+def put(
+    staging: Staging,
+    name: str = "app:1.0",
+    text: str = "one",
+    *,
+    finish: bool = True,
+    more: tuple[Layer, ...] = (),
+) -> Image:
+    """Stage an image that differs from others by one file and `more` layers, and finish it."""
     extra = Layer(tar(tar_entry("text", text.encode())))
-    layers = [STORE_LAYER, VIEW_LAYER, extra]
+    layers = [STORE_LAYER, VIEW_LAYER, extra, *more]
     descriptors = []
     for layer in layers:
         packed = layer.pack(layer.plain)
@@ -39,7 +46,8 @@ def put(staging: Staging, name: str = "app:1.0", text: str = "one") -> Image:
         entrypoint=(STORE_PATH + "/bin/app",),
     )
     image = Image.of(config, tuple(descriptors))
-    staging.finish(image, Reference.parse(name))
+    if finish:
+        staging.finish([(image, Reference.parse(name))])
     return image
 
 

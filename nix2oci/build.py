@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import merge
@@ -12,20 +12,42 @@ from typing import Protocol
 from nix2oci import describe
 from nix2oci.config import ImageSpec
 from nix2oci.describe import Decided
-from nix2oci.errors import ConfigError, LayoutError
+from nix2oci.errors import ConfigError, LayoutError, RepresentationError
 from nix2oci.nix.cli import Built, Nix, Package
-from nix2oci.nix.closure import Closure
+from nix2oci.nix.closure import Closure, PathInfo, StorePath
 from nix2oci.nix.installable import Installable
-from nix2oci.nix.store import store_entries
+from nix2oci.nix.scan import scan
+from nix2oci.nix.store import store_layer
 from nix2oci.nix.survey import is_program, survey
-from nix2oci.oci.layer import Blobs, Layer, Unwritten, compressor_version, write_layers
+from nix2oci.oci.layer import Layer, compressor_version
 from nix2oci.oci.layout import Image, Staging
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import STORE_PATHS, Descriptor, Platform, store_paths_digest
+from nix2oci.oci.spec import STORE_PATHS, Descriptor, ImageConfig, Platform, store_paths_digest
 from nix2oci.oci.validate import check_written
+from nix2oci.oci.workers import Blobs, Unwritten, write_layers
 from nix2oci.plan.layering import LayerPlan, Plan, plan_layers, store_layers
-from nix2oci.plan.tree import Directory, Entry, Tree, parents, sort_key
+from nix2oci.plan.shell import (
+    Launchers,
+    Mode,
+    Scan,
+    Shells,
+    decide,
+    make_launchers,
+    no_launchers,
+    untouched,
+    with_launchers,
+)
+from nix2oci.plan.tree import Entry, File, Tree, sort_key
 from nix2oci.plan.view import CA_BUNDLE, Survey, view
+from nix2oci.templates import launcher_template
+from nix2oci.twin import (
+    Tools,
+    Twin,
+    debug_name,
+    debug_tools,
+    with_tools,
+    write_tools,
+)
 
 
 class Progress(Protocol):
@@ -54,12 +76,17 @@ class Planned:
 
     built: tuple[Built, ...]
     """What Nix made of each installable, in their order."""
-    closure: Closure
+    shells: Shells
     plan: Plan
     survey: Survey
     view: Tree
     physical_root: str
     """Where the bytes of the store lie: `physical_root` + store path."""
+
+    @property
+    def closure(self) -> Closure:
+        """What the image holds: the closure of the outputs, less what was dropped."""
+        return self.shells.closure
 
     @property
     def package(self) -> Package:
@@ -76,6 +103,7 @@ class WrittenImage:
     planned: Planned
     layers: tuple[Layer, ...]
     compressor: str
+    twin: Twin | None = None
 
 
 @contextmanager
@@ -91,10 +119,35 @@ def planned(
     progress.step("building with Nix")
     with nix.build(packages) as built:
         closure = nix.closure([root for each in built for root in each.roots])
-        plan = plan_layers(closure, store_layers(spec.max_layers))
         found = survey(closure, nix.physical())
-        tree = view(found, spec.view, spec.users, spec.groups)
-        yield Planned(built, closure, plan, found, tree, nix.physical())
+        progress.step("looking for wrappers, and for what else needs a shell")
+        shells = _shells(closure, found, spec, built[0].package.system, nix.physical())
+        if shells.dropped:
+            found = survey(shells.closure, nix.physical())
+        plan = plan_layers(shells.closure, store_layers(spec.max_layers))
+        tree = with_launchers(view(found, spec.view, spec.users, spec.groups), shells)
+        yield Planned(built, shells, plan, found, tree, nix.physical())
+
+
+def _shells(
+    closure: Closure, found: Survey, spec: ImageSpec, system: str, physical_root: str
+) -> Shells:
+    """What is replaced and dropped, so that the image needs no shell."""
+    if spec.shell is Mode.KEEP:
+        return untouched(closure)
+    scanned = scan(closure, [program.target for program in found.programs], physical_root)
+    launchers = _launchers(scanned, system.partition("-")[0])
+    wanted = describe.wanted_paths(spec, found, closure, scanned.shells)
+    return decide(closure, scanned, launchers, spec.shell, wanted)
+
+
+def _launchers(scanned: Scan, machine: str) -> Launchers:
+    try:
+        return make_launchers(scanned, machine, launcher_template(machine))
+    except RepresentationError as err:
+        return no_launchers(scanned, str(err))
+    except FileNotFoundError:
+        return no_launchers(scanned, "this nix2oci was not built, so it has no launchers")
 
 
 def build(
@@ -105,14 +158,36 @@ def build(
     progress: Progress,
 ) -> WrittenImage:
     """Build one image from flake outputs and put it at its destination, all or nothing."""
-    with planned(nix, installables, spec, progress) as what:
+    with (
+        planned(nix, installables, spec, progress) as what,
+        _tools(nix, installables[0], spec, what, progress) as tools,
+    ):
         decided = _decide(what, spec, destination)
+        twin_name = debug_name(decided.name, len(what.plan.layers) + 1) if tools else None
         with destination.open(decided.name) as staging:
             layers = _write(what, spec, staging, destination.cores, progress)
-            image = _image(what, spec, decided, layers)
-            _check(staging, image)
-            staging.finish(image, decided.name)
-    return WrittenImage(decided, image, what, layers, compressor_version(spec.compression))
+            config, described = _documents(what, spec, decided, layers)
+            image = Image.of(config, described, decided.annotations)
+            images, twin = [(image, decided.name)], None
+            if tools and twin_name:
+                top = write_tools(tools, spec.compression, staging)
+                twin_image = with_tools(config, described, decided.annotations, tools, top)
+                twin = Twin(twin_name, twin_image, top, tools)
+                images.append((twin_image, twin_name))
+            for each, _ in images:
+                _check(staging, each)
+            staging.finish(images)
+    return WrittenImage(decided, image, what, layers, compressor_version(spec.compression), twin)
+
+
+def _tools(
+    nix: Nix, main: Installable, spec: ImageSpec, what: Planned, progress: Progress
+) -> AbstractContextManager[Tools | None]:
+    """The tools of the debug twin, None where there is to be none."""
+    if not spec.debug:
+        return nullcontext()
+    progress.step("building the tools of the debug twin")
+    return debug_tools(nix, spec.debug_tools, main, what.package.system, what.closure)
 
 
 def _decide(what: Planned, spec: ImageSpec, destination: Destination) -> Decided:
@@ -136,44 +211,50 @@ def _check_program(what: Planned, path: str) -> None:
 def _write(
     what: Planned, spec: ImageSpec, blobs: Blobs, cores: int, progress: Progress
 ) -> tuple[Layer, ...]:
-    layers = [Unwritten(_store_layer(layer, what), layer.nar_size) for layer in what.plan.layers]
+    layers = [Unwritten(_entries(layer, what), layer.nar_size) for layer in what.plan.layers]
     if spec.max_layers == 1:
         (only,) = layers
-        both = merge(only.entries, what.view, key=lambda entry: sort_key(entry.path))
-        layers = [Unwritten(both, only.weight)]
+        layers = [Unwritten(_laid_over(only.entries, what.view), only.weight)]
     else:
         layers.append(Unwritten(what.view, 0))
     with progress.bytes("writing layers", what.closure.nar_size) as done:
         return write_layers(layers, spec.compression, blobs, cores, done)
 
 
-def _store_layer(layer: LayerPlan, what: Planned) -> Iterator[Entry]:
-    """The entries of a store layer: a function of its store paths alone.
-
-    `nix/` and `nix/store/` come first in each, alike and writable for their owner, since some
-    unpackers make what is missing unreadable (nix2container#12) and cannot write into 0555.
-    """
-    store_dir = layer.paths[0].store_dir[1:].encode()
-    for directory in reversed([store_dir, *parents(store_dir)]):
-        yield Directory(directory, 0o755)
-    for path in sorted(layer.paths, key=lambda path: path.base):
-        yield from store_entries(what.closure.infos[path], what.physical_root)
+def _laid_over(entries: Iterable[Entry], view: Tree) -> Iterator[Entry]:
+    """Store and view as one: what both have, replaced wrappers above all, is the view's."""
+    for entry in merge(entries, view, key=lambda entry: sort_key(entry.path)):
+        mine = view.get(entry.path)
+        if mine is None or mine is entry:
+            yield entry
+        elif isinstance(entry, File):
+            for _ in entry.chunks:  # it counts for the NAR hash all the same
+                pass
 
 
-def _image(what: Planned, spec: ImageSpec, decided: Decided, layers: tuple[Layer, ...]) -> Image:
+def _entries(layer: LayerPlan, what: Planned) -> Iterator[Entry]:
+    return store_layer([what.closure.infos[path] for path in layer.paths], what.physical_root)
+
+
+def _documents(
+    what: Planned, spec: ImageSpec, decided: Decided, layers: tuple[Layer, ...]
+) -> tuple[ImageConfig, tuple[Descriptor, ...]]:
+    """The image's configuration, and its layers as the manifest has them, base layer first."""
     contents: list[LayerPlan | None] = [*what.plan.layers, None][: len(layers)]
     config = describe.image_config(
         spec,
         decided,
         [
-            (layer.diff_id, describe.layer_history(plan))
+            (layer.diff_id, describe.layer_history(plan, len(what.shells.launchers)))
             for layer, plan in zip(layers, contents, strict=True)
         ],
         platform=Platform.of_system(what.package.system),
         certificates=what.view.get(CA_BUNDLE[1:].encode()) is not None,
     )
-    descriptors = (_descriptor(*pair, what.closure) for pair in zip(layers, contents, strict=True))
-    return Image.of(config, tuple(descriptors), decided.annotations)
+    changed = spec.max_layers == 1 and bool(what.shells.launchers)
+    infos = {} if changed else what.closure.infos
+    described = (_descriptor(*pair, infos) for pair in zip(layers, contents, strict=True))
+    return config, tuple(described)
 
 
 def _check(staging: Staging, image: Image) -> None:
@@ -183,10 +264,15 @@ def _check(staging: Staging, image: Image) -> None:
             raise LayoutError(f"cannot publish the image that was built: {finding}")
 
 
-def _descriptor(layer: Layer, plan: LayerPlan | None, closure: Closure) -> Descriptor:
-    """A layer's descriptor; a store layer's says what is in it, for whoever has the same paths."""
+def _descriptor(
+    layer: Layer, plan: LayerPlan | None, infos: Mapping[StorePath, PathInfo]
+) -> Descriptor:
+    """A layer's descriptor; a store layer's says what is in it, for whoever has the same paths.
+
+    Without infos it says nothing: a store path in which a wrapper was replaced is another one.
+    """
     described = {}
-    if plan:
-        hashes = {str(path): closure.infos[path].nar_hash for path in plan.paths}
+    if plan and infos:
+        hashes = {str(path): infos[path].nar_hash for path in plan.paths}
         described = {STORE_PATHS: str(store_paths_digest(hashes))}
     return Descriptor(layer.media_type, layer.digest, layer.size, described)

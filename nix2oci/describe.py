@@ -15,9 +15,9 @@ from datetime import datetime
 
 from nix2oci.config import ImageSpec
 from nix2oci.errors import ConfigError
+from nix2oci.nix.closure import Closure, StorePath
 from nix2oci.nix.package import Package
 from nix2oci.nix.realise import Built
-from nix2oci.nix.closure import StorePath
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Digest, History, ImageConfig, Platform, rfc3339
 from nix2oci.plan.layering import LayerPlan
@@ -156,10 +156,29 @@ def image_config(
     )
 
 
-def layer_history(layer: LayerPlan | None) -> History:
-    """What `docker history` shows of a store layer, or of the view."""
+def layer_history(layer: LayerPlan | None, launchers: int = 0) -> History:
+    """What `docker history` shows of a store layer, or of the view and so many launchers."""
     if layer is None:
-        return History("nix2oci", "file system: /bin, /etc, users, certificates")
+        also = f"; launchers for wrappers: {launchers}" if launchers else ""
+        return History("nix2oci", f"file system: /bin, /etc, users, certificates{also}")
     names = [path.name for path in layer.paths]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return History("nix2oci", f"store paths: {', '.join(names[:_SHOWN])}{more}")
+
+
+def wanted_paths(
+    spec: ImageSpec, survey: Survey, closure: Closure, shells: Sequence[StorePath]
+) -> dict[StorePath, str]:
+    """The store paths that the image spec asks for, with the reason.
+
+    Those that it names; and the shell that the view is to have, with what leads there.
+    """
+    texts = [*spec.entrypoint, *spec.cmd, *spec.env.values(), *(user.shell for user in spec.users)]
+    named = {word for text in texts for word in re.findall(r"[0-9a-z]{32}", text)}
+    wanted = {path: "the configuration names it" for path in closure if path.hash_part in named}
+    if spec.view.sh and survey.shell:
+        owner = survey.shell.owner
+        # The shell may be a link in a path that is made of links.
+        behind = () if owner in shells else set(shells).intersection(closure.references(owner))
+        wanted |= dict.fromkeys((owner, *sorted(behind)), "--view sh asks for it")
+    return wanted

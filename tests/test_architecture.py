@@ -22,18 +22,23 @@ TOP = Path(nix2oci.__file__).parent
 ROOMS: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "plan": frozenset({"errors", "plan", "nix.closure"}),
-    "nix": frozenset({"errors", "nix", "plan.tree", "plan.view"}),
+    "nix": frozenset(
+        {"errors", "nix", "plan.chain", "plan.shell", "plan.tree", "plan.variables", "plan.view"}
+        | {"plan.wrappers"}
+    ),
     "oci": frozenset({"errors", "oci", "plan.tree"}),
     "config": frozenset(
-        {"errors", "config", "oci.layer", "oci.reference", "plan.accounts", "plan.view"}
+        {"errors", "config", "oci.layer", "oci.reference"}
+        | {"plan.accounts", "plan.shell", "plan.view"}
     ),
     "describe": frozenset(
         {"errors", "config", "nix", "oci.reference", "oci.spec"}
         | {"plan.layering", "plan.tree", "plan.view"}
     ),
-    "build": frozenset({"errors", "config", "describe", "nix", "oci", "plan"}),
+    "build": frozenset({"errors", "config", "describe", "nix", "oci", "plan", "templates", "twin"}),
+    "twin": frozenset({"errors", "nix", "oci", "plan.debug", "plan.tree"}),
     "templates": frozenset({"errors", "plan.launcher"}),
-    "report": frozenset({"build", "nix.closure", "oci.layer", "oci.spec", "plan.layering"}),
+    "report": frozenset({"build", "nix.closure", "oci.layer", "oci.spec", "plan", "twin"}),
 }
 
 # Who may use what is not ours.
@@ -52,7 +57,8 @@ OUTSIDE: Mapping[str, frozenset[str]] = {
     "subprocess": frozenset({"nix.cli", "nix.child", "nix.surroundings"}),
     "secrets": frozenset({"oci.staging"}),
     **dict.fromkeys(("random", "uuid", "time", "locale", "getpass", "socket"), frozenset()),
-    **dict.fromkeys(("http", "urllib.request", "asyncio", "multiprocessing"), frozenset()),
+    "multiprocessing": frozenset({"oci.workers"}),
+    **dict.fromkeys(("http", "urllib.request", "asyncio"), frozenset()),
 }
 
 # The standard library that cannot read a file, a clock or the environment.

@@ -49,7 +49,10 @@ def from_yaml(text: str, directory: Path) -> Document:
 def from_command_line(line: str) -> Document:
     """The document of flags, read by click as the command does."""
     parameters: list[click.Parameter] = [
-        click.Option([f"--{name}"], multiple=key.repeated) for name, key in KEYS.items()
+        click.Option([f"--{name}/--no-{name}"], default=None)
+        if key.switch
+        else click.Option([f"--{name}"], multiple=key.repeated)
+        for name, key in KEYS.items()
     ]
     context = click.Command("build", params=parameters).make_context("build", shlex.split(line))
     return flags({name: context.params[name.replace("-", "_")] for name in KEYS})
@@ -77,7 +80,7 @@ def test_defaults_of_the_schema_change_nothing() -> None:
         name: key["default"] for name, key in SCHEMA["properties"].items() if "default" in key
     }
     assert parse(defaults) == ImageSpec()
-    assert set(KEYS) - set(defaults) == {"name", "tag", "created"}
+    assert set(KEYS) - set(defaults) == {"name", "tag", "debug-tools", "created"}
     user = SCHEMA["properties"]["users"]["items"]["properties"]
     assert user["shell"]["default"] == NOLOGIN
 
@@ -199,6 +202,11 @@ WRONG: list[dict[str, Any]] = [
     {"view": {"shell": True}},
     {"view": {"sh": "yes"}},
     {"view": []},
+    {"debug": "yes"},
+    {"debug": 1},
+    {"debug-tools": "-f"},
+    {"debug-tools": ""},
+    {"debug-tools": ["a"]},
     {"max-layers": 0},
     {"max-layers": 128},
     {"max-layers": "9"},

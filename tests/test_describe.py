@@ -19,15 +19,16 @@ from nix2oci.describe import (
     image_name,
     layer_history,
     manifest_annotations,
+    wanted_paths,
 )
 from nix2oci.errors import ConfigError, InvalidReferenceError
 from nix2oci.nix.cli import Built, Package
-from nix2oci.nix.closure import StorePath
+from nix2oci.nix.closure import Closure, PathInfo, StorePath
 from nix2oci.nix.installable import Installable
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Digest, History, Platform, canonical_json
 from nix2oci.plan.layering import LayerPlan
-from nix2oci.plan.view import Found, Survey
+from nix2oci.plan.view import Found, Survey, User, ViewSwitches
 
 APP, LIB = store_path("app-1"), store_path("lib-1")
 CREATED = datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)
@@ -360,3 +361,66 @@ def test_the_history_of_a_store_layer_names_what_is_in_it(names: list[str], comm
 
 def test_the_history_of_the_view_says_so() -> None:
     assert layer_history(None) == History("nix2oci", "file system: /bin, /etc, users, certificates")
+
+
+def test_the_history_of_the_view_counts_launchers() -> None:
+    comment = "file system: /bin, /etc, users, certificates; launchers for wrappers: 3"
+    assert layer_history(None, 3) == History("nix2oci", comment)
+
+
+# --- store paths that are asked for ------------------------------------------------------------
+
+BASH, DASH, ENV = store_path("bash-5"), store_path("dash-1"), store_path("env-1")
+CLOSURE = Closure.of(
+    [
+        PathInfo(APP, bytes(32), 1, (BASH, ENV, LIB)),
+        PathInfo(ENV, bytes(32), 1, (DASH,)),
+        *(PathInfo(path, bytes(32), 1, ()) for path in (BASH, DASH, LIB)),
+    ],
+    [APP],
+)
+NAMED = "the configuration names it"
+ASKED = "--view sh asks for it"
+
+
+def sh(owner: StorePath) -> Survey:
+    return Survey(shell=Found(b"sh", f"{owner}/bin/sh".encode(), owner, b"sh"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "found", "expected"),
+    [
+        pytest.param(ImageSpec(), sh(BASH), {}, id="nothing asks"),
+        pytest.param(ImageSpec(env={"SHELL": f"{BASH}/bin/sh"}), Survey(), {BASH: NAMED}, id="env"),
+        pytest.param(
+            ImageSpec(env={"LIB": f"a:{LIB}/lib:b"}), Survey(), {LIB: NAMED}, id="any store path"
+        ),
+        pytest.param(
+            ImageSpec(env={"LIB": f"/nix/store/{'0' * 32}-x"}), Survey(), {}, id="a path of another"
+        ),
+        pytest.param(ImageSpec(cmd=(f"{DASH}/bin/sh",)), Survey(), {DASH: NAMED}, id="cmd"),
+        pytest.param(
+            ImageSpec(users=(User("me", 1, 1, "", f"{BASH}/bin/sh"),)),
+            Survey(),
+            {BASH: NAMED},
+            id="the shell of a user",
+        ),
+        pytest.param(
+            ImageSpec(entrypoint=("x", f"{BASH}/bin/sh")), Survey(), {BASH: NAMED}, id="entrypoint"
+        ),
+        pytest.param(
+            ImageSpec(view=ViewSwitches(sh=True)), sh(DASH), {DASH: ASKED}, id="the view's shell"
+        ),
+        pytest.param(
+            ImageSpec(view=ViewSwitches(sh=True)),
+            sh(ENV),
+            {ENV: ASKED, DASH: ASKED},
+            id="a view's shell that is a link, and what is behind it",
+        ),
+        pytest.param(ImageSpec(view=ViewSwitches(sh=True)), Survey(), {}, id="there is none"),
+    ],
+)
+def test_a_path_is_wanted_where_the_image_spec_says_so(
+    spec: ImageSpec, found: Survey, expected: dict[StorePath, str]
+) -> None:
+    assert wanted_paths(spec, found, CLOSURE, (BASH, DASH)) == expected

@@ -52,6 +52,12 @@ from nix2oci.errors import ConfigError
             {"view": ("sh", "no-etc")}, {"view": {"sh": True, "etc": False}}, id="switches"
         ),
         pytest.param({"max-layers": "9"}, {"max-layers": 9}, id="a number"),
+        pytest.param(
+            {"debug": True, "debug-tools": "a#b"},
+            {"debug": True, "debug-tools": "a#b"},
+            id="a switch",
+        ),
+        pytest.param({"debug": False}, {"debug": False}, id="a switch that is off"),
     ],
 )
 def test_flags(options: dict[str, Given], expected: object) -> None:

@@ -11,13 +11,14 @@ import click
 
 from nix2oci import build as pipeline
 from nix2oci import config
-from nix2oci.cli import options, ui
+from nix2oci.cli import options, shell, ui
 from nix2oci.config import ImageSpec
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layer import Compression
 from nix2oci.oci.layout import Form, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.report import build_document
+from nix2oci.twin import Twin
 
 
 @click.command("build")
@@ -55,7 +56,11 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
     built = pipeline.build(
         nix, (*named, *added), spec, _destination(place, spec), options.progress(values)
     )
-    _report(built, place, as_json=values["as_json"], quiet=values["quiet"])
+    if not values["quiet"]:
+        _say(built, spec, verbose=bool(values["verbose"]))
+        if built.twin:
+            _say_twin(built.twin, place.reference(built.twin.name, built.decided.name))
+    _report(built, place, as_json=values["as_json"])
 
 
 class _Place:
@@ -70,6 +75,11 @@ class _Place:
             return self.output
         base = name.repository.rpartition("/")[2]
         return f"{base}.oci" if self.form == "oci" else f"{base}.tar"
+
+    def reference(self, name: Reference, main: Reference) -> str | None:
+        """What containers tools take for an image, when `main` is the one that names the place."""
+        path = self.path(main)
+        return None if path == "-" else reference_to(path, self.form, name)
 
     def open(self, name: Reference) -> AbstractContextManager[Staging]:
         if self.output == "-":
@@ -94,18 +104,37 @@ def _destination(place: _Place, spec: ImageSpec) -> pipeline.Destination:
     return pipeline.Destination(place.open, created, options.cores())
 
 
-def _report(built: pipeline.WrittenImage, place: _Place, *, as_json: bool, quiet: bool) -> None:
-    name, digest = built.decided.name, built.image.descriptor.digest
-    path = place.path(name)
-    reference = None if path == "-" else reference_to(path, place.form, name)
-    if not quiet:
-        total = sum(layer.size for layer in built.layers)
-        click.echo(
-            f"nix2oci: {name} is {len(built.layers)} layers, {ui.size(total)}, "
-            f"of {len(built.planned.closure)} store paths; digest {digest}",
-            err=True,
-        )
+def _say(built: pipeline.WrittenImage, spec: ImageSpec, *, verbose: bool) -> None:
+    """What was made, in a few lines on stderr."""
+    shells = built.planned.shells
+    for line in shell.details(shells, every=True) if verbose else ():
+        click.echo(line, err=True)
+    for line in shell.summary(shells, with_sh=spec.view.sh):
+        click.echo(f"nix2oci: {line}", err=True)
+    total = sum(layer.size for layer in built.layers)
+    click.echo(
+        f"nix2oci: {built.decided.name} is {len(built.layers)} layers, {ui.size(total)}, "
+        f"of {ui.count(len(built.planned.closure), 'store path')}; "
+        f"digest {built.image.descriptor.digest}",
+        err=True,
+    )
+
+
+def _say_twin(twin: Twin, reference: str | None) -> None:
+    added = f"{ui.size(twin.layer.size)} of tools from {twin.tools.title}"
+    click.echo(f"nix2oci: debug twin: {reference or twin.name}, {added}", err=True)
+
+
+def _report(built: pipeline.WrittenImage, place: _Place, *, as_json: bool) -> None:
+    name = built.decided.name
+    reference = place.reference(name, name)
     if as_json:
-        ui.echo_json({"reference": reference, **build_document(built)}, err=path == "-")
+        document = {"reference": reference, **build_document(built)}
+        if built.twin:
+            document["debug"] = {
+                "reference": place.reference(built.twin.name, name),
+                **document["debug"],
+            }
+        ui.echo_json(document, err=reference is None)
     elif reference:
         click.echo(reference)

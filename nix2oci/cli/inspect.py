@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import click
 
 from nix2oci.cli import options, ui
 from nix2oci.oci.contents import LayerContents
+from nix2oci.oci.extract import small_files
 from nix2oci.oci.source import ImageSource, open_image
 from nix2oci.oci.spec import Descriptor
 from nix2oci.oci.validate import read_layers
+from nix2oci.plan.shell import is_launcher
+from nix2oci.plan.tree import display
 
 _SHOWN = 3
 
@@ -22,16 +26,32 @@ def command(image: str, *, as_json: bool, quiet: bool, verbose: int) -> None:
     """Show the layers, store paths and configuration of IMAGE, whoever made it.
 
     IMAGE is a layout directory or an archive, as PATH, PATH:TAG or what `nix2oci build` printed.
-    The store paths are those that are found in the layers. -v lists all of them.
+    The store paths are those that are found in the layers. -v lists all of them, and the wrappers
+    that launchers have taken the place of.
     """
     source = open_image(image)
     ui.progress(quiet=quiet).step(f"reading {image}")
     layers = source.layers()
     contents = read_layers(source, layers, workers=options.cores())
+    launchers = _launchers(source, layers, contents)
     if as_json:
-        ui.echo_json(_document(source, layers, contents))
+        document = _document(source, layers, contents)
+        ui.echo_json(document | {"launchers": [display(b"/" + path) for path in launchers]})
     else:
-        click.echo(_text(source, layers, contents, shown=None if verbose else _SHOWN))
+        click.echo(_text(source, layers, contents, launchers, shown=None if verbose else _SHOWN))
+
+
+def _launchers(
+    source: ImageSource, layers: tuple[Descriptor, ...], contents: tuple[LayerContents, ...]
+) -> list[bytes]:
+    """The programs in the last layer that are launchers: they lie over those of a layer below."""
+    below = {path for found in contents[:-1] for path in found.store_paths}
+    for layer, found in list(zip(layers, contents, strict=True))[-1:]:
+        if len(layers) == 1 or found.store_paths.keys() <= below:
+            programs = {path for path, node in found.nodes.items() if node.executable}
+            files = small_files(source, layer, programs) if programs else {}
+            return sorted(path for path, data in files.items() if is_launcher(data))
+    return []
 
 
 def _document(
@@ -59,6 +79,7 @@ def _text(
     source: ImageSource,
     layers: tuple[Descriptor, ...],
     contents: tuple[LayerContents, ...],
+    launchers: list[bytes],
     shown: int | None,
 ) -> str:
     config = source.config()
@@ -76,22 +97,35 @@ def _text(
         "volumes": " ".join(run.get("Volumes") or ()),
     }
     head = "\n".join(f"{name + ':':<11} {value}" for name, value in fields.items() if value)
-    rows = [
-        (number, ui.size(layer.size), len(found.store_paths), _names(found, shown))
-        for number, (layer, found) in enumerate(zip(layers, contents, strict=True), 1)
-    ]
-    paths = sum(len(found.store_paths) for found in contents)
+    rows = []
+    seen: set[str] = set()
+    for number, (layer, found) in enumerate(zip(layers, contents, strict=True), 1):
+        own = found.store_paths.keys() - seen
+        rows.append((number, ui.size(layer.size), len(own), _names(found, own, shown)))
+        seen |= own
     total = f"{len(layers)} layers, {ui.size(sum(layer.size for layer in layers))}"
     table = ui.table(("layer", "size", "paths", "contents"), rows)
-    return f"{head}\n\n{table}\n{total}, {paths} store paths"
+    below = _launchers_text(launchers, shown)
+    return f"{head}\n\n{table}\n{total}, {len(seen)} store paths{below}"
 
 
-def _names(found: LayerContents, shown: int | None) -> str:
-    """The largest store paths of a layer, or the first names at its root where it has none."""
-    if not found.store_paths:
+def _launchers_text(launchers: list[bytes], shown: int | None) -> str:
+    if not launchers:
+        return ""
+    stand = "1 launcher stands for a wrapper"
+    if len(launchers) > 1:
+        stand = f"{len(launchers)} launchers stand for wrappers"
+    lines = [f"  /{display(path)}" for path in launchers[:shown]]
+    more = len(launchers) - len(lines)
+    return "\n".join([f"\n{stand}:", *lines, *([f"  and {more} more"] if more else [])])
+
+
+def _names(found: LayerContents, own: AbstractSet[str], shown: int | None) -> str:
+    """The largest store paths that no layer below has, or the first names at the root for none."""
+    if not own:
         top = sorted({path.split(b"/")[0].decode(errors="replace") for path in found.nodes})
         return " ".join(f"/{name}" for name in top)
-    paths = sorted(found.store_paths, key=lambda path: (-found.store_paths[path], path))
+    paths = sorted(own, key=lambda path: (-found.store_paths[path], path))
     if shown is None:
         return " ".join(paths)
     names = [path.rpartition("/")[2].partition("-")[2] for path in paths[:shown]]

@@ -16,6 +16,7 @@ from nix2oci import config
 from nix2oci.cli import ui
 from nix2oci.config import ImageSpec
 from nix2oci.config.keys import KEYS
+from nix2oci.errors import ConfigError
 from nix2oci.nix.cli import Nix
 from nix2oci.nix.installable import Installable
 
@@ -87,8 +88,11 @@ def output_options(function: F) -> F:
 def spec_options(function: F) -> F:
     """A flag for each key of nix2oci.yaml, and one that names the file."""
     for name, key in reversed(list(KEYS.items())):
-        options: dict[str, Any] = {"metavar": key.metavar, "help": key.help}
-        function = click.option(f"--{name}", multiple=key.repeated, **options)(function)
+        options: dict[str, Any] = {"metavar": key.metavar, "multiple": key.repeated}
+        if key.switch:
+            options = {"is_flag": True, "default": None}
+        spelling = f"--{name}/--no-{name}" if key.switch else f"--{name}"
+        function = click.option(spelling, help=key.help, **options)(function)
     return click.option(
         "--config",
         metavar="FILE",
@@ -101,7 +105,10 @@ def image_spec(values: dict[str, Any], installable: Installable | None) -> Image
     path = values.pop("config") or (_beside(installable) if installable else None)
     document = config.load(path) if path else {}
     flags = config.flags({name: values.pop(name.replace("-", "_")) for name in KEYS})
-    return config.parse(config.merge(document, flags), path or config.FILE_NAME)
+    spec = config.parse(config.merge(document, flags), path or config.FILE_NAME)
+    if "debug-tools" in flags and not spec.debug:
+        raise ConfigError("--debug-tools: there is no debug twin to have them", hint="add --debug")
+    return spec
 
 
 def _beside(installable: Installable) -> str | None:

@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from nix2oci.build import planned
-from nix2oci.cli import options, ui
+from nix2oci.cli import options, shell, ui
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.nix.answers import path_infos
 from nix2oci.nix.closure import Closure
 from nix2oci.plan.layering import Plan, plan_layers, store_layers
+from nix2oci.plan.shell import Shells
 from nix2oci.report import plan_document
 
 _SHOWN = 4
@@ -40,10 +41,10 @@ def command(installables: tuple[str, ...], recorded: str | None, **values: Any) 
     if values["as_json"]:
         ui.echo_json(plan_document(*found))
     else:
-        click.echo(plan_text(*found))
+        click.echo(plan_text(*found, every=bool(values["verbose"])))
 
 
-def _recorded(path: str, values: dict[str, Any]) -> tuple[Closure, Plan]:
+def _recorded(path: str, values: dict[str, Any]) -> tuple[Closure, Plan, None]:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read()
@@ -51,20 +52,22 @@ def _recorded(path: str, values: dict[str, Any]) -> tuple[Closure, Plan]:
         raise OutputError(f"cannot read {path}: {err.strerror}") from err
     spec = options.image_spec(values, None)
     closure = Closure.of_all(path_infos(text))
-    return closure, plan_layers(closure, store_layers(spec.max_layers))
+    return closure, plan_layers(closure, store_layers(spec.max_layers)), None
 
 
-def _from_nix(installables: tuple[str, ...], values: dict[str, Any]) -> tuple[Closure, Plan]:
+def _from_nix(
+    installables: tuple[str, ...], values: dict[str, Any]
+) -> tuple[Closure, Plan, Shells]:
     nix = options.nix(values)
     named = options.named(nix, installables, values.pop("file"))
     spec = options.image_spec(values, named[0])
     added = [nix.installable(text) for text in spec.contents]
     with planned(nix, (*named, *added), spec, options.progress(values)) as found:
-        return found.closure, found.plan
+        return found.closure, found.plan, found.shells
 
 
-def plan_text(closure: Closure, plan: Plan) -> str:
-    """The plan for people: one line for each layer, and a last one for the image's own."""
+def plan_text(closure: Closure, plan: Plan, shells: Shells | None, *, every: bool) -> str:
+    """The plan for people: a line for each layer, one for the image's own, then the shells."""
     rows = [
         (number, ui.size(layer.nar_size), layer.popularity, len(layer.paths), _names(layer.paths))
         for number, layer in enumerate(plan.layers, 1)
@@ -74,7 +77,8 @@ def plan_text(closure: Closure, plan: Plan) -> str:
         f"{len(closure)} store paths, {ui.size(closure.nar_size)}, in {len(plan.layers)} layers; "
         "the last layer of the image holds /bin, /etc and the like"
     )
-    return f"{ui.table(head, rows)}\n{total}"
+    below = shell.details(shells, every=every) if shells else []
+    return "\n".join([ui.table(head, rows), total, *([""] if below else []), *below])
 
 
 def _names(paths: tuple[Any, ...]) -> str:

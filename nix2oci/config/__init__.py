@@ -22,11 +22,12 @@ from nix2oci.config.reading import Place, known, mapping, number_of, one_line, p
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.oci.layer import Compression
 from nix2oci.plan.accounts import Accounts, Group, User
+from nix2oci.plan.shell import Mode
 from nix2oci.plan.view import ViewSwitches
 
 FILE_NAME = "nix2oci.yaml"
 
-Given = str | Sequence[str] | None
+Given = str | bool | Sequence[str] | None
 """What a flag was given: once, several times, or not at all (None or an empty sequence)."""
 
 MAX_BYTES = 4 << 20
@@ -64,6 +65,10 @@ class ImageSpec:
     groups: tuple[Group, ...] = ()
     """Beside those that every image has."""
     view: ViewSwitches = field(default_factory=ViewSwitches)
+    shell: Mode = Mode.AUTO
+    debug: bool = False
+    debug_tools: str | None = None
+    """An installable; None: busybox of the nixpkgs that the flake uses."""
     max_layers: int = 64
     """1 to 127, all layers counted."""
     compression: Compression = Compression.GZIP

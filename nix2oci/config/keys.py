@@ -23,6 +23,7 @@ from nix2oci.config.reading import (
     texts,
 )
 from nix2oci.oci.layer import Compression
+from nix2oci.plan.shell import Mode
 from nix2oci.plan.view import ViewSwitches
 
 Document = Mapping[str, object]
@@ -41,6 +42,8 @@ class Key:
     from_flag: Callable[[Any, Place], object] = lambda given, _: given
     repeated: bool = False
     """Whether the flag may be given several times: `from_flag` then takes a list of strings."""
+    switch: bool = False
+    """Whether the flag has no value, and `--no-KEY` beside it: `from_flag` then takes a bool."""
 
 
 def _pairs_from_flag(given: Sequence[str], place: Place) -> Document:
@@ -132,6 +135,10 @@ def _compression(value: object, place: Place) -> Compression:
     return Compression(one_of(tuple(Compression))(value, place))
 
 
+def _shell(value: object, place: Place) -> Mode:
+    return Mode(one_of(tuple(Mode))(value, place))
+
+
 def _many(
     read: Callable[[object, Place], object],
     metavar: str,
@@ -182,6 +189,22 @@ KEYS: Mapping[str, Key] = {
     ),
     "view": _many(
         _view, "[no-]SWITCH", "Part of the file system to have, or not to have.", _view_from_flag
+    ),
+    "shell": Key(
+        _shell,
+        "auto|keep|forbid|drop",
+        "What is done about wrappers and the shell that they need.",
+    ),
+    "debug": Key(
+        switch,
+        "",
+        "Make the debug twin, NAME:TAG-debug, as well: the same layers and one of tools.",
+        switch=True,
+    ),
+    "debug-tools": Key(
+        values.installable,
+        "INSTALLABLE",
+        "What the debug twin has in /busybox, instead of the busybox of the flake's nixpkgs.",
     ),
     "max-layers": Key(
         values.max_layers, "NUMBER", "Most layers to make, 1 to 127.", _number_from_flag

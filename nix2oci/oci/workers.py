@@ -8,7 +8,6 @@ ends all, and Ctrl-C is the parent's to answer.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -163,6 +162,6 @@ def _work(
             number = line.recv()
             line.send((number, write(number, line.send)))
     except (EOFError, ConnectionError):
-        os._exit(0)  # the parent is gone, or needs no more
+        return  # the parent is gone, or needs no more
     except Exception as err:  # noqa: BLE001  # raised again by the parent
         line.send(err)

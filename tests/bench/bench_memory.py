@@ -1,6 +1,6 @@
 """`./dev bench`: peak memory of a build, on one very large file and on very many small ones.
 
-    python tests/bench/bench_memory.py
+    PYTHONPATH=tests python tests/bench/bench_memory.py
 
 Makes two store paths, of a file of 5 GB and of 100,000 files, and needs 15 GB of disk for it.
 """
@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from measure import run
+from bench.measure import run
 
 BOUND_MB = 200
 

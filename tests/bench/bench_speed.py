@@ -1,6 +1,6 @@
 """`./dev bench`: how long a build takes, as ratios to plain tools on the same bytes.
 
-    python tests/bench/bench_speed.py [INSTALLABLE [RUNS]]
+    PYTHONPATH=tests python tests/bench/bench_speed.py [INSTALLABLE [RUNS]]
 
 The default is postgresql of flakes/distro, about 7,600 files and 355 MB. Nix's own time is taken
 off. docs/performance.md has the figures and what each of them means.
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import NixClock, Run, median, run
+from bench.measure import NixClock, Run, median, run
 
 # For each compression: the tool that does the same with the plain tar, and the ratio to hold.
 JUDGES = {

@@ -6,6 +6,7 @@ those that also work on a virtual machine without CAP_SYS_RESOURCE.
 """
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -68,6 +69,9 @@ class Engine(Protocol):
     def load(self, archive: Path) -> str:
         """Load an archive; the name and tag under which the engine has it now."""
 
+    def load_all(self, archive: Path) -> list[str]:
+        """Load an archive of several images; the names and tags, sorted."""
+
     def run(self, job: Job) -> Completed:
         """Run a container to its end, and remove it."""
 
@@ -125,8 +129,11 @@ class ClientEngine:
     limits: tuple[str, ...]
 
     def load(self, archive: Path) -> str:
+        return self.load_all(archive)[-1]
+
+    def load_all(self, archive: Path) -> list[str]:
         printed = output(*self.client, "load", "-i", archive)
-        return printed.strip().splitlines()[-1].removeprefix("Loaded image: ")
+        return sorted(re.findall(r"^Loaded image: (\S+)$", printed, re.MULTILINE))
 
     def run(self, job: Job) -> Completed:
         return _call((*self.client, "run", "--rm", *self._arguments(job)))
@@ -240,12 +247,19 @@ class Runc:
         return ("runc", "--root", f"{self.state}/runc")
 
     def load(self, archive: Path) -> str:
-        """The name comes from the index, as containerd would take it."""
+        (name,) = self.load_all(archive)
+        return name
+
+    def load_all(self, archive: Path) -> list[str]:
+        """The names come from the index, as containerd would take them."""
         layout = self.state / "loading"
         shutil.rmtree(layout, ignore_errors=True)
         layout.mkdir(parents=True)
         output("tar", "-xf", archive, "-C", layout)
-        (manifest,) = json.loads((layout / "index.json").read_text())["manifests"]
+        manifests = json.loads((layout / "index.json").read_text())["manifests"]
+        return sorted(self._unpacked(layout, manifest) for manifest in manifests)
+
+    def _unpacked(self, layout: Path, manifest: Mapping[str, Any]) -> str:
         name = str(manifest["annotations"]["io.containerd.image.name"])
         tag = manifest["annotations"]["org.opencontainers.image.ref.name"]
         bundle = self._bundle(name)

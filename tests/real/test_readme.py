@@ -29,7 +29,7 @@ from support.tools import require
 TOP = FLAKES.parent
 REGISTRY = "registry.example.com"
 ELISION = "…"
-SAMPLES = ("app", "hello-c", "metadata", "server-config", "tools", "web-python")
+SAMPLES = ("app", "hello-c", "metadata", "server-config", "tools", "web-python", "wrapped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,8 @@ def stage(request: pytest.FixtureRequest, distro: Path, tmp_path: Path) -> Itera
         host = stack.enter_context(registry(tmp_path)) if f"docker://{REGISTRY}" in text else None
         address = stack.enter_context(containerd(tmp_path)) if "ctr " in text else None
         for engine in engines.values():
-            for clean in (("rmi", "--force", "team/web:1.0"), ("rm", "--force", "web")):
+            images = ("team/web:1.0", "team/web:1.0-debug")
+            for clean in (("rmi", "--force", *images), ("rm", "--force", "web")):
                 argv = (*engine.client, *clean)
                 stack.callback(subprocess.run, argv, capture_output=True, check=False)
         yield Stage(distro, free_port(), engines, address, host)

@@ -99,9 +99,8 @@ def _table(options: Iterable[click.Option]) -> str:
 def _spelling(option: click.Option) -> str:
     context = click.Context(click.Command("any"))
     value = "" if option.is_flag or option.count else f" {option.make_metavar(context)}"
-    return ", ".join(f"`{name}`" for name in option.opts[:-1]) + (
-        f"{', ' if option.opts[:-1] else ''}`{_cell(option.opts[-1] + value)}`"
-    )
+    names = [*option.opts[:-1], _cell(option.opts[-1] + value), *option.secondary_opts]
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _cell(text: str) -> str:

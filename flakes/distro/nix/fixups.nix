@@ -85,9 +85,11 @@ in
   nginx = "ln -s etc/nginx $out/conf";
 
   # perl looks for its own modules where Debian has them; its programs find them through it.
+  # Debian's perldoc only says that it is in another package.
   perl = wrapping + ''
     shopt -s nullglob
     cd "$out"
+    rm -f bin/perldoc
     modules=
     for directory in share/perl5 share/perl/5.*.* lib/*/perl5/5.* lib/*/perl/5.*.* lib/*/perl-base; do
       [[ -L $directory ]] || modules+=''${modules:+:}$out/$directory
@@ -106,8 +108,10 @@ in
     done
   '';
 
-  # As nixpkgs does: subprocess with shell=True has the store's shell.
+  # As nixpkgs does: subprocess with shell=True has the store's shell. What is left out is
+  # for the installing of other packages.
   python3 = ''
+    rm -rf "$out/share/python3/runtime.d"
     ln -s python3 "$out/bin/python"
     subprocess=$out/lib/python${pythonVersion}/subprocess.py
     sed -i "s|'/bin/sh'|'${packages.bash}/bin/sh'|" "$subprocess"

@@ -9,15 +9,15 @@ from nix2oci.build import Planned, WrittenImage
 from nix2oci.nix.closure import Closure, PathInfo
 from nix2oci.oci.layer import Layer
 from nix2oci.oci.spec import rfc3339
-from nix2oci.plan.binarywrapper import BinaryWrapper
-from nix2oci.plan.chain import Chain
-from nix2oci.plan.explain import chain_document, refusal_document, wrapper_document
 from nix2oci.plan.known import known
 from nix2oci.plan.layering import LayerPlan, Plan
-from nix2oci.plan.refusal import Refusal
 from nix2oci.plan.shell import Mention, Shells
 from nix2oci.plan.tree import display
 from nix2oci.plan.wrappers import Wrapper
+from nix2oci.plan.wrappers.binary import BinaryWrapper
+from nix2oci.plan.wrappers.chain import Chain
+from nix2oci.plan.wrappers.explain import chain_document, refusal_document, wrapper_document
+from nix2oci.plan.wrappers.refusal import Refusal
 from nix2oci.twin import Twin
 
 Json = dict[str, Any]

@@ -16,11 +16,11 @@ from nix2oci.nix.closure import Closure, PathInfo
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.store import store_layer
 from nix2oci.nix.tools import programs, read_file
-from nix2oci.oci.documents import MOST_LAYERS
 from nix2oci.oci.layer import Compression, Layer
 from nix2oci.oci.layout import Image
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Descriptor, History, ImageConfig
+from nix2oci.oci.validate.documents import MOST_LAYERS
 from nix2oci.oci.workers import Blobs, Unwritten, write_layers
 from nix2oci.plan.debug import BUSYBOX, SUFFIX, TOOLS, missing_paths, tools_tree, with_tools_in_path
 from nix2oci.plan.tree import Entry, Tree

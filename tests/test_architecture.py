@@ -22,10 +22,7 @@ TOP = Path(nix2oci.__file__).parent
 ROOMS: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "plan": frozenset({"errors", "plan", "nix.closure"}),
-    "nix": frozenset(
-        {"errors", "nix", "plan.chain", "plan.shell", "plan.tree", "plan.variables", "plan.view"}
-        | {"plan.wrappers"}
-    ),
+    "nix": frozenset({"errors", "nix", "plan.shell", "plan.tree", "plan.view", "plan.wrappers"}),
     "oci": frozenset({"errors", "oci", "plan.tree"}),
     "config": frozenset(
         {"errors", "config", "oci.layer", "oci.reference"}
@@ -47,7 +44,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "rich": frozenset({"cli"}),
     "yaml": frozenset({"config"}),
     "deflate": frozenset({"oci.layer"}),
-    "zstandard": frozenset({"oci.layer", "oci.unpack"}),
+    "zstandard": frozenset({"oci.layer", "oci.validate.unpack"}),
     "magic": frozenset({"oci.kind"}),
     "pylibmagic": frozenset({"oci.kind"}),
 }

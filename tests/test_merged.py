@@ -18,8 +18,8 @@ from support.smallimage import (
 )
 from support.spoiled import findings, setting, view
 
-from nix2oci.oci.contents import LayerContents
-from nix2oci.oci.merged import merge_layers, resolve
+from nix2oci.oci.validate.contents import LayerContents
+from nix2oci.oci.validate.merged import merge_layers, resolve
 
 ELF_WITH_INTERPRETER = (
     b"\x7fELF\x02\x01\x01".ljust(32, b"\0")

@@ -15,7 +15,7 @@ from referencing.jsonschema import DRAFT4
 from support.smallimage import SmallImage
 from support.writes import write
 
-from nix2oci.oci import shape
+from nix2oci.oci.validate import shape
 
 SCHEMAS = Path(__file__).parent / "data" / "image-spec"
 BASES = (

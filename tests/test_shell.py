@@ -12,10 +12,7 @@ from support.fakestore import store_path
 
 from nix2oci.errors import ConflictError, RepresentationError
 from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.chain import File as ChainFile
-from nix2oci.plan.chain import follow
 from nix2oci.plan.launcher import MAX_OPERATIONS
-from nix2oci.plan.refusal import Reason
 from nix2oci.plan.shell import (
     Kind,
     Launchers,
@@ -31,6 +28,9 @@ from nix2oci.plan.shell import (
     with_launchers,
 )
 from nix2oci.plan.tree import Directory, File, Owned, Symlink, Tree, text_file
+from nix2oci.plan.wrappers.chain import File as ChainFile
+from nix2oci.plan.wrappers.chain import follow
+from nix2oci.plan.wrappers.refusal import Reason
 from nix2oci.templates import launcher_template
 
 APP, LIB, TOOL, BASH, DASH, READLINE = (

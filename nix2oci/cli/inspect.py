@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from nix2oci.cli import options, ui
-from nix2oci.oci.contents import LayerContents
 from nix2oci.oci.extract import small_files
 from nix2oci.oci.source import ImageSource, open_image
 from nix2oci.oci.spec import Descriptor
 from nix2oci.oci.validate import read_layers
+from nix2oci.oci.validate.contents import LayerContents
 from nix2oci.plan.shell import is_launcher
 from nix2oci.plan.tree import display
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from nix2oci.cli import ui
 from nix2oci.nix.closure import PathInfo
-from nix2oci.plan.binarywrapper import BinaryWrapper
-from nix2oci.plan.chain import Chain
 from nix2oci.plan.known import known, losses, users
-from nix2oci.plan.refusal import Refusal
 from nix2oci.plan.shell import Kind, Mention, Shells, Staying
 from nix2oci.plan.tree import display
 from nix2oci.plan.wrappers import Wrapper
+from nix2oci.plan.wrappers.binary import BinaryWrapper
+from nix2oci.plan.wrappers.chain import Chain
+from nix2oci.plan.wrappers.refusal import Refusal
 
 _SHOWN = 3
 _MOST = 12

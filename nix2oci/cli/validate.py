@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from nix2oci.cli import options, ui
-from nix2oci.oci.finding import Finding
 from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.finding import Finding
 
 
 @click.command("validate")

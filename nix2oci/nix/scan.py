@@ -16,10 +16,10 @@ from functools import cache
 from nix2oci.nix.closure import Closure, StorePath
 from nix2oci.nix.disk import Disk, unreadable
 from nix2oci.nix.imports import imported
-from nix2oci.plan.chain import Chain, File, follow
 from nix2oci.plan.shell import Kind, Mention, Scan
-from nix2oci.plan.variables import path_preset
 from nix2oci.plan.wrappers import Native, Surroundings, Wrapper
+from nix2oci.plan.wrappers.chain import Chain, File, follow
+from nix2oci.plan.wrappers.variables import path_preset
 
 _NAMES = frozenset((b"ash", b"bash", b"busybox", b"dash", b"fish", b"ksh", b"mksh", b"sh", b"zsh"))
 _CALLS = (b"popen", b"system")

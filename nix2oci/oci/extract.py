@@ -8,8 +8,8 @@ from itertools import chain
 from nix2oci.oci.archive import Readable
 from nix2oci.oci.source import ImageSource
 from nix2oci.oci.spec import Descriptor
-from nix2oci.oci.unpack import UnpackError, compression_of, unpacked
-from nix2oci.oci.untar import FILE, TarError, TarReader
+from nix2oci.oci.validate.unpack import UnpackError, compression_of, unpacked
+from nix2oci.oci.validate.untar import FILE, TarError, TarReader
 
 _CHUNK = 1 << 20
 

@@ -14,11 +14,11 @@ from enum import StrEnum
 
 from nix2oci.errors import RepresentationError
 from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.chain import Chain
 from nix2oci.plan.launcher import encode
-from nix2oci.plan.refusal import Refusal
 from nix2oci.plan.tree import Directory, File, Owned, Tree, display, parents
 from nix2oci.plan.wrappers import Wrapper
+from nix2oci.plan.wrappers.chain import Chain
+from nix2oci.plan.wrappers.refusal import Refusal
 
 _NEEDED = "a path that the configuration names would be lost with it"
 _MARK = b"N2OCIOP1"

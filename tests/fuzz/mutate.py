@@ -31,8 +31,8 @@ from fuzz.running import Bench, judge
 from fuzz.scripts import Form, script
 from fuzz.wrappers import Setup, chunks
 from nix2oci.plan.ops import Chdir, Launch, Unset
-from nix2oci.plan.refusal import Refusal
 from nix2oci.plan.wrappers import Surroundings, Wrapper, read
+from nix2oci.plan.wrappers.refusal import Refusal
 
 # Forms that the generator of launchers does not write.
 SAMPLES = tuple(

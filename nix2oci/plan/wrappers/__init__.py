@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from nix2oci.plan.binarywrapper import BinaryWrapper, is_binary_wrapper, read_binary
-from nix2oci.plan.exec_line import Exec
 from nix2oci.plan.ops import (
     Argv0,
     Chdir,
@@ -27,10 +25,12 @@ from nix2oci.plan.ops import (
     Unset,
     preset,
 )
-from nix2oci.plan.refusal import Reason, Refusal, RefusedError
-from nix2oci.plan.spellings import MAKE_WRAPPER, Effect, Form
-from nix2oci.plan.statements import Statement, Switch, read_statements
-from nix2oci.plan.variables import PRESET, is_special
+from nix2oci.plan.wrappers.binary import BinaryWrapper, is_binary_wrapper, read_binary
+from nix2oci.plan.wrappers.exec_line import Exec
+from nix2oci.plan.wrappers.refusal import Reason, Refusal, RefusedError
+from nix2oci.plan.wrappers.spellings import MAKE_WRAPPER, Effect, Form
+from nix2oci.plan.wrappers.statements import Statement, Switch, read_statements
+from nix2oci.plan.wrappers.variables import PRESET, is_special
 
 STORE = b"/nix/store/"
 _BASH = re.compile(rb"/nix/store/[0-9a-z]{32}-bash(-[^/]*)?/bin/(bash|sh)")

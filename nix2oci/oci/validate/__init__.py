@@ -17,18 +17,7 @@ from functools import partial
 from itertools import chain
 
 from nix2oci.errors import LayoutError
-from nix2oci.oci import shape
 from nix2oci.oci.archive import Readable
-from nix2oci.oci.contents import LayerContents
-from nix2oci.oci.documents import (
-    COMPRESSIONS,
-    layer_name,
-    parse_document,
-    read_document,
-    read_documents,
-)
-from nix2oci.oci.finding import Finding
-from nix2oci.oci.merged import check_merged
 from nix2oci.oci.source import (
     INDEX_TYPES,
     MAX_DOCUMENT,
@@ -37,7 +26,18 @@ from nix2oci.oci.source import (
     open_layout,
 )
 from nix2oci.oci.spec import REF_NAME, STORE_PATHS, Descriptor, Digest, Platform, store_paths_digest
-from nix2oci.oci.unpack import UnpackError, compression_of, unpacked
+from nix2oci.oci.validate import shape
+from nix2oci.oci.validate.contents import LayerContents
+from nix2oci.oci.validate.documents import (
+    COMPRESSIONS,
+    layer_name,
+    parse_document,
+    read_document,
+    read_documents,
+)
+from nix2oci.oci.validate.finding import Finding
+from nix2oci.oci.validate.merged import check_merged
+from nix2oci.oci.validate.unpack import UnpackError, compression_of, unpacked
 
 _CHUNK = 1 << 20
 

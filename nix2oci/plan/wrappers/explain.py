@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from nix2oci.plan.binarywrapper import BinaryWrapper, Caller
-from nix2oci.plan.chain import Chain, Step
 from nix2oci.plan.ops import (
     Append,
     Argv0,
@@ -22,9 +20,11 @@ from nix2oci.plan.ops import (
     SuffixWhole,
     Unset,
 )
-from nix2oci.plan.refusal import Refusal
 from nix2oci.plan.tree import display
 from nix2oci.plan.wrappers import Native, Wrapper
+from nix2oci.plan.wrappers.binary import BinaryWrapper, Caller
+from nix2oci.plan.wrappers.chain import Chain, Step
+from nix2oci.plan.wrappers.refusal import Refusal
 
 Json = dict[str, Any]
 

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from nix2oci.plan.binarywrapper import BinaryWrapper
-from nix2oci.plan.refusal import Reason, Refusal
 from nix2oci.plan.wrappers import (
     STORE,
     Native,
@@ -23,6 +21,8 @@ from nix2oci.plan.wrappers import (
     read,
     read_shebang,
 )
+from nix2oci.plan.wrappers.binary import BinaryWrapper
+from nix2oci.plan.wrappers.refusal import Reason, Refusal
 
 _DEPTH = 8
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from nix2oci.plan import bash
-from nix2oci.plan.elf import Elf, read_elf
-from nix2oci.plan.refusal import Reason, Refusal, RefusedError
+from nix2oci.plan.wrappers import bash
+from nix2oci.plan.wrappers.elf import Elf, read_elf
+from nix2oci.plan.wrappers.refusal import Reason, Refusal, RefusedError
 
 _RULE = b"# " + b"-" * 84 + b"\n"
 _MARK = b"# The C-code for this binary wrapper has been generated using the following command:\n"

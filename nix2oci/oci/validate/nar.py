@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 
-from nix2oci.oci.untar import DIRECTORY, FILE, SYMLINK, Member
+from nix2oci.oci.validate.untar import DIRECTORY, FILE, SYMLINK, Member
 
 
 class NarOrderError(Exception):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from nix2oci.oci.contents import WHITEOUT, LayerContents, Node
-from nix2oci.oci.finding import Finding
 from nix2oci.oci.spec import Json
-from nix2oci.oci.untar import DIRECTORY, FILE, SYMLINK
+from nix2oci.oci.validate.contents import WHITEOUT, LayerContents, Node
+from nix2oci.oci.validate.finding import Finding
+from nix2oci.oci.validate.untar import DIRECTORY, FILE, SYMLINK
 from nix2oci.plan.tree import display, parents
 
 _OPAQUE = b".wh..wh..opq"

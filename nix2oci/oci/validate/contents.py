@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from nix2oci.oci.finding import Finding
-from nix2oci.oci.interpreter import HEAD, interpreter
-from nix2oci.oci.nar import NarHash, NarOrderError
-from nix2oci.oci.untar import (
+from nix2oci.oci.validate.finding import Finding
+from nix2oci.oci.validate.interpreter import HEAD, interpreter
+from nix2oci.oci.validate.nar import NarHash, NarOrderError
+from nix2oci.oci.validate.untar import (
     DIRECTORY,
     FILE,
     HARDLINK,

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
-from nix2oci.plan import bash
-from nix2oci.plan.bash import Word
-from nix2oci.plan.exec_line import Exec, read_exec
 from nix2oci.plan.ops import Prefix, Set, Suffix, Unset
-from nix2oci.plan.refusal import Reason, RefusedError
-from nix2oci.plan.spellings import BLOCKS, NAME, NO_FORM, Effect, Forms, Line, read_line
+from nix2oci.plan.wrappers import bash
+from nix2oci.plan.wrappers.bash import Word
+from nix2oci.plan.wrappers.exec_line import Exec, read_exec
+from nix2oci.plan.wrappers.refusal import Reason, RefusedError
+from nix2oci.plan.wrappers.spellings import BLOCKS, NAME, NO_FORM, Effect, Forms, Line, read_line
 
 _REMARK = re.compile(rb"[ \t]*+(#.*)?")
 _FRAME = re.compile(rf"(?P<V>{NAME})=\$\{{(?P=V):\+(?P<rest>.*)\}}".encode())

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from nix2oci.errors import LayoutError
-from nix2oci.oci import shape, spec
-from nix2oci.oci.finding import Finding
+from nix2oci.oci import spec
 from nix2oci.oci.source import MAX_DOCUMENT, ImageSource, parse_object
 from nix2oci.oci.spec import Descriptor, Digest, Json
+from nix2oci.oci.validate import shape
+from nix2oci.oci.validate.finding import Finding
 
 MOST_LAYERS = 127
 """An overlay mount takes 128 lower directories, and engines need one (moby#20298)."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from nix2oci.plan import bash
-from nix2oci.plan.bash import Word
 from nix2oci.plan.ops import Argv0
-from nix2oci.plan.refusal import Reason, RefusedError
-from nix2oci.plan.spellings import NO_FORM, Form, Forms
+from nix2oci.plan.wrappers import bash
+from nix2oci.plan.wrappers.bash import Word
+from nix2oci.plan.wrappers.refusal import Reason, RefusedError
+from nix2oci.plan.wrappers.spellings import NO_FORM, Form, Forms
 
 # A line that ends in a backslash goes on in the next one; without a blank the words would join.
 _GAP = re.compile(rb"(?:\\\n)*+[ \t](?:[ \t]|\\\n)*+")

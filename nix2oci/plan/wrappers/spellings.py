@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from nix2oci.plan import bash
-from nix2oci.plan.bash import Word
 from nix2oci.plan.ops import (
     Append,
     Chdir,
@@ -25,6 +23,8 @@ from nix2oci.plan.ops import (
     SuffixWhole,
     Unset,
 )
+from nix2oci.plan.wrappers import bash
+from nix2oci.plan.wrappers.bash import Word
 
 
 class Form(Enum):

@@ -101,6 +101,7 @@ def _output(output: str | None, form: Form | None) -> tuple[str | None, Form]:
 def _destination(place: _Place, spec: ImageSpec) -> pipeline.Destination:
     epoch = options.environment().get("SOURCE_DATE_EPOCH")
     created = partial(config.created, spec.created, epoch, now=lambda: datetime.now(UTC))
+    created(None)  # a variable without meaning is an error now, not after an hour of building
     return pipeline.Destination(place.open, created, options.cores())
 
 

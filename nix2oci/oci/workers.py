@@ -22,6 +22,7 @@ from nix2oci.oci.spec import Digest
 from nix2oci.plan.tree import Entry
 
 _FORK = get_context("fork")
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Blob(Out, Protocol):
@@ -130,7 +131,8 @@ def _forked(
             ours, theirs = _FORK.Pipe()
             lines.append(ours)
             process = _FORK.Process(target=_work, args=(write, theirs, tuple(lines)), daemon=True)
-            process.start()
+            with _signals_held():
+                process.start()
             processes.append(process)
             theirs.close()
         yield lines
@@ -141,6 +143,19 @@ def _forked(
             process.terminate()
         for process in processes:
             process.join()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep the signals that end the program waiting; what is forked meanwhile begins like that.
+
+    Or a signal might find the parent's handler in a worker that has just begun.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(
@@ -155,6 +170,7 @@ def _work(
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     for other in others:
         other.close()
     try:

@@ -270,7 +270,9 @@ sys.argv = ["nix2oci", *sys.argv[1:]]
 try:
     main()
 except SystemExit as err:
-    code = err.code
+    code = err.code or 0
+else:
+    code = 0
 print(code, *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
 """
 
@@ -284,4 +286,4 @@ def test_help_loads_nothing_that_it_does_not_need(argument: str) -> None:
     assert (code, done.stdout[:7]) == ("0", "Usage: " if argument == "--help" else "nix2oci")
     heavy = {"yaml", "zstandard", "deflate", "magic", "rich", "subprocess", "concurrent", "urllib3"}
     assert heavy & set(loaded) == set()
-    assert {"click", "nix2oci"} <= set(loaded)
+    assert ("click" in loaded) == (argument != "--help")

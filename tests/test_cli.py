@@ -10,13 +10,16 @@ import re
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 from support.fakenix import OUT
 from support.terminal import Terminal
 
 import nix2oci
+from nix2oci.cli import HELP
+from nix2oci.cli.commands import program
 
-COMMANDS = ("build", "plan", "inspect", "validate", "completion")
+COMMANDS = ("build", "plan", "inspect", "validate", "wrapper", "completion")
 
 
 @pytest.fixture
@@ -32,8 +35,13 @@ def test_version(terminal: Terminal) -> None:
 def test_without_a_command_it_shows_what_there_is(terminal: Terminal) -> None:
     done = terminal.run()
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Usage: nix2oci" in done.stderr
-    assert done.stderr.splitlines()[-1] == "  nix2oci build"
+    assert done.stderr == terminal.run("--help").stdout == terminal.run("-h").stdout
+
+
+def test_help_names_every_option_and_command_of_the_program() -> None:
+    options = {option for param in program.params for option in param.opts}
+    names = program.list_commands(click.Context(program))
+    assert [name for name in (*options, *names) if f"  {name}" not in HELP] == []
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

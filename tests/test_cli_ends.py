@@ -91,7 +91,7 @@ def command(verbose):
     raise ZeroDivisionError("division by zero")
 module.command = command
 sys.modules["nix2oci.cli.buggy"] = module
-cli._COMMANDS["buggy"] = "Fail."
+cli.COMMANDS["buggy"] = "Fail."
 cli.main()
 """
 

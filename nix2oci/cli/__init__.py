@@ -1,23 +1,14 @@
 """The command line: the only room that prints, reads the environment or exits.
 
-This file is what every start of the program loads, so it knows the commands by name and one line
-each; a command's own module is loaded when it is called. stdout carries results alone.
+This file is what every start of the program loads, so it loads nothing itself and answers
+`--help` alone; `commands` has the rest.
 """
 
 from __future__ import annotations
 
-import importlib
-import os
-import signal
 import sys
-import traceback
 
-import click
-
-from nix2oci import __version__
-from nix2oci.errors import ConfigError, Nix2OCIError
-
-_COMMANDS = {
+COMMANDS = {
     "build": "Build flake outputs into one OCI image.",
     "plan": "Show what would be in which layer; write nothing.",
     "inspect": "Show the layers, store paths and configuration of an image.",
@@ -25,135 +16,32 @@ _COMMANDS = {
     "wrapper": "Explain a wrapper script; write the launcher that does the same.",
     "completion": "Print the completion script for a shell.",
 }
+"""Every command, and what it does in one line."""
 
-_BUG = 70  # EX_SOFTWARE of sysexits.h
-_INTERRUPTED = 130
-_BROKEN_PIPE = 8
+_LINES = "\n".join(f"  {name:<11} {line}" for name, line in COMMANDS.items())
 
+HELP = f"""\
+Usage: nix2oci [OPTIONS] COMMAND [ARGS]...
 
-class _NobodyReadsError(Exception):
-    """Standard output was closed by the program that read it."""
+  One command from a flake output to an OCI image.
 
+Options:
+  --version   Show the version and exit.
+  -h, --help  Show this message and exit.
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(_COMMANDS)
+Commands:
+{_LINES}
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in _COMMANDS:
-            raise _no_command(args[0])
-        return super().resolve_command(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError as err:
-            raise _NobodyReadsError from err  # click would make an exit code of its own of it
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"nix2oci.cli.{cmd_name}")
-        command = module.command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-
-def _terminal_width() -> int:
-    """Columns for help texts. click would import half of the standard library to find out."""
-    try:
-        columns = os.get_terminal_size(sys.__stdout__.fileno()).columns if sys.__stdout__ else 80
-    except (OSError, ValueError):
-        columns = 80
-    return max(50, min(columns, 100)) - 2
-
-
-@click.group(
-    cls=_Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": _terminal_width()},
-    epilog="'nix2oci COMMAND --help' says more. In a directory with a flake, begin with: "
-    "nix2oci build",
-)
-@click.version_option(__version__, prog_name="nix2oci", message="%(prog)s %(version)s")
-def _nix2oci() -> None:
-    """One command from a flake output to an OCI image."""
+  'nix2oci COMMAND --help' says more.
+  In a directory with a flake, begin with: nix2oci build"""
 
 
 def main() -> None:
-    """Run the command line and exit; the codes are in the docstring of `nix2oci.errors`."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(_run())
+    """Run the command line and exit."""
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        print(HELP)  # noqa: T201  # the command line prints, here without click
+        return
 
+    from nix2oci.cli.commands import run  # noqa: PLC0415  # all that --help does without
 
-def _run() -> int:
-    try:
-        code = _nix2oci.main(prog_name="nix2oci", standalone_mode=False)
-        sys.stdout.flush()
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        return _INTERRUPTED
-    except (BrokenPipeError, _NobodyReadsError):
-        # What is still in the buffer has to go somewhere, or Python complains at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return _BROKEN_PIPE
-    except Exception as err:  # noqa: BLE001  # the one place where all that is left ends
-        return _report(err)
-    return code if isinstance(code, int) else 0
-
-
-def _report(err: Exception) -> int:
-    """Say what went wrong in a line, and how to mend it in another; the exit code."""
-    match err:
-        case click.exceptions.NoArgsIsHelpError():
-            click.echo(err.format_message(), err=True)
-            return 2
-        case click.ClickException():
-            return _usage_error(err)
-        case Nix2OCIError():
-            _say_error(str(err), err.hint)
-            code = err.exit_code
-        case _:
-            bug = f"bug in nix2oci {__version__}: {type(err).__name__}: {err}"
-            _say_error(bug, "please report it, with what -vv shows")
-            code = _BUG
-    if _is_very_verbose():
-        traceback.print_exception(err)
-    return code
-
-
-def _usage_error(err: click.ClickException) -> int:
-    ctx = err.ctx if isinstance(err, click.UsageError) else None
-    named = [word for word in sys.argv[1:2] if word in _COMMANDS]
-    where = ctx.command_path if ctx else " ".join(["nix2oci", *named])
-    message = err.format_message().removesuffix(".").replace("\n", " ")
-    _say_error(message[:1].lower() + message[1:], f"see: {where} --help")
-    return 2
-
-
-def _no_command(name: str) -> ConfigError:
-    from difflib import get_close_matches  # noqa: PLC0415  # start-up counts
-
-    nearest = get_close_matches(name, _COMMANDS, 1)
-    hint = f"did you mean '{nearest[0]}'?" if nearest else "see: nix2oci --help"
-    return ConfigError(f"there is no command '{name}'", hint=hint)
-
-
-def _say_error(message: str, hint: str | None) -> None:
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
-    if hint:
-        click.echo(f"{click.style('hint:', fg='yellow')} {hint}", err=True)
-
-
-def _is_very_verbose() -> bool:
-    return "-vv" in sys.argv or sys.argv.count("-v") + sys.argv.count("--verbose") > 1
-
-
-def _interrupt(*_: object) -> None:
-    """Let SIGTERM end the program as Ctrl-C does: children ended, nothing half-written left."""
-    raise KeyboardInterrupt
+    sys.exit(run())

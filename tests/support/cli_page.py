@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from nix2oci.cli import _nix2oci
+from nix2oci.cli.commands import program
 from nix2oci.cli.options import nix_options, output_options, spec_options
 
 GROUPS = {
@@ -48,8 +48,9 @@ def options_of(group: object) -> tuple[str, ...]:
 
 def commands() -> dict[str, click.Command]:
     """Every command by its name, in the order that --help has."""
-    context = click.Context(_nix2oci)
-    found = {name: _nix2oci.get_command(context, name) for name in _nix2oci.list_commands(context)}
+    context = click.Context(program)
+    names = program.list_commands(context)
+    found = {name: program.get_command(context, name) for name in names}
     return {name: command for name, command in found.items() if command is not None}
 
 

@@ -1,8 +1,8 @@
-"""The pipeline, spelled out once: installables -> outputs -> closure -> plan -> layers -> image."""
+"""The pipeline, spelled out once: packages -> outputs -> closure -> plan -> layers -> image."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -108,14 +108,12 @@ class WrittenImage:
 
 @contextmanager
 def planned(
-    nix: Nix, installables: tuple[Installable, ...], spec: ImageSpec, progress: Progress
+    nix: Nix, packages: Sequence[Package], spec: ImageSpec, progress: Progress
 ) -> Iterator[Planned]:
-    """Evaluate and build with Nix, then decide everything; outputs are held until the block ends.
+    """Build with Nix what was evaluated, then decide everything; outputs are held until the end.
 
     Raises what goes wrong on the way: `NixError`, `StoreError`, `ConfigError`, `ConflictError`.
     """
-    progress.step(f"evaluating {', '.join(item.text for item in installables)}")
-    packages = tuple(nix.evaluate(item) for item in installables)
     progress.step("building with Nix")
     with nix.build(packages) as built:
         closure = nix.closure([root for each in built for root in each.roots])
@@ -152,15 +150,15 @@ def _launchers(scanned: Scan, machine: str) -> Launchers:
 
 def build(
     nix: Nix,
-    installables: tuple[Installable, ...],
+    packages: Sequence[Package],
     spec: ImageSpec,
     destination: Destination,
     progress: Progress,
 ) -> WrittenImage:
-    """Build one image from flake outputs and put it at its destination, all or nothing."""
+    """Build one image of evaluated packages and put it at its destination, all or nothing."""
     with (
-        planned(nix, installables, spec, progress) as what,
-        _tools(nix, installables[0], spec, what, progress) as tools,
+        planned(nix, packages, spec, progress) as what,
+        _tools(nix, packages[0].installable, spec, what, progress) as tools,
     ):
         decided = _decide(what, spec, destination)
         twin_name = debug_name(decided.name, len(what.plan.layers) + 1) if tools else None

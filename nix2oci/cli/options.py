@@ -5,9 +5,13 @@ Each key of nix2oci.yaml is a flag of the same name: `nix2oci.config.keys` has b
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, BinaryIO
 
 import click
@@ -17,7 +21,7 @@ from nix2oci.cli import ui
 from nix2oci.config import ImageSpec
 from nix2oci.config.keys import KEYS
 from nix2oci.errors import ConfigError
-from nix2oci.nix.cli import Nix
+from nix2oci.nix.cli import Nix, Package
 from nix2oci.nix.installable import Installable
 
 F = Callable[..., Any]
@@ -141,6 +145,38 @@ def _flake_directory(flake_ref: str) -> str | None:
 def named(nix: Nix, texts: tuple[str, ...], file: str | None) -> list[Installable]:
     """What the user named, or the flake here when that is nothing."""
     return [nix.installable(text, file=file) for text in texts or ("." if file is None else "",)]
+
+
+def evaluate(
+    nix: Nix,
+    installables: Sequence[Installable],
+    values: dict[str, Any],
+    *,
+    meanwhile: str = "nix2oci.build",
+) -> tuple[Package, ...]:
+    """What Nix knows of installables.
+
+    Nix works in processes of its own: while it does, the module `meanwhile` is loaded, which has
+    what comes next.
+    """
+    progress(values).step(f"evaluating {', '.join(item.text for item in installables)}")
+    loading = threading.Thread(target=importlib.import_module, args=(meanwhile,))
+    loading.start()
+    try:
+        return tuple(nix.evaluate(item) for item in installables)
+    finally:
+        loading.join()
+
+
+def created(spec: ImageSpec) -> Callable[[int | None], datetime]:
+    """The image's time as a function of the flake's `lastModified`.
+
+    Raises `ConfigError` for a SOURCE_DATE_EPOCH that has no meaning.
+    """
+    epoch = environment().get("SOURCE_DATE_EPOCH")
+    decide = partial(config.created, spec.created, epoch, now=lambda: datetime.now(UTC))
+    decide(None)
+    return decide
 
 
 def nix(values: dict[str, Any]) -> Nix:

@@ -62,7 +62,8 @@ def _from_nix(
     named = options.named(nix, installables, values.pop("file"))
     spec = options.image_spec(values, named[0])
     added = [nix.installable(text) for text in spec.contents]
-    with planned(nix, (*named, *added), spec, options.progress(values)) as found:
+    packages = options.evaluate(nix, (*named, *added), values)
+    with planned(nix, packages, spec, options.progress(values)) as found:
         return found.closure, found.plan, found.shells
 
 

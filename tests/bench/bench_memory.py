@@ -18,11 +18,13 @@ BOUND_MB = 200
 # Bytes that compress like those of a program do: half of them are random.
 _LARGE = """
 head -c 1048576 /dev/urandom > block; head -c 1048576 /dev/zero >> block
-for i in $(seq 2500); do cat block; done > $out
+mkdir $out; for i in $(seq 2500); do cat block; done > $out/large
+echo > $out/run; chmod +x $out/run
 """
 _MANY = """
 mkdir $out; cd $out
 for d in $(seq 100); do mkdir $d; for f in $(seq 1000); do echo $d $f > $d/$f; done; done
+echo > run; chmod +x run
 """
 
 
@@ -45,7 +47,7 @@ def main() -> None:
             for compression in ("none", "gzip", "zstd"):
                 image = str(work / f"{name}-{compression}.oci")
                 argv = ["nix2oci", "build", "-q", "-o", image, "--compression", compression]
-                done = run([*argv, "--entrypoint", path, path])
+                done = run([*argv, "--entrypoint", f"{path}/run", path])
                 print(
                     f"{name}, {compression}: peak {done.megabytes:.0f} MB (bound {BOUND_MB}), "
                     f"{done.seconds:.1f} s"

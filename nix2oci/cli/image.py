@@ -1,0 +1,96 @@
+"""The second half of `nix2oci build`: from evaluated packages to the image and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from nix2oci import build as pipeline
+from nix2oci.cli import options, shell, ui
+from nix2oci.config import ImageSpec
+from nix2oci.nix.cli import Nix, Package
+from nix2oci.oci.layout import Form, Staging, reference_to, streaming, writing
+from nix2oci.oci.reference import Reference
+from nix2oci.report import build_document
+from nix2oci.twin import Twin
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the image goes, as far as the user said; `-` is stdout."""
+
+    output: str | None
+    form: Form
+
+    def path(self, name: Reference) -> str:
+        if self.output:
+            return self.output
+        base = name.repository.rpartition("/")[2]
+        return f"{base}.oci" if self.form == "oci" else f"{base}.tar"
+
+    def reference(self, name: Reference, main: Reference) -> str | None:
+        """What containers tools take for an image, when `main` is the one that names the place."""
+        path = self.path(main)
+        return None if path == "-" else reference_to(path, self.form, name)
+
+    def open(self, name: Reference) -> AbstractContextManager[Staging]:
+        if self.output == "-":
+            return streaming(options.standard_output())
+        return writing(self.path(name), self.form)
+
+
+def make(
+    nix: Nix,
+    packages: Sequence[Package],
+    spec: ImageSpec,
+    place: Place,
+    values: dict[str, Any],
+) -> None:
+    """Build the image, say what was made on stderr, and print its reference or the report."""
+    destination = pipeline.Destination(place.open, options.created(spec), options.cores())
+    built = pipeline.build(nix, packages, spec, destination, options.progress(values))
+    if not values["quiet"]:
+        _say(built, spec, verbose=bool(values["verbose"]))
+        if built.twin:
+            _say_twin(built.twin, place.reference(built.twin.name, built.decided.name))
+    _report(built, place, as_json=values["as_json"])
+
+
+def _say(built: pipeline.WrittenImage, spec: ImageSpec, *, verbose: bool) -> None:
+    """What was made, in a few lines on stderr."""
+    shells = built.planned.shells
+    for line in shell.details(shells, every=True) if verbose else ():
+        click.echo(line, err=True)
+    for line in shell.summary(shells, with_sh=spec.view.sh):
+        click.echo(f"nix2oci: {line}", err=True)
+    total = sum(layer.size for layer in built.layers)
+    click.echo(
+        f"nix2oci: {built.decided.name} is {len(built.layers)} layers, {ui.size(total)}, "
+        f"of {ui.count(len(built.planned.closure), 'store path')}; "
+        f"digest {built.image.descriptor.digest}",
+        err=True,
+    )
+
+
+def _say_twin(twin: Twin, reference: str | None) -> None:
+    added = f"{ui.size(twin.layer.size)} of tools from {twin.tools.title}"
+    click.echo(f"nix2oci: debug twin: {reference or twin.name}, {added}", err=True)
+
+
+def _report(built: pipeline.WrittenImage, place: Place, *, as_json: bool) -> None:
+    name = built.decided.name
+    reference = place.reference(name, name)
+    if as_json:
+        document = {"reference": reference, **build_document(built)}
+        if built.twin:
+            document["debug"] = {
+                "reference": place.reference(built.twin.name, name),
+                **document["debug"],
+            }
+        ui.echo_json(document, err=reference is None)
+    elif reference:
+        click.echo(reference)

@@ -26,6 +26,7 @@ from nix2oci.oci.spec import STORE_PATHS, Descriptor, ImageConfig, Platform, sto
 from nix2oci.oci.validate import check_written
 from nix2oci.oci.workers import Blobs, Unwritten, write_layers
 from nix2oci.plan.layering import LayerPlan, Plan, plan_layers, store_layers
+from nix2oci.plan.record import annotations_of
 from nix2oci.plan.shell import (
     Launchers,
     Mode,
@@ -165,11 +166,12 @@ def build(
         with destination.open(decided.name) as staging:
             layers = _write(what, spec, staging, destination.cores, progress)
             config, described = _documents(what, spec, decided, layers)
-            image = Image.of(config, described, decided.annotations)
+            notes = {**annotations_of(what.shells), **decided.annotations}
+            image = Image.of(config, described, notes)
             images, twin = [(image, decided.name)], None
             if tools and twin_name:
                 top = write_tools(tools, spec.compression, staging)
-                twin_image = with_tools(config, described, decided.annotations, tools, top)
+                twin_image = with_tools(config, described, notes, tools, top)
                 twin = Twin(twin_name, twin_image, top, tools)
                 images.append((twin_image, twin_name))
             for each, _ in images:

@@ -62,7 +62,7 @@ OUTSIDE: Mapping[str, frozenset[str]] = {
 PURE = frozenset(
     {"__future__", "base64", "binascii", "collections", "dataclasses", "enum", "functools"}
     | {"graphlib", "hashlib", "heapq", "itertools", "math", "operator", "posixpath", "re"}
-    | {"struct", "typing"}
+    | {"json", "struct", "typing"}
 )
 PURE_MODULES = ("plan", "nix.closure", "errors")
 

@@ -100,6 +100,39 @@ def test_inspect_lists_launchers_by_their_content(here: Terminal) -> None:
     assert "launcher" not in here.run("inspect", "y").stdout
 
 
+def test_the_image_records_what_was_done(here: Terminal) -> None:
+    give(here, WRAPPED)
+    document = shell(here)
+    assert json.loads(here.run("inspect", "--json", "x").stdout)["shell"] == document
+    assert here.run("inspect", "-v", "x").stdout.splitlines()[-3:] == [
+        f"{OUT}/bin/app: F4, became a launcher for {OUT}/bin/.app-wrapped",
+        f"dropped: {BASH}  552 B",
+        f"dropped: {LIB}  5.3 kB",
+    ]
+
+
+def test_the_image_records_why_the_shell_stays(here: Terminal) -> None:
+    give(here, RUNS)
+    document = shell(here)
+    assert json.loads(here.run("inspect", "--json", "x").stdout)["shell"] == document
+    assert here.run("inspect", "-v", "x").stdout.splitlines()[-3:] == [
+        (
+            f"{OUT}/bin/app:2: stays: run-line: "
+            "the line does more than set variables and change the directory"
+        ),
+        f"{BASH} stays: needed by 1 file",
+        f"  {OUT}/bin/app: shebang",
+    ]
+
+
+def test_an_image_with_its_wrappers_kept_records_nothing(here: Terminal) -> None:
+    give(here, WRAPPED)
+    shell(here, "--shell", "keep")
+    document = json.loads(here.run("inspect", "--json", "x").stdout)
+    assert document["shell"] is None
+    assert "nix2oci.shell" not in document["annotations"]
+
+
 def test_keep_makes_the_image_as_if_there_were_no_wrappers(here: Terminal) -> None:
     give(here, WRAPPED)
     found = shell(here, "--shell", "keep")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 import click
 
-from nix2oci.cli import options, ui
+from nix2oci.cli import options, shell, ui
 from nix2oci.oci.extract import small_files
 from nix2oci.oci.source import ImageSource, open_image
 from nix2oci.oci.spec import Descriptor
 from nix2oci.oci.validate import read_layers
 from nix2oci.oci.validate.contents import LayerContents
+from nix2oci.plan.record import ANNOTATION
 from nix2oci.plan.shell import is_launcher
 from nix2oci.plan.tree import display
 
@@ -26,8 +28,8 @@ def command(image: str, *, as_json: bool, quiet: bool, verbose: int) -> None:
     """Show the layers, store paths and configuration of IMAGE, whoever made it.
 
     IMAGE is a layout directory or an archive, as PATH, PATH:TAG or what `nix2oci build` printed.
-    The store paths are those that are found in the layers. -v lists all of them, and the wrappers
-    that launchers have taken the place of.
+    The store paths are those that are found in the layers. -v lists all of them, and what the
+    image records of wrappers, dropped paths and what still names a shell.
     """
     source = open_image(image)
     ui.progress(quiet=quiet).step(f"reading {image}")
@@ -36,9 +38,22 @@ def command(image: str, *, as_json: bool, quiet: bool, verbose: int) -> None:
     launchers = _launchers(source, layers, contents)
     if as_json:
         document = _document(source, layers, contents)
-        ui.echo_json(document | {"launchers": [display(b"/" + path) for path in launchers]})
+        found = [display(b"/" + path) for path in launchers]
+        ui.echo_json(document | {"launchers": found, "shell": _record(source)})
     else:
         click.echo(_text(source, layers, contents, launchers, shown=None if verbose else _SHOWN))
+        for line in shell.recorded(_record(source)) if verbose else ():
+            click.echo(line)
+
+
+def _record(source: ImageSource) -> dict[str, Any] | None:
+    """What `nix2oci build` wrote down about shells; None for an image that has no such note."""
+    note = (source.manifest().get("annotations") or {}).get(ANNOTATION)
+    try:
+        record = json.loads(note) if note else None
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _launchers(

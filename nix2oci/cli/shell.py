@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from nix2oci.cli import ui
 from nix2oci.nix.closure import PathInfo
@@ -185,3 +186,31 @@ def _mention(mention: Mention, shells: Shells) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+
+
+# --- what an image records -----------------------------------------------------------------------
+
+
+def recorded(record: Mapping[str, Any] | None) -> list[str]:
+    """The document of `plan.record` in words; anybody may have written the image."""
+    try:
+        return [*_recorded(record)] if record else []
+    except (KeyError, TypeError, AttributeError):
+        return ["what the image records of shells is nothing that nix2oci writes"]
+
+
+def _recorded(record: Mapping[str, Any]) -> Iterator[str]:
+    for wrapper in record["wrappers"]:
+        was, refusal = wrapper["was"], wrapper["refusal"]
+        if wrapper["became"] and was:
+            form = was["form"].upper()
+            yield f"{wrapper['file']}: {form}, became a launcher for {was['target']}"
+        elif refusal:
+            line = f":{refusal['line']}" if refusal["line"] else ""
+            yield f"{refusal['path']}{line}: stays: {refusal['reason']}: {refusal['detail']}"
+    for path in record["dropped"]:
+        yield f"dropped: {path['path']}  {ui.size(path['nar_size'])}"
+    for each in record["staying"]:
+        needed = f"needed by {ui.count(len(each['files']), 'file')}"
+        yield f"{each['path']} stays: {each['wanted'] or needed}"
+        yield from (f"  {file['file']}: {file['kind']}" for file in each["files"])

@@ -19,8 +19,7 @@ from nix2oci.nix.tools import programs, read_file
 from nix2oci.oci.layer import Compression, Layer
 from nix2oci.oci.layout import Image
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import Descriptor, History, ImageConfig
-from nix2oci.oci.validate.documents import MOST_LAYERS
+from nix2oci.oci.spec import MOST_LAYERS, Descriptor, History, ImageConfig
 from nix2oci.oci.workers import Blobs, Unwritten, write_layers
 from nix2oci.plan.debug import BUSYBOX, SUFFIX, TOOLS, missing_paths, tools_tree, with_tools_in_path
 from nix2oci.plan.tree import Entry, Tree

@@ -25,7 +25,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "nix": frozenset({"errors", "nix", "plan.shell", "plan.tree", "plan.view", "plan.wrappers"}),
     "oci": frozenset({"errors", "oci", "plan.tree"}),
     "config": frozenset(
-        {"errors", "config", "oci.layer", "oci.reference"}
+        {"errors", "config", "oci.layer", "oci.reference", "oci.spec"}
         | {"plan.accounts", "plan.shell", "plan.view"}
     ),
     "describe": frozenset(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 
 from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.layering import MAX_LAYERS, LayerPlan, Plan, plan_layers, store_layers
+from nix2oci.plan.layering import LayerPlan, Plan, plan_layers, store_layers
 
 KB, MB = 1000, 1_000_000
 SMALL = [f"small{n}" for n in range(8)]
@@ -113,10 +113,6 @@ def test_paths_of_no_size_are_planned() -> None:
 )
 def test_the_last_layer_of_an_image_is_the_views(max_layers: int, budget: int) -> None:
     assert store_layers(max_layers) == budget
-
-
-def test_no_engine_mounts_more_layers_than_the_limit() -> None:
-    assert MAX_LAYERS == 127
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from nix2oci.config.reading import (
 )
 from nix2oci.errors import InvalidReferenceError
 from nix2oci.oci.reference import Reference
+from nix2oci.oci.spec import MOST_LAYERS
 from nix2oci.plan.accounts import NOLOGIN, Group, User
 
 MAX_LABEL = 1 << 20
@@ -230,9 +231,10 @@ def max_layers(value: object, place: Place) -> int:
     """How many layers an image may have, view and all."""
     number = value if isinstance(value, int) and not isinstance(value, bool) else None
     if number is None or number < 1:
-        raise place.expected("a number of layers from 1 to 127", value)
-    if number > 127:
-        raise place.wrong(f"{show(number)} layers are more than the 127 that engines can mount")
+        raise place.expected(f"a number of layers from 1 to {MOST_LAYERS}", value)
+    if number > MOST_LAYERS:
+        cause = f"{show(number)} layers are more than the {MOST_LAYERS} that engines can mount"
+        raise place.wrong(cause)
     return number
 
 

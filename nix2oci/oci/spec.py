@@ -27,6 +27,9 @@ LAYER_GZIP = LAYER + "+gzip"
 LAYER_ZSTD = LAYER + "+zstd"
 
 REF_NAME = "org.opencontainers.image.ref.name"
+MOST_LAYERS = 127
+"""An overlay mount takes 128 lower directories, and engines need one (moby#20298)."""
+
 STORE_PATHS = "nix2oci.store-paths"
 """Layer annotation: what `store_paths_digest` says of the store paths in the layer."""
 

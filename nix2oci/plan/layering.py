@@ -13,9 +13,6 @@ from dataclasses import dataclass
 
 from nix2oci.nix.closure import Closure, StorePath
 
-MAX_LAYERS = 127
-"""What overlay file systems and containerd hold (moby/buildkit#3067; apko, docs/layering.md)."""
-
 _TAIL = 4
 """Layers for the small paths: few, since a layer of several is seldom shared whichever they are."""
 

@@ -12,12 +12,9 @@ from typing import Any
 from nix2oci.errors import LayoutError
 from nix2oci.oci import spec
 from nix2oci.oci.source import MAX_DOCUMENT, ImageSource, parse_object
-from nix2oci.oci.spec import Descriptor, Digest, Json
+from nix2oci.oci.spec import MOST_LAYERS, Descriptor, Digest, Json
 from nix2oci.oci.validate import shape
 from nix2oci.oci.validate.finding import Finding
-
-MOST_LAYERS = 127
-"""An overlay mount takes 128 lower directories, and engines need one (moby#20298)."""
 
 MOST_MANIFEST = 4 << 20
 """Bytes; no registry has to take more (distribution specification, Pushing Manifests)."""

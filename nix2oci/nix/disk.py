@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from nix2oci.errors import StoreError
 from nix2oci.nix.closure import Closure
+from nix2oci.plan.tree import display
 
 # As many links as Linux follows before it says ELOOP.
 _MAX_LINKS = 40
@@ -100,9 +101,12 @@ class Disk:
         return real if stat.S_ISDIR(mode) else None
 
 
-def unreadable(err: OSError) -> StoreError:
-    """What the user is told of a store path that is missing or cannot be read."""
-    where = os.fsdecode(err.filename) if err.filename else "the store"
+def unreadable(err: OSError, otherwise: str = "the store") -> StoreError:
+    """What the user is told of a file that is missing or cannot be read.
+
+    `otherwise` is named where the error itself names no file.
+    """
+    where = display(os.fsencode(err.filename)) if err.filename else otherwise
     if isinstance(err, FileNotFoundError):
         return StoreError(
             f"cannot read {where}: it is not in the store",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from nix2oci.errors import RepresentationError, StoreError
 from nix2oci.nix.closure import PathInfo, StorePath, format_nar_hash
+from nix2oci.nix.disk import unreadable
 from nix2oci.plan.tree import Directory, Entry, File, Symlink, check_name, display, parents
 
 CHUNK = 1 << 18
@@ -182,13 +183,7 @@ class _Walk:
 
 
 def _unreadable(path: StorePath, err: OSError) -> StoreError | RepresentationError:
-    where = display(os.fsencode(err.filename)) if err.filename else str(path)
     if err.errno == errno.ENAMETOOLONG:
+        where = display(os.fsencode(err.filename)) if err.filename else str(path)
         return RepresentationError(f"cannot put {where} into a layer: its name is too long")
-    if isinstance(err, FileNotFoundError):
-        return StoreError(
-            f"cannot read {where}: it is not in the store",
-            hint="was it garbage-collected? build again, or check the store with: "
-            "nix-store --verify --check-contents",
-        )
-    return StoreError(f"cannot read {where}: {err.strerror}")
+    return unreadable(err, str(path))

@@ -44,6 +44,12 @@ class Readable(Protocol):
     ) -> None: ...
 
 
+def chunks(file: Readable) -> Iterator[bytes]:
+    """All that is left of a stream, a piece at a time."""
+    while chunk := file.read(_CHUNK):
+        yield chunk
+
+
 def blob_name(digest: Digest) -> str:
     """Where a blob lies, relative to the root of a layout or archive (image-layout.md, Blobs)."""
     return f"{BLOBS}/{digest.hex}"
@@ -84,8 +90,7 @@ def write_archive(out: Sink, documents: Mapping[str, bytes], blobs: Mapping[str,
 
 def _consumed(path: str) -> Iterator[bytes]:
     with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
+        yield from chunks(file)
     os.unlink(path)
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from itertools import chain
 
-from nix2oci.oci.archive import Readable
+from nix2oci.oci.archive import chunks
 from nix2oci.oci.source import ImageSource
 from nix2oci.oci.spec import Descriptor
 from nix2oci.oci.validate.unpack import UnpackError, compression_of, unpacked
 from nix2oci.oci.validate.untar import FILE, TarError, TarReader
-
-_CHUNK = 1 << 20
 
 
 def small_files(
@@ -24,9 +22,9 @@ def small_files(
     """
     found: dict[bytes, bytes] = {}
     with source.blobs.open(layer.digest) as file:
-        chunks = _chunks(file)
-        head = next(chunks, b"")
-        reader = TarReader(unpacked(chain([head], chunks), compression_of(head)))
+        pieces = chunks(file)
+        head = next(pieces, b"")
+        reader = TarReader(unpacked(chain([head], pieces), compression_of(head)))
         try:
             for member in reader:
                 if member.kind == FILE and member.size <= most and member.path in wanted:
@@ -34,8 +32,3 @@ def small_files(
         except (TarError, UnpackError):
             pass  # `validate` says so
     return found
-
-
-def _chunks(file: Readable) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
-        yield chunk

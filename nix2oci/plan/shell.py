@@ -14,15 +14,13 @@ from enum import StrEnum
 
 from nix2oci.errors import RepresentationError
 from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.launcher import encode
+from nix2oci.plan.launcher import MAGIC, encode
 from nix2oci.plan.tree import Directory, File, Owned, Tree, display, parents
 from nix2oci.plan.wrappers import Wrapper
 from nix2oci.plan.wrappers.chain import Chain
 from nix2oci.plan.wrappers.refusal import Refusal
 
 _NEEDED = "a path that the configuration names would be lost with it"
-_MARK = b"N2OCIOP1"
-"""What the operations of a launcher begin with."""
 
 
 class Mode(StrEnum):
@@ -289,7 +287,7 @@ def _forbidden(staying: Iterable[Staying], scan: Scan) -> RepresentationError:
 
 def is_launcher(data: bytes) -> bool:
     """Whether a file is one that `plan.launcher` made."""
-    return data.startswith(b"\x7fELF") and _MARK in data
+    return data.startswith(b"\x7fELF") and MAGIC in data
 
 
 def with_launchers(tree: Tree, shells: Shells) -> Tree:

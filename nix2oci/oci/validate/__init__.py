@@ -17,7 +17,7 @@ from functools import partial
 from itertools import chain
 
 from nix2oci.errors import LayoutError
-from nix2oci.oci.archive import Readable
+from nix2oci.oci.archive import chunks
 from nix2oci.oci.source import (
     INDEX_TYPES,
     MAX_DOCUMENT,
@@ -38,8 +38,6 @@ from nix2oci.oci.validate.documents import (
 from nix2oci.oci.validate.finding import Finding
 from nix2oci.oci.validate.merged import check_merged
 from nix2oci.oci.validate.unpack import UnpackError, compression_of, unpacked
-
-_CHUNK = 1 << 20
 
 
 def validate(source: ImageSource, workers: int = 0) -> tuple[Finding, ...]:
@@ -149,7 +147,7 @@ def _read_layer(
     if compression is None or source.blobs.size(layer.digest) is None:
         return contents
     with source.blobs.open(layer.digest) as file:
-        packed = _Hashed(_chunks(file))
+        packed = _Hashed(chunks(file))
         head = next(packed, b"")
         found = compression_of(head)
         if found != compression:
@@ -211,8 +209,3 @@ class _Hashed:
     def digest(self) -> Digest:
         """The digest of what was taken so far."""
         return Digest("sha256:" + self._hash.hexdigest())
-
-
-def _chunks(file: Readable) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
-        yield chunk

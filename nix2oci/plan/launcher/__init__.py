@@ -35,7 +35,9 @@ MACHINES = {"x86_64": 62, "aarch64": 183}
 # What a launcher holds at most; the kernel would not take as much in one call of execve.
 MAX_OPERATIONS = 1 << 20
 
-_MAGIC = b"N2OCIOP1"
+MAGIC = b"N2OCIOP1"
+"""What the operations of a launcher begin with."""
+
 _HEADER = struct.Struct("<8sIIII")  # magic, size of the file, new entries, words before and after
 _END = b"\0"
 _JOINED = {Prefix: b"P", Suffix: b"X", PrefixWhole: b"p", SuffixWhole: b"x"}
@@ -57,7 +59,7 @@ def encode(launch: Launch, machine: str, template: bytes) -> bytes:
         )
     length = _HEADER.size + len(data)
     header = _HEADER.pack(
-        _MAGIC,
+        MAGIC,
         p_offset + length,
         sum(2 if isinstance(op, Chdir) else 1 for op in launch.ops),
         len(launch.before),
@@ -77,7 +79,7 @@ def _last_segment(template: bytes, machine: str) -> tuple[int, int]:
     e_phentsize, e_phnum = struct.unpack_from("<HH", template, 54)
     for at in range(e_phoff, e_phoff + e_phentsize * e_phnum, e_phentsize):
         (p_offset,) = struct.unpack_from("<Q", template, at + 8)
-        if template[p_offset:].startswith(_MAGIC) and len(template) == p_offset + _HEADER.size:
+        if template[p_offset:].startswith(MAGIC) and len(template) == p_offset + _HEADER.size:
             return p_offset, at + 32
     raise ValueError(f"the template for {machine} has no place for operations at its end")
 

@@ -1,4 +1,4 @@
-"""The launchers without operations that the package was built with."""
+"""What the package brings as files: launchers without operations, and the page without a plan."""
 
 from __future__ import annotations
 
@@ -19,3 +19,8 @@ def launcher_template(machine: str) -> bytes:
             f"cannot make a launcher for {machine}: there is one for {' and '.join(MACHINES)}"
         )
     return files("nix2oci.plan.launcher").joinpath(f"launcher-{machine}").read_bytes()
+
+
+def page_template() -> str:
+    """The template that `page.page` takes."""
+    return files("nix2oci.page").joinpath("page.html").read_text(encoding="utf-8")

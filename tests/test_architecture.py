@@ -35,6 +35,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "build": frozenset({"errors", "config", "describe", "nix", "oci", "plan", "templates", "twin"}),
     "twin": frozenset({"errors", "nix", "oci", "plan.debug", "plan.tree"}),
     "templates": frozenset({"errors", "plan.launcher"}),
+    "amounts": frozenset(),
+    "page": frozenset({"amounts", "page"}),
     "report": frozenset({"build", "nix.closure", "oci.layer", "oci.spec", "plan", "twin"}),
 }
 
@@ -61,10 +63,10 @@ OUTSIDE: Mapping[str, frozenset[str]] = {
 # The standard library that cannot read a file, a clock or the environment.
 PURE = frozenset(
     {"__future__", "base64", "binascii", "collections", "dataclasses", "enum", "functools"}
-    | {"graphlib", "hashlib", "heapq", "itertools", "math", "operator", "posixpath", "re"}
+    | {"graphlib", "hashlib", "heapq", "html", "itertools", "math", "operator", "posixpath", "re"}
     | {"json", "struct", "typing"}
 )
-PURE_MODULES = ("plan", "nix.closure", "errors")
+PURE_MODULES = ("plan", "page", "amounts", "nix.closure", "errors")
 
 # Only the command line has these.
 FOR_THE_COMMAND_LINE = frozenset(

@@ -8,6 +8,7 @@ import click
 
 from nix2oci.build import planned
 from nix2oci.cli import options, shell, ui
+from nix2oci.cli.output import write_file
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.nix.answers import path_infos
 from nix2oci.nix.closure import Closure
@@ -26,18 +27,30 @@ _SHOWN = 4
     metavar="FILE",
     help="Plan the recorded output of 'nix path-info --json --recursive'; no store is needed.",
 )
+@click.option(
+    "--html",
+    metavar="FILE",
+    help="Write the plan to FILE besides, as a page for a browser that needs no network.",
+)
 @options.spec_options
 @options.nix_options
 @options.output_options
-def command(installables: tuple[str, ...], recorded: str | None, **values: Any) -> None:
-    """Show what would be in which layer; write nothing.
+def command(
+    installables: tuple[str, ...], recorded: str | None, html: str | None, **values: Any
+) -> None:
+    """Show what would be in which layer; write no image.
 
     Takes what `nix2oci build` takes. Layers are shown base layer first; popularity counts the
     reference chains within the closure that end at the layer's most popular path.
     """
     if recorded and installables:
         raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")
+    if html == "-":
+        raise ConfigError("cannot write the page to stdout: the plan is there", hint="name a file")
     found = _recorded(recorded, values) if recorded else _from_nix(installables, values)
+    if html:
+        _write_page(html, plan_document(*found))
+        options.progress(values).step(f"wrote {html}")
     if values["as_json"]:
         ui.echo_json(plan_document(*found))
     else:
@@ -65,6 +78,13 @@ def _from_nix(
     packages = options.evaluate(nix, (*named, *added), values)
     with planned(nix, packages, spec, options.progress(values)) as found:
         return found.closure, found.plan, found.shells
+
+
+def _write_page(path: str, document: dict[str, Any]) -> None:
+    from nix2oci.page import page  # noqa: PLC0415  # seldom wanted
+    from nix2oci.templates import page_template  # noqa: PLC0415
+
+    write_file(path, page(document, page_template()).encode())
 
 
 def plan_text(closure: Closure, plan: Plan, shells: Shells | None, *, every: bool) -> str:

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 import click
 
+from nix2oci import amounts
+
+size, count = amounts.size, amounts.count
+
 _STEP = 8 << 20
 """Bytes between two drawings of a bar."""
 
@@ -80,22 +84,6 @@ def progress(*, quiet: bool) -> Lines | Bars:
 def echo_line(text: str) -> None:
     """A line of what another program says."""
     click.echo(text, err=True)
-
-
-def size(count: int) -> str:
-    """Bytes for people: `12 B`, `3.4 kB`, `391.0 MB`; powers of 1000, as registries count."""
-    if count < 1000:
-        return f"{count} B"
-    value, units = count / 1000, iter(("kB", "MB", "GB"))
-    unit = next(units)
-    while value >= 999.95 and unit != "GB":
-        value, unit = value / 1000, next(units)
-    return f"{value:.1f} {unit}"
-
-
-def count(number: int, noun: str) -> str:
-    """`1 layer`, `2 layers`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def echo_json(document: object, *, err: bool = False) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import platform
-import tempfile
-from contextlib import suppress
 
 import click
 
 from nix2oci.cli import ui
+from nix2oci.cli.output import write_file
 from nix2oci.errors import OutputError, RepresentationError
 from nix2oci.plan.launcher import MACHINES, encode
 from nix2oci.plan.tree import display
@@ -49,7 +48,7 @@ def command(file: str, output: str | None, machine: str | None, as_json: bool) -
         raise _not_explained(file, found, as_json=as_json)
     written = _launcher(file, found, chain, machine or platform.machine()) if output else None
     if output and written is not None:
-        _write(output, written)
+        write_file(output, written, executable=True)
     if as_json:
         document = {"path": display(path)} | wrapper_document(found, chain)
         ui.echo_json(document | {"launcher": output, "launcher_size": written and len(written)})
@@ -105,23 +104,3 @@ def _launcher(file: str, found: Wrapper | BinaryWrapper, chain: Chain, machine: 
     if chain.target:
         raise RepresentationError(f"cannot make a launcher for {file}: {chain.target}")
     return encode(found.launch, machine, launcher_template(machine))
-
-
-def _write(output: str, launcher: bytes) -> None:
-    """All of it or nothing, executable from the first moment."""
-    directory = os.path.dirname(output) or "."
-    try:
-        descriptor, new = tempfile.mkstemp(prefix=".launcher-", dir=directory)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(launcher)
-                file.flush()
-                os.fchmod(descriptor, 0o755)
-                os.fsync(descriptor)
-            os.replace(new, output)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(new)
-            raise
-    except OSError as err:
-        raise OutputError(f"cannot write {output}: {err.strerror}") from err

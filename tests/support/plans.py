@@ -1,0 +1,143 @@
+"""Plan documents as `plan --json` prints them, and pages as a browser reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+from support.fakestore import store_path
+
+Json = dict[str, Any]
+
+VOID = frozenset({"meta", "link", "input", "br"})
+APP, PYTHON, BASH, OPENSSL = (
+    str(store_path(name)) for name in ("app-1", "python3-3.12", "bash-5.2", "openssl-3.0")
+)
+
+
+def plan(*layers: Sequence[int], **more: Any) -> Json:
+    """A document with these layers, by the sizes of their paths: `p0`, `p1`, …; the last are roots.
+
+    Each layer has the same risk. `more` takes the place of what is there.
+    """
+    sizes: dict[str, int] = {}
+    documents = []
+    for numbers in layers:
+        paths = [str(store_path(f"p{len(sizes) + n}")) for n in range(len(numbers))]
+        sizes |= dict(zip(paths, numbers, strict=True))
+        documents.append(layer(paths, sum(numbers), risk=1 / len(layers)))
+    document = {
+        "nar_size": sum(sizes.values()),
+        "roots": documents[-1]["paths"],
+        "sizes": sizes,
+        "popularity": None,
+        "kept": None,
+        "layers": documents,
+        "shell": None,
+    }
+    return document | more
+
+
+def layer(paths: Sequence[str], nar_size: int, **more: Any) -> Json:
+    """One layer of a document."""
+    first: Json = {"paths": sorted(paths), "nar_size": nar_size, "popularity": 1}
+    return first | {"risk": 0.5, "shared_by": None} | more
+
+
+def web(**more: Any) -> Json:
+    """A Python application: three layers, of which the base has two paths."""
+    sizes = {APP: 2_000, PYTHON: 60_000_000, BASH: 7_000_000, OPENSSL: 6_000_000}
+    layers = [
+        layer([BASH, OPENSSL], 13_000_000, risk=0.02, popularity=40),
+        layer([PYTHON], 60_000_000, risk=0.28, popularity=3),
+        layer([APP], 2_000, risk=0.7),
+    ]
+    return plan([1], nar_size=73_002_000, roots=[APP], sizes=sizes, layers=layers) | more
+
+
+def mention(**more: Any) -> Json:
+    """A file that names a shell."""
+    first: Json = {"file": f"{PYTHON}/lib/python3.12/subprocess.py", "kind": "text", "line": 1764}
+    text = f"else '{BASH}/bin/sh')"
+    return first | {"text": text, "shell": BASH, "loss": "subprocess with shell=True"} | more
+
+
+def shells(**more: Any) -> Json:
+    """The document of `plan.record`: one launcher, and one shell that stays."""
+    was = {
+        "form": "f4",
+        "target": f"{APP}/bin/.app-wrapped",
+        "operations": [{"op": "set", "name": "LANG", "value": "C"}],
+    }
+    launcher = {"file": f"{APP}/bin/app", "became": "launcher", "refusal": None, "obstacle": None}
+    staying = {"path": BASH, "nar_size": 7_000_000, "wanted": None, "files": [mention()]}
+    first: Json = {
+        "mode": "auto",
+        "wrappers": [launcher | {"was": was}],
+        "dropped": [],
+        "saved": 0,
+        "staying": [staying],
+        "droppable": [{"path": BASH, "nar_size": 7_000_000}],
+        "broken": [],
+        "calls": {f"{APP}/bin/app": ["system", "popen"]},
+    }
+    return first | more
+
+
+@dataclass(slots=True)
+class Node:
+    """An element of a page; `parts` are its texts and elements in order."""
+
+    tag: str
+    attributes: dict[str, str | None] = field(default_factory=dict)
+    parts: list[str | Node] = field(default_factory=list)
+
+    def nodes(self, tag: str = "", class_: str = "") -> Iterator[Node]:
+        """It and what is in it, in order, of a tag and a class."""
+        classes = (self.attributes.get("class") or "").split()
+        if tag in {"", self.tag} and (not class_ or class_ in classes):
+            yield self
+        for part in self.parts:
+            if isinstance(part, Node):
+                yield from part.nodes(tag, class_)
+
+    def named(self, id_: str) -> Node:
+        (found,) = (node for node in self.nodes() if node.attributes.get("id") == id_)
+        return found
+
+    @property
+    def text(self) -> str:
+        return "".join(part if isinstance(part, str) else part.text for part in self.parts)
+
+
+class Reader(HTMLParser):
+    """Reads a page, and fails where an element is not closed in its turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = [Node("")]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(set(names)) == len(names), f"<{tag}>: an attribute is there twice"
+        node = Node(tag, dict(attrs))
+        self.open[-1].parts.append(node)
+        if tag not in VOID:
+            self.open.append(node)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop().tag == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].parts.append(data)
+
+
+def read(text: str) -> Node:
+    """The elements of a page."""
+    reader = Reader()
+    reader.feed(text)
+    reader.close()
+    (root,) = reader.open
+    return root

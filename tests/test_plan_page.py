@@ -1,0 +1,60 @@
+"""`nix2oci plan --html`: the page beside what plan prints anyway."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.fakenix import OUT
+from support.plans import read
+from support.terminal import INFO, Terminal
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    return Terminal.make(tmp_path)
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["as text", "as JSON"])
+def test_the_page_is_written_beside_what_is_printed(
+    terminal: Terminal, form: tuple[str, ...]
+) -> None:
+    alone = terminal.run("plan", ".#app", *form)
+    done = terminal.run("plan", ".#app", *form, "--html", "page.html")
+    assert (done.returncode, done.stdout) == (0, alone.stdout)
+    assert done.stderr == alone.stderr + "nix2oci: wrote page.html\n"
+    assert terminal.left() == ["page.html"]
+    page = (terminal.directory / "page.html").read_text(encoding="utf-8")
+    assert OUT.rpartition("/")[2] in page
+    assert next(read(page).nodes("h1")).text == OUT.rpartition("/")[2].partition("-")[2]
+
+
+def test_a_recorded_closure_has_its_page_without_nix(terminal: Terminal) -> None:
+    (terminal.directory / "closure.json").write_text(json.dumps(INFO))
+    done = terminal.run("plan", "--closure", "closure.json", "--html", "page.html", PATH="/nowhere")
+    assert (done.returncode, done.stderr) == (0, "nix2oci: wrote page.html\n")
+    page = read((terminal.directory / "page.html").read_text(encoding="utf-8"))
+    assert "Planned from a recorded closure" in page.named("wrappers").text
+
+
+def test_the_same_plan_is_the_same_page(terminal: Terminal) -> None:
+    for seed in ("1", "2"):
+        done = terminal.run("plan", ".#app", "-q", "--html", f"{seed}.html", PYTHONHASHSEED=seed)
+        assert (done.returncode, done.stderr) == (0, "")
+    one, two = (terminal.directory / f"{seed}.html" for seed in ("1", "2"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_stdout_has_the_plan_and_no_page(terminal: Terminal) -> None:
+    done = terminal.run("plan", ".#app", "--html", "-")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: cannot write the page to stdout: the plan is there\nhint: name a file\n"
+    )
+
+
+def test_a_page_that_cannot_be_written_is_an_error(terminal: Terminal) -> None:
+    done = terminal.run("plan", ".#app", "-q", "--html", "none/page.html")
+    assert (done.returncode, done.stdout) == (8, "")
+    assert done.stderr == "error: cannot write none/page.html: No such file or directory\n"

@@ -17,13 +17,14 @@ import nix2oci
 TOP = Path(nix2oci.__file__).parent
 
 # What each room may import. `nix`, `plan` and `oci` share values, never each other's work:
-# `plan.tree` has entries, `plan.view` the survey's values, `nix.closure` the graph. The command
+# `plan.tree` has entries, `plan.view` the survey's values, `nix.closure` the graph, and
+# `plan.hashparts` says what in any bytes refers to a store path. The command
 # line may import everything, and nobody imports it.
 ROOMS: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "plan": frozenset({"errors", "plan", "nix.closure"}),
     "nix": frozenset({"errors", "nix", "plan.shell", "plan.tree", "plan.view", "plan.wrappers"}),
-    "oci": frozenset({"errors", "oci", "plan.tree"}),
+    "oci": frozenset({"errors", "oci", "plan.hashparts", "plan.tree"}),
     "config": frozenset(
         {"errors", "config", "oci.layer", "oci.reference", "oci.spec"}
         | {"plan.accounts", "plan.shell", "plan.view"}
@@ -37,6 +38,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "templates": frozenset({"errors", "plan.launcher"}),
     "amounts": frozenset(),
     "page": frozenset({"amounts", "page"}),
+    "subject": frozenset({"errors", "build", "nix", "oci", "plan"}),
     "report": frozenset({"build", "nix.closure", "oci.layer", "oci.spec", "plan", "twin"}),
 }
 

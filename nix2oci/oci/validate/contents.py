@@ -25,7 +25,7 @@ from nix2oci.oci.validate.untar import (
 )
 from nix2oci.plan.tree import display, parents
 
-_STORE_PATH = re.compile(
+STORE_PATH = re.compile(
     rb"((?:[^/]+/)*?store/[0-9a-df-np-sv-z]{32}-[0-9A-Za-z+\-._?=]+)(?:/(.*))?", re.DOTALL
 )
 
@@ -157,7 +157,7 @@ class LayerContents:
 
     def _in_store_path(self, member: Member, path: bytes) -> tuple[bytes, ...] | None:
         """The path relative to its store path, after that was begun; None outside of any."""
-        found = _STORE_PATH.fullmatch(path)
+        found = STORE_PATH.fullmatch(path)
         if not found:
             return None
         store_path, rest = found.groups()

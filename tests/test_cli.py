@@ -19,7 +19,7 @@ import nix2oci
 from nix2oci.cli import HELP
 from nix2oci.cli.commands import program
 
-COMMANDS = ("build", "plan", "inspect", "validate", "wrapper", "completion")
+COMMANDS = ("build", "plan", "inspect", "diff", "why", "validate", "wrapper", "completion")
 
 
 @pytest.fixture

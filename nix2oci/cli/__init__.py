@@ -12,6 +12,8 @@ COMMANDS = {
     "build": "Build flake outputs into one OCI image.",
     "plan": "Show what would be in which layer; write nothing.",
     "inspect": "Show the layers, store paths and configuration of an image.",
+    "diff": "Show what changed between two images, and what that costs.",
+    "why": "Show what keeps a store path in an image, and its weight.",
     "validate": "Check everything that can be wrong with an image.",
     "wrapper": "Explain a wrapper script; write the launcher that does the same.",
     "completion": "Print the completion script for a shell.",

@@ -107,4 +107,10 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _is_quantity(text: str) -> bool:
-    return text[:1].isdigit() and text.rsplit(" ", maxsplit=1)[-1] in {text, "B", "kB", "MB", "GB"}
+    return text.lstrip("+-")[:1].isdigit() and text.rsplit(" ", maxsplit=1)[-1] in {
+        text,
+        "B",
+        "kB",
+        "MB",
+        "GB",
+    }

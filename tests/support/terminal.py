@@ -48,7 +48,9 @@ class Terminal:
         return {"PATH": path, "HOME": str(self.fake.directory), "LC_ALL": "C.UTF-8", **more}
 
     def argv(self, *args: str) -> list[str]:
-        takes_store = args and args[0] in {"build", "plan"} and "--closure" not in args
+        takes_store = (
+            args and args[0] in {"build", "plan", "diff", "why"} and "--closure" not in args
+        )
         store = ("--store", str(self.fake.root)) if takes_store else ()
         return [NIX2OCI, *args, *store]
 

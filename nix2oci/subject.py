@@ -125,11 +125,13 @@ def _parsed(text: str) -> StorePath:
 class Reasons:
     """References and where they are: `naming(reference, owner)` gives paths within the owner.
 
-    They are sorted; `b""` is the owner itself.
+    They are sorted; `b""` is the owner itself. `packed` has for the store paths of an image how
+    many bytes of its layers they are: all of a layer for one alone in it, else a share by size.
     """
 
     graph: Graph
     naming: Callable[[StorePath, StorePath], tuple[bytes, ...]]
+    packed: Mapping[StorePath, int] | None = None
 
 
 def planned_reasons(planned: Planned) -> Reasons:
@@ -161,7 +163,9 @@ def image_reasons(source: ImageSource, workers: int = 0) -> Reasons:
 
     Raises `OutputError` and `LayoutError` where it cannot be read.
     """
-    found = merged(read_nodes(source, source.layers(), search=True, workers=workers))
+    described = source.layers()
+    nodes = read_nodes(source, described, search=True, workers=workers)
+    found = merged(nodes)
     paths = {text: _parsed(text) for text in found.sizes}
     by_part = {path.hash_part: path for path in paths.values()}
     graph = Graph.of(
@@ -176,7 +180,16 @@ def image_reasons(source: ImageSource, workers: int = 0) -> Reasons:
     def naming(reference: StorePath, owner: StorePath) -> tuple[bytes, ...]:
         return found.mentions.get(str(owner), {}).get(reference.hash_part, ())
 
-    return Reasons(graph, naming)
+    return Reasons(graph, naming, _packed(_image_layers(source, described, nodes), graph.sizes))
+
+
+def _packed(layers: Iterable[Layer], sizes: Mapping[StorePath, int]) -> dict[StorePath, int]:
+    found = dict.fromkeys(sizes, 0)
+    for layer in layers:
+        kept = [path for path in layer.paths if path in sizes]
+        total = sum(sizes[path] for path in kept)
+        found |= {path: layer.size * sizes[path] // total for path in kept}
+    return found
 
 
 def _roots(

@@ -11,6 +11,7 @@ import pytest
 from support.fakenix import OUT
 from support.fakestore import Program, nar, sri, write
 from support.smallimage import Json, Layer, SmallImage, directory, entry, link, tar
+from support.smallimage import packed as packed_bytes
 from support.terminal import APP, INFO, Terminal
 from test_cli_json import documented
 
@@ -52,9 +53,11 @@ def terminal(tmp_path: Path) -> Terminal:
 def test_why_a_path_is_in_an_image(terminal: Terminal) -> None:
     done = terminal.run("why", "-q", "web.oci", "bash")
     assert (done.returncode, done.stderr) == (0, "")
+    packed = sum(len(packed_bytes(IMAGE[n].plain)) for n in (1, 2))
     assert done.stdout == (
         f"{SHELL}\n"
-        "  416 B of NAR; without it 736 B would go, since only it keeps lib-1.0\n"
+        f"  416 B of NAR; without it 736 B ({packed} B of layers) would go, "
+        "since only it keeps lib-1.0\n"
         "  1 store path refers to it\n"
         "\n"
         "  web-1.0  (entrypoint, /bin/web)\n"

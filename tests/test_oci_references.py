@@ -59,6 +59,16 @@ def test_a_store_path_may_be_a_file_or_a_link(tmp_path: Path) -> None:
     assert (files(found), files(found, LIB, A)) == ([""], [""])
 
 
+def test_a_store_may_be_anywhere(tmp_path: Path) -> None:
+    """Also in a directory whose name is not UTF-8: it is shown escaped."""
+    odd = rf"/caf\xe9/store/{A}-app"
+    names = (os.fsdecode(b"caf\xe9") + f"/store/{A}-app", f"{APP[1:]}/share/store/{B}-lib/x")
+    found = read(tmp_path, tar(*(entry(name, LIB.encode()) for name in names)))
+    assert set(found.sizes) == {odd, APP}
+    assert files(found, odd) == [""]
+    assert files(found) == [f"share/store/{B}-lib/x"]
+
+
 def test_a_hard_link_has_the_content_of_its_target(tmp_path: Path) -> None:
     target = f"{APP[1:]}/x"
     twin = entry(f"{APP[1:]}/y", type=tarfile.LNKTYPE, linkname=target)

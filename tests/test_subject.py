@@ -116,6 +116,25 @@ def test_roots_of_an_image_are_what_it_starts_and_links_to(image: str) -> None:
     }
 
 
+def test_a_layer_is_shared_out_by_size(tmp_path: Path) -> None:
+    both = Layer(
+        tar(
+            *STORE, entry(APP[1:], b"x" * 3000, mode=0o444), entry(LIB[1:], b"x" * 1000, mode=0o444)
+        ),
+        pack=bytes,
+        suffix="",
+    )
+    found = reasons(str(SmallImage([base(TOOL, ""), both]).write(tmp_path / "image")))
+    tool, app, lib = (StorePath.parse(text) for text in (TOOL, APP, LIB))
+    source = open_image(str(tmp_path / "image"))
+    sizes = [layer.size for layer in source.layers()]
+    assert found.packed is not None
+    assert found.packed[tool] == sizes[0]
+    assert sizes[1] - 1 <= found.packed[app] + found.packed[lib] <= sizes[1]
+    assert found.packed[app] == sizes[1] * (3000 + 112) // (4000 + 224)
+    assert found.graph.sizes[app] == 3000 + 112
+
+
 def test_files_that_hold_a_reference(image: str) -> None:
     naming = reasons(image).naming
     app, lib, certs = (StorePath.parse(text) for text in (APP, LIB, CERTS))

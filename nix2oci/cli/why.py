@@ -124,6 +124,9 @@ def _text(found: Reasons, answer: _Answer, *, every: bool) -> str:
 def _weight(found: Reasons, answer: _Answer, *, every: bool) -> str:
     gone = sorted(answer.only_through, key=lambda path: (-found.graph.sizes[path], path))
     size = ui.size(found.graph.size(gone))
+    packed = _packed(found, answer)
+    if packed is not None:
+        size += f" ({ui.size(packed)} of layers)"
     others = [path for path in gone if path != answer.path]
     if not others:
         return f"without it {size} would go"
@@ -131,6 +134,13 @@ def _weight(found: Reasons, answer: _Answer, *, every: bool) -> str:
     more = f" and {len(others) - len(shown)} more" if len(others) > len(shown) else ""
     names = ", ".join(path.name for path in shown)
     return f"without it {size} would go, since only it keeps {names}{more}"
+
+
+def _packed(found: Reasons, answer: _Answer) -> int | None:
+    """Bytes of layers that would go; None where there are no layers yet."""
+    if found.packed is None:
+        return None
+    return sum(found.packed[path] for path in answer.only_through)
 
 
 def _kept_by(answer: _Answer) -> str:
@@ -165,6 +175,7 @@ def _document(found: Reasons, answer: _Answer) -> dict[str, Any]:
         "path": str(answer.path),
         "nar_size": found.graph.sizes[answer.path],
         "saved": found.graph.size(answer.only_through),
+        "saved_packed": _packed(found, answer),
         "only_through": [
             {"path": str(path), "nar_size": found.graph.sizes[path]} for path in answer.only_through
         ],

@@ -31,6 +31,7 @@ from nix2oci.oci.validate.untar import (
     normal,
 )
 from nix2oci.plan.hashparts import HashParts
+from nix2oci.plan.tree import display
 
 _OPAQUE = b".wh..wh..opq"
 _RECORDS = (b"nix/var/", b"nix-path-registration")
@@ -62,8 +63,8 @@ class LayerNodes:
         """Those that any entry of the layer lies in, with the bytes of NAR that are here."""
         sizes: dict[str, int] = {}
         for path, node in self.nodes.items():
-            if owner := _store_path(path):
-                name = path[len(owner) :]
+            owner, name = _within(path)
+            if owner:
                 entry = _ENTRY + _padded(len(name.rpartition(b"/")[2])) if name else _ARCHIVE
                 sizes[owner] = sizes.get(owner, 0) + node.nar_size + entry
         return sizes
@@ -161,13 +162,13 @@ def merged(layers: Iterable[LayerNodes]) -> Merged:
     owners: set[str] = set()
     found: defaultdict[str, defaultdict[str, list[bytes]]] = defaultdict(lambda: defaultdict(list))
     for path, node in nodes.items():
-        owner = _store_path(path)
+        owner, inside = _within(path)
         if owner:
             owners.add(owner)
         elif path.startswith(_RECORDS):
             continue
         for part in node.hash_parts:
-            found[owner][part.decode()].append(path[len(owner) :] if owner else b"/" + path)
+            found[owner][part.decode()].append(inside if owner else b"/" + path)
     named = {
         owner: {part: tuple(sorted(files)) for part, files in sorted(parts.items())}
         for owner, parts in found.items()
@@ -176,10 +177,10 @@ def merged(layers: Iterable[LayerNodes]) -> Merged:
     return Merged({path: sizes[path] for path in sizes if path in owners}, named, outside)
 
 
-def _store_path(path: bytes) -> str:
-    """The store path that a path lies in, absolute; empty where it lies in none."""
+def _within(path: bytes) -> tuple[str, bytes]:
+    """The store path that a path lies in, absolute, and the rest; both empty outside of any."""
     match = STORE_PATH.fullmatch(path)
-    return "/" + match[1].decode() if match else ""
+    return ("/" + display(match[1]), match[2] or b"") if match else ("", b"")
 
 
 def _delete(nodes: dict[bytes, Node], mark: bytes) -> None:

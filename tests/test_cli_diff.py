@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,20 @@ def test_an_image_does_not_differ_from_itself(terminal: Terminal) -> None:
         "no difference: 4 layers, 41.0 kB, 4 store paths\n",
     )
     assert done.stderr == "nix2oci: reading old.oci\nnix2oci: reading oci:old.oci:1.0\n"
+
+
+def test_layers_may_differ_alone(terminal: Terminal) -> None:
+    packed = [replace(layer(LIB), pack=gzip.compress, suffix="+gzip")]
+    SmallImage([layer(LIB)]).write(terminal.directory / "plain.oci")
+    SmallImage(packed).write(terminal.directory / "packed.oci")
+    done = terminal.run("diff", "-q", "plain.oci", "packed.oci")
+    cost, said = done.stdout.split("\n\n")
+    assert "0 kept (0 B), 1 new (" in cost
+    assert "), 1 of them only compressed in another way, 1 lost (10.2 kB)\n" in cost
+    assert said == (
+        "no store path and no setting differs: what does is outside the store or in launchers, "
+        "or is how layers were made\n"
+    )
 
 
 @pytest.mark.parametrize(

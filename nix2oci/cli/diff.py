@@ -30,6 +30,11 @@ _SHOWN = 10
 _LONGEST = 100
 """Characters of a setting's value that are shown without -v."""
 
+_THE_SAME = (
+    "no store path and no setting differs: what does is outside the store or in launchers, "
+    "or is how layers were made"
+)
+
 _HASH_PART = re.compile(r"\b([0-9a-df-np-sv-z]{7})[0-9a-df-np-sv-z]{25}-")
 
 
@@ -71,7 +76,7 @@ def command(old: str, new: str, *, exit_code: bool, **values: Any) -> None:
 def _side(text: str, values: dict[str, Any]) -> _Side:
     kind = kind_of(text)
     if kind is Kind.INSTALLABLE:
-        with subject.planned_image(text, values) as planned:
+        with subject.planned_image((text,), values) as planned:
             return _Side(text, kind, closure_contents(planned.closure, planned.plan))
     if kind is Kind.CLOSURE:
         closure = subject.recorded_closure(text)
@@ -93,6 +98,8 @@ def _text(old: _Side, new: _Side, found: Difference, *, every: bool) -> str:
     parts = [_cost(old, new, found)]
     if found.changes:
         parts.append(_changes(found.changes, None if every else _SHOWN))
+    elif not found.settings:
+        parts.append(_THE_SAME)
     if found.settings:
         parts.append(_settings(found.settings, None if every else _LONGEST))
     return "\n\n".join(parts)

@@ -6,11 +6,9 @@ from typing import Any
 
 import click
 
-from nix2oci.build import planned
-from nix2oci.cli import options, shell, ui
+from nix2oci.cli import options, shell, subject, ui
 from nix2oci.cli.output import write_file
-from nix2oci.errors import ConfigError, OutputError
-from nix2oci.nix.answers import path_infos
+from nix2oci.errors import ConfigError
 from nix2oci.nix.closure import Closure
 from nix2oci.plan.layering import Plan, plan_layers, store_layers
 from nix2oci.plan.shell import Shells
@@ -58,25 +56,15 @@ def command(
 
 
 def _recorded(path: str, values: dict[str, Any]) -> tuple[Closure, Plan, None]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except OSError as err:
-        raise OutputError(f"cannot read {path}: {err.strerror}") from err
+    closure = subject.recorded_closure(path)
     spec = options.image_spec(values, None)
-    closure = Closure.of_all(path_infos(text))
     return closure, plan_layers(closure, store_layers(spec.max_layers)), None
 
 
 def _from_nix(
     installables: tuple[str, ...], values: dict[str, Any]
 ) -> tuple[Closure, Plan, Shells]:
-    nix = options.nix(values)
-    named = options.named(nix, installables, values.pop("file"))
-    spec = options.image_spec(values, named[0])
-    added = [nix.installable(text) for text in spec.contents]
-    packages = options.evaluate(nix, (*named, *added), values)
-    with planned(nix, packages, spec, options.progress(values)) as found:
+    with subject.planned_image(installables, values) as found:
         return found.closure, found.plan, found.shells
 
 

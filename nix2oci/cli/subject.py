@@ -1,4 +1,4 @@
-"""What a name on the command line of `diff` and `why` stands for, opened."""
+"""What names on the command line of `plan`, `diff` and `why` stand for, opened."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def recorded_closure(path: str) -> Closure:
 
 
 @contextmanager
-def planned_image(text: str, values: dict[str, Any]) -> Iterator[Planned]:
-    """What `nix2oci build` would make of an installable; `values` are left as they are."""
+def planned_image(texts: tuple[str, ...], values: dict[str, Any]) -> Iterator[Planned]:
+    """What `nix2oci build` would make of installables; `values` are left as they are."""
     values = dict(values)
     nix = options.nix(values)
-    named = options.named(nix, (text,), values.pop("file"))
+    named = options.named(nix, texts, values.pop("file"))
     spec = options.image_spec(values, named[0])
     added = [nix.installable(more) for more in spec.contents]
     packages = options.evaluate(nix, (*named, *added), values)

@@ -73,7 +73,7 @@ def _reasons(text: str, values: dict[str, Any]) -> Iterator[Reasons]:
             hint="name an image or an installable",
         )
     if kind is Kind.INSTALLABLE:
-        with subject.planned_image(text, values) as planned:
+        with subject.planned_image((text,), values) as planned:
             yield planned_reasons(planned)
         return
     source = open_image(text)

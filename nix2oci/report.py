@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from nix2oci.build import Planned, WrittenImage
-from nix2oci.nix.closure import Closure, StorePath
+from nix2oci.nix.closure import Closure
 from nix2oci.oci.layer import Layer
 from nix2oci.oci.spec import rfc3339
 from nix2oci.plan.layering import LayerPlan, Plan
+from nix2oci.plan.popularity import Popularity
 from nix2oci.plan.record import shell_document
 from nix2oci.plan.shell import Shells
 from nix2oci.twin import Twin
@@ -18,39 +19,19 @@ Json = dict[str, Any]
 
 def plan_document(closure: Closure, plan: Plan, shells: Shells | None = None) -> Json:
     """A plan: sizes in bytes of NAR, layers base layer first; `shell` null where none was read."""
-    risks = _risks(closure, plan)
     return {
         "nar_size": closure.nar_size,
         "roots": [str(path) for path in closure.roots],
         "sizes": {str(path): info.nar_size for path, info in closure.infos.items()},
-        "popularity": None,
-        "kept": None,
-        "layers": [
-            _planned_layer(layer) | {"risk": risk, "shared_by": None}
-            for layer, risk in zip(plan.layers, risks, strict=True)
-        ],
+        "popularity": _index(plan.fleet) if plan.fleet else None,
+        "kept": {"from": plan.kept.where, "excess": plan.kept.excess} if plan.kept else None,
+        "layers": [_planned_layer(layer) for layer in plan.layers],
         "shell": shell_document(shells) if shells else None,
     }
 
 
-def _risks(closure: Closure, plan: Plan) -> list[float]:
-    """Each layer's share of the bytes that a change of one path anywhere is expected to move.
-
-    A layer moves when a path in it changes, or any that those refer to.
-    """
-    moved = [layer.nar_size * _reached(closure, layer) for layer in plan.layers]
-    return [round(each / max(sum(moved), 1), 6) for each in moved]
-
-
-def _reached(closure: Closure, layer: LayerPlan) -> int:
-    seen: set[StorePath] = set()
-    queue = list(layer.paths)
-    while queue:
-        path = queue.pop()
-        if path not in seen:
-            seen.add(path)
-            queue += closure.references(path)
-    return len(seen)
+def _index(fleet: Popularity) -> Json:
+    return {"closures": len(fleet.images), "digest": fleet.digest}
 
 
 def build_document(built: WrittenImage) -> Json:
@@ -96,6 +77,8 @@ def _planned_layer(layer: LayerPlan) -> Json:
         "paths": [str(path) for path in layer.paths],
         "nar_size": layer.nar_size,
         "popularity": layer.popularity,
+        "risk": layer.risk,
+        "shared_by": layer.shared_by,
     }
 
 

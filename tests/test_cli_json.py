@@ -41,7 +41,9 @@ def test_json_has_the_keys_that_are_documented(terminal: Terminal) -> None:
         layers = [set(layer) for layer in document["layers"]]
         assert layers[0] == documented(command, 1), command
     view = documents["build"]["layers"][-1]
-    assert documented("build", 1) - set(view) == {"nar_size", "popularity"}
+    assert documented("build", 1) - set(view) == {
+        *("nar_size", "popularity", "risk", "shared_by"),
+    }
     assert documents["build"]["digest"] == documents["inspect"]["digest"]
     assert (
         documents["build"]["layers"][0]["paths"] == documents["plan"]["layers"][0]["paths"] == [OUT]

@@ -255,7 +255,7 @@ def test_roots_keep_their_order_and_come_once() -> None:
 def test_a_path_may_refer_to_itself() -> None:
     found = closure(info("app", "app", "lib"), info("lib", "lib"))
     assert found.references(store_path("app")) == (store_path("lib"),)
-    assert found.popularity() == {store_path("app"): 1, store_path("lib"): 2}
+    assert sets(found, "users") == {"app": {"app"}, "lib": {"app", "lib"}}
 
 
 @pytest.mark.parametrize(
@@ -329,34 +329,34 @@ def test_without_roots_what_is_no_closure_is_refused(
     assert "cannot use closure: " + message.format(**names) in _rotations(str(caught.value))
 
 
-def test_popularity_counts_the_chains_of_a_diamond() -> None:
-    found = closure(info("app", "l", "r"), info("l", "c"), info("r", "c"), info("c"))
-    assert {path.name: number for path, number in found.popularity().items()} == {
-        "app": 1,
-        "l": 2,
-        "r": 2,
-        "c": 5,  # itself, l, r, app by l, app by r
+def sets(found: Closure, of: str) -> dict[str, set[str]]:
+    bit = {path: 1 << i for i, path in enumerate(found)}
+    answer = found.reach(bit) if of == "reach" else found.users(bit)
+    return {
+        path.name: {other.name for other in found if numbers & bit[other]}
+        for path, numbers in answer.items()
     }
 
 
-def test_popularity_counts_every_root() -> None:
-    found = closure(info("a", "c"), info("b", "c"), info("c"), roots=("a", "b"))
-    assert found.popularity()[store_path("c")] == 3
-
-
-def test_popularity_is_exact_however_large() -> None:
-    """A ladder of diamonds doubles the number of chains at each step."""
-    steps = 300
-    infos = [info("app", "l0", "r0")]
-    for n in range(steps):
-        below = (f"l{n + 1}", f"r{n + 1}") if n + 1 < steps else ()
-        infos += [info(f"l{n}", *below), info(f"r{n}", *below)]
-    last = closure(*infos).popularity()[store_path(f"l{steps - 1}")]
-    assert last == 2**steps + 2 ** (steps - 1) - 1
+def test_reach_is_what_a_path_refers_to_and_users_what_refers_to_it() -> None:
+    found = closure(info("app", "l", "r"), info("l", "c"), info("r", "c"), info("c"))
+    assert sets(found, "reach") == {
+        "app": {"app", "l", "r", "c"},
+        "l": {"l", "c"},
+        "r": {"r", "c"},
+        "c": {"c"},
+    }
+    assert sets(found, "users") == {
+        "app": {"app"},
+        "l": {"app", "l"},
+        "r": {"app", "r"},
+        "c": {"app", "l", "r", "c"},
+    }
 
 
 def test_a_chain_of_ten_thousand_is_no_recursion() -> None:
     names = [f"p{n}" for n in range(10_000)]
     infos = [info(name, after) for name, after in pairwise(names)]
     found = closure(*infos, info(names[-1]), roots=("p0",))
-    assert found.popularity()[store_path(names[-1])] == 10_000
+    bit = {path: 1 << i for i, path in enumerate(found)}
+    assert found.users(bit)[store_path(names[-1])].bit_count() == 10_000

@@ -353,7 +353,7 @@ def test_a_label_wins_over_an_annotation_of_its_name() -> None:
     ],
 )
 def test_the_history_of_a_store_layer_names_what_is_in_it(names: list[str], comment: str) -> None:
-    layer = LayerPlan(tuple(store_path(name) for name in names), 0, 1)
+    layer = LayerPlan(tuple(store_path(name) for name in names), 0, 1, 0.5, None)
     assert layer_history(layer) == History("nix2oci", comment)
     rebuilt = tuple(store_path(name, salt="rebuilt") for name in names)
     assert layer_history(replace(layer, paths=rebuilt)) == History("nix2oci", comment)

@@ -267,12 +267,6 @@ def test_without_an_index_nobody_is_said_to_share() -> None:
     ]
 
 
-def test_popularity_beyond_reason_is_a_power_of_ten() -> None:
-    document = plan([1])
-    document["layers"][0]["popularity"] = 3 * 10**5000
-    assert "about 10^5000" in node(document).named("layers").text
-
-
 def test_findings_name_file_and_line() -> None:
     section = node(RICH).named("wrappers").text
     assert "python3-3.12/lib/python3.12/subprocess.py:1764" in section

@@ -11,6 +11,7 @@ from bench.layering.published import (
     PUBLISHED,
     Planner,
     auto_layer,
+    chains,
     contest,
     largest_first,
     nix2container,
@@ -150,7 +151,7 @@ def test_nix2container_counts_a_chain_from_each_of_its_paths() -> None:
         info("a", 1, "deep"),
         info("deep", 1),
     )
-    counts = {path.name: count for path, count in graph.popularity().items()}
+    counts = {path.name: count for path, count in chains(graph).items()}
     assert (counts["wide"], counts["deep"]) == (2, 3)
     assert names(nix2container(graph, 2))[0] == "deep"
 

@@ -38,8 +38,8 @@ def command(
 ) -> None:
     """Show what would be in which layer; write no image.
 
-    Takes what `nix2oci build` takes. Layers are shown base layer first; popularity counts the
-    reference chains within the closure that end at the layer's most popular path.
+    Takes what `nix2oci build` takes. Layers are shown base layer first; popularity is how
+    many paths of the closure use the layer's most popular one.
     """
     if recorded and installables:
         raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")

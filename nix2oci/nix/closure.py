@@ -193,16 +193,22 @@ class Closure:
         """What a path refers to, itself left out."""
         return tuple(other for other in self.infos[path].references if other != path)
 
-    def popularity(self) -> dict[StorePath, int]:
-        """How many reference chains end at each path: 1, and each referrer's number more.
+    def reach(self, bit: Mapping[StorePath, int]) -> dict[StorePath, int]:
+        """What each path refers to, transitively, itself included: the sum of the bits given."""
+        sets: dict[StorePath, int] = {}
+        for path in self._order:
+            sets[path] = bit[path]
+            for reference in self.references(path):
+                sets[path] |= sets[reference]
+        return sets
 
-        The count of nix2container (nix/closure-graph); exact, so it can be a very long integer.
-        """
-        counts = dict.fromkeys(self.infos, 1)
+    def users(self, bit: Mapping[StorePath, int]) -> dict[StorePath, int]:
+        """What refers to each path, transitively, itself included: the sum of the bits given."""
+        sets = {path: bit[path] for path in self._order}
         for path in reversed(self._order):
             for reference in self.references(path):
-                counts[reference] += counts[path]
-        return counts
+                sets[reference] |= sets[path]
+        return sets
 
 
 def _referrers_last(infos: Mapping[StorePath, PathInfo]) -> tuple[StorePath, ...]:

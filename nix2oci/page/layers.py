@@ -41,9 +41,9 @@ def _explanation(document: Json) -> Iterator[str]:
         )
     else:
         yield (
-            "Popularity is counted within this closure: how many chains of references end at the "
-            "layer's most popular path. Without an index of other closures nobody knows who "
-            "shares a layer."
+            "Popularity is counted within this closure: how many of its store paths use the "
+            "layer's most popular one. Without an index of other closures nobody knows who shares "
+            "a layer."
         )
 
 

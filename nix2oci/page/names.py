@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from nix2oci.page.markup import Markup, element, joined
 
 _STEPS = (0.005, 0.02, 0.05, 0.1, 0.25)
@@ -23,8 +21,8 @@ def share(risk: float) -> str:
 
 
 def number(count: int) -> str:
-    """Exact up to a million, then a power of ten: chains of references can be very many."""
-    return f"{count:,}" if count < 1_000_000 else f"about 10^{round(math.log10(count))}"
+    """With a comma for each thousand."""
+    return f"{count:,}"
 
 
 def name(path: str) -> str:

@@ -1,32 +1,55 @@
 """Closure + budget -> which store paths go into which layer, before any byte is written.
 
 The app's own outputs change with every commit, so they get a layer of their own, the last; the
-largest of the other paths get one each, since a layer of one path is shared by every image that
-has the path; the many small ones that remain share a few layers, most popular together. Input
-order never matters: ties are broken by the order of store paths, that is by name, then hash.
+others are grouped so that as few bytes as possible are expected to move and to be stored.
+Input order never matters: ties are broken by the order of store paths, that is by name, then hash.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 from nix2oci.nix.closure import Closure, StorePath
-
-_TAIL = 4
-"""Layers for the small paths: few, since a layer of several is seldom shared whichever they are."""
+from nix2oci.plan.grouping import Paths, known_to_fleet, merged, settled, total
+from nix2oci.plan.popularity import Popularity, package_of
+from nix2oci.plan.prices import Prices
 
 
 @dataclass(frozen=True, slots=True)
 class LayerPlan:
-    """The store paths of one layer, sorted; `nar_size` in bytes.
-
-    `popularity` is the largest number of reference chains in the closure that end at one of them.
-    """
+    """The store paths of one layer, sorted; `nar_size` in bytes."""
 
     paths: tuple[StorePath, ...]
     nar_size: int
     popularity: int
+    """By how many paths of the closure, or images of the index, the most popular path is used."""
+    risk: float
+    """The layer's share of the bytes that a change somewhere in the closure is expected to move."""
+    shared_by: int | None
+    """How many images of the index have all its packages; None where there is no index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An earlier plan that was kept."""
+
+    where: str
+    """What the user called it."""
+    excess: float
+    """How much dearer it is than a new plan: 0.05 is five per cent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An earlier plan, to be kept as far as possible."""
+
+    where: str
+    """What the user called it."""
+    layers: tuple[tuple[str, ...], ...]
+    """The names of the store paths of each layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +57,21 @@ class Plan:
     """A partition of a closure into layers, base layer first, the app's own last."""
 
     layers: tuple[LayerPlan, ...]
+    fleet: Popularity | None = None
+    """The index that it was made by."""
+    kept: Kept | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user knows of a closure that the closure does not tell."""
+
+    fleet: Popularity | None = None
+    earlier: Earlier | None = None
+    stable: tuple[str, ...] = ()
+    """Names, with or without a version, of what seldom changes."""
+    volatile: tuple[str, ...] = ()
+    """Names of what changes as often as the app."""
 
 
 def store_layers(max_layers: int) -> int:
@@ -44,51 +82,113 @@ def store_layers(max_layers: int) -> int:
     return max(1, max_layers - 1)
 
 
-def plan_layers(closure: Closure, budget: int) -> Plan:
+def plan_layers(closure: Closure, budget: int, wishes: Wishes | None = None) -> Plan:
     """Plan at most `budget` store layers (at least 1); every path of the closure is in one."""
-    popularity = closure.popularity()
-    own = set(closure.roots) if budget > 1 else set()
-    rest = sorted(set(closure) - own)
-    groups = _alone_or_together(rest, budget - bool(own), closure, popularity)
-    layers = [_layer(group, closure, popularity) for group in groups]
-    layers.sort(key=lambda layer: (-layer.popularity, layer.paths))
-    if own:
-        layers.append(_layer(sorted(own), closure, popularity))
-    return Plan(tuple(layers))
+    wishes = wishes or Wishes()
+    own = _own(closure, wishes.volatile) if budget > 1 else frozenset()
+    prices = Prices.of(closure, wishes.fleet, _named(closure, wishes.stable))
+    rest = [path for path in closure if path not in own]
+    room = max(1, budget - bool(own))
+    groups = _grouped(rest, room, prices, wishes.fleet)
+    kept = None
+    if wishes.earlier:
+        least = total(groups, prices)
+        groups = _as_before(rest, room, prices, wishes.earlier)
+        excess = total(groups, prices) / least - 1 if least else 0.0
+        kept = Kept(wishes.earlier.where, max(0.0, round(excess, 6)))
+    return Plan(_ranked(groups, own, prices, wishes.fleet), wishes.fleet, kept)
 
 
-def _alone_or_together(
+def _own(closure: Closure, volatile: Sequence[str]) -> frozenset[StorePath]:
+    """What changes with every commit: the outputs, and what is volatile with all that uses it."""
+    own = set(closure.roots)
+    if named := _named(closure, volatile):
+        number = {path: 1 << i for i, path in enumerate(closure)}
+        users = closure.users(number)
+        changing = reduce(or_, (users[path] for path in named))
+        own.update(path for path, bit in number.items() if changing & bit)
+    return frozenset(own)
+
+
+def _named(closure: Closure, names: Sequence[str]) -> list[StorePath]:
+    """The paths that a user's names mean, with or without their version."""
+    wanted = frozenset(names)
+    return [path for path in closure if {path.name, package_of(path.name)} & wanted]
+
+
+def _grouped(
+    paths: Sequence[StorePath], room: int, prices: Prices, fleet: Popularity | None
+) -> list[Paths]:
+    """The cheapest groups that are found, at most `room`; `paths` are sorted."""
+    alone: list[Paths] = [(path,) for path in paths]
+    if len(alone) <= room:
+        return alone
+    groups, dearest = merged(alone, room, prices)
+    if fleet:
+        known = known_to_fleet([each.packages for each in fleet.layers], paths, dearest, prices)
+        taken = {path for group in known for path in group}
+        begun = [*known, *(one for one in alone if one[0] not in taken)]
+        groups = min(
+            (merged(begun, room, prices)[0], groups), key=lambda found: total(found, prices)
+        )
+    return settled(groups, prices)
+
+
+def _as_before(
     paths: Sequence[StorePath],
-    budget: int,
-    closure: Closure,
-    popularity: Mapping[StorePath, int],
-) -> Iterable[Sequence[StorePath]]:
-    if len(paths) <= budget:
-        return [[path] for path in paths]
-    by_size = sorted(paths, key=lambda path: (-closure.infos[path].nar_size, path))
-    tail = min(_TAIL, budget)
-    alone, small = by_size[: budget - tail], by_size[budget - tail :]
-    small.sort(key=lambda path: (-popularity[path], path))
-    return [[path] for path in alone] + _split(small, tail, closure)
-
-
-def _split(paths: Sequence[StorePath], parts: int, closure: Closure) -> list[Sequence[StorePath]]:
-    """Cut a sequence into at most `parts` runs of about the same size in bytes, none empty."""
-    total = sum(closure.infos[path].nar_size for path in paths)
-    runs: list[list[StorePath]] = [[] for _ in range(parts)]
-    before = 0
+    room: int,
+    prices: Prices,
+    earlier: Earlier,
+) -> list[Paths]:
+    """The groups of an earlier plan; a path that it does not know goes where it costs least."""
+    by_name = {name: place for place, names in enumerate(earlier.layers) for name in names}
+    by_package = {package_of(name): place for name, place in reversed(by_name.items())}
+    groups: dict[int, list[StorePath]] = {}
+    new = []
     for path in paths:
-        runs[min(before * parts // max(total, 1), parts - 1)].append(path)
-        before += closure.infos[path].nar_size
-    return [run for run in runs if run]
+        place = by_name.get(path.name, by_package.get(package_of(path.name)))
+        if place is None:
+            new.append(path)
+        else:
+            groups.setdefault(place, []).append(path)
+    kept, _ = merged(map(tuple, groups.values()), room, prices)
+    for path in sorted(new, key=lambda path: (-prices.alone[path].price, path)):
+        if len(kept) < room:
+            kept.append((path,))
+        else:
+            added = [prices.dearer(prices.of_paths(group), prices.alone[path]) for group in kept]
+            place = added.index(min(added))
+            kept[place] = (*kept[place], path)
+    return kept
 
 
-def _layer(
-    paths: Iterable[StorePath], closure: Closure, popularity: Mapping[StorePath, int]
-) -> LayerPlan:
-    ordered = tuple(sorted(paths))
-    return LayerPlan(
-        ordered,
-        sum(closure.infos[path].nar_size for path in ordered),
-        max(popularity[path] for path in ordered),
+def _ranked(
+    groups: Iterable[Paths], own: Iterable[StorePath], prices: Prices, fleet: Popularity | None
+) -> tuple[LayerPlan, ...]:
+    """The layers, most popular first, since engines reuse layers from the base up; `own` last."""
+    moved = {tuple(sorted(group)): prices.moved(group) for group in groups}
+    if last := tuple(sorted(own)):
+        moved[last] = prices.of_paths(last).size
+    expected = sum(moved.values()) or 1
+    layers = [
+        LayerPlan(
+            paths,
+            prices.of_paths(paths).size,
+            max(prices.alone[path].every.bit_count() for path in paths),
+            round(bytes_ / expected, 6),
+            _shared_by(paths, prices, fleet),
+        )
+        for paths, bytes_ in moved.items()
+    ]
+    return tuple(
+        sorted(layers, key=lambda each: (each.paths == last, -each.popularity, each.paths))
     )
+
+
+def _shared_by(paths: Paths, prices: Prices, fleet: Popularity | None) -> int | None:
+    if not fleet:
+        return None
+    group = prices.of_paths(paths)
+    if len(paths) == 1:
+        return fleet.holders(package_of(paths[0].name)).bit_count()
+    return prices.known.get(group.mark, 0)

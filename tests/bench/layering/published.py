@@ -62,8 +62,18 @@ def nix2container(closure: Closure, budget: int) -> Layers:
 
     Of equal ones the last that the graph mentions comes first, and that is a matter of hashes.
     """
-    counts, number = closure.popularity(), _first_mentions(closure)
+    counts, number = chains(closure), _first_mentions(closure)
     return _first_alone(sorted(closure, key=lambda p: (-counts[p], -number[p])), budget)
+
+
+def chains(closure: Closure) -> Mapping[StorePath, int]:
+    """How many reference chains end at each path: 1, and each referrer's number more."""
+    graph = _Graph.of(closure)
+    counts = [1] * len(graph.paths)
+    for n in reversed(graph.topological):
+        for to in graph.references[n]:
+            counts[to] += counts[n]
+    return dict(zip(graph.paths, counts, strict=True))
 
 
 def _first_mentions(closure: Closure) -> Mapping[StorePath, int]:

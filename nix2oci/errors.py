@@ -12,6 +12,8 @@
     │   └── ClosureError            the closure is not closed, or not a graph that Nix can make
     ├── RepresentationError     5   an image cannot hold this
     │   └── ConflictError           two owners want one path of the image; .path .owners
+    ├── RegistryError           6   a registry failed, or refused; .status
+    │   └── AuthenticationError 7   it does not let us, or our credentials cannot be read
     └── OutputError             8   reading or writing a file outside the store failed
         └── LayoutError             a file or directory is not the image that it should be
 
@@ -103,6 +105,23 @@ class ConflictError(RepresentationError):
         super().__init__(f"cannot place {path}: both {owners[0]} and {owners[1]} provide it")
         self.path = path
         self.owners = owners
+
+
+class RegistryError(Nix2OCIError):
+    """A registry cannot be reached, failed, or refused what was asked."""
+
+    exit_code = 6
+
+    def __init__(self, message: str, *, hint: str | None = None, status: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        """Of its answer (RFC 9110); None when there was none."""
+
+
+class AuthenticationError(RegistryError):
+    """A registry does not let us do it, or the credentials for it cannot be read."""
+
+    exit_code = 7
 
 
 class OutputError(Nix2OCIError):

@@ -111,6 +111,11 @@ class Layout:
             )
         return tagged
 
+    def tags(self) -> tuple[str, ...]:
+        """Every tag that the index has, in order."""
+        names = (entry.annotations.get(REF_NAME) for entry in self.entries())
+        return tuple(sorted({name for name in names if name}))
+
     def image(self, tag: str | None = None, platform: Platform | None = None) -> ImageSource:
         """The image of a tag and, where there are several, a platform, by default this machine's.
 

@@ -1,0 +1,233 @@
+"""The distribution API of one repository: a request with all that comes of it.
+
+Here a request meets challenges and redirects, and an answer that is none of those expected becomes
+a `TroubleError` that says whether to try again. Whoever may know who we are is one host only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from threading import Event
+from typing import TypeVar
+
+from nix2oci.oci.registry import credentials
+from nix2oci.oci.registry.access import Access, Place
+from nix2oci.oci.registry.credentials import Asked, Credentials
+from nix2oci.oci.registry.retry import Patience, persist
+from nix2oci.oci.registry.tokens import Authenticator
+from nix2oci.oci.registry.transport import Answer, Request, Transport
+from nix2oci.oci.registry.trouble import TroubleError
+from nix2oci.oci.registry.urls import followed, is_loopback, same_host
+from nix2oci.oci.spec import Digest
+from nix2oci.plan.tree import display
+
+T = TypeVar("T")
+
+_MOST_REDIRECTS = 10
+_MOST_OF_AN_ERROR = 64 << 10
+_MOST_SHOWN = 300
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_TEMPORARY = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
+_TEMPORARY_CODES = frozenset(
+    {"TOOMANYREQUESTS", "UNAVAILABLE", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "UNKNOWN"}
+)
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class RestartError(TroubleError):
+    """Who we are is proved anew, but what was being sent is lost: begin again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is asked of a registry; `expect` has the statuses of answers that are welcome."""
+
+    method: str
+    url: str
+    expect: Container[int]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    stream: Callable[[], Iterable[bytes]] | None = None
+    """Makes the body anew, whose length is in the headers."""
+
+
+class Client:
+    """Talks to one repository, for any number of threads."""
+
+    def __init__(
+        self, place: Place, access: Access, actions: str, others: Iterable[str] = ()
+    ) -> None:
+        self.place = place
+        self.access = access
+        self.stop = Event()
+        """Set when the work is called off: nothing is begun or waited for any more."""
+        self._transport = Transport(place.host, access)
+        own = f"repository:{place.repository}:{actions}"  # first: some read only that
+        scopes = (own, *(f"repository:{other}:pull" for other in others))
+        self._authenticator = Authenticator(
+            scopes, self._credentials, self._transport.exchange, access.clock
+        )
+        self._scheme = "http" if access.plain_http else "https"
+        self._met = False
+
+    def url(self, *parts: str) -> str:
+        """An address of the repository: `url("blobs", digest)`."""
+        return "/".join((f"{self._scheme}://{self.place.host}/v2", self.place.repository, *parts))
+
+    def meet(self) -> None:
+        """Find out how to talk to the registry, where that is not known yet; `TroubleError`.
+
+        Without TLS only when that was asked for, or on this machine, where no one listens.
+        """
+        if self._scheme == "https" and is_loopback(self.place.host):
+            ping = Request("GET", f"https://{self.place.host}/v2/")
+            try:
+                self.persist(lambda: self._transport.exchange(ping).close())
+            except TroubleError as err:
+                if not err.plain:
+                    raise
+                self._scheme = "http"
+
+    def call(self, message: Message) -> Answer:
+        """Send a message, again and again while the trouble with it is temporary."""
+        return self.persist(lambda: self.send(message))
+
+    def persist(self, work: Callable[[], T]) -> T:
+        """What `work` returns, tried again while the trouble with it is temporary."""
+        access = self.access
+        return persist(work, self._patience, access.clock, self.stop, access.listener.note)
+
+    def _patience(self) -> Patience:
+        """Less, as long as the registry never answered: it may be a slip in its name."""
+        patience = self.access.patience
+        return patience if self._met else replace(patience, tries=min(patience.tries, 2))
+
+    def send(self, message: Message) -> Answer:
+        """Send a message once; the answer, when it is one of those expected.
+
+        Raises `TroubleError`, `RestartError` where a stream met a challenge.
+        """
+        answer = self._authorized(message, message.url)
+        redirects = 0
+        while answer.status in _REDIRECTS and answer.header("Location"):
+            redirects += 1
+            if redirects > _MOST_REDIRECTS:
+                answer.close()
+                raise TroubleError(f"{answer.shown}: redirected more than {_MOST_REDIRECTS} times")
+            answer.close()
+            try:
+                url = followed(answer.url, answer.header("Location"))
+            except ValueError as err:
+                raise TroubleError(f"{answer.shown} is redirected, and {err}") from None
+            answer = self._authorized(message, url)
+        if answer.status in message.expect:
+            return answer
+        with answer:
+            raise refusal(answer)
+
+    def _authorized(self, message: Message, url: str) -> Answer:
+        """The answer to a message at an address, after a challenge was met, if there was one."""
+        ours = same_host(url, self.url())
+        shown = self._authenticator.header() if ours else None
+        answer = self._transport.exchange(_request(message, url, shown))
+        self._met = True
+        if answer.status != 401 or not ours:
+            return answer
+        with answer:
+            self._authenticator.challenged(answer, shown)
+        if message.stream is not None:
+            raise RestartError(f"{answer.shown} answered 401", status=401)
+        proof = self._authenticator.header()
+        answer = self._transport.exchange(_request(message, url, proof))
+        if answer.status == 401:
+            with answer:
+                raise self._authenticator.refused(answer)
+        return answer
+
+    def _credentials(self) -> Credentials | None:
+        place, access = self.place, self.access
+        note = access.listener.note
+        asked = Asked(place.registry, place.repository)
+        found = credentials.find(asked, access.surroundings, note, access.timeouts.helper)
+        if found is None:
+            note(f"no credentials for {place.registry}: going on without")
+        else:
+            note(f"using credentials from {found.source} for {place}")
+        return found
+
+
+def _request(message: Message, url: str, proof: str | None) -> Request:
+    headers = dict(message.headers)
+    if proof is not None:
+        headers["Authorization"] = proof
+    stream = message.stream() if message.stream is not None else None
+    return Request(message.method, url, headers, message.body, stream)
+
+
+def check_stored(answer: Answer, digest: Digest) -> None:
+    """Raise `TroubleError` when a registry says that what it was sent has another digest."""
+    got = answer.header("Docker-Content-Digest")
+    if got not in (None, str(digest)):
+        raise TroubleError(f"it stored {_shown(str(got))} when it was sent {digest}")
+
+
+def refusal(answer: Answer) -> TroubleError:
+    """What to make of an answer that is not welcome."""
+    body = b"" if answer.method == "HEAD" else _read_some(answer)
+    errors = _errors(body)
+    codes = tuple(code for code, _ in errors)
+    said = "; ".join(f"{code}: {words}" if words else code for code, words in errors)
+    said = said or _first_line(body)
+    cause = f"{answer.shown} answered {answer.status}" + (f": {said}" if said else "")
+    denied = answer.status in (401, 403)
+    return TroubleError(
+        cause,
+        hint=_hint(answer, said),
+        status=answer.status,
+        codes=codes,
+        temporary=answer.status in _TEMPORARY
+        or (not denied and any(code in _TEMPORARY_CODES for code in codes)),
+        retry_after=answer.header("Retry-After"),
+        denied=denied,
+        digests=tuple(_DIGEST.findall(body.decode("utf-8", "replace"))),
+    )
+
+
+def _hint(answer: Answer, said: str) -> str | None:
+    if "HTTPS" in said and answer.url.startswith("http:"):
+        return "it speaks TLS: leave out --plain-http"
+    if "/manifests/" in answer.url and (answer.status == 413 or "too large" in said):
+        return "the manifest is too large for it: take fewer layers, or shorter annotations"
+    return None
+
+
+def _read_some(answer: Answer) -> bytes:
+    try:
+        return answer.read(_MOST_OF_AN_ERROR)
+    except TroubleError:
+        return b""  # the status is what counts
+
+
+def _errors(body: bytes) -> list[tuple[str, str]]:
+    """Code and words of each error (distribution specification, Error Codes)."""
+    try:
+        found = json.loads(body)["errors"]
+        return [
+            (_shown(str(error.get("code", "UNKNOWN"))), _shown(str(error.get("message") or "")))
+            for error in found[:5]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+
+
+def _first_line(body: bytes) -> str:
+    text = re.sub(r"<[^>]*>", " ", body[:4096].decode("utf-8", "replace"))
+    return next((_shown(line.strip()) for line in text.splitlines() if line.strip()), "")
+
+
+def _shown(text: str) -> str:
+    """What a registry says, harmless to a terminal, and not more than a line of it."""
+    return display(text[:_MOST_SHOWN].encode("utf-8", "replace"))

@@ -1,0 +1,220 @@
+"""Who we are to a registry: where docker and podman keep it.
+
+The files are those of `docker login` and `podman login`. In each, a helper for the registry comes
+before the helper for all, and that before what the file itself holds. The hard part is the names:
+`host`, `host:port`, `https://host/v1/`, `host/namespace`, and Docker Hub, which has four.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from nix2oci.oci.registry import helpers
+from nix2oci.oci.registry.helpers import HelperError, HelperMissingError
+from nix2oci.oci.registry.surroundings import Surroundings
+from nix2oci.oci.registry.trouble import TroubleError
+
+Json = dict[str, Any]
+
+DOCKER_HUB = "docker.io"
+_HUB_NAMES = frozenset(
+    {DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
+)
+_HUB_SERVER = "https://index.docker.io/v1/"
+_IDENTITY = "<token>"
+_MOST = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What is shown to a registry, or to the token server that it names."""
+
+    source: str
+    """Where they come from, in words."""
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+    """It is exchanged for tokens (OAuth2 refresh token)."""
+    registry_token: str = field(default="", repr=False)
+    """It is a token."""
+
+    @property
+    def basic(self) -> str:
+        """`user:password` as `Authorization: Basic` wants it; `""` where there is none."""
+        if not self.username and not self.password:
+            return ""
+        return base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """For what credentials are looked up."""
+
+    registry: str
+    """As in a reference: `host` or `host:port`."""
+    repository: str
+
+    def keys(self) -> Iterator[str]:
+        """The keys under which a file may have it, the most particular first."""
+        hosts = sorted(_HUB_NAMES) if self.registry in _HUB_NAMES else [self.registry]
+        parts = self.repository.split("/")
+        for end in range(len(parts), -1, -1):
+            yield from ("/".join([host, *parts[:end]]) for host in hosts)
+
+    @property
+    def server(self) -> str:
+        """What a credential helper is asked for."""
+        return _HUB_SERVER if self.registry in _HUB_NAMES else self.registry
+
+
+def find(
+    asked: Asked,
+    surroundings: Surroundings,
+    note: Callable[[str], None],
+    seconds: float = 30.0,
+) -> Credentials | None:
+    """The credentials for a repository, None when there are none anywhere.
+
+    `note` is told in a line of what was passed over and of a file that others can read; a helper
+    has `seconds` to answer. Raises `TroubleError` when what was found cannot be used.
+    """
+    if account := surroundings.account:
+        return Credentials(
+            "NIX2OCI_USERNAME and NIX2OCI_PASSWORD", account.username, account.password
+        )
+    for path in surroundings.credential_files:
+        document = _read(path)
+        if document is None:
+            continue
+        found = _File(path, document, surroundings, note, seconds).look_up(asked)
+        if found is not None:
+            return found
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+    document: Json
+    surroundings: Surroundings
+    note: Callable[[str], None]
+    seconds: float
+
+    def look_up(self, asked: Asked) -> Credentials | None:
+        own = _matching(self._section("credHelpers"), asked)
+        if own is not None:
+            try:
+                return self._from_helper(str(own), asked)
+            except HelperError as err:
+                raise _unusable(f"the credential helper of {self.path}: {err}") from None
+        if (general := self.document.get("credsStore")) and isinstance(general, str):
+            try:
+                found = self._from_helper(general, asked)
+            except HelperMissingError as err:
+                self.note(f"warning: the credential helper of {self.path} is passed over: {err}")
+            except HelperError as err:
+                raise _unusable(f"the credential helper of {self.path}: {err}") from None
+            else:
+                if found is not None:
+                    return found
+        return self._own(asked)
+
+    def _section(self, name: str) -> Json:
+        section = self.document.get(name) or {}
+        if not isinstance(section, dict):
+            raise _unusable(f"{self.path}: '{name}' is not an object")
+        return section
+
+    def _from_helper(self, name: str, asked: Asked) -> Credentials | None:
+        found = helpers.ask(
+            name,
+            asked.server,
+            path=self.surroundings.search_path,
+            env=self.surroundings.helper_environment,
+            seconds=self.seconds,
+        )
+        if found is None:
+            return None
+        source = f"the credential helper 'docker-credential-{name}', named in {self.path}"
+        if found.username == _IDENTITY:
+            return Credentials(source, identity_token=found.secret)
+        return Credentials(source, found.username, found.secret)
+
+    def _own(self, asked: Asked) -> Credentials | None:
+        entry = _matching(self._section("auths"), asked)
+        if not isinstance(entry, dict):
+            return None
+        username, password = self._decoded(entry, asked)
+        found = Credentials(
+            self.path,
+            username,
+            password,
+            identity_token=_text(entry, "identitytoken"),
+            registry_token=_text(entry, "registrytoken"),
+        )
+        if not (found.basic or found.identity_token or found.registry_token):
+            return None  # `docker login` with a helper leaves an empty entry
+        if os.stat(self.path).st_mode & 0o004:
+            self.note(f"warning: others can read the credentials in {self.path}: chmod 600")
+        return found
+
+    def _decoded(self, entry: Json, asked: Asked) -> tuple[str, str]:
+        encoded = _text(entry, "auth")
+        if not encoded:
+            return _text(entry, "username"), _text(entry, "password")
+        try:
+            text = base64.b64decode(encoded, validate=True).decode()
+        except (binascii.Error, ValueError):
+            raise _unusable(
+                f"{self.path}: 'auth' of {asked.registry} is not text in base64"
+            ) from None
+        username, colon, password = text.rstrip("\0").partition(":")
+        if not colon:
+            raise _unusable(f"{self.path}: 'auth' of {asked.registry} has no colon")
+        return username, password
+
+
+def _text(entry: Json, key: str) -> str:
+    value = entry.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _matching(section: Json, asked: Asked) -> object | None:
+    by_key = {_normal(key): value for key, value in reversed(section.items())}
+    return next((by_key[key] for key in asked.keys() if key in by_key), None)  # noqa: SIM118
+
+
+def _normal(key: str) -> str:
+    """A key without what older versions of docker put around the host."""
+    bare = key.removeprefix("https://").removeprefix("http://").rstrip("/")
+    return bare.removesuffix("/v1").removesuffix("/v2") if bare != key else bare
+
+
+def _read(path: str) -> Json | None:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_MOST)
+    except FileNotFoundError:
+        return None
+    except OSError as err:
+        raise _unusable(f"{path}: {err.strerror}") from None
+    try:
+        document = json.loads(data or b"{}")
+    except json.JSONDecodeError as err:
+        # Its text is kept out: it may hold what it should not.
+        raise _unusable(f"{path}: line {err.lineno} is not JSON") from None
+    except (ValueError, RecursionError):
+        raise _unusable(f"{path}: it is not JSON") from None
+    if not isinstance(document, dict):
+        raise _unusable(f"{path}: it is not a JSON object")
+    return document
+
+
+def _unusable(cause: str) -> TroubleError:
+    return TroubleError(f"its credentials cannot be read: {cause}", denied=True)

@@ -1,0 +1,204 @@
+"""Reading an image where it is, in a registry: as a layout whose blobs come over the network.
+
+Nothing is believed that has not the digest by which it was asked for. A blob that stops in the
+middle is gone on with from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from nix2oci.errors import LayoutError, OutputError
+from nix2oci.oci.archive import Readable
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.access import Access, Place
+from nix2oci.oci.registry.client import Client, Message
+from nix2oci.oci.registry.documents import get_document
+from nix2oci.oci.registry.transport import Answer
+from nix2oci.oci.registry.trouble import TroubleError, explained
+from nix2oci.oci.source import INDEX_TYPES, Layout, parse_object
+from nix2oci.oci.spec import Descriptor, Digest
+
+
+def open_remote(reference: Reference, access: Access) -> Layout:
+    """What a reference names in a registry, `latest` without tag and digest, as a layout.
+
+    Raises `RegistryError`, `AuthenticationError`, and `LayoutError` when it is no image. Reading
+    its blobs raises the same.
+    """
+    place = Place.of(reference)
+    client = Client(place, access, "pull")
+    name = str(reference.digest or reference.tag or "latest")
+    where = f"{place}@{name}" if reference.digest else f"{place}:{name}"
+    purpose = f"read image at {where}"
+    with explained(purpose):
+        client.meet()
+        found, data = get_document(client, name)
+    blobs = RemoteBlobs(client, purpose)
+    blobs.note(found, data)
+    index = {"schemaVersion": 2, "manifests": [found.to_json()]}
+    return Layout(where, _NoFiles(), blobs, index)
+
+
+class _NoFiles:
+    """A registry has no `index.json` and the like."""
+
+    def size(self, name: str) -> int | None:  # noqa: ARG002
+        return None
+
+    def open(self, name: str) -> Readable:
+        raise FileNotFoundError(name)
+
+
+class RemoteBlobs:
+    """Blobs of a repository, and manifests as far as an index names them."""
+
+    def __init__(self, client: Client, purpose: str) -> None:
+        self._client = client
+        self._purpose = purpose
+        self._lock = Lock()
+        self._documents: dict[Digest, bytes] = {}
+        self._listed: set[Digest] = set()
+
+    def note(self, descriptor: Descriptor, data: bytes) -> None:
+        """A manifest or index that is known; what an index lists are manifests, too."""
+        nested: set[Digest] = set()
+        if descriptor.media_type in INDEX_TYPES:
+            manifests = parse_object(data, f"index {descriptor.digest}").get("manifests") or ()
+            nested = {Descriptor.from_json(entry).digest for entry in manifests}
+        with self._lock:
+            self._documents[descriptor.digest] = data
+            self._listed |= nested
+
+    def size(self, digest: Digest) -> int | None:
+        """Bytes of the blob as it is stored; None when it is missing; `RegistryError`."""
+        if digest in self._documents or digest in self._listed:
+            try:
+                return len(self._document(digest))
+            except OutputError:
+                return None
+        message = Message("HEAD", self._client.url("blobs", str(digest)), (200, 404))
+        with explained(self._purpose), self._client.call(message) as answer:
+            return answer.length() if answer.status == 200 else None
+
+    def open(self, digest: Digest) -> Readable:
+        """The blob from its start; `OutputError` when it is missing, `RegistryError`."""
+        if digest in self._documents or digest in self._listed:
+            return _Known(self._document(digest))
+        blob = RemoteBlob(self._client, digest, self._purpose)
+        with explained(self._purpose):
+            try:
+                blob.begin()
+            except TroubleError as err:
+                if err.status == 404:
+                    raise self._missing(digest) from None
+                raise
+        return blob
+
+    def _document(self, digest: Digest) -> bytes:
+        if digest not in self._documents:
+            with explained(self._purpose):
+                try:
+                    self.note(*get_document(self._client, str(digest)))
+                except TroubleError as err:
+                    if err.status == 404:
+                        raise self._missing(digest) from None
+                    raise
+        return self._documents[digest]
+
+    def _missing(self, digest: Digest) -> OutputError:
+        return LayoutError(f"cannot {self._purpose}: there is no blob {digest}")
+
+
+class _Known:
+    """Bytes that are at hand, as a stream."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+
+    def read(self, size: int = -1, /) -> bytes:
+        size = len(self._data) if size < 0 else size
+        data, self._data = bytes(self._data[:size]), self._data[size:]
+        return data
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class RemoteBlob:
+    """A blob on its way here; it ends with an error unless its digest is right."""
+
+    def __init__(self, client: Client, digest: Digest, purpose: str) -> None:
+        self._client = client
+        self._digest = digest
+        self._purpose = purpose
+        self._hash = hashlib.sha256()
+        self._position = 0
+        self._answer: Answer | None = None
+
+    def begin(self) -> None:
+        """Ask for what is still missing of it; `TroubleError`."""
+        self.close()
+        url = self._client.url("blobs", str(self._digest))
+        headers = {"Range": f"bytes={self._position}-"} if self._position else {}
+        answer = self._client.call(Message("GET", url, (200, 206), headers))
+        skipped = 0 if answer.status == 206 else self._position
+        while skipped and (piece := answer.piece(min(skipped, 1 << 16))):
+            skipped -= len(piece)
+        self._answer = answer
+
+    def read(self, size: int = -1, /) -> bytes:
+        """So many bytes, fewer only at the end; all for a negative number.
+
+        Raises `RegistryError`, also at the end of bytes that have another digest.
+        """
+        data = bytearray()
+        with explained(self._purpose):
+            while size < 0 or len(data) < size:
+                piece = self._client.persist(lambda: self._piece(1 << 16))
+                if not piece:
+                    break
+                data += piece
+        return bytes(data)
+
+    def _piece(self, most: int) -> bytes:
+        if self._answer is None:
+            self.begin()
+        assert self._answer is not None
+        try:
+            piece = self._answer.piece(most)
+        except TroubleError:
+            self.close()
+            raise
+        self._hash.update(piece)
+        self._position += len(piece)
+        self._client.access.listener.moved(len(piece))
+        if not piece and f"sha256:{self._hash.hexdigest()}" != str(self._digest):
+            raise TroubleError(f"it sent other bytes than those of {self._digest}")
+        return piece
+
+    def close(self) -> None:
+        """Break it off."""
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,177 @@
+"""Pushing an image or an index: blobs, configurations, manifests, the index, and last the tag.
+
+Whatever refers to something comes after it, so that at every moment all that a registry shows is
+complete, and a push that is cut off moves no tag. Pushing again begins with asking what is there,
+and so goes on where the last one ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from nix2oci.errors import ConfigError, LayoutError, OutputError
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.access import Access, Place
+from nix2oci.oci.registry.client import Client
+from nix2oci.oci.registry.crew import together
+from nix2oci.oci.registry.documents import add_referrer, put_document
+from nix2oci.oci.registry.trouble import TroubleError, explained
+from nix2oci.oci.registry.upload import Outcome, Uploader
+from nix2oci.oci.source import INDEX_TYPES, Blobs, ImageSource, Layout
+from nix2oci.oci.spec import Descriptor, Digest, Json
+
+_LACKING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A manifest or index, and what it refers to that must be there before it."""
+
+    descriptor: Descriptor
+    data: bytes
+    blobs: tuple[Descriptor, ...]
+    subject: Descriptor | None = None
+    """What it is about: it is one of that image's referrers."""
+
+    def referrer(self) -> Json:
+        """Its descriptor as a list of referrers has it (distribution specification, Referrers)."""
+        content = json.loads(self.data)
+        kind = content.get("artifactType") or (content.get("config") or {}).get("mediaType")
+        more = {"artifactType": kind, "annotations": content.get("annotations")}
+        return self.descriptor.to_json() | {key: value for key, value in more.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Cargo:
+    """All that is to be pushed; `documents` in their order, the one that is named last."""
+
+    blobs: tuple[Descriptor, ...]
+    """Layers before configurations, each digest once."""
+    documents: tuple[Document, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all blobs."""
+        return sum(blob.size for blob in self.blobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What came of a push."""
+
+    place: Place
+    tag: str | None
+    descriptor: Descriptor
+    """Of the manifest or index that the tag names now."""
+    outcomes: Mapping[Digest, Outcome]
+    """What became of each blob, in the order of `Cargo.blobs`."""
+
+    def __str__(self) -> str:
+        return f"{self.place}@{self.descriptor.digest}"
+
+
+def cargo(layout: Layout, tag: str | None = None) -> Cargo:
+    """What there is to push of a layout or archive: the image or index of a tag.
+
+    Raises `ConfigError` when several are meant, `LayoutError` and `OutputError` when it is broken
+    or a blob of it is missing.
+    """
+    entries = {entry.digest: entry for entry in layout.entries(tag)}
+    if len(entries) != 1:
+        tags = layout.tags()
+        raise ConfigError(
+            f"cannot push {layout.where}: it holds {len(entries)} images",
+            hint=f"name one of its tags after a colon: {', '.join(tags)}" if tags else None,
+        )
+    (entry,) = entries.values()
+    documents = tuple({d.descriptor.digest: d for d in _documents(layout, entry)}.values())
+    configs = [blob for document in documents for blob in document.blobs[:1]]
+    layers = [blob for document in documents for blob in document.blobs[1:]]
+    blobs = tuple({blob.digest: blob for blob in (*layers, *configs)}.values())
+    for blob in blobs:
+        if layout.blobs.size(blob.digest) is None:
+            raise OutputError(f"cannot push {layout.where}: there is no blob {blob.digest}")
+    return Cargo(blobs, documents)
+
+
+def _documents(layout: Layout, entry: Descriptor) -> Iterator[Document]:
+    """An index after what it lists, a manifest alone."""
+    source = ImageSource(layout.where, entry, layout.blobs)
+    data, content = source.read(entry.digest), source.manifest()
+    if Digest.of(data) != entry.digest:
+        raise LayoutError(f"cannot push {layout.where}: {entry.digest} has other bytes")
+    if content.get("mediaType", entry.media_type) != entry.media_type:
+        raise LayoutError(
+            f"cannot push {layout.where}: {entry.digest} has media type "
+            f"'{content['mediaType']}', and is listed as '{entry.media_type}'"
+        )
+    blobs: tuple[Descriptor, ...] = ()
+    if entry.media_type in INDEX_TYPES:
+        for child in layout.nested(entry):
+            yield from _documents(layout, child)
+    else:
+        blobs = (Descriptor.from_json(content.get("config")), *source.layers())
+    subject = content.get("subject")
+    yield Document(
+        Descriptor(entry.media_type, entry.digest, len(data)),
+        data,
+        blobs,
+        Descriptor.from_json(subject) if subject else None,
+    )
+
+
+def push(
+    goods: Cargo,
+    blobs: Blobs,
+    to: Reference,
+    access: Access,
+    mount_from: Sequence[str] = (),
+) -> Pushed:
+    """Push an image or index under the tag that `to` has, or by its digest alone.
+
+    `mount_from` are repositories of the same registry that may have some of the blobs. Raises
+    `RegistryError`, `AuthenticationError`, `OutputError` when a blob cannot be read, and
+    `ConfigError` when `to` names another digest than that of `goods`.
+    """
+    named = goods.documents[-1].descriptor
+    if to.digest is not None and to.digest != named.digest:
+        raise ConfigError(
+            f"cannot push to {to}: the image has digest {named.digest}", hint="name a tag"
+        )
+    place = Place.of(to)
+    client = Client(place, access, "pull,push", mount_from)
+    uploader = Uploader(client, blobs, mount_from)
+    with explained(f"push to {place}"):
+        try:
+            client.meet()
+            work = [partial(uploader.upload, blob) for blob in goods.blobs]
+            outcomes = together(work, access.jobs, client.stop)
+            for document in goods.documents:
+                noted = _put(client, uploader, document, str(document.descriptor.digest))
+                if document.subject is not None and not noted:
+                    add_referrer(client, document.subject.digest, document.referrer())
+            if to.tag is not None:
+                _put(client, uploader, goods.documents[-1], to.tag)
+        finally:
+            uploader.call_off()
+    by_digest = zip((blob.digest for blob in goods.blobs), outcomes, strict=True)
+    return Pushed(place, to.tag, named, dict(by_digest))
+
+
+def _put(client: Client, uploader: Uploader, document: Document, name: str) -> bool:
+    """Put a manifest or index under a digest or tag; whether its subject was taken note of.
+
+    A registry may say that a blob is there and not find it then; such a blob is sent once more.
+    """
+    try:
+        return put_document(client, document.descriptor, document.data, name)
+    except TroubleError as err:
+        if not _LACKING & set(err.codes):
+            raise
+        named = [blob for blob in document.blobs if str(blob.digest) in err.digests]
+        for blob in named or document.blobs:
+            uploader.upload(blob, anew=True)
+        return put_document(client, document.descriptor, document.data, name)

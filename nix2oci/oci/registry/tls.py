@@ -1,0 +1,60 @@
+"""Whom to believe that he is the registry, and how we prove that we are ourselves.
+
+A directory of certificates is one as docker and podman have it: `*.crt` are authorities that are
+trusted besides those of the system, `NAME.cert` with `NAME.key` is a certificate of our own.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+
+from nix2oci.oci.registry.surroundings import Surroundings
+from nix2oci.oci.registry.trouble import TroubleError
+
+
+def context(
+    registry: str,
+    surroundings: Surroundings,
+    cert_dir: str | None = None,
+    *,
+    verify: bool = True,
+    own: bool = True,
+) -> ssl.SSLContext:
+    """How to speak TLS with a registry, named as in a reference.
+
+    With `cert_dir`, that directory alone is asked for certificates; `own` says whether for one of
+    our own, too. Raises `TroubleError` when
+    one cannot be read.
+    """
+    directories = [cert_dir] if cert_dir is not None else _directories(registry, surroundings)
+    where = surroundings.ca_file or ""
+    try:
+        made = ssl.create_default_context(cafile=surroundings.ca_file)
+        if not verify:
+            made.check_hostname = False
+            made.verify_mode = ssl.CERT_NONE
+        for where in _files(directories, ".crt"):
+            made.load_verify_locations(cafile=where)
+        for where in _files(directories, ".cert") if own else ():
+            made.load_cert_chain(where, where.removesuffix(".cert") + ".key")
+    except FileNotFoundError as err:
+        missing = err.filename or where
+        raise TroubleError(f"there is no certificate, or no key to it, at {missing}") from err
+    except (ssl.SSLError, OSError) as err:
+        cause = "it is no certificate" if isinstance(err, ssl.SSLError) else err.strerror
+        raise TroubleError(f"the certificate {where} cannot be read: {cause}") from err
+    return made
+
+
+def _directories(registry: str, surroundings: Surroundings) -> list[str]:
+    found = [os.path.join(home, registry) for home in surroundings.certificate_directories]
+    return [directory for directory in found if os.path.isdir(directory)]
+
+
+def _files(directories: list[str], suffix: str) -> Iterator[str]:
+    for directory in directories:
+        for name in sorted(os.listdir(directory)):
+            if name.endswith(suffix):
+                yield os.path.join(directory, name)

@@ -1,0 +1,207 @@
+"""Proving who we are, by Basic or by tokens (distribution's token specification).
+
+The hard part is time: a token may end while a blob is on its way, several threads find that out
+at once, and only one of them should ask for the next.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+from urllib.parse import urlencode
+
+from nix2oci.oci.registry.challenge import Challenge, challenges, chosen
+from nix2oci.oci.registry.credentials import Credentials
+from nix2oci.oci.registry.retry import Clock
+from nix2oci.oci.registry.transport import Answer, Request
+from nix2oci.oci.registry.trouble import TroubleError
+from nix2oci.oci.registry.urls import followed, redacted, same_host, with_query
+
+Exchange = Callable[[Request], Answer]
+
+_MOST = 64 << 10
+_DEFAULT_LIFE = 60
+_MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_TEMPORARY = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
+_CLIENT = "nix2oci"
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    header: str = field(repr=False)
+    until: float = float("inf")
+    """Seconds since 1970 after which a new one is better."""
+
+
+class Authenticator:
+    """Says who we are to one registry, for certain scopes; for any number of threads."""
+
+    def __init__(
+        self,
+        scopes: tuple[str, ...],
+        credentials: Callable[[], Credentials | None],
+        exchange: Exchange,
+        clock: Clock,
+    ) -> None:
+        self._scopes = scopes
+        self._look_up = credentials
+        self._exchange = exchange
+        self._clock = clock
+        self._lock = Lock()
+        self._proof: _Proof | None = None
+        self._challenge: tuple[str, Challenge] | None = None
+        self._credentials: Credentials | None = None
+        self._looked_up = False
+
+    def header(self) -> str | None:
+        """The value of `Authorization`; None as long as nobody asked who we are.
+
+        Raises `TroubleError` when a new token is due and cannot be had.
+        """
+        with self._lock:
+            if self._proof and self._challenge and self._clock.now() >= self._proof.until:
+                self._proof = self._prove(*self._challenge)
+            return self._proof.header if self._proof else None
+
+    def challenged(self, answer: Answer, shown: str | None) -> None:
+        """Learn from an answer 401 to a request with the header `shown` what the next must have.
+
+        Raises `TroubleError` when there is nothing left to try.
+        """
+        with self._lock:
+            if self._proof is not None and self._proof.header != shown:
+                return  # another thread has a new one already
+            challenge = chosen(challenges(answer.header("WWW-Authenticate") or ""))
+            if challenge is None:
+                raise TroubleError(
+                    "it wants to know who asks, in a way that is not known here", denied=True
+                )
+            if not self._looked_up:
+                self._credentials, self._looked_up = self._look_up(), True
+            if shown is not None and challenge.scheme == "basic":
+                raise self.refused(answer)
+            self._proof = self._prove(answer.url, challenge)
+            self._challenge = (answer.url, challenge)
+
+    def refused(self, answer: Answer) -> TroubleError:
+        """What to say when the registry does not let us, whoever we are."""
+        who = f"the credentials of {self._credentials.source}" if self._credentials else None
+        return TroubleError(
+            f"{answer.shown}: {f'it does not accept {who}' if who else 'it wants credentials'}",
+            hint=None
+            if who
+            else "log in with docker login or podman login, "
+            "or set NIX2OCI_USERNAME and NIX2OCI_PASSWORD",
+            status=answer.status,
+            denied=True,
+        )
+
+    def _prove(self, url: str, challenge: Challenge) -> _Proof:
+        credentials = self._credentials
+        if challenge.scheme == "basic":
+            if credentials is None or not credentials.basic:
+                raise TroubleError(
+                    "it wants credentials, and there are none for it",
+                    hint="log in with docker login or podman login, "
+                    "or set NIX2OCI_USERNAME and NIX2OCI_PASSWORD",
+                    denied=True,
+                )
+            return _Proof(f"Basic {credentials.basic}")
+        if credentials and credentials.registry_token:
+            return _Proof(f"Bearer {_checked(credentials.registry_token)}")
+        try:
+            realm = followed(url, challenge.parameters["realm"])
+        except ValueError as err:
+            raise _unusable(f"the address of its token server cannot be used: {err}") from None
+        return self._token(realm, challenge.parameters.get("service", ""), credentials)
+
+    def _token(self, realm: str, service: str, credentials: Credentials | None) -> _Proof:
+        if credentials and credentials.identity_token:
+            document = self._exchanged(realm, service, credentials.identity_token)
+            if document is not None:
+                return self._proof_of(document)
+        query = {"service": service} if service else {}
+        url = with_query(realm, **query)
+        for scope in self._scopes:
+            url = with_query(url, scope=scope)
+        basic = credentials.basic if credentials else ""
+        headers = {"Authorization": f"Basic {basic}"} if basic else {}
+        return self._proof_of(self._asked(Request("GET", url, headers)))
+
+    def _exchanged(self, realm: str, service: str, identity_token: str) -> dict[str, Any] | None:
+        """The answer to a request by OAuth2; None where the token server does not know that."""
+        form = {
+            "grant_type": "refresh_token",
+            "service": service,
+            "scope": " ".join(self._scopes),
+            "client_id": _CLIENT,
+            "refresh_token": identity_token,
+        }
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        try:
+            return self._asked(Request("POST", realm, headers, urlencode(form).encode()))
+        except TroubleError as err:
+            if err.status in (404, 405):
+                return None
+            raise
+
+    def _asked(self, request: Request) -> dict[str, Any]:
+        """What the token server answers, as a JSON object; redirects stay on its host."""
+        url = request.url
+        for _ in range(_MOST_REDIRECTS):
+            with self._exchange(Request(request.method, url, request.headers, request.body)) as it:
+                if it.status not in _REDIRECTS:
+                    return _document(it)
+                try:
+                    there = followed(url, it.header("Location"))
+                except ValueError as err:
+                    raise _unusable(f"its token server redirects, and {err}") from None
+                if not same_host(url, there):
+                    raise _unusable("its token server redirects to another host")
+                url = there
+        raise _unusable(f"its token server redirects more than {_MOST_REDIRECTS} times")
+
+    def _proof_of(self, document: dict[str, Any]) -> _Proof:
+        token = document.get("token") or document.get("access_token")
+        if not isinstance(token, str):
+            raise _unusable("its token server answered without a token")
+        life = document.get("expires_in")
+        if not isinstance(life, int | float) or isinstance(life, bool) or life <= 0:
+            life = _DEFAULT_LIFE
+        return _Proof(f"Bearer {_checked(token)}", self._clock.now() + 0.9 * life)
+
+
+def _document(answer: Answer) -> dict[str, Any]:
+    server = f"its token server ({redacted(answer.url).partition('?')[0]})"
+    if answer.status != 200:
+        raise TroubleError(
+            f"{server} answered {answer.status}",
+            status=answer.status,
+            temporary=answer.status in _TEMPORARY,
+            retry_after=answer.header("Retry-After"),
+            denied=answer.status not in _TEMPORARY,
+        )
+    try:
+        document = json.loads(answer.read(_MOST))
+    except (ValueError, RecursionError):
+        # Not `from err`: a JSON error carries the document.
+        raise _unusable(f"{server} answered something that is not JSON") from None
+    if not isinstance(document, dict):
+        raise _unusable(f"{server} answered something that is not a JSON object")
+    return document
+
+
+def _checked(token: str) -> str:
+    if not _VISIBLE.fullmatch(token):
+        raise _unusable("its token has characters that no header may have")
+    return token
+
+
+def _unusable(cause: str) -> TroubleError:
+    return TroubleError(cause, denied=True)

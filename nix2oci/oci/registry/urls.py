@@ -1,0 +1,92 @@
+"""Which addresses that a registry names may be followed, and how addresses are shown.
+
+A registry decides where a client sends its next request: by the `realm` of a challenge, by
+`Location` and by redirects. The hard part is that each of them may lead to where a secret must
+not go, or to a machine that only the client can reach.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import parse_qsl, quote, urljoin, urlsplit, urlunsplit
+
+_SHOWN = frozenset({"scope", "service", "mount", "from", "digest", "n", "last"})
+_PORTS = {"http": 80, "https": 443}
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+
+
+def followed(base: str, location: str | None) -> str:
+    """The address that `location`, named by an answer from `base`, leads to.
+
+    Raises `ValueError`, whose text says what is wrong, unless it may be followed: no downgrade
+    from https, no other scheme, no user name, and no address of a private network, unless that
+    is the host of `base` itself. Whether a secret may go with it is for `same_host` to say.
+    """
+    if not location:
+        raise ValueError("it is missing")
+    if not _PRINTABLE.fullmatch(location):
+        raise ValueError("it is not an address")
+    url = urljoin(base, location)
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError(f"'{parts.scheme}:' is neither http nor https")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("there is a user name in it")
+    if parts.scheme == "http" and urlsplit(base).scheme == "https":
+        raise ValueError("it leads from https to http")
+    if not same_host(base, url):
+        if location.startswith("//"):
+            raise ValueError(f"it names another host, {parts.hostname}, and no scheme")
+        if is_private(parts.hostname):
+            raise ValueError(f"it leads to {parts.hostname}, which is not a public address")
+    return urlunsplit(parts._replace(fragment=""))
+
+
+def same_host(one: str, other: str) -> bool:
+    """Whether two addresses are of one host, on any port: it may see the same secrets."""
+    return urlsplit(one).hostname == urlsplit(other).hostname
+
+
+def is_private(host: str) -> bool:
+    """Whether a host is given by an address that is not public, or is this machine by name."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        # `127.1`, `0x7f000001` and the like, which resolvers take for addresses
+        return re.fullmatch(r"(0[xX][0-9a-fA-F]*|[0-9]+)", host.rpartition(".")[2]) is not None
+    return not address.is_global
+
+
+def is_loopback(registry: str) -> bool:
+    """Whether a registry, `host` or `host:port`, is this machine."""
+    host = urlsplit(f"//{registry}").hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def with_query(url: str, **more: str) -> str:
+    """The address with parameters added after those that it has, which keep order and spelling."""
+    added = "&".join(f"{key}={quote(value, safe=':/')}" for key, value in more.items())
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
+
+
+def redacted(url: str) -> str:
+    """The address as it may be shown: no user name, and of the query what is never secret."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "REDACTED"
+    query = "&".join(
+        f"{key}={value if key in _SHOWN else 'REDACTED'}"
+        for key, value in parse_qsl(parts.query, keep_blank_values=True)
+    )
+    return urlunsplit((parts.scheme, host, parts.path, query, ""))

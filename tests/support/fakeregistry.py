@@ -1,0 +1,399 @@
+"""A registry in this process, which keeps the distribution specification until told otherwise.
+
+`script` says what comes instead of the next answers to certain requests. Every request is noted,
+with the host that it was meant for: as a proxy, which it is as well, it stands for any host.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from support.smallimage import digest_of
+
+CANARY = "c4n4ry"
+"""Part of everything that is secret: passwords, tokens, the state of an upload."""
+USER, PASSWORD = "alice", f"{CANARY}:pässword"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request that came in."""
+
+    method: str
+    path: str
+    query: str
+    host: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def authorization(self) -> str | None:
+        return self.headers.get("authorization")
+
+
+@dataclass
+class Exchange:
+    """A request, and the means to answer it."""
+
+    registry: FakeRegistry
+    handler: _Handler
+    method: str
+    path: str
+    query: Mapping[str, list[str]]
+    seen: Seen
+
+    def answer(
+        self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> None:
+        handler = self.handler
+        handler.send_response(status)
+        given = {"Content-Length": str(len(body)), **(headers or {})}
+        for name, value in given.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        if self.method != "HEAD":
+            handler.wfile.write(body)
+
+    def error(self, status: int, code: str, **detail: Any) -> None:
+        document = {"errors": [{"code": code, "message": code.lower(), "detail": detail}]}
+        self.answer(status, {"Content-Type": "application/json"}, json.dumps(document).encode())
+
+    def proceed(self) -> None:
+        """Answer as a registry does."""
+        self.registry.serve(self)
+
+    def cut(self) -> None:
+        """Close the connection as it is."""
+        self.handler.close_connection = True
+        with suppress(OSError):
+            self.handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+Action = Callable[[Exchange], None]
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> Action:
+    """Answer with this; `retry_after="1"` is a header."""
+    given = {name.replace("_", "-").title(): value for name, value in headers.items()}
+    return lambda exchange: exchange.answer(status, given, body)
+
+
+def error(status: int, code: str) -> Action:
+    """Answer with an error as the specification has it."""
+    return lambda exchange: exchange.error(status, code)
+
+
+def proceed(exchange: Exchange) -> None:
+    """Answer as a registry does."""
+    exchange.proceed()
+
+
+def cut(exchange: Exchange) -> None:
+    """Close the connection before any answer."""
+    exchange.cut()
+
+
+def cut_after(exchange: Exchange) -> None:
+    """Do what was asked, and close the connection before the answer."""
+    real, exchange.handler.wfile = exchange.handler.wfile, _Nowhere()
+    exchange.proceed()
+    exchange.handler.wfile = real
+    exchange.cut()
+
+
+def with_headers(**more: str) -> Action:
+    """Do what was asked, and add or change headers of the answer."""
+
+    def act(exchange: Exchange) -> None:
+        plain = exchange.answer
+
+        def answer(
+            status: int, headers: Mapping[str, str] | None = None, body: bytes = b""
+        ) -> None:
+            given = {name.replace("_", "-").title(): value for name, value in more.items()}
+            plain(status, {**(headers or {}), **given}, body)
+
+        exchange.answer = answer  # type: ignore[method-assign]
+        exchange.proceed()
+
+    return act
+
+
+class _Nowhere:
+    """Where an answer goes that nobody gets."""
+
+    closed = False
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class _Rule:
+    method: str
+    path: str
+    actions: list[Action]
+    always: bool
+    half: bool
+
+
+@dataclass
+class FakeRegistry:
+    """A registry that is up, at `registry`."""
+
+    registry: str = ""
+    scheme: str = "http"
+    blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
+    uploads: dict[str, bytearray] = field(default_factory=dict)
+    seen: list[Seen] = field(default_factory=list)
+    auth: str = ""
+    """`basic`, `bearer`, or `""` for none."""
+    realm: str = ""
+    """Of the challenge; `""` is the registry's own."""
+    token_life: int | None = None
+    now: Callable[[], float] = lambda: 0.0
+    """The time, by which tokens end."""
+    tokens: dict[str, float] = field(default_factory=dict)
+    location: Callable[[str], str | None] = lambda path: f"{path}?_state={CANARY}%2Fb&x="
+    """What `Location` says of the path of a new upload session."""
+    lists_referrers: bool = False
+    rules: list[_Rule] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    counter: int = 0
+    server: ThreadingHTTPServer | None = None
+
+    def script(
+        self, method: str, path: str, *actions: Action, always: bool = False, half: bool = False
+    ) -> None:
+        """What comes of the next requests with that method, whose path matches somewhere.
+
+        `always`: the last action again and again; `half`: begin it when half of the body is here.
+        """
+        self.rules.append(_Rule(method, path, list(actions), always, half))
+
+    def calls(self, method: str = "", path: str = "") -> list[str]:
+        """The requests so far that match, as `METHOD PATH`."""
+        return [
+            str(s) for s in self.seen if re.fullmatch(method or ".*", s.method) and re.search(path, s.path)
+        ]
+
+    def tags(self) -> set[str]:
+        return {name for _, name in self.manifests if not name.startswith("sha256:")}
+
+    def action(self, method: str, path: str) -> tuple[Action, bool]:
+        with self.lock:
+            for rule in self.rules:
+                if re.fullmatch(rule.method, method) and re.search(rule.path, path):
+                    if rule.always and len(rule.actions) == 1:
+                        return rule.actions[0], rule.half
+                    if rule.actions:
+                        return rule.actions.pop(0), rule.half
+        return proceed, False
+
+    # --- the registry ------------------------------------------------------------------
+
+    def serve(self, it: Exchange) -> None:
+        with self.lock:
+            if it.path == "/token":
+                self._token(it)
+            elif self.auth and not self._knows(it):
+                it.answer(401, {"WWW-Authenticate": self._challenge(it)}, b"{}")
+            elif it.path == "/v2/":
+                it.answer(200)
+            elif match := re.fullmatch(r"/v2/(.+)/blobs/uploads/(.*)", it.path):
+                self._upload(it, match[1], match[2])
+            elif match := re.fullmatch(r"/v2/(.+)/blobs/(sha256:[0-9a-f]{64})", it.path):
+                self._blob(it, self.blobs.get((match[1], match[2])), match[2])
+            elif match := re.fullmatch(r"/v2/(.+)/manifests/([^/]+)", it.path):
+                self._manifest(it, match[1], match[2])
+            else:
+                it.answer(404, {}, b"404 page not found\n")
+
+    def _challenge(self, it: Exchange) -> str:
+        if self.auth == "basic":
+            return 'Basic realm="a, \\"b\\""'
+        realm = self.realm or f"{self.scheme}://{it.seen.host}/token"
+        return f'Bearer realm="{realm}",service="fake, registry",scope="ignored"'
+
+    def _knows(self, it: Exchange) -> bool:
+        scheme, _, rest = (it.seen.authorization or "").partition(" ")
+        if self.auth == "basic":
+            return scheme == "Basic" and _is_alice(rest)
+        return scheme == "Bearer" and self.tokens.get(rest, -1) > self.now()
+
+    def _token(self, it: Exchange) -> None:
+        scheme, _, rest = (it.seen.authorization or "").partition(" ")
+        form = parse_qs(it.seen.body.decode())
+        good = scheme == "Basic" and _is_alice(rest)
+        if form.get("refresh_token") == [f"{CANARY}-identity"]:
+            good = True
+        if not good:
+            it.error(401, "UNAUTHORIZED")
+            return
+        self.counter += 1
+        token = f"{CANARY}-token-{self.counter}"
+        self.tokens[token] = self.now() + (self.token_life or 60)
+        life = {"expires_in": self.token_life} if self.token_life else {}
+        it.answer(200, {}, json.dumps({"token": token, **life}).encode())
+
+    def _upload(self, it: Exchange, repository: str, session: str) -> None:
+        digest = next(iter(it.query.get("digest", ())), None)
+        if it.method == "POST":
+            self._begin(it, repository)
+        elif session not in self.uploads:
+            it.error(404, "BLOB_UPLOAD_UNKNOWN")
+        elif it.method == "DELETE":
+            del self.uploads[session]
+            it.answer(204)
+        elif it.method == "PATCH":
+            self.uploads[session] += it.seen.body
+            where = self.location(f"/v2/{repository}/blobs/uploads/{session}")
+            it.answer(202, {"Location": where} if where else {})
+        elif it.method == "PUT":
+            data = bytes(self.uploads.pop(session)) + it.seen.body
+            if digest is None or digest_of(data) != digest:
+                it.error(400, "DIGEST_INVALID")
+                return
+            self.blobs[repository, digest] = data
+            it.answer(201, {"Docker-Content-Digest": digest})
+
+    def _begin(self, it: Exchange, repository: str) -> None:
+        mount = next(iter(it.query.get("mount", ())), "")
+        other = next(iter(it.query.get("from", ())), "")
+        if (other, mount) in self.blobs:
+            self.blobs[repository, mount] = self.blobs[other, mount]
+            it.answer(201, {"Location": f"/v2/{repository}/blobs/{mount}"})
+            return
+        self.counter += 1
+        session = f"session-{self.counter}"
+        self.uploads[session] = bytearray()
+        where = self.location(f"/v2/{repository}/blobs/uploads/{session}")
+        it.answer(202, {"Location": where} if where is not None else {})
+
+    def _blob(self, it: Exchange, data: bytes | None, digest: str) -> None:
+        if data is None:
+            it.error(404, "BLOB_UNKNOWN", digest=digest)
+            return
+        start = re.fullmatch(r"bytes=(\d+)-", it.seen.headers.get("range", ""))
+        body = data[int(start[1]) :] if start else data
+        it.answer(206 if start else 200, {"Docker-Content-Digest": digest}, body)
+
+    def _manifest(self, it: Exchange, repository: str, name: str) -> None:
+        if it.method == "PUT":
+            self._put_manifest(it, repository, name)
+            return
+        kind, data = self.manifests.get((repository, name), ("", b""))
+        if not kind:
+            it.error(404, "MANIFEST_UNKNOWN")
+            return
+        it.answer(200, {"Content-Type": kind, "Docker-Content-Digest": digest_of(data)}, data)
+
+    def _put_manifest(self, it: Exchange, repository: str, name: str) -> None:
+        document = json.loads(it.seen.body)
+        config = [document["config"]] if "config" in document else []
+        for blob in (*config, *document.get("layers", ())):
+            if (repository, blob["digest"]) not in self.blobs:
+                it.error(400, "MANIFEST_BLOB_UNKNOWN", Digest=blob["digest"])
+                return
+        for child in document.get("manifests", ()):
+            if (repository, child["digest"]) not in self.manifests and not name.startswith("sha256-"):
+                it.error(400, "MANIFEST_UNKNOWN", Digest=child["digest"])
+                return
+        digest = digest_of(it.seen.body)
+        entry = (it.seen.headers["content-type"], it.seen.body)
+        self.manifests[repository, name] = self.manifests[repository, digest] = entry
+        more = {}
+        if self.lists_referrers and "subject" in document:
+            more = {"OCI-Subject": document["subject"]["digest"]}
+        it.answer(201, {"Docker-Content-Digest": digest, **more})
+
+
+def _is_alice(encoded: str) -> bool:
+    return base64.b64decode(encoded).decode() == f"{USER}:{PASSWORD}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    registry: FakeRegistry
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _do(self) -> None:
+        parts = urlsplit(self.path)
+        host = parts.netloc or self.headers.get("Host", "")
+        action, half = self.registry.action(self.command, parts.path)
+        length = int(self.headers.get("Content-Length", "0"))
+        body = self.rfile.read(length // 2 if half else length)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        seen = Seen(self.command, parts.path, parts.query, host, headers, body)
+        with self.registry.lock:
+            self.registry.seen.append(seen)
+        query = parse_qs(parts.query, keep_blank_values=True)
+        exchange = Exchange(self.registry, self, self.command, parts.path, query, seen)
+        action(exchange)
+        if half:
+            self.close_connection = True
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+    tls: ssl.SSLContext | None = None
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """TLS begins here, in the thread of the connection."""
+        if self.tls is not None:
+            request = self.tls.wrap_socket(request, server_side=True)
+        try:
+            super().finish_request(request, client_address)
+        finally:
+            with suppress(OSError):
+                request.close()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is what some tests are about."""
+
+
+@contextmanager
+def running(registry: FakeRegistry, tls: ssl.SSLContext | None = None) -> Iterator[FakeRegistry]:
+    """The registry, up for the length of a `with`; the port stays its own if it has one."""
+    handler = type("Handler", (_Handler,), {"registry": registry})
+    port = int(registry.registry.rpartition(":")[2] or 0)
+    server = _Server(("127.0.0.1", port), handler)
+    server.tls = tls
+    registry.server = server
+    registry.scheme = "https" if tls else "http"
+    registry.registry = f"127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield registry
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

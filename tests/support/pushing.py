@@ -1,0 +1,113 @@
+"""An image on its way to the fake registry, as the commands push it, with a clock of its own."""
+
+from __future__ import annotations
+
+import base64
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from support.fakeregistry import CANARY, PASSWORD, USER, FakeRegistry
+from support.smallimage import SmallImage
+
+from nix2oci.errors import Nix2OCIError
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.access import Access, Listener, Timeouts
+from nix2oci.oci.registry.push import Cargo, Pushed, cargo, push
+from nix2oci.oci.registry.retry import Clock
+from nix2oci.oci.registry.surroundings import Account, Proxies, Surroundings
+from nix2oci.oci.source import Layout, open_layout
+
+REPOSITORY = "team/web"
+ALICE = Account(USER, PASSWORD)
+SECRETS = (CANARY, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
+
+
+@dataclass
+class FakeClock:
+    """Time that passes when it is waited for."""
+
+    time: float = 1_000_000_000.0
+    waited: list[float] = field(default_factory=list)
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        self.waited.append(seconds)
+        self.time += seconds
+        return event.is_set()
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(lambda: self.time, self.wait, lambda: 0.0)
+
+
+@dataclass
+class Desk:
+    """Where a push is made, and everything that is said of it."""
+
+    registry: FakeRegistry
+    layout: Layout
+    time: FakeClock = field(default_factory=FakeClock)
+    account: Account | None = None
+    notes: list[str] = field(default_factory=list)
+    exchanges: list[str] = field(default_factory=list)
+    moved: list[int] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    host: str = ""
+    """Stands before the registry as a proxy does, where it is set."""
+
+    @classmethod
+    def make(cls, directory: Path, registry: FakeRegistry, image: SmallImage | None = None) -> Desk:
+        return cls(registry, open_layout(str((image or SmallImage()).write(directory)))[0])
+
+    @property
+    def cargo(self) -> Cargo:
+        return cargo(self.layout)
+
+    @property
+    def blobs(self) -> list[str]:
+        return [str(blob.digest) for blob in self.cargo.blobs]
+
+    def access(self, **changes: Any) -> Access:
+        proxies = Proxies(http=f"http://{self.registry.registry}") if self.host else Proxies()
+        surroundings = Surroundings(account=self.account, proxies=proxies)
+        listener = Listener(self.notes.append, self.exchanges.append, self.moved.append)
+        access = Access(
+            surroundings, self.time.clock, listener, plain_http=bool(self.host), jobs=1
+        )
+        return replace(access, timeouts=Timeouts(connect=5, read=5), **changes)
+
+    def reference(self, tag: str | None = "1.0") -> Reference:
+        return Reference(REPOSITORY, self.host or self.registry.registry, tag)
+
+    def push(self, *, mount_from: tuple[str, ...] = (), **changes: Any) -> Pushed:
+        access = changes.pop("access", None) or self.access(**changes)
+        with self.remembered():
+            return push(self.cargo, self.layout.blobs, self.reference(), access, mount_from)
+
+    @contextmanager
+    def remembered(self) -> Iterator[None]:
+        """Keep what a traceback of a failure would show."""
+        try:
+            yield
+        except Nix2OCIError as err:
+            self.errors += [*traceback.format_exception(err), str(err.hint)]
+            raise
+
+    def said(self) -> str:
+        """Everything that anyone could read."""
+        return "\n".join([*self.notes, *self.exchanges, *self.errors])
+
+    def is_complete(self) -> bool:
+        """Whether the registry has the whole image, under its tag."""
+        named = self.cargo.documents[-1].descriptor
+        stored: Mapping[tuple[str, str], object] = self.registry.blobs
+        manifests = self.registry.manifests
+        return (
+            all((REPOSITORY, digest) in stored for digest in self.blobs)
+            and (REPOSITORY, str(named.digest)) in manifests
+            and manifests.get((REPOSITORY, "1.0")) == manifests[REPOSITORY, str(named.digest)]
+        )

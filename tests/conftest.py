@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from support.fakeregistry import FakeRegistry, running
 from support.fakestore import FakeStore
+from support.pushing import SECRETS, Desk
 
 REAL = Path(__file__).parent / "real"
 
@@ -44,3 +46,13 @@ def store(tmp_path: Path) -> Iterator[FakeStore]:
     yield FakeStore(tmp_path)
     for directory, _, _ in os.walk(tmp_path):
         Path(directory).chmod(0o755)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A small image and a fake registry. Whatever the test does, nothing secret is said."""
+    with running(FakeRegistry()) as registry:
+        desk = Desk.make(tmp_path / "image", registry)
+        registry.now = lambda: desk.time.time
+        yield desk
+    assert [secret for secret in SECRETS if secret in desk.said()] == []

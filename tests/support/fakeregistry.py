@@ -195,7 +195,9 @@ class FakeRegistry:
     def calls(self, method: str = "", path: str = "") -> list[str]:
         """The requests so far that match, as `METHOD PATH`."""
         return [
-            str(s) for s in self.seen if re.fullmatch(method or ".*", s.method) and re.search(path, s.path)
+            str(s)
+            for s in self.seen
+            if re.fullmatch(method or ".*", s.method) and re.search(path, s.path)
         ]
 
     def tags(self) -> set[str]:
@@ -317,7 +319,9 @@ class FakeRegistry:
                 it.error(400, "MANIFEST_BLOB_UNKNOWN", Digest=blob["digest"])
                 return
         for child in document.get("manifests", ()):
-            if (repository, child["digest"]) not in self.manifests and not name.startswith("sha256-"):
+            if (repository, child["digest"]) not in self.manifests and not name.startswith(
+                "sha256-"
+            ):
                 it.error(400, "MANIFEST_UNKNOWN", Digest=child["digest"])
                 return
         digest = digest_of(it.seen.body)
@@ -389,7 +393,9 @@ def running(registry: FakeRegistry, tls: ssl.SSLContext | None = None) -> Iterat
     registry.server = server
     registry.scheme = "https" if tls else "http"
     registry.registry = f"127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     try:
         yield registry

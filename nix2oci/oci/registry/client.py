@@ -225,7 +225,7 @@ def _errors(body: bytes) -> list[tuple[str, str]]:
 
 def _first_line(body: bytes) -> str:
     text = re.sub(r"<[^>]*>", " ", body[:4096].decode("utf-8", "replace"))
-    return next((_shown(line.strip()) for line in text.splitlines() if line.strip()), "")
+    return next((_shown(" ".join(line.split())) for line in text.splitlines() if line.strip()), "")
 
 
 def _shown(text: str) -> str:

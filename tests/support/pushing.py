@@ -75,7 +75,14 @@ class Desk:
         proxies = Proxies(http=f"http://{self.registry.registry}") if self.host else Proxies()
         surroundings = Surroundings(account=self.account, proxies=proxies)
         listener = Listener(self.notes.append, self.exchanges.append, self.moved.append)
-        access = Access(surroundings, self.time.clock, listener, plain_http=bool(self.host), jobs=1, timeouts=Timeouts(5, 5))
+        access = Access(
+            surroundings,
+            self.time.clock,
+            listener,
+            plain_http=bool(self.host),
+            jobs=1,
+            timeouts=Timeouts(5, 5),
+        )
         return replace(access, **changes)
 
     def reference(self, tag: str | None = "1.0") -> Reference:

@@ -78,18 +78,22 @@ class Client:
         return "/".join((f"{self._scheme}://{self.place.host}/v2", self.place.repository, *parts))
 
     def meet(self) -> None:
-        """Find out how to talk to the registry, where that is not known yet; `TroubleError`.
+        """Find out how to talk to the registry, and say who we are if it asks; `TroubleError`.
 
-        Without TLS only when that was asked for, or on this machine, where no one listens.
+        Without TLS only when that was asked for, or on this machine, where no one listens. One
+        request alone, so that what is wrong with our credentials is shown once, not by each thread.
         """
-        if self._scheme == "https" and is_loopback(self.place.host):
-            ping = Request("GET", f"https://{self.place.host}/v2/")
-            try:
-                self.persist(lambda: self._transport.exchange(ping).close())
-            except TroubleError as err:
-                if not err.plain:
-                    raise
-                self._scheme = "http"
+        try:
+            self._ping()
+        except TroubleError as err:
+            if not err.plain or not is_loopback(self.place.host):
+                raise
+            self._scheme = "http"
+            self._ping()
+
+    def _ping(self) -> None:
+        url = f"{self._scheme}://{self.place.host}/v2/"
+        self.call(Message("GET", url, range(200, 600))).close()
 
     def call(self, message: Message) -> Answer:
         """Send a message, again and again while the trouble with it is temporary."""

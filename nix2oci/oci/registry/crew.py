@@ -37,7 +37,7 @@ def together(work: Sequence[Callable[[], T]], threads: int, stop: Event) -> list
     for thread in crew:
         thread.start()
     try:
-        results = dict(_results(done, len(crew), stop))
+        results = dict(_results(done, len(crew)))
     except BaseException:
         stop.set()
         for thread in crew:
@@ -65,6 +65,7 @@ def _work(
             try:
                 done.put((number, work[number]()))
             except BaseException as err:  # noqa: BLE001  # it is raised where the work was asked for
+                stop.set()
                 done.put((number, err))
     except Empty:
         pass
@@ -73,14 +74,12 @@ def _work(
 
 
 def _results(
-    done: SimpleQueue[tuple[int, T | BaseException] | None], threads: int, stop: Event
+    done: SimpleQueue[tuple[int, T | BaseException] | None], threads: int
 ) -> Iterator[tuple[int, T | BaseException]]:
     """Every result as it comes, until all threads have ended."""
     while threads:
         result = done.get()
         if result is None:
             threads -= 1
-            continue
-        if isinstance(result[1], BaseException):
-            stop.set()
-        yield result
+        else:
+            yield result

@@ -242,12 +242,15 @@ def _unanswered(  # noqa: PLR0911  # one for each way to fail
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception, and all that led to it: as arguments, causes and contexts."""
+    """An exception, and all that led to it: as arguments and causes.
+
+    Not as contexts: those reach back to what was being handled before the request.
+    """
     waiting, seen = [error], set()
     while waiting:
         err = waiting.pop(0)
         if id(err) not in seen:
             seen.add(id(err))
             yield err
-            followers = (err.__cause__, err.__context__, *err.args)
+            followers = (err.__cause__, *err.args)
             waiting += [e for e in followers if isinstance(e, BaseException)]

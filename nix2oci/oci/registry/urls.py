@@ -12,7 +12,6 @@ import re
 from urllib.parse import parse_qsl, quote, urljoin, urlsplit, urlunsplit
 
 _SHOWN = frozenset({"scope", "service", "mount", "from", "digest", "n", "last"})
-_PORTS = {"http": 80, "https": 443}
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -29,8 +28,10 @@ def followed(base: str, location: str | None) -> str:
         raise ValueError("it is not an address")
     url = urljoin(base, location)
     parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
+    if parts.scheme not in ("http", "https"):
         raise ValueError(f"'{parts.scheme}:' is neither http nor https")
+    if not parts.hostname:
+        raise ValueError("it has no host")
     if parts.username is not None or parts.password is not None:
         raise ValueError("there is a user name in it")
     if parts.scheme == "http" and urlsplit(base).scheme == "https":

@@ -1,0 +1,162 @@
+"""Where a registry may send a client."""
+
+from __future__ import annotations
+
+import pytest
+
+from nix2oci.oci.registry.urls import (
+    followed,
+    is_loopback,
+    is_private,
+    redacted,
+    same_host,
+    with_query,
+)
+
+BASE = "https://registry.example.com/v2/a/blobs/uploads/"
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        pytest.param("/v2/a/x", "https://registry.example.com/v2/a/x", id="a path"),
+        pytest.param("x?s=1", BASE + "x?s=1", id="a relative path"),
+        pytest.param(
+            "https://registry.example.com/x", "https://registry.example.com/x", id="whole"
+        ),
+        pytest.param(
+            "/x?_state=a%2Fb&x=&=#f",
+            "https://registry.example.com/x?_state=a%2Fb&x=&=",
+            id="a query in any spelling, without the fragment",
+        ),
+        pytest.param(
+            "https://registry.example.com:8443/x",
+            "https://registry.example.com:8443/x",
+            id="another port",
+        ),
+        pytest.param("https://s3.example.org/x", "https://s3.example.org/x", id="another host"),
+        pytest.param(
+            "//registry.example.com/x", "https://registry.example.com/x", id="its own name"
+        ),
+        pytest.param("https://8.8.8.8/x", "https://8.8.8.8/x", id="a public address"),
+    ],
+)
+def test_an_address_is_followed(location: str, expected: str) -> None:
+    assert followed(BASE, location) == expected
+
+
+@pytest.mark.parametrize(
+    ("location", "cause"),
+    [
+        pytest.param(None, "it is missing", id="none"),
+        pytest.param("", "it is missing", id="an empty one"),
+        pytest.param("/x\r\nHost: y", "it is not an address", id="a line break"),
+        pytest.param("/x y", "it is not an address", id="a space"),
+        pytest.param("file:///etc/passwd", "'file:' is neither http nor https", id="a file"),
+        pytest.param("gopher://x/", "'gopher:' is neither http nor https", id="another scheme"),
+        pytest.param("https://:5000/x", "it has no host", id="no host"),
+        pytest.param(
+            "http://registry.example.com/x", "it leads from https to http", id="a downgrade"
+        ),
+        pytest.param(
+            "//evil.example/x", "it names another host, evil.example, and no scheme", id="//evil"
+        ),
+        pytest.param(
+            "https://a:b@registry.example.com/", "there is a user name in it", id="a user name"
+        ),
+        *(
+            pytest.param(
+                f"https://{host}/x", f"it leads to {name}, which is not a public address", id=host
+            )
+            for host, name in [
+                ("127.0.0.1", "127.0.0.1"),
+                ("10.1.2.3", "10.1.2.3"),
+                ("169.254.169.254", "169.254.169.254"),
+                ("[::1]", "::1"),
+                ("[::ffff:10.0.0.1]", "::ffff:10.0.0.1"),
+                ("[fe80::1]", "fe80::1"),
+                ("localhost", "localhost"),
+                ("x.localhost", "x.localhost"),
+                ("127.1", "127.1"),
+                ("2130706433", "2130706433"),
+                ("0x7f000001", "0x7f000001"),
+            ]
+        ),
+    ],
+)
+def test_an_address_is_refused(location: str | None, cause: str) -> None:
+    with pytest.raises(ValueError, match=".") as caught:
+        followed(BASE, location)
+    assert str(caught.value) == cause
+
+
+def test_a_host_may_always_name_itself() -> None:
+    assert followed("http://127.0.0.1:5000/v2/", "http://127.0.0.1:5001/x") == (
+        "http://127.0.0.1:5001/x"
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        pytest.param("https://a/", "https://a:5000/x", True, id="another port"),
+        pytest.param("https://A/", "https://a/", True, id="capitals"),
+        pytest.param("https://a/", "https://a.b/", False, id="a longer name"),
+        pytest.param("https://a/", "https://a@b/", False, id="a user name that looks like it"),
+    ],
+)
+def test_a_host_is_known_again(one: str, other: str, same: bool) -> None:  # noqa: FBT001
+    assert same_host(one, other) is same
+
+
+@pytest.mark.parametrize("host", ["example.com", "8.8.8.8", "2606:4700::1", "a.1b"])
+def test_a_host_is_public(host: str) -> None:
+    assert not is_private(host)
+
+
+@pytest.mark.parametrize(
+    ("registry", "here"),
+    [
+        ("localhost", True),
+        ("localhost:5000", True),
+        ("127.0.0.1:5000", True),
+        ("127.9.9.9", True),
+        ("[::1]:5000", True),
+        ("10.0.0.1:5000", False),
+        ("example.com", False),
+        ("localhost.example.com", False),
+    ],
+)
+def test_this_machine_is_known(registry: str, here: bool) -> None:  # noqa: FBT001
+    assert is_loopback(registry) is here
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        pytest.param("https://h/x", "https://h/x?digest=sha256:a", id="no query"),
+        pytest.param(
+            "https://h/x?s=a%2Fb&x=", "https://h/x?s=a%2Fb&x=&digest=sha256:a", id="a query"
+        ),
+    ],
+)
+def test_parameters_are_added_at_the_end(url: str, expected: str) -> None:
+    assert with_query(url, digest="sha256:a") == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        pytest.param("https://h/x", "https://h/x", id="nothing secret"),
+        pytest.param("https://u:p@h:5/x", "https://h:5/x", id="a user name and password"),
+        pytest.param(
+            "https://h/x?X-Amz-Signature=abc&digest=sha256:a&_state=s",
+            "https://h/x?X-Amz-Signature=REDACTED&digest=sha256:a&_state=REDACTED",
+            id="a signed address",
+        ),
+        pytest.param("https://h/x#secret", "https://h/x", id="a fragment"),
+        pytest.param("https://[h/x", "REDACTED", id="what is no address"),
+    ],
+)
+def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
+    assert redacted(url) == shown

@@ -1,0 +1,53 @@
+"""Several pieces of work at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from threading import Barrier, Event
+
+import pytest
+
+from nix2oci.oci.registry.crew import together
+from nix2oci.oci.registry.retry import CancelledError
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5, 50])
+def test_results_come_in_the_order_of_the_work(threads: int) -> None:
+    def number(value: int) -> int:
+        return value
+
+    work = [partial(number, value) for value in range(20)]
+    assert together(work, threads, Event()) == list(range(20))
+
+
+def test_no_work_is_no_trouble() -> None:
+    assert together(list[Callable[[], int]](), 4, Event()) == []
+
+
+def test_a_failure_ends_all_and_is_raised() -> None:
+    stop, begun = Event(), list[int]()
+
+    def fail() -> int:
+        raise ValueError("this one")
+
+    with pytest.raises(ValueError, match="this one"):
+        together([fail, *[partial(begun.append, value) for value in range(9)]], 1, stop)  # type: ignore[list-item]
+    assert begun == []
+    assert stop.is_set()
+
+
+def test_a_failure_counts_more_than_those_who_stopped_for_it() -> None:
+    stop, both = Event(), Barrier(2)
+
+    def stopped() -> None:
+        both.wait()
+        stop.wait()
+        raise CancelledError
+
+    def fail() -> None:
+        both.wait()
+        raise ValueError("this one")
+
+    with pytest.raises(ValueError, match="this one"):
+        together([stopped, fail], 2, stop)

@@ -1,0 +1,119 @@
+"""What the environment says about registries."""
+
+from __future__ import annotations
+
+import pytest
+
+from nix2oci.errors import ConfigError
+from nix2oci.oci.registry.surroundings import Account, Proxies, Surroundings
+
+
+def test_credentials_are_looked_for_in_the_order_that_the_page_has() -> None:
+    env = {
+        "HOME": "/home/a",
+        "XDG_CONFIG_HOME": "/config",
+        "XDG_RUNTIME_DIR": "/run/user/1",
+        "DOCKER_CONFIG": "/docker",
+        "REGISTRY_AUTH_FILE": "/auth.json",
+    }
+    assert Surroundings.of(env).credential_files == (
+        "/auth.json",
+        "/docker/config.json",
+        "/run/user/1/containers/auth.json",
+        "/config/containers/auth.json",
+        "/home/a/.docker/config.json",
+    )
+
+
+def test_a_bare_environment_is_enough() -> None:
+    around = Surroundings.of({})
+    assert around.credential_files == ()
+    assert around.certificate_directories == ("/etc/containers/certs.d", "/etc/docker/certs.d")
+    assert around.account is None
+
+
+def test_the_home_directory_alone_has_both() -> None:
+    assert Surroundings.of({"HOME": "/h"}).credential_files == (
+        "/h/.config/containers/auth.json",
+        "/h/.docker/config.json",
+    )
+
+
+def test_an_account_is_taken_from_the_environment() -> None:
+    env = {"NIX2OCI_USERNAME": "a", "NIX2OCI_PASSWORD": "b"}
+    assert Surroundings.of(env).account == Account("a", "b")
+
+
+@pytest.mark.parametrize(("given", "missing"), [("USERNAME", "PASSWORD"), ("PASSWORD", "USERNAME")])
+def test_half_an_account_is_refused(given: str, missing: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Surroundings.of({f"NIX2OCI_{given}": "x"})
+    assert str(caught.value) == f"NIX2OCI_{given} is set and NIX2OCI_{missing} is not"
+
+
+@pytest.mark.parametrize(
+    ("env", "file"),
+    [
+        pytest.param({"SSL_CERT_FILE": "/a", "NIX_SSL_CERT_FILE": "/b"}, "/a", id="everybody's"),
+        pytest.param({"NIX_SSL_CERT_FILE": "/b"}, "/b", id="Nix's"),
+        pytest.param({}, None, id="none"),
+    ],
+)
+def test_authorities_are_those_of_a_variable(env: dict[str, str], file: str | None) -> None:
+    assert Surroundings.of(env).ca_file == file
+
+
+@pytest.mark.parametrize(
+    ("env", "url", "proxy"),
+    [
+        pytest.param({"HTTPS_PROXY": "http://p:1"}, "https://a/", "http://p:1", id="capitals"),
+        pytest.param({"https_proxy": "http://p:1"}, "https://a/", "http://p:1", id="small letters"),
+        pytest.param({"https_proxy": "p:1"}, "https://a/", "http://p:1", id="without a scheme"),
+        pytest.param({"https_proxy": "http://p:1"}, "http://a/", None, id="another scheme"),
+        pytest.param({"HTTP_PROXY": "http://p:1"}, "http://a/", "http://p:1", id="for http"),
+        pytest.param({"ALL_PROXY": "http://p:1"}, "https://a/", "http://p:1", id="for all"),
+        pytest.param({}, "https://a/", None, id="none"),
+    ],
+)
+def test_a_proxy_is_that_of_the_environment(
+    env: dict[str, str], url: str, proxy: str | None
+) -> None:
+    assert Surroundings.of(env).proxies.of(url) == proxy
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "url", "bypassed"),
+    [
+        ("", "https://a.example/", False),
+        ("*", "https://a.example/", True),
+        ("a.example", "https://a.example/", True),
+        ("a.example", "https://b.a.example/", True),
+        ("a.example", "https://ba.example/", False),
+        (".a.example", "https://b.a.example/", True),
+        ("*.a.example", "https://b.a.example/", True),
+        ("A.Example", "https://a.example/", True),
+        ("a.example:443", "https://a.example/", True),
+        ("a.example:443", "https://a.example:5000/", False),
+        ("a.example:5000", "https://a.example:5000/", True),
+        ("x, a.example", "https://a.example/", True),
+        ("10.0.0.0/8", "https://10.1.2.3:5000/", True),
+        ("10.0.0.0/8", "https://11.1.2.3/", False),
+        ("10.0.0.0/8", "https://a.example/", False),
+        ("fd00::/8", "https://[fd00::1]/", True),
+        ("10.1.2.3", "https://10.1.2.3/", True),
+        ("10.1.2.3:5000", "https://10.1.2.3:5000/", True),
+        ("10.1.2.3:5000", "https://10.1.2.3/", False),
+        ("[fd00::1]:5000", "https://[fd00::1]:5000/", True),
+        ("not/a/network", "https://10.1.2.3/", False),
+        ("", "https://localhost/", True),
+        ("", "https://127.0.0.1:5000/", True),
+        ("", "https://[::1]:5000/", True),
+    ],
+)
+def test_a_proxy_is_bypassed(exceptions: str, url: str, bypassed: bool) -> None:  # noqa: FBT001
+    proxies = Proxies(https="http://p:1", exceptions=exceptions)
+    assert (proxies.of(url) is None) is bypassed
+
+
+def test_the_password_of_a_proxy_is_in_no_words_for_it() -> None:
+    assert repr(Proxies("http://a:b@p", "http://a:b@p", "x")) == "Proxies(exceptions='x')"

@@ -314,10 +314,11 @@ def test_a_helper_that_is_missing_is_an_error_for_its_registry(home: Home) -> No
 def test_a_helper_for_all_that_is_missing_is_passed_over(home: Home) -> None:
     home.write({"credsStore": "gone", "auths": {HOST: ALICE}})
     assert home.user() == "alice"
-    assert home.notes == [
+    (note,) = home.notes
+    assert note == (
         f"warning: the credential helper of {home.file} is passed over: "
         "there is no 'docker-credential-gone' on PATH"
-    ]
+    )
 
 
 @pytest.mark.parametrize("name", ["../x", "a b", "a;b", "", "$(x)"])

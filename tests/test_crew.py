@@ -28,11 +28,14 @@ def test_no_work_is_no_trouble() -> None:
 def test_a_failure_ends_all_and_is_raised() -> None:
     stop, begun = Event(), list[int]()
 
-    def fail() -> int:
+    def fail() -> None:
         raise ValueError("this one")
 
+    def begin() -> None:
+        begun.append(1)
+
     with pytest.raises(ValueError, match="this one"):
-        together([fail, *[partial(begun.append, value) for value in range(9)]], 1, stop)  # type: ignore[list-item]
+        together([fail, begin, begin], 1, stop)
     assert begun == []
     assert stop.is_set()
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from threading import Barrier, Event
 
 import pytest
 from support.fakeregistry import Exchange, answer, cut, error, proceed
 from support.pushing import ALICE, REPOSITORY, Desk
-from support.smallimage import STORE_LAYER, VIEW_LAYER, SmallImage
+from support.smallimage import STORE_LAYER, VIEW_LAYER, SmallImage, write_index
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError, RegistryError
 from nix2oci.oci.reference import Reference
@@ -95,34 +94,13 @@ def test_not_more_blobs_than_asked_for_are_on_their_way(desk: Desk) -> None:
 
 
 def test_an_index_comes_after_its_images(desk: Desk, tmp_path: Path) -> None:
-    layout = joined(tmp_path)
+    layout = write_index(tmp_path)
     goods = cargo(open_layout(str(layout))[0])
     kinds = [document.descriptor.media_type for document in goods.documents]
     assert kinds == [MANIFEST, MANIFEST, INDEX]
     push(goods, open_layout(str(layout))[0].blobs, desk.reference(), desk.access())
     names = [path.rpartition("/")[2] for path in desk.registry.calls("PUT", "/manifests/")]
     assert names == [*(str(d.descriptor.digest) for d in goods.documents), "1.0"]
-
-
-def joined(directory: Path) -> Path:
-    """A layout whose one entry is an index of two images."""
-    from support.smallimage import digest_of  # noqa: PLC0415
-
-    root = SmallImage().write(directory / "joined")
-    other = SmallImage(
-        layers=(VIEW_LAYER,), config=lambda config: config.update(architecture="arm64")
-    ).write(directory / "other")
-    shutil.copytree(other / "blobs", root / "blobs", dirs_exist_ok=True)
-    entries = [json.loads((x / "index.json").read_text())["manifests"][0] for x in (root, other)]
-    entries[1]["platform"]["architecture"] = "arm64"
-    for entry in entries:
-        del entry["annotations"]
-    kind = "application/vnd.oci.image.index.v1+json"
-    data = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": entries}).encode()
-    (root / "blobs/sha256" / digest_of(data)[7:]).write_bytes(data)
-    described = {"mediaType": kind, "digest": digest_of(data), "size": len(data)}
-    (root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [described]}))
-    return root
 
 
 # --- taking a blob from another repository ---------------------------------------------------

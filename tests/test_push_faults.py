@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from email.utils import formatdate
-from pathlib import Path
 
 import pytest
 from support.fakeregistry import (
@@ -28,6 +28,7 @@ SESSION = r"/blobs/uploads/."
 BLOB = r"/blobs/sha256:"
 MANIFEST = r"/manifests/"
 HTML = b"<html>\n<head><title>503 Backend</title></head><body>\x1b[31mgone</body></html>"
+ZEROS = "sha256:" + 64 * "0"
 START = 1_000_000_000.0
 
 
@@ -131,13 +132,13 @@ def test_a_registry_says_when_to_come_back(
             id="an error of the specification",
         ),
         pytest.param(
-            "PUT", MANIFEST + "sha256", answer(201, b"", docker_content_digest="sha256:" + 64 * "0"),
-            "it stored sha256:" + 64 * "0" + " when it was sent {manifest}",
+            "PUT", MANIFEST + "sha256", answer(201, b"", docker_content_digest=ZEROS),
+            f"it stored {ZEROS} when it was sent {{manifest}}",
             id="another digest of a manifest",
         ),
         pytest.param(
-            "PUT", SESSION, answer(201, b"", docker_content_digest="sha256:" + 64 * "0"),
-            "it stored sha256:" + 64 * "0" + " when it was sent {blob}",
+            "PUT", SESSION, answer(201, b"", docker_content_digest=ZEROS),
+            f"it stored {ZEROS} when it was sent {{blob}}",
             id="another digest of a blob",
         ),
         pytest.param(
@@ -280,7 +281,7 @@ def test_a_blob_that_was_stored_before_the_connection_broke_is_not_sent_again(de
     assert desk.is_complete()
 
 
-def test_a_registry_that_goes_down_and_comes_back_is_waited_for(desk: Desk, tmp_path: Path) -> None:
+def test_a_registry_that_goes_down_and_comes_back_is_waited_for(desk: Desk) -> None:
     """Time passes only when the client waits: the registry is back after five seconds of it."""
     registry = desk.registry
 
@@ -304,8 +305,6 @@ def test_a_registry_that_goes_down_and_comes_back_is_waited_for(desk: Desk, tmp_
         exchange.cut()
         assert registry.server is not None
         registry.server.socket.close()
-
-    from contextlib import ExitStack  # noqa: PLC0415
 
     with ExitStack() as stack:
         desk.time.wait = Away(desk.time.wait)  # type: ignore[method-assign]

@@ -135,7 +135,8 @@ def _say_error(message: str, hint: str | None) -> None:
 
 
 def _is_very_verbose() -> bool:
-    return "-vv" in sys.argv or sys.argv.count("-v") + sys.argv.count("--verbose") > 1
+    flags = [word for word in sys.argv if word[:1] == "-" and word.strip("-v") == ""]
+    return "".join(flags).count("v") + sys.argv.count("--verbose") > 1
 
 
 def _interrupt(*_: object) -> None:

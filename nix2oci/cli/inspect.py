@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nix2oci.cli import options, shell, ui
+from nix2oci.cli import options, registries, shell, ui
 from nix2oci.oci.extract import small_files
 from nix2oci.oci.source import ImageSource, open_image
 from nix2oci.oci.spec import Descriptor
@@ -23,20 +23,24 @@ _SHOWN = 3
 
 @click.command("inspect")
 @click.argument("image")
+@registries.registry_options
 @options.output_options
-def command(image: str, *, as_json: bool, quiet: bool, verbose: int) -> None:
+def command(image: str, **values: Any) -> None:
     """Show the layers, store paths and configuration of IMAGE, whoever made it.
 
-    IMAGE is a layout directory or an archive, as PATH, PATH:TAG or what `nix2oci build` printed.
-    The store paths are those that are found in the layers. -v lists all of them, and what the
-    image records of wrappers, dropped paths and what still names a shell.
+    IMAGE is a layout directory or an archive, as PATH, PATH:TAG or what `nix2oci build` printed,
+    or is in a registry: REGISTRY/REPOSITORY:TAG. The store paths are those that are found in the
+    layers. -v lists all of them, and what the image records of wrappers, dropped paths and what
+    still names a shell.
     """
-    source = open_image(image)
-    ui.progress(quiet=quiet).step(f"reading {image}")
+    layout = registries.remote(image, values)
+    source = open_image(image) if layout is None else layout.image()
+    ui.progress(quiet=values["quiet"]).step(f"reading {image}")
     layers = source.layers()
     contents = read_layers(source, layers, workers=options.cores())
     launchers = _launchers(source, layers, contents)
-    if as_json:
+    verbose = values["verbose"]
+    if values["as_json"]:
         document = _document(source, layers, contents)
         found = [display(b"/" + path) for path in launchers]
         ui.echo_json(document | {"launchers": found, "shell": _record(source)})

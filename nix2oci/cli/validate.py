@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from nix2oci.cli import options, ui
-from nix2oci.oci.validate import validate_layout
+from nix2oci.cli import options, registries, ui
+from nix2oci.oci.validate import validate_entries, validate_layout
 from nix2oci.oci.validate.finding import Finding
 
 
 @click.command("validate")
 @click.argument("image")
+@registries.registry_options
 @options.output_options
-def command(image: str, *, as_json: bool, quiet: bool, verbose: int) -> int:  # noqa: ARG001
-    """Check everything that can be wrong with IMAGE, a layout directory or an archive.
+def command(image: str, **values: Any) -> int:
+    """Check everything that can be wrong with IMAGE: a layout, an archive, or in a registry.
 
     Prints every finding and exits 1 when one of them is an error. PATH:TAG checks one image of
-    several.
+    several; REGISTRY/REPOSITORY:TAG what is in a registry.
     """
-    ui.progress(quiet=quiet).step(f"reading {image}")
-    findings = validate_layout(image, options.cores())
+    ui.progress(quiet=values["quiet"]).step(f"reading {image}")
+    layout = registries.remote(image, values)
+    if layout is None:
+        findings = validate_layout(image, options.cores())
+    else:
+        findings = validate_entries(layout, layout.entries(), options.cores())
     errors = [finding for finding in findings if finding.level == "error"]
-    if as_json:
+    if values["as_json"]:
         document = {"valid": not errors, "findings": [_document(found) for found in findings]}
         ui.echo_json(document)
     else:
         for finding in findings:
             click.echo(str(finding))
-        if not quiet:
+        if not values["quiet"]:
             click.echo(_verdict(image, len(errors), len(findings) - len(errors)))
     return 1 if errors else 0
 

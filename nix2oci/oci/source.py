@@ -160,6 +160,11 @@ def open_image(text: str, platform: Platform | None = None) -> ImageSource:
     return layout.image(tag, platform)
 
 
+def names_file(text: str) -> bool:
+    """Whether a name is one of a layout or archive here, as in `open_image`."""
+    return text.startswith(_PREFIXES) or os.path.lexists(_path_and_tag(text)[0])
+
+
 def open_layout(text: str) -> tuple[Layout, str | None]:
     """The layout or archive that a name means, as in `open_image`, and the tag in it, if any."""
     path, tag = _path_and_tag(text)

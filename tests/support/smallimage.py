@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -174,6 +175,27 @@ class SmallImage:
         (root / "oci-layout").write_bytes(document({"imageLayoutVersion": "1.0.0"}, self.layout))
         self.files(root)
         return root
+
+
+def write_index(directory: Path) -> Path:
+    """A layout whose one entry is an index of two images, for amd64 and for arm64."""
+    root = SmallImage().write(directory / "index")
+    other = SmallImage(layers=(VIEW_LAYER,), config=_for_arm).write(directory / "other")
+    shutil.copytree(other / "blobs", root / "blobs", dirs_exist_ok=True)
+    entries = [json.loads((x / "index.json").read_text())["manifests"][0] for x in (root, other)]
+    entries[1]["platform"]["architecture"] = "arm64"
+    for entry in entries:
+        del entry["annotations"]
+    kind = "application/vnd.oci.image.index.v1+json"
+    data = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": entries}).encode()
+    (root / "blobs/sha256" / digest_of(data)[7:]).write_bytes(data)
+    described = {"mediaType": kind, "digest": digest_of(data), "size": len(data)}
+    (root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [described]}))
+    return root
+
+
+def _for_arm(config: Json) -> None:
+    config["architecture"] = "arm64"
 
 
 def _config(layers: Sequence[Layer]) -> Json:

@@ -98,7 +98,7 @@ class Surroundings:
     user_agent: str = "nix2oci"
 
     @classmethod
-    def of(cls, env: Mapping[str, str]) -> Surroundings:
+    def of(cls, env: Mapping[str, str], user_agent: str = "nix2oci") -> Surroundings:
         """What the environment says; raises `ConfigError` for half an account."""
         home = env.get("HOME", "")
         config = env.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
@@ -120,6 +120,7 @@ class Surroundings:
                 https=_either(env, "https_proxy") or _either(env, "all_proxy"),
                 exceptions=_either(env, "no_proxy"),
             ),
+            user_agent=user_agent,
         )
 
 

@@ -117,6 +117,8 @@ class Transport:
         self._host = host
         self._access = access
         self._lock = Lock()
+        if not access.verify:
+            urllib3.disable_warnings(failures.InsecureRequestWarning)  # the user is told by us
         self._pools: dict[tuple[str | None, str], urllib3.PoolManager] = {}
 
     def exchange(self, request: Request) -> Answer:
@@ -168,7 +170,7 @@ class Transport:
         try:
             parts = urllib3.util.parse_url(proxy)
             headers = urllib3.make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
-            bare = parts._replace(auth=None).url
+            bare = parts._replace(auth=None, host=parts.host or "?").url
             return urllib3.ProxyManager(bare, maxsize=most, proxy_headers=headers, ssl_context=tls)
         except (failures.HTTPError, ValueError):
             # Not `from err`: there may be a password in it.

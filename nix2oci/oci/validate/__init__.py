@@ -70,6 +70,14 @@ def validate_layout(text: str, workers: int = 0) -> tuple[Finding, ...]:
         entries = layout.entries(tag)
     except LayoutError as err:
         return tuple(findings) or (Finding("layout", text, str(err)),)
+    return (*findings, *validate_entries(layout, entries, workers))
+
+
+def validate_entries(
+    layout: Layout, entries: Iterable[Descriptor], workers: int = 0
+) -> tuple[Finding, ...]:
+    """Every finding of the images that a layout's entries are, or lead to by an index."""
+    findings: list[Finding] = []
     images: dict[tuple[Digest, Platform | None], ImageSource] = {}
     for entry in entries:
         for image in _images(layout, entry, findings):

@@ -1,0 +1,95 @@
+"""`nix2oci push`: an image, or an index, from a file to a registry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from nix2oci.cli import options, registries, ui
+from nix2oci.oci.registry.push import Cargo, Pushed, cargo, push
+from nix2oci.oci.source import open_layout
+
+
+@click.command("push")
+@click.argument("image")
+@click.argument("ref")
+@click.option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="How many blobs are sent at once.",
+)
+@click.option(
+    "--mount-from",
+    metavar="REPOSITORY",
+    multiple=True,
+    help="A repository of the same registry that may have some of the layers already.",
+)
+@registries.registry_options
+@options.output_options
+def command(image: str, ref: str, **values: Any) -> None:
+    """Push IMAGE to a registry as REF, and print the reference that has its digest.
+
+    IMAGE is a layout directory or an archive, as PATH, PATH:TAG or what `nix2oci build` printed.
+    REF is REGISTRY/REPOSITORY:TAG. Credentials are those of docker and podman, or of the variables
+    NIX2OCI_USERNAME and NIX2OCI_PASSWORD.
+    """
+    to = registries.reference(ref)
+    if to.tag is None and to.digest is None:
+        to = replace(to, tag="latest")
+    layout, tag = open_layout(image)
+    goods = cargo(layout, tag)
+    progress = ui.progress(quiet=values["quiet"])
+    begun = datetime.now(UTC)
+    with progress.bytes(f"pushing {image} to {to}", goods.size) as moved:
+        access = registries.access(values, jobs=values["jobs"], moved=moved)
+        pushed = push(goods, layout.blobs, to, access, values["mount_from"])
+    seconds = (datetime.now(UTC) - begun).total_seconds()
+    progress.step(_summary(goods, pushed, seconds))
+    if values["as_json"]:
+        ui.echo_json(_document(goods, pushed))
+    else:
+        click.echo(str(pushed))
+
+
+def _sent(goods: Cargo, pushed: Pushed) -> int:
+    """Bytes."""
+    return sum(blob.size for blob in goods.blobs if pushed.outcomes[blob.digest] == "sent")
+
+
+def _summary(goods: Cargo, pushed: Pushed, seconds: float) -> str:
+    sent = _sent(goods, pushed)
+    outcomes = list(pushed.outcomes.values())
+    rest = [
+        f"{outcomes.count(outcome)} {words}"
+        for outcome, words in (("there", "there already"), ("mounted", "from another repository"))
+        if outcome in outcomes
+    ]
+    number = outcomes.count("sent")
+    words = f"sent {ui.count(number, 'blob')}, {ui.size(sent)}" if number else "sent no blob"
+    rate = f" in {seconds:.1f} s, {ui.size(int(sent / seconds))}/s" if number and seconds else ""
+    return "; ".join([words + rate, *rest])
+
+
+def _document(goods: Cargo, pushed: Pushed) -> dict[str, Any]:
+    return {
+        "reference": str(pushed),
+        "tag": pushed.tag,
+        "digest": str(pushed.descriptor.digest),
+        "media_type": pushed.descriptor.media_type,
+        "sent": _sent(goods, pushed),
+        "blobs": [
+            {
+                "digest": str(blob.digest),
+                "media_type": blob.media_type,
+                "size": blob.size,
+                "outcome": pushed.outcomes[blob.digest],
+            }
+            for blob in goods.blobs
+        ],
+    }

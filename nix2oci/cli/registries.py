@@ -1,0 +1,110 @@
+"""Options about registries, and images that are in one."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nix2oci import __version__
+from nix2oci.cli import options, ui
+from nix2oci.errors import InvalidReferenceError, RegistryError
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.source import Layout, names_file
+
+if TYPE_CHECKING:
+    from nix2oci.oci.registry.access import Access
+
+F = Callable[..., Any]
+
+_SCHEME = "docker://"
+_HUNDREDTHS = 100
+
+
+def registry_options(function: F) -> F:
+    """How to talk to a registry."""
+    function = click.option(
+        "--plain-http",
+        is_flag=True,
+        help="Speak HTTP without TLS; only this machine needs no flag.",
+    )(function)
+    function = click.option(
+        "--tls-verify/--no-tls-verify",
+        default=True,
+        help="Whether the certificate of the registry is checked.",
+    )(function)
+    return click.option(
+        "--cert-dir",
+        metavar="DIR",
+        type=click.Path(exists=True, file_okay=False),
+        help="Trust *.crt here, show NAME.cert with NAME.key.",
+    )(function)
+
+
+def access(
+    values: dict[str, Any], *, jobs: int = 4, moved: Callable[[int], None] = lambda _: None
+) -> Access:
+    """How to talk to registries, as the options and the environment have it."""
+    from nix2oci.oci.registry.access import Access, Listener  # noqa: PLC0415  # loaded when used
+    from nix2oci.oci.registry.retry import Clock  # noqa: PLC0415
+    from nix2oci.oci.registry.surroundings import Surroundings  # noqa: PLC0415
+
+    say = ui.progress(quiet=values["quiet"]).step
+    if not values["tls_verify"]:
+        say("warning: the certificate of the registry is not checked")
+    if values["plain_http"]:
+        say("warning: without TLS, anyone on the way can read and change what is sent")
+    clock = Clock(
+        now=lambda: datetime.now(UTC).timestamp(),
+        wait=lambda event, seconds: event.wait(seconds),
+        jitter=lambda: secrets.randbelow(_HUNDREDTHS) / _HUNDREDTHS,
+    )
+    exchange = ui.echo_line if values["verbose"] > 2 else (lambda _: None)
+    surroundings = Surroundings.of(options.environment(), f"nix2oci/{__version__}")
+    return Access(
+        surroundings,
+        clock,
+        Listener(say, exchange, moved),
+        plain_http=values["plain_http"],
+        verify=values["tls_verify"],
+        cert_dir=values["cert_dir"],
+        jobs=jobs,
+    )
+
+
+def reference(text: str) -> Reference:
+    """A name in a registry, with the prefix that skopeo has or without; `ConfigError`."""
+    return Reference.parse(text.removeprefix(_SCHEME))
+
+
+def remote(text: str, values: dict[str, Any]) -> Layout | None:
+    """IMAGE where it is in a registry; None where it is, or should be, a file here.
+
+    A file comes first; what is no file is looked for where the name says, if it names a registry.
+    """
+    name = _named(text)
+    if name is None:
+        return None
+    from nix2oci.oci.registry.pull import open_remote  # noqa: PLC0415  # loaded when used
+
+    try:
+        return open_remote(name, access(values))
+    except RegistryError as err:
+        if not text.startswith(_SCHEME):
+            err.hint = err.hint or f"there is no file '{text}' either"
+        raise
+
+
+def _named(text: str) -> Reference | None:
+    if text.startswith(_SCHEME):
+        return reference(text)
+    if names_file(text):
+        return None
+    try:
+        name = Reference.parse(text)
+    except InvalidReferenceError:
+        return None
+    return name if name.registry else None

@@ -15,6 +15,7 @@ import click
 
 from nix2oci.cli.commands import program
 from nix2oci.cli.options import nix_options, output_options, spec_options
+from nix2oci.cli.registries import registry_options
 
 GROUPS = {
     "Options of the image": (
@@ -24,6 +25,10 @@ GROUPS = {
     "Options that go to Nix": (
         nix_options,
         "They mean what they mean to `nix build`, and may be given again where that takes several.",
+    ),
+    "Options about registries": (
+        registry_options,
+        "[Registries](registries.md) says where credentials and certificates are looked for.",
     ),
     "Options of output": (
         output_options,
@@ -39,11 +44,11 @@ HEAD = """\
 `nix2oci --version` prints the version, `--help` after any command what is below."""
 
 
-def options_of(group: object) -> tuple[str, ...]:
-    """The names of the options that a decorator adds."""
+def options_of(group: object) -> dict[str, click.Option]:
+    """The options that a decorator adds, by name."""
     assert callable(group)
     command = click.command("all")(group(lambda: None))
-    return tuple(param.opts[-1] for param in command.params if isinstance(param, click.Option))
+    return {param.opts[-1]: param for param in command.params if isinstance(param, click.Option)}
 
 
 def commands() -> dict[str, click.Command]:
@@ -76,12 +81,10 @@ def _commands() -> Iterator[str]:
 
 
 def _groups() -> Iterator[str]:
-    build = commands()["build"]
-    options = {param.opts[-1]: param for param in build.params if isinstance(param, click.Option)}
     for title, (group, text) in GROUPS.items():
         yield f"## {title}"
         yield text
-        yield _table(options[name] for name in options_of(group))
+        yield _table(options_of(group).values())
 
 
 def _prose(text: str | None) -> str:

@@ -145,7 +145,7 @@ def test_very_much_is_said_when_it_is_asked_for_but_nothing_secret(shell: Shell)
 )
 @pytest.mark.parametrize("verbosity", ["-q", "-vvv"])
 def test_a_failure_has_its_exit_code_and_shows_no_secret(
-    shell: Shell, method: str, path: str, action: Action, code: int, verbosity: str
+    shell: Shell, method: str, path: str, *, action: Action, code: int, verbosity: str
 ) -> None:
     shell.registry.auth = "bearer"
     shell.registry.script(method, path, action, always=True)
@@ -282,8 +282,10 @@ def test_validate_reads_an_index_in_a_registry(shell: Shell) -> None:
 def test_what_is_neither_file_nor_in_a_registry_is_told_as_both(shell: Shell) -> None:
     done = shell.run("inspect", f"{shell.name}:gone")
     assert done.returncode == 6
-    assert done.stderr.splitlines()[-2:] == [
-        f"error: cannot read image at {shell.name}:gone: GET http://{shell.registry.registry}"
-        f"/v2/{REPOSITORY}/manifests/gone answered 404: MANIFEST_UNKNOWN: manifest_unknown",
-        f"hint: there is no file '{shell.name}:gone' either",
-    ]
+    asked = f"http://{shell.registry.registry}/v2/{REPOSITORY}/manifests/gone"
+    said, hint = done.stderr.splitlines()[-2:]
+    assert said == (
+        f"error: cannot read image at {shell.name}:gone: "
+        f"GET {asked} answered 404: MANIFEST_UNKNOWN: manifest_unknown"
+    )
+    assert hint == f"hint: there is no file '{shell.name}:gone' either"

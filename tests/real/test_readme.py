@@ -89,6 +89,7 @@ class Stage:
             (r"(\bcurl )(http://localhost):8080\b", self._curl),
             (r"\bskopeo (copy|inspect)\b", r"skopeo --insecure-policy \1"),
             (rf"docker://{REGISTRY}", f"docker://{self.registry}"),
+            (rf"(nix2oci push \S+ ){REGISTRY}", rf"\g<1>{self.registry}"),
             (r"(skopeo .*copy)", r"\1 --dest-tls-verify=false"),
             (r"(skopeo .*inspect)", r"\1 --tls-verify=false"),
             (r"\bctr ", f"ctr --address {self.containerd} "),
@@ -125,7 +126,8 @@ def stage(request: pytest.FixtureRequest, distro: Path, tmp_path: Path) -> Itera
         if re.search(rf"\b{name} (run|load)", text)
     }
     with ExitStack() as stack:
-        host = stack.enter_context(registry(tmp_path)) if f"docker://{REGISTRY}" in text else None
+        pushes = f"docker://{REGISTRY}" in text or "nix2oci push" in text
+        host = stack.enter_context(registry(tmp_path)) if pushes else None
         address = stack.enter_context(containerd(tmp_path)) if "ctr " in text else None
         for engine in engines.values():
             images = ("team/web:1.0", "team/web:1.0-debug")

@@ -34,6 +34,8 @@ _TEMPORARY = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
 _TEMPORARY_CODES = frozenset(
     {"TOOMANYREQUESTS", "UNAVAILABLE", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "UNKNOWN"}
 )
+_PONG = frozenset(range(200, 600)) - {400}
+"""Statuses that show a registry, even a busy one; 400 is how a server with TLS answers HTTP."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -93,7 +95,7 @@ class Client:
 
     def _ping(self) -> None:
         url = f"{self._scheme}://{self.place.host}/v2/"
-        self.call(Message("GET", url, range(200, 600))).close()
+        self.call(Message("GET", url, _PONG)).close()
 
     def call(self, message: Message) -> Answer:
         """Send a message, again and again while the trouble with it is temporary."""

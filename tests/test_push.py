@@ -93,6 +93,14 @@ def test_not_more_blobs_than_asked_for_are_on_their_way(desk: Desk) -> None:
     assert desk.is_complete()
 
 
+@pytest.mark.parametrize("auth", ["", "basic", "bearer"])
+def test_a_connection_is_kept_from_one_request_to_the_next(desk: Desk, auth: str) -> None:
+    desk.registry.auth, desk.account = auth, ALICE
+    desk.push()
+    desk.push()
+    assert desk.registry.connections == 2
+
+
 def test_an_index_comes_after_its_images(desk: Desk, tmp_path: Path) -> None:
     layout = write_index(tmp_path)
     goods = cargo(open_layout(str(layout))[0])

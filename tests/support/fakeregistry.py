@@ -168,6 +168,8 @@ class FakeRegistry:
     rules: list[_Rule] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     counter: int = 0
+    connections: int = 0
+    """Those on which something was said."""
     server: ThreadingHTTPServer | None = None
 
     def script(
@@ -328,10 +330,15 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     registry: FakeRegistry
 
+    said = False
+
     def log_message(self, *_: object) -> None:
         pass
 
     def _do(self) -> None:
+        with self.registry.lock:
+            self.registry.connections += not self.said
+            self.said = True
         parts = urlsplit(self.path)
         host = parts.netloc or self.headers.get("Host", "")
         action, half = self.registry.action(self.command, parts.path)

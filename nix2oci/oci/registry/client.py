@@ -142,15 +142,15 @@ class Client:
         self._met = True
         if answer.status != 401 or not ours:
             return answer
-        with answer:
-            self._authenticator.challenged(answer, shown)
+        answer.close()  # the token may come over the same connection
+        self._authenticator.challenged(answer, shown)
         if message.stream is not None:
             raise RestartError(f"{answer.shown} answered 401", status=401)
         proof = self._authenticator.header()
         answer = self._transport.exchange(_request(message, url, proof))
         if answer.status == 401:
-            with answer:
-                raise self._authenticator.refused(answer)
+            answer.close()
+            raise self._authenticator.refused(answer)
         return answer
 
     def _credentials(self) -> Credentials | None:

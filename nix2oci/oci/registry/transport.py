@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from types import TracebackType
@@ -82,9 +83,14 @@ class Answer:
         return f"{self.method} {redacted(self.url)}"
 
     def close(self) -> None:
-        """Give the connection back, where the answer was read to its end; else close it."""
+        """Give the connection back; close it where more than a little of the answer is left."""
+        with suppress(failures.HTTPError, OSError):
+            if (self._response.length_remaining or 0) <= _PIECE:
+                # The end of an answer is seen by reading there: once for what is left of it,
+                # once for the end of one in pieces.
+                self._response.read1(_PIECE)
+                self._response.read1(_PIECE)
         self._response.close()
-        self._response.release_conn()
 
     def __enter__(self) -> Self:
         return self

@@ -47,6 +47,7 @@ class Uploader:
         """Repositories that may have a blob, as long as the registry says nothing against it."""
         self._ways: tuple[_Way, ...] = (_put, _patch)
         self._sessions: set[str] = set()
+        self._begun: set[Digest] = set()
 
     def upload(self, blob: Descriptor, *, anew: bool = False) -> Outcome:
         """Get a blob into the repository; `anew`: send it even if it seems to be there.
@@ -82,7 +83,8 @@ class Uploader:
             try:
                 if not anew and self._is_there(blob):
                     self._client.access.listener.moved(blob.size)
-                    return "there"
+                    # An answer may have been lost, and not what it was about.
+                    return "sent" if blob.digest in self._begun else "there"
                 return self._transferred(blob)
             except RestartError as err:
                 if restarts == _MOST_RESTARTS:
@@ -155,6 +157,7 @@ class Uploader:
 
         with self._lock:
             self._sessions.add(session)
+            self._begun.add(blob.digest)
         try:
             with way(self._client, self._session, session, blob, stream) as answer:
                 check_stored(answer, blob.digest)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from support.fakeregistry import FakeRegistry, running
+from support.fakeregistry import FakeRegistry
+from support.fakeserver import running
 from support.fakestore import FakeStore
 from support.pushing import SECRETS, Desk
 

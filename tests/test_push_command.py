@@ -22,8 +22,8 @@ from support.fakeregistry import (
     FakeRegistry,
     answer,
     error,
-    running,
 )
+from support.fakeserver import running
 from support.pushing import REPOSITORY, SECRETS
 from support.smallimage import SmallImage, write_index
 from support.terminal import NIX2OCI
@@ -84,7 +84,7 @@ def test_stdout_has_one_line_which_is_the_reference_with_its_digest(shell: Shell
     done = shell.run("push", "web.oci", f"{shell.name}:1.0")
     assert (done.returncode, done.stdout) == (0, f"{shell.name}@{shell.digest}\n"), done.stderr
     first, second, third = done.stderr.splitlines()
-    assert first == f"nix2oci: pushing web.oci to {shell.name}:1.0 (1.0 kB)"
+    assert first == f"nix2oci: pushing to {shell.name}:1.0 (1.0 kB)"
     assert second == (
         f"nix2oci: using credentials from NIX2OCI_USERNAME and NIX2OCI_PASSWORD for {shell.name}"
     )

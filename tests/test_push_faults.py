@@ -15,9 +15,9 @@ from support.fakeregistry import (
     cut_after,
     error,
     proceed,
-    running,
     with_headers,
 )
+from support.fakeserver import running
 from support.pushing import REPOSITORY, Desk
 
 from nix2oci.errors import RegistryError
@@ -60,22 +60,6 @@ def test_a_fault_that_passes_is_survived(desk: Desk, method: str, path: str, fau
     desk.push()
     assert desk.is_complete()
     assert desk.registry.tags() == {"1.0"}
-
-
-@pytest.mark.parametrize("way", ["PATCH", "PUT"])
-def test_a_fault_of_the_other_way_to_send_is_survived(desk: Desk, way: str) -> None:
-    refused = [answer(405), proceed, proceed]  # the first blob is refused in one PUT
-    desk.registry.script("PUT", SESSION, *refused[:1])
-    desk.registry.script(way, SESSION, answer(429, b"", retry_after="1"))
-    desk.push()
-    assert desk.is_complete()
-
-
-def test_a_connection_that_is_cut_in_the_middle_of_a_blob_is_survived(desk: Desk) -> None:
-    desk.registry.script("PUT", SESSION, cut, half=True)
-    desk.push()
-    assert desk.is_complete()
-    assert sum(desk.moved) == desk.cargo.size
 
 
 @pytest.mark.parametrize(
@@ -219,65 +203,10 @@ def test_a_kept_connection_that_was_closed_costs_no_waiting(desk: Desk) -> None:
     assert desk.notes == []
 
 
-@pytest.mark.parametrize("status", [404, 405, 411, 413, 416, 500])
-def test_a_registry_that_wants_no_single_put_gets_a_patch(desk: Desk, status: int) -> None:
-    def no_body(exchange: Exchange) -> None:
-        if exchange.seen.body:
-            exchange.error(status, "UNSUPPORTED")
-        else:
-            exchange.proceed()
-
-    desk.registry.script("PUT", SESSION, no_body, always=True)
-    desk.push()
-    assert desk.is_complete()
-    assert len(desk.registry.calls("PATCH")) == 3
-    assert len(desk.registry.calls("PUT", SESSION)) == 4, "it was tried again with each blob"
-    assert sum(desk.moved) == desk.cargo.size
-
-
-def test_a_blob_that_is_lost_between_asking_and_using_is_sent_again(desk: Desk) -> None:
-    desk.push()
-    lost = desk.blobs[1]
-    desk.registry.script("HEAD", BLOB, proceed, answer(200))
-    del desk.registry.blobs[REPOSITORY, lost]
-    desk.registry.seen.clear()
-    desk.push()
-    assert desk.is_complete()
-    assert len(desk.registry.calls("PUT", SESSION)) == 1
-
-
-@pytest.mark.parametrize("status", [404, 405, 500, 501])
-def test_a_registry_that_cannot_tell_whether_it_has_a_blob_is_sent_it(
-    desk: Desk, status: int
-) -> None:
-    desk.registry.script("HEAD", BLOB, answer(status), always=True)
-    desk.push()
-    assert desk.is_complete()
-
-
-def test_a_blob_of_another_size_is_not_the_one(desk: Desk) -> None:
-    desk.registry.script("HEAD", BLOB, answer(200, b"short"))
-    desk.push()
-    assert desk.is_complete()
-
-
-def test_a_digest_that_is_refused_once_is_sent_again(desk: Desk) -> None:
-    desk.registry.script("PUT", SESSION, error(400, "DIGEST_INVALID"))
-    desk.push()
-    assert desk.is_complete()
-
-
 def test_a_manifest_that_was_stored_before_the_connection_broke_is_no_trouble(desk: Desk) -> None:
     desk.registry.script("PUT", MANIFEST + "1.0", cut_after)
     desk.push()
     assert len(desk.registry.calls("PUT", MANIFEST + "1.0")) == 2
-    assert desk.is_complete()
-
-
-def test_a_blob_that_was_stored_before_the_connection_broke_is_not_sent_again(desk: Desk) -> None:
-    desk.registry.script("PUT", SESSION, cut_after)
-    assert set(desk.push().outcomes.values()) == {"sent"}
-    assert len(desk.registry.calls("PUT", SESSION)) == 3
     assert desk.is_complete()
 
 
@@ -364,20 +293,6 @@ def test_a_registry_that_answers_a_byte_at_a_time_is_given_up(desk: Desk) -> Non
         desk.push(timeouts=Timeouts(connect=5, read=1))
     assert str(caught.value).endswith("/manifests/1.0 answered 500 (6 tries)")
     assert caught.value.exit_code == 6
-
-
-def test_an_answer_that_comes_while_a_blob_is_sent_is_read(desk: Desk) -> None:
-    desk.registry.script("PUT|PATCH", SESSION, answer(413, b"too large"), half=True, always=True)
-    with pytest.raises(RegistryError) as caught:
-        desk.push()
-    assert "answered 413: too large, for a blob of " in str(caught.value)
-
-
-def test_what_a_failed_push_opened_is_called_off(desk: Desk) -> None:
-    desk.registry.script("PUT|PATCH", SESSION, answer(403), always=True)
-    with pytest.raises(RegistryError):
-        desk.push(jobs=3)
-    assert desk.registry.uploads == {}
 
 
 def test_headers_of_an_answer_do_not_matter_in_case(desk: Desk) -> None:

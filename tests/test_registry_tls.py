@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from support.certificates import Certificates
-from support.fakeregistry import CANARY, FakeRegistry, running
+from support.fakeregistry import CANARY, FakeRegistry
+from support.fakeserver import running
 from support.pushing import ALICE, REPOSITORY, SECRETS, Desk
 
 from nix2oci.errors import AuthenticationError, RegistryError

@@ -84,7 +84,10 @@ def output_options(function: F) -> F:
         function
     )
     function = click.option(
-        "-v", "--verbose", count=True, help="Say more: -v shows Nix's full log, -vv tracebacks."
+        "-v",
+        "--verbose",
+        count=True,
+        help="Say more: -v shows Nix's full log, -vv tracebacks, -vvv every request to a registry.",
     )(function)
     return click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")(function)
 

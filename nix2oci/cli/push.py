@@ -46,8 +46,8 @@ def command(image: str, ref: str, **values: Any) -> None:
     goods = cargo(layout, tag)
     progress = ui.progress(quiet=values["quiet"])
     begun = datetime.now(UTC)
-    with progress.bytes(f"pushing {image} to {to}", goods.size) as moved:
-        access = registries.access(values, jobs=values["jobs"], moved=moved)
+    with progress.bytes(f"pushing to {to}", goods.size) as counter:
+        access = registries.access(values, jobs=values["jobs"], counter=counter)
         pushed = push(goods, layout.blobs, to, access, values["mount_from"])
     seconds = (datetime.now(UTC) - begun).total_seconds()
     progress.step(_summary(goods, pushed, seconds))

@@ -44,15 +44,17 @@ def registry_options(function: F) -> F:
     )(function)
 
 
-def access(
-    values: dict[str, Any], *, jobs: int = 4, moved: Callable[[int], None] = lambda _: None
-) -> Access:
-    """How to talk to registries, as the options and the environment have it."""
+def access(values: dict[str, Any], *, jobs: int = 4, counter: ui.Counter | None = None) -> Access:
+    """How to talk to registries, as the options and the environment have it.
+
+    `counter` is told of bytes, and of what is to be said meanwhile.
+    """
     from nix2oci.oci.registry.access import Access, Listener  # noqa: PLC0415  # loaded when used
     from nix2oci.oci.registry.retry import Clock  # noqa: PLC0415
     from nix2oci.oci.registry.surroundings import Surroundings  # noqa: PLC0415
 
-    say = ui.progress(quiet=values["quiet"]).step
+    counter = counter or ui.Counter(lambda _: None, ui.progress(quiet=values["quiet"]).step)
+    say = counter.step
     if not values["tls_verify"]:
         say("warning: the certificate of the registry is not checked")
     if values["plain_http"]:
@@ -62,12 +64,12 @@ def access(
         wait=lambda event, seconds: event.wait(seconds),
         jitter=lambda: secrets.randbelow(_HUNDREDTHS) / _HUNDREDTHS,
     )
-    exchange = ui.echo_line if values["verbose"] > 2 else (lambda _: None)
+    exchange = say if values["verbose"] > 2 else (lambda _: None)
     surroundings = Surroundings.of(options.environment(), f"nix2oci/{__version__}")
     return Access(
         surroundings,
         clock,
-        Listener(say, exchange, moved),
+        Listener(say, exchange, counter.advance),
         plain_http=values["plain_http"],
         verify=values["tls_verify"],
         cert_dir=values["cert_dir"],

@@ -19,6 +19,17 @@ _STEP = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Counter:
+    """Told of bytes as they are done; lines that come meanwhile go where they disturb nothing."""
+
+    advance: Callable[[int], None]
+    step: Callable[[str], None]
+
+    def __call__(self, done: int) -> None:
+        self.advance(done)
+
+
+@dataclass(frozen=True, slots=True)
 class Lines:
     """Progress as plain lines, for logs and pipes; says nothing when quiet."""
 
@@ -29,9 +40,9 @@ class Lines:
             click.echo(f"nix2oci: {text}", err=True)
 
     @contextmanager
-    def bytes(self, text: str, total: int) -> Iterator[Callable[[int], None]]:
+    def bytes(self, text: str, total: int) -> Iterator[Counter]:
         self.step(f"{text} ({size(total)})")
-        yield lambda _: None
+        yield Counter(lambda _: None, self.step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,7 @@ class Bars:
         click.echo(f"{click.style('nix2oci:', fg='blue')} {text}", err=True)
 
     @contextmanager
-    def bytes(self, text: str, total: int) -> Iterator[Callable[[int], None]]:
+    def bytes(self, text: str, total: int) -> Iterator[Counter]:
         from rich.console import Console  # noqa: PLC0415  # only a terminal needs it
         from rich.progress import (  # noqa: PLC0415
             BarColumn,
@@ -51,6 +62,7 @@ class Bars:
             TimeRemainingColumn,
             TransferSpeedColumn,
         )
+        from rich.text import Text  # noqa: PLC0415
 
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         console = Console(stderr=True)
@@ -73,7 +85,11 @@ class Bars:
                     drawn = 0
                     bars.refresh()
 
-            yield advance
+            def step(text: str) -> None:
+                line = Text.assemble(("nix2oci:", "blue"), " ", text)
+                console.print(line, soft_wrap=True)
+
+            yield Counter(advance, step)
 
 
 def progress(*, quiet: bool) -> Lines | Bars:

@@ -9,6 +9,8 @@ import pytest
 from real.distro import distro_flake
 from real.engines import Engine, Runc, docker, podman
 from real.images import NONROOT, Images
+from real.registries import Pusher
+from support.pushing import SECRETS
 from support.tools import require, require_root
 
 HERE = Path(__file__).parent
@@ -96,3 +98,11 @@ def share() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="n2o-", ignore_cleanup_errors=True) as directory:
         os.chown(directory, NONROOT, NONROOT)
         yield Path(directory)
+
+
+@pytest.fixture
+def pusher(images: Images, tmp_path: Path) -> Iterator[Pusher]:
+    """Whatever it is shown, it says nothing secret."""
+    pusher = Pusher(images.layout("redis-server"), tmp_path)
+    yield pusher
+    assert [secret for secret in SECRETS if any(secret in text for text in pusher.said)] == []

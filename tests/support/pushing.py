@@ -11,10 +11,11 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import pytest
 from support.fakeregistry import CANARY, PASSWORD, USER, FakeRegistry
 from support.smallimage import SmallImage
 
-from nix2oci.errors import Nix2OCIError
+from nix2oci.errors import AuthenticationError, Nix2OCIError
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.access import Access, Listener, Timeouts
 from nix2oci.oci.registry.push import Cargo, Pushed, cargo, push
@@ -52,6 +53,8 @@ class Desk:
     layout: Layout
     time: FakeClock = field(default_factory=FakeClock)
     account: Account | None = None
+    files: tuple[str, ...] = ()
+    """Of credentials."""
     notes: list[str] = field(default_factory=list)
     exchanges: list[str] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
@@ -73,7 +76,7 @@ class Desk:
 
     def access(self, **changes: Any) -> Access:
         proxies = Proxies(http=f"http://{self.registry.registry}") if self.host else Proxies()
-        surroundings = Surroundings(account=self.account, proxies=proxies)
+        surroundings = Surroundings(self.account, self.files, proxies=proxies)
         listener = Listener(self.notes.append, self.exchanges.append, self.moved.append)
         access = Access(
             surroundings,
@@ -116,3 +119,16 @@ class Desk:
             and (REPOSITORY, str(named.digest)) in manifests
             and manifests.get((REPOSITORY, "1.0")) == manifests[REPOSITORY, str(named.digest)]
         )
+
+
+def refused(desk: Desk, **changes: Any) -> AuthenticationError:
+    """The error of a push that is a question of who we are."""
+    with pytest.raises(AuthenticationError) as caught:
+        desk.push(**changes)
+    assert caught.value.exit_code == 7
+    return caught.value
+
+
+def cause(err: Nix2OCIError) -> str:
+    """What the message says after the name of the repository."""
+    return str(err).partition(f"/{REPOSITORY}: ")[2]

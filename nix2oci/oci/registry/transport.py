@@ -173,14 +173,17 @@ class Transport:
         )
         if proxy is None:
             return urllib3.PoolManager(maxsize=most, ssl_context=tls)
+        unusable = TroubleError("the proxy that the environment names cannot be used")
         try:
             parts = urllib3.util.parse_url(proxy)
             headers = urllib3.make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
-            bare = parts._replace(auth=None, host=parts.host or "?").url
-            return urllib3.ProxyManager(bare, maxsize=most, proxy_headers=headers, ssl_context=tls)
+            bare = parts._replace(auth=None).url
+            pool = urllib3.ProxyManager(bare, maxsize=most, proxy_headers=headers, ssl_context=tls)
         except (failures.HTTPError, ValueError):
-            # Not `from err`: there may be a password in it.
-            raise TroubleError("the proxy that the environment names cannot be used") from None
+            raise unusable from None  # not `from err`: there may be a password in it
+        if not parts.host:
+            raise unusable
+        return pool
 
 
 class _reported:  # noqa: N801  # reads as what it is: `with _reported(...)`

@@ -18,7 +18,6 @@ from real.test_conformance import free_port, listens
 from support.fakeregistry import USER
 from support.tools import require
 
-PROGRAM = "redis-server"
 HTPASSWD = f"{USER}:$2b$05$dnL991oDwcM2tm4JeRbwfuces6PjTZnab37roasdDuZElFlH/wWkO\n"
 """bcrypt, of `PASSWORD`."""
 

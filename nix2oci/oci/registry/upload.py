@@ -29,7 +29,7 @@ from nix2oci.oci.spec import Descriptor, Digest
 Outcome = Literal["sent", "there", "mounted"]
 """What became of a blob: it was sent, it was there, or another repository had it."""
 
-_PIECE = 256 << 10
+_PIECE = 64 << 10
 _OTHER_WAY = frozenset({404, 405, 411, 413, 416, 500})
 """Statuses of an upload that a registry may take when it is made in the other way."""
 _MOST_RESTARTS = 3

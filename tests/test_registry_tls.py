@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.certificates import Certificates
-from support.fakeregistry import CANARY, FakeRegistry
+from support.fakeregistry import CANARY, FakeRegistry, answer
 from support.fakeserver import running
 from support.pushing import ALICE, REPOSITORY, SECRETS, Desk
 
@@ -147,6 +147,20 @@ def test_a_token_server_without_tls_gets_no_credentials(
         )
         assert tokens.seen == []
     assert {seen.authorization for seen in secure.registry.seen} == {None}
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+def test_nothing_leads_from_tls_to_plain_http(
+    secure: Desk, certificates: Certificates, method: str
+) -> None:
+    with running(FakeRegistry()) as plain:
+        target = f"http://127.0.0.1:{plain.registry.rpartition(':')[2]}/x"
+        status = 202 if method == "POST" else 307
+        secure.registry.script(method, "/blobs/", answer(status, b"", location=target), always=True)
+        err = refused(secure, surroundings=Surroundings(ca_file=certificates.ca))
+        assert cause(err).endswith("it leads from https to http")
+        assert err.exit_code == 6
+        assert plain.seen == []
 
 
 # --- with and without TLS ---------------------------------------------------------------------

@@ -93,7 +93,7 @@ def remote(text: str, values: dict[str, Any]) -> Layout | None:
     from nix2oci.oci.registry.pull import open_remote  # noqa: PLC0415  # loaded when used
 
     try:
-        return open_remote(name, access(values))
+        return open_remote(name, access(values, jobs=options.cores()))
     except RegistryError as err:
         if not text.startswith(_SCHEME):
             err.hint = err.hint or f"there is no file '{text}' either"

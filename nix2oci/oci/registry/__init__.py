@@ -3,7 +3,8 @@
     push.py, upload.py, crew.py   an image, one blob, several blobs at once
     pull.py                       an image, as a layout whose blobs come over the network
     documents.py                  manifests, indexes, lists of referrers
-    client.py                     a request with all that comes of it; retry.py: and again
+    client.py, trouble.py         a request with all that comes of it, and what goes wrong
+    retry.py                      trying again
     tokens.py, challenge.py       who we are, as the registry wants to hear it
     credentials.py, helpers.py    who we are, as docker and podman know it
     transport.py, tls.py, urls.py one request; whom to believe; where it may go

@@ -16,11 +16,11 @@ from typing import TypeVar
 from nix2oci.oci.registry import credentials
 from nix2oci.oci.registry.access import Access, Place
 from nix2oci.oci.registry.credentials import Asked, Credentials
-from nix2oci.oci.registry.retry import Patience, persist
+from nix2oci.oci.registry.retry import TEMPORARY, Patience, persist
 from nix2oci.oci.registry.tokens import Authenticator
 from nix2oci.oci.registry.transport import Answer, Request, Transport
 from nix2oci.oci.registry.trouble import TroubleError
-from nix2oci.oci.registry.urls import followed, is_loopback, same_host
+from nix2oci.oci.registry.urls import REDIRECTS, followed, is_loopback, same_host
 from nix2oci.oci.spec import Digest
 from nix2oci.plan.tree import display
 
@@ -29,8 +29,6 @@ T = TypeVar("T")
 _MOST_REDIRECTS = 10
 _MOST_OF_AN_ERROR = 64 << 10
 _MOST_SHOWN = 300
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_TEMPORARY = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
 _TEMPORARY_CODES = frozenset(
     {"TOOMANYREQUESTS", "UNAVAILABLE", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "UNKNOWN"}
 )
@@ -91,7 +89,9 @@ class Client:
             if not err.plain or not is_loopback(self.place.host):
                 raise
             self._scheme = "http"
-            self._ping()
+        else:
+            return
+        self._ping()
 
     def _ping(self) -> None:
         url = f"{self._scheme}://{self.place.host}/v2/"
@@ -118,7 +118,7 @@ class Client:
         """
         answer = self._authorized(message, message.url)
         redirects = 0
-        while answer.status in _REDIRECTS and answer.header("Location"):
+        while answer.status in REDIRECTS and answer.header("Location"):
             redirects += 1
             if redirects > _MOST_REDIRECTS:
                 answer.close()
@@ -194,7 +194,7 @@ def refusal(answer: Answer) -> TroubleError:
         hint=_hint(answer, said),
         status=answer.status,
         codes=codes,
-        temporary=answer.status in _TEMPORARY
+        temporary=answer.status in TEMPORARY
         or (not denied and any(code in _TEMPORARY_CODES for code in codes)),
         retry_after=answer.header("Retry-After"),
         denied=denied,

@@ -91,7 +91,7 @@ class RemoteBlobs:
         blob = RemoteBlob(self._client, digest, self._purpose)
         with explained(self._purpose):
             try:
-                blob.begin()
+                self._client.persist(blob.begin)
             except TroubleError as err:
                 if err.status == 404:
                     raise self._missing(digest) from None
@@ -150,7 +150,7 @@ class RemoteBlob:
         self.close()
         url = self._client.url("blobs", str(self._digest))
         headers = {"Range": f"bytes={self._position}-"} if self._position else {}
-        answer = self._client.call(Message("GET", url, (200, 206), headers))
+        answer = self._client.send(Message("GET", url, (200, 206), headers))
         skipped = 0 if answer.status == 206 else self._position
         while skipped and (piece := answer.piece(min(skipped, 1 << 16))):
             skipped -= len(piece)

@@ -15,6 +15,9 @@ from nix2oci.oci.registry.trouble import TroubleError
 
 T = TypeVar("T")
 
+TEMPORARY = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
+"""Statuses of answers after which another try makes sense."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:

@@ -16,20 +16,19 @@ from urllib.parse import urlencode
 
 from nix2oci.oci.registry.challenge import Challenge, challenges, chosen
 from nix2oci.oci.registry.credentials import Credentials
-from nix2oci.oci.registry.retry import Clock
+from nix2oci.oci.registry.retry import TEMPORARY, Clock
 from nix2oci.oci.registry.transport import Answer, Request
 from nix2oci.oci.registry.trouble import TroubleError
-from nix2oci.oci.registry.urls import followed, redacted, same_host, with_query
+from nix2oci.oci.registry.urls import REDIRECTS, followed, redacted, same_host, with_query
 
 Exchange = Callable[[Request], Answer]
 
 _MOST = 64 << 10
 _DEFAULT_LIFE = 60
 _MOST_REDIRECTS = 5
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
-_TEMPORARY = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
 _CLIENT = "nix2oci"
+_LOG_IN = "log in with docker login or podman login, or set NIX2OCI_USERNAME and NIX2OCI_PASSWORD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +93,7 @@ class Authenticator:
         who = f"the credentials of {self._credentials.source}" if self._credentials else None
         return TroubleError(
             f"{answer.shown}: {f'it does not accept {who}' if who else 'it wants credentials'}",
-            hint=None
-            if who
-            else "log in with docker login or podman login, "
-            "or set NIX2OCI_USERNAME and NIX2OCI_PASSWORD",
+            hint=None if who else _LOG_IN,
             status=answer.status,
             denied=True,
         )
@@ -108,8 +104,7 @@ class Authenticator:
             if credentials is None or not credentials.basic:
                 raise TroubleError(
                     "it wants credentials, and there are none for it",
-                    hint="log in with docker login or podman login, "
-                    "or set NIX2OCI_USERNAME and NIX2OCI_PASSWORD",
+                    hint=_LOG_IN,
                     denied=True,
                 )
             return _Proof(f"Basic {credentials.basic}")
@@ -156,7 +151,7 @@ class Authenticator:
         url = request.url
         for _ in range(_MOST_REDIRECTS):
             with self._exchange(Request(request.method, url, request.headers, request.body)) as it:
-                if it.status not in _REDIRECTS:
+                if it.status not in REDIRECTS:
                     return _document(it)
                 try:
                     there = followed(url, it.header("Location"))
@@ -183,9 +178,9 @@ def _document(answer: Answer) -> dict[str, Any]:
         raise TroubleError(
             f"{server} answered {answer.status}",
             status=answer.status,
-            temporary=answer.status in _TEMPORARY,
+            temporary=answer.status in TEMPORARY,
             retry_after=answer.header("Retry-After"),
-            denied=answer.status not in _TEMPORARY,
+            denied=answer.status not in TEMPORARY,
         )
     try:
         document = json.loads(answer.read(_MOST))

@@ -101,7 +101,10 @@ class Answer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        if kind is None or issubclass(kind, Exception):
+            self.close()
+        else:
+            self._response.close()  # Ctrl-C waits for nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ import ipaddress
 import re
 from urllib.parse import parse_qsl, quote, urljoin, urlsplit, urlunsplit
 
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""Statuses of answers whose `Location` is where to ask instead."""
+
 _SHOWN = frozenset({"scope", "service", "mount", "from", "digest", "n", "last"})
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 

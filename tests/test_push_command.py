@@ -177,6 +177,19 @@ def test_a_reference_that_is_none_is_refused_before_any_request(
     assert shell.registry.seen == []
 
 
+@pytest.mark.parametrize(
+    "other", ["h.example/team/base", "team/base:1.0"], ids=["a registry", "a tag"]
+)
+def test_a_blob_is_taken_from_a_repository_and_nothing_else(shell: Shell, other: str) -> None:
+    done = shell.run("push", "--mount-from", other, "web.oci", shell.name)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"error: cannot mount from '{other}': it is more than a repository",
+        "hint: name it as REF does, without the registry and the tag",
+    ]
+    assert shell.registry.seen == []
+
+
 def test_half_an_account_is_refused_before_any_request(shell: Shell) -> None:
     done = shell.run("push", "web.oci", shell.name, NIX2OCI_PASSWORD="")
     assert done.returncode == 2

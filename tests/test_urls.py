@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nix2oci.oci.registry.urls import (
     followed,
@@ -54,6 +57,8 @@ def test_an_address_is_followed(location: str, expected: str) -> None:
         pytest.param("", "it is missing", id="an empty one"),
         pytest.param("/x\r\nHost: y", "it is not an address", id="a line break"),
         pytest.param("/x y", "it is not an address", id="a space"),
+        pytest.param("https://h:x/", "it is not an address", id="a port that is no number"),
+        pytest.param("https://[h/", "it is not an address", id="half a bracket"),
         pytest.param("file:///etc/passwd", "'file:' is neither http nor https", id="a file"),
         pytest.param("gopher://x/", "'gopher:' is neither http nor https", id="another scheme"),
         pytest.param("https://:5000/x", "it has no host", id="no host"),
@@ -162,3 +167,33 @@ def test_parameters_are_added_at_the_end(url: str, expected: str) -> None:
 )
 def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
     assert redacted(url) == shown
+
+
+HOSTS = st.sampled_from(
+    ["registry.example.com", "evil.example", "10.0.0.1", "127.1", "[::1]", "localhost", "8.8.8.8"]
+)
+LOCATIONS = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "http:", "https:", "file:", "//", "http://", "https://", "https://a@"]),
+    HOSTS | st.text(max_size=6),
+    st.sampled_from(["", ":5000", ":x"]),
+    st.sampled_from(["", "/x", "/x?_state=a%2Fb", "/x#f"]),
+)
+
+
+@given(LOCATIONS)
+def test_whatever_a_registry_says_it_leads_to_itself_or_to_a_public_host_with_tls(
+    location: str,
+) -> None:
+    try:
+        url = followed(BASE, location)
+    except ValueError:
+        return
+    assert url.startswith("https://")
+    assert same_host(url, BASE) or not is_private(urlsplit(url).hostname or "localhost")
+
+
+@given(LOCATIONS, st.text("abcdefghij", min_size=12))
+def test_what_is_secret_in_an_address_is_never_shown(location: str, secret: str) -> None:
+    assert secret not in redacted(f"https://{secret}:{secret}@h/x?_state={secret}&t={secret}")
+    redacted(location)

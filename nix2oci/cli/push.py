@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from nix2oci.cli import options, registries, ui
+from nix2oci.errors import ConfigError
+from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.push import Cargo, Pushed, cargo, push
 from nix2oci.oci.source import open_layout
 
@@ -42,19 +44,29 @@ def command(image: str, ref: str, **values: Any) -> None:
     to = registries.reference(ref)
     if to.tag is None and to.digest is None:
         to = replace(to, tag="latest")
+    others = [_repository(text) for text in values["mount_from"]]
     layout, tag = open_layout(image)
     goods = cargo(layout, tag)
     progress = ui.progress(quiet=values["quiet"])
     begun = datetime.now(UTC)
     with progress.bytes(f"pushing to {to}", goods.size) as counter:
         access = registries.access(values, jobs=values["jobs"], counter=counter)
-        pushed = push(goods, layout.blobs, to, access, values["mount_from"])
+        pushed = push(goods, layout.blobs, to, access, others)
     seconds = (datetime.now(UTC) - begun).total_seconds()
     progress.step(_summary(goods, pushed, seconds))
     if values["as_json"]:
         ui.echo_json(_document(goods, pushed))
     else:
         click.echo(str(pushed))
+
+
+def _repository(text: str) -> str:
+    if Reference.parse(text) != Reference(text):
+        raise ConfigError(
+            f"cannot mount from '{text}': it is more than a repository",
+            hint="name it as REF does, without the registry and the tag",
+        )
+    return text
 
 
 def _sent(goods: Cargo, pushed: Pushed) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import parse_qsl, quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urljoin, urlsplit, urlunsplit
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Statuses of answers whose `Location` is where to ask instead."""
@@ -27,10 +27,7 @@ def followed(base: str, location: str | None) -> str:
     """
     if not location:
         raise ValueError("it is missing")
-    if not _PRINTABLE.fullmatch(location):
-        raise ValueError("it is not an address")
-    url = urljoin(base, location)
-    parts = urlsplit(url)
+    url, parts = _parsed(base, location)
     if parts.scheme not in ("http", "https"):
         raise ValueError(f"'{parts.scheme}:' is neither http nor https")
     if not parts.hostname:
@@ -45,6 +42,18 @@ def followed(base: str, location: str | None) -> str:
         if is_private(parts.hostname):
             raise ValueError(f"it leads to {parts.hostname}, which is not a public address")
     return urlunsplit(parts._replace(fragment=""))
+
+
+def _parsed(base: str, location: str) -> tuple[str, SplitResult]:
+    if not _PRINTABLE.fullmatch(location):
+        raise ValueError("it is not an address")
+    try:
+        url = urljoin(base, location)
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # brackets that do not match, a port that is no number
+        raise ValueError("it is not an address") from None
+    return url, parts
 
 
 def same_host(one: str, other: str) -> bool:

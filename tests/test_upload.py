@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from support.fakeregistry import Exchange, answer, cut, cut_after, error, proceed
 from support.pushing import REPOSITORY, Desk
@@ -88,7 +90,8 @@ def test_an_answer_that_comes_while_a_blob_is_sent_is_read(desk: Desk) -> None:
     desk.registry.script("PUT|PATCH", SESSION, answer(413, b"too large"), half=True, always=True)
     with pytest.raises(RegistryError) as caught:
         desk.push()
-    assert "answered 413: too large, for a blob of " in str(caught.value)
+    # Its words may be lost with the connection, its status is not.
+    assert re.search("answered 413(: too large)?, for a blob of ", str(caught.value))
 
 
 def test_what_a_failed_push_opened_is_called_off(desk: Desk) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from real.engines import ClientEngine, Job, output
-from real.images import NIX2OCI, TAG
+from real.images import NIX2OCI, TAG, Images, nix2oci
 from real.registries import HTPASSWD, Pusher, fetched, same, serving
 from support.certificates import Certificates
 from support.fakeregistry import CANARY, PASSWORD, USER
@@ -19,6 +19,16 @@ def test_skopeo_gets_back_what_was_pushed(
     with serving(tmp_path / "state", http={"relativeurls": relative}) as registry:
         pusher.arrives(registry.host)
         back = fetched(registry.host, tmp_path / "back", "--src-tls-verify=false")
+    assert same(pusher.layout, back)
+
+
+def test_an_archive_arrives_as_its_layout_does(
+    pusher: Pusher, images: Images, tmp_path: Path
+) -> None:
+    with serving(tmp_path / "state") as registry:
+        printed = nix2oci("push", images.archive("redis-server"), f"{registry.host}/team/app:{TAG}")
+        back = fetched(registry.host, tmp_path / "back", "--src-tls-verify=false")
+    assert printed == f"{registry.host}/team/app@{back.descriptor['digest']}"
     assert same(pusher.layout, back)
 
 

@@ -52,6 +52,8 @@ class Message:
     body: bytes | None = None
     stream: Callable[[], Iterable[bytes]] | None = None
     """Makes the body anew, whose length is in the headers."""
+    seconds: float | None = None
+    """For the answer, where that is less than for others."""
 
 
 class Client:
@@ -170,7 +172,7 @@ def _request(message: Message, url: str, proof: str | None) -> Request:
     if proof is not None:
         headers["Authorization"] = proof
     stream = message.stream() if message.stream is not None else None
-    return Request(message.method, url, headers, message.body, stream)
+    return Request(message.method, url, headers, message.body, stream, message.seconds)
 
 
 def check_stored(answer: Answer, digest: Digest) -> None:

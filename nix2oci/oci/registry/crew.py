@@ -15,7 +15,7 @@ from nix2oci.oci.registry.retry import CancelledError
 
 T = TypeVar("T")
 
-_GRACE = 5.0
+_GRACE = 2.0
 """Seconds that threads have to end by themselves after Ctrl-C."""
 
 

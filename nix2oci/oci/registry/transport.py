@@ -117,6 +117,8 @@ class Request:
     body: bytes | None = None
     stream: Iterable[bytes] | None = None
     """Instead of `body`, and sent only once; the headers have its length."""
+    seconds: float | None = None
+    """For its answer, where that is less than for others."""
 
 
 class Transport:
@@ -137,6 +139,8 @@ class Transport:
         """
         url, shown = request.url, f"{request.method} {redacted(request.url)}"
         timeouts = self._access.timeouts
+        seconds = min(request.seconds or timeouts.read, timeouts.read)
+        connect = min(request.seconds or timeouts.connect, timeouts.connect)
         try:
             with _reported(shown, url):
                 response = self._pool(url).urlopen(
@@ -148,13 +152,13 @@ class Transport:
                     redirect=False,
                     preload_content=False,
                     decode_content=False,
-                    timeout=urllib3.Timeout(connect=timeouts.connect, read=timeouts.read),
+                    timeout=urllib3.Timeout(connect=connect, read=seconds),
                 )
         except TroubleError as err:
             self._access.listener.exchange(f"{shown}: {err.cause}")
             raise
         self._access.listener.exchange(f"{shown}: {response.status}")
-        return Answer(request.method, url, response, self._access.clock, timeouts.read)
+        return Answer(request.method, url, response, self._access.clock, seconds)
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         key = (self._access.surroundings.proxies.of(url), urlsplit(url).netloc)

@@ -74,9 +74,12 @@ class Uploader:
         with self._lock:
             sessions, self._sessions = self._sessions, set()
         for session in sorted(sessions):
-            # It cleans up by itself some day.
-            with suppress(TroubleError):
-                self._client.send(Message("DELETE", session, range(200, 500))).close()
+            self._delete(session)
+
+    def _delete(self, session: str) -> None:
+        """A registry that does not listen cleans up by itself some day."""
+        with suppress(TroubleError):
+            self._client.send(Message("DELETE", session, range(200, 500), seconds=5)).close()
 
     def _once(self, blob: Descriptor, *, anew: bool) -> Outcome:
         for restarts in range(_MOST_RESTARTS + 1):
@@ -174,8 +177,7 @@ class Uploader:
             is_open = session in self._sessions
             self._sessions.discard(session)
         if is_open and tell:
-            with suppress(TroubleError):
-                self._client.send(Message("DELETE", session, range(200, 500))).close()
+            self._delete(session)
 
 
 _Stream = Callable[[], Iterator[bytes]]

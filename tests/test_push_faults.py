@@ -189,6 +189,15 @@ def test_an_error_whose_code_is_temporary_is_survived(desk: Desk, code: str) -> 
     assert desk.is_complete()
 
 
+def test_a_repository_that_is_not_there_is_explained(desk: Desk) -> None:
+    desk.registry.script("POST", UPLOADS, error(404, "NAME_UNKNOWN"))
+    with pytest.raises(RegistryError) as caught:
+        desk.push()
+    assert caught.value.hint == (
+        "some registries want a repository to be made before something is pushed to it"
+    )
+
+
 def test_waiting_grows_up_to_a_limit(desk: Desk) -> None:
     desk.registry.script("PUT", MANIFEST + "1.0", answer(503), always=True)
     with pytest.raises(RegistryError):
@@ -262,7 +271,7 @@ def test_a_registry_that_was_never_reached_is_soon_given_up(desk: Desk) -> None:
 def test_a_registry_that_says_nothing_is_given_up(desk: Desk) -> None:
     desk.registry.script("PUT", MANIFEST + "1.0", silence, always=True)
     with pytest.raises(RegistryError) as caught:
-        desk.push(timeouts=Timeouts(connect=5, read=0.05))
+        desk.push(timeouts=Timeouts(connect=5, read=0.5))
     assert str(caught.value) == (
         f"cannot push to {desk.registry.registry}/{REPOSITORY}: "
         f"PUT http://{desk.registry.registry}/v2/{REPOSITORY}/manifests/1.0 "

@@ -209,6 +209,8 @@ def _hint(answer: Answer, said: str) -> str | None:
         return "it speaks TLS: leave out --plain-http"
     if "/manifests/" in answer.url and (answer.status == 413 or "too large" in said):
         return "the manifest is too large for it: take fewer layers, or shorter annotations"
+    if said.startswith("NAME_UNKNOWN") and answer.method == "POST":
+        return "some registries want a repository to be made before something is pushed to it"
     return None
 
 

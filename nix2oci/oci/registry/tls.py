@@ -1,4 +1,4 @@
-"""Whom to believe that he is the registry, and how we prove that we are ourselves.
+"""Which servers are believed to be the registry, and by which certificate it knows us.
 
 A directory of certificates is one as docker and podman have it: `*.crt` are authorities that are
 trusted besides those of the system, `NAME.cert` with `NAME.key` is a certificate of our own.

@@ -14,7 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nix2oci.plan.ops import Append, Launch, Op, Prepend, preset
-from nix2oci.plan.wrappers import Native, Surroundings, Wrapper, read, read_shebang
+from nix2oci.plan.wrappers import Native, Surroundings, Wrapper, essence, read, read_shebang
+from nix2oci.plan.wrappers.binary import _MARK
 from nix2oci.plan.wrappers.chain import Chain, End, Step
 from nix2oci.plan.wrappers.explain import wrapper_text
 from nix2oci.plan.wrappers.refusal import Reason, Refusal
@@ -225,3 +226,21 @@ def test_lines_of_all_kinds_in_any_order(lines: list[bytes]) -> None:
     found = read(data, PATH, AROUND)
     assert isinstance(found, Wrapper | Refusal)
     assert not isinstance(found, Wrapper) or found.text == data
+
+
+HEADS = (
+    b"",
+    b"#!",
+    b"\x7fELF",
+    b"#! /nix/store/x/bin/bash -e",
+    b"#!/usr/bin/env bash",
+    b"#!/bin/x y",
+)
+
+
+@given(st.sampled_from(HEADS), st.binary(max_size=60), st.sampled_from([b"", _MARK]))
+def test_the_essence_of_a_file_is_read_as_the_file(head: bytes, rest: bytes, mark: bytes) -> None:
+    data = head + b"\n" + rest + mark + rest
+    assert read(essence(data), b"/nix/store/x") == read(data, b"/nix/store/x")
+    if data.startswith(b"#!"):
+        assert read_shebang(essence(data)) == read_shebang(data)

@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from nix2oci.errors import StoreError
-from nix2oci.nix.closure import Closure
+from nix2oci.nix.closure import Closure, PathInfo
+from nix2oci.nix.notes import Notes
 from nix2oci.plan.tree import display
 
 # As many links as Linux follows before it says ELOOP.
 _MAX_LINKS = 40
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +31,27 @@ class Disk:
 
     physical_root: bytes
     store_dir: bytes
-    bases: frozenset[bytes]
+    owners: Mapping[bytes, PathInfo]
+    """By the last part of the store path: `HASH-NAME`."""
+    notes: Notes
 
     @classmethod
-    def of(cls, closure: Closure, physical_root: str = "") -> Disk:
+    def of(cls, closure: Closure, physical_root: str = "", notes: Notes | None = None) -> Disk:
         """The store objects of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
 
         Every method raises `OSError` for what is there and cannot be read.
         """
-        bases = frozenset(path.base.encode() for path in closure)
-        return cls(os.fsencode(physical_root), closure.store_dir.encode(), bases)
+        owners = {path.base.encode(): info for path, info in closure.infos.items()}
+        root = os.fsencode(physical_root)
+        return cls(root, closure.store_dir.encode(), owners, notes or Notes())
+
+    def once(self, real: bytes, question: str, answer: Callable[[], T]) -> T:
+        """What `answer` finds in the bytes at a path that has no links; known of an earlier run.
+
+        Answers are JSON values.
+        """
+        base, _, inside = real[len(self.store_dir) + 1 :].partition(b"/")
+        return self.notes.once(self.owners[base], f"{question} {inside.decode('latin-1')}", answer)
 
     def at(self, path: bytes) -> bytes:
         return self.physical_root + path
@@ -73,7 +89,7 @@ class Disk:
         above = self.store_dir + b"/"
         if above.startswith(path + b"/"):
             return stat.S_IFDIR
-        if path.removeprefix(above).partition(b"/")[0] not in self.bases:
+        if path.removeprefix(above).partition(b"/")[0] not in self.owners:
             return 0
         try:
             return os.lstat(self.at(path)).st_mode

@@ -11,13 +11,15 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
 from nix2oci.nix.closure import Closure, StorePath
 from nix2oci.nix.disk import Disk, unreadable
 from nix2oci.nix.imports import imported
+from nix2oci.nix.notes import Notes
 from nix2oci.plan.shell import Kind, Mention, Scan
-from nix2oci.plan.wrappers import Native, Surroundings, Wrapper
+from nix2oci.plan.wrappers import Native, Surroundings, Wrapper, essence
 from nix2oci.plan.wrappers.chain import Chain, File, follow
 from nix2oci.plan.wrappers.variables import path_preset
 
@@ -33,17 +35,26 @@ _LINE = 1024
 _WHOLE = 1 << 22
 """Files larger than this are no wrappers: enough of them is read to tell what they are."""
 
+_MOST_KEPT = 1 << 16
+"""Bytes of a script that are worth a note."""
+
 _IS_BASH = b"@(#)Bash version "
 """What the build of bash puts into it, for what(1)."""
 
 
-def scan(closure: Closure, programs: Iterable[bytes], physical_root: str = "") -> Scan:
+def scan(
+    closure: Closure,
+    programs: Iterable[bytes],
+    physical_root: str = "",
+    notes: Notes | None = None,
+) -> Scan:
     """Search a closure for what has to do with shells.
 
     `programs` are the absolute paths of the programs that the image has in /usr/bin. Nothing is
-    read to memory as a whole but small files. Raises `StoreError` where a file cannot be read.
+    read to memory as a whole but small files, and nothing that `notes` know is read again.
+    Raises `StoreError` where a file cannot be read.
     """
-    disk = Disk.of(closure, physical_root)
+    disk = Disk.of(closure, physical_root, notes)
     try:
         shells = tuple(path for path in closure if _owns_shell(disk, path))
         mentions = tuple(_mentions(closure, disk, shells))
@@ -83,10 +94,36 @@ def _mentions(closure: Closure, disk: Disk, shells: Iterable[StorePath]) -> Iter
     for owner in closure:
         named = {s.hash_part.encode(): s for s in closure.references(owner) if s in wanted}
         if named:
-            found = sorted(_of_path(disk, owner, named), key=_order)
+            found = _noted(disk, owner, named)
             yield from found
             for shell in sorted(set(named.values()) - {mention.shell for mention in found}):
                 yield Mention(owner, str(owner).encode(), shell, Kind.OTHER)
+
+
+def _noted(disk: Disk, owner: StorePath, named: Mapping[bytes, StorePath]) -> list[Mention]:
+    """The mentions in one store path, in order: searched for once, as long as it is the same."""
+    top = str(owner).encode()
+    question = f"mentions {b' '.join(sorted(named)).decode()}"
+
+    def search() -> list[Any]:
+        return [
+            (_text(m.file[len(top) :]), m.shell.hash_part, str(m.kind), m.line, _text(m.text))
+            for m in sorted(_of_path(disk, owner, named), key=_order)
+        ]
+
+    return [
+        Mention(owner, top + _data(inside), named[shell.encode()], Kind(kind), line, _data(text))
+        for inside, shell, kind, line, text in disk.once(top, question, search)
+    ]
+
+
+def _text(data: bytes) -> str:
+    """Any bytes as text for a note."""
+    return data.decode("latin-1")
+
+
+def _data(text: str) -> bytes:
+    return text.encode("latin-1")
 
 
 def _order(mention: Mention) -> tuple[bytes, StorePath, int]:
@@ -188,10 +225,21 @@ def lookup(disk: Disk) -> Callable[[bytes], File | None]:
         if stat.S_ISLNK(mode):
             return File(link=os.readlink(disk.at(real)))
         if stat.S_ISREG(mode):
-            return File(_content(disk.at(real)), executable=bool(mode & stat.S_IXUSR))
+            return File(_essence(disk, real), executable=bool(mode & stat.S_IXUSR))
         return File() if mode else None
 
     return look
+
+
+def _essence(disk: Disk, real: bytes) -> bytes:
+    """As much of a file as decides what it is: `plan.wrappers.essence`."""
+
+    def read() -> str | None:
+        found = essence(_content(disk.at(real)))
+        return _text(found) if len(found) <= _MOST_KEPT else None
+
+    known = disk.once(real, "essence", read)
+    return _content(disk.at(real)) if known is None else _data(known)
 
 
 def _content(place: bytes) -> bytes:
@@ -210,9 +258,15 @@ def _surroundings(disk: Disk) -> Surroundings:
         real, mode = disk.follow(b"", path)
         if not stat.S_ISREG(mode):
             return False, None
-        data = _content(disk.at(real))
-        is_bash = data.startswith(b"\x7fELF") and _IS_BASH in data
-        return is_bash, path_preset(data) if is_bash else None
+
+        def look() -> list[Any]:
+            data = _content(disk.at(real))
+            is_bash = data.startswith(b"\x7fELF") and _IS_BASH in data
+            preset = path_preset(data) if is_bash else None
+            return [is_bash, preset and _text(preset)]
+
+        is_bash, preset = disk.once(real, "bash", look)
+        return is_bash, preset and _data(preset)
 
     return Surroundings(
         is_bash=lambda path: bash(path)[0],
@@ -227,8 +281,12 @@ def _calls(disk: Disk, chains: Iterable[Chain]) -> dict[bytes, tuple[str, ...]]:
     found: dict[bytes, tuple[str, ...]] = {}
     for path in ends:
         real, _ = disk.follow(b"", path)
-        with open(disk.at(real), "rb") as file:
-            names = imported(file.fileno())
-        if calls := tuple(name.decode() for name in _CALLS if name in names):
-            found[path] = calls
+        if calls := disk.once(real, "calls", partial(_imported, disk, real)):
+            found[path] = tuple(calls)
     return found
+
+
+def _imported(disk: Disk, real: bytes) -> list[str]:
+    with open(disk.at(real), "rb") as file:
+        names = imported(file.fileno())
+    return [name.decode() for name in _CALLS if name in names]

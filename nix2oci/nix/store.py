@@ -53,6 +53,18 @@ def store_entries(info: PathInfo, physical_root: str = "") -> Iterator[Entry]:
         )
 
 
+def is_right(info: PathInfo, physical_root: str = "") -> bool:
+    """Whether a store object can be read and is what Nix recorded; reads all of it."""
+    try:
+        for entry in store_entries(info, physical_root):
+            if isinstance(entry, File):
+                for _ in entry.chunks:
+                    pass
+    except (StoreError, RepresentationError):
+        return False
+    return True
+
+
 def store_layer(infos: Iterable[PathInfo], physical_root: str = "") -> Iterator[Entry]:
     """The entries of a layer of store objects, which is a function of those alone.
 

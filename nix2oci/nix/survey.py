@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from nix2oci.nix.closure import Closure, StorePath
 from nix2oci.nix.disk import Disk, unreadable
+from nix2oci.nix.notes import Notes
 from nix2oci.plan.view import ETC_DIRECTORIES, ETC_FILES, Found, Survey, digest_content
 
 # The dynamic loaders of glibc and musl: glibc's sysdeps/*/shlib-versions, musl's configure.
@@ -26,8 +27,10 @@ _BUNDLES = (b"etc/ssl/certs/ca-bundle.crt", b"etc/ssl/certs/ca-certificates.crt"
 _SHELLS = (b"bin/sh", b"bin/dash", b"bin/bash", b"bin/busybox")
 
 
-def survey(closure: Closure, physical_root: str = "") -> Survey:
+def survey(closure: Closure, physical_root: str = "", notes: Notes | None = None) -> Survey:
     """Look at the files of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
+
+    What `notes` know of a file's bytes is not read again.
 
     Where several store paths have a thing of which the view needs one, a root is preferred, then
     the first in the order of store paths. A program is an executable file in bin/ of a root, or
@@ -37,7 +40,7 @@ def survey(closure: Closure, physical_root: str = "") -> Survey:
     Raises `StoreError` where a store path is missing or unreadable.
     """
     roots = sorted(closure.roots)
-    disk = Disk.of(closure, physical_root)
+    disk = Disk.of(closure, physical_root, notes)
     rest = sorted(set(closure).difference(roots))
     try:
         named = [_Place.of(disk, path) for path in roots]
@@ -198,5 +201,10 @@ def _etc_of(named: Iterable[_Place]) -> Iterator[_Etc]:
 
 def _by_bytes(disk: Disk, found: Found) -> Found:
     """The same file, its content known by its bytes instead of by where it lies."""
-    with open(disk.at(found.content), "rb") as file:
-        return replace(found, content=digest_content(hashlib.file_digest(file, "sha256").digest()))
+
+    def digest() -> str:
+        with open(disk.at(found.content), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    known = disk.once(found.content, "sha256", digest)
+    return replace(found, content=digest_content(bytes.fromhex(known)))

@@ -113,6 +113,15 @@ def read(
     return _script(data, path, shebang, around or Surroundings())
 
 
+def essence(data: bytes) -> bytes:
+    """As few bytes of a file as `read`, and whoever asks for its interpreter, say the same of."""
+    if data.startswith(b"\x7fELF"):
+        return data if is_binary_wrapper(data) else data[:4]
+    if not data.startswith(b"#!"):
+        return data[:2]
+    return data if is_shell(read_shebang(data)) else data.partition(b"\n")[0]
+
+
 def read_shebang(data: bytes) -> Shebang:
     """The line as the kernel splits it (binfmt_script), which passes on all arguments as one."""
     line = data.partition(b"\n")[0]

@@ -10,21 +10,32 @@ from heapq import merge
 from typing import Protocol
 
 from nix2oci import describe
+from nix2oci.cache import Cache
+from nix2oci.cache.bound import prune
+from nix2oci.cache.layers import Wanted, write_missing
 from nix2oci.config import ImageSpec
 from nix2oci.describe import Decided
 from nix2oci.errors import ConfigError, LayoutError, RepresentationError
 from nix2oci.nix.cli import Built, Nix, Package
 from nix2oci.nix.closure import Closure, PathInfo, StorePath
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.notes import Notes
 from nix2oci.nix.scan import scan
-from nix2oci.nix.store import store_layer
+from nix2oci.nix.store import is_right, store_layer
 from nix2oci.nix.survey import is_program, survey
 from nix2oci.oci.layer import Layer, compressor_version
 from nix2oci.oci.layout import Image, Staging
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import STORE_PATHS, Descriptor, ImageConfig, Platform, store_paths_digest
+from nix2oci.oci.spec import (
+    STORE_PATHS,
+    Descriptor,
+    Digest,
+    ImageConfig,
+    Platform,
+    store_paths_digest,
+)
 from nix2oci.oci.validate import check_written
-from nix2oci.oci.workers import Blobs, Unwritten, write_layers
+from nix2oci.oci.workers import Unwritten
 from nix2oci.plan.layering import LayerPlan, Plan, plan_layers, store_layers
 from nix2oci.plan.record import annotations_of
 from nix2oci.plan.shell import (
@@ -63,12 +74,16 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where an image goes and what the machine around it decides; no digest depends on `cores`."""
+    """Where an image goes and what the machine around it decides.
+
+    No digest depends on `cores`, or on what `cache` holds.
+    """
 
     open: Callable[[Reference], AbstractContextManager[Staging]]
     created: Callable[[int | None], datetime]
     """The image's time, from the flake's `lastModified` when it has one that can be trusted."""
     cores: int
+    cache: Cache | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +98,8 @@ class Planned:
     view: Tree
     physical_root: str
     """Where the bytes of the store lie: `physical_root` + store path."""
+    notes: Notes
+    """What was found in files on the way."""
 
     @property
     def closure(self) -> Closure:
@@ -109,32 +126,37 @@ class WrittenImage:
 
 @contextmanager
 def planned(
-    nix: Nix, packages: Sequence[Package], spec: ImageSpec, progress: Progress
+    nix: Nix,
+    packages: Sequence[Package],
+    spec: ImageSpec,
+    progress: Progress,
+    cache: Cache | None = None,
 ) -> Iterator[Planned]:
     """Build with Nix what was evaluated, then decide everything; outputs are held until the end.
 
-    Raises what goes wrong on the way: `NixError`, `StoreError`, `ConfigError`, `ConflictError`.
+    The cache is read, not written. Raises what goes wrong on the way: `NixError`, `StoreError`,
+    `ConfigError`, `ConflictError`.
     """
     progress.step("building with Nix")
+    notes = Notes(cache.facts if cache else None)
     with nix.build(packages) as built:
         closure = nix.closure([root for each in built for root in each.roots])
-        found = survey(closure, nix.physical())
+        found = survey(closure, nix.physical(), notes)
         progress.step("looking for wrappers, and for what else needs a shell")
-        shells = _shells(closure, found, spec, built[0].package.system, nix.physical())
+        shells = untouched(closure)
+        if spec.shell is not Mode.KEEP:
+            programs = [program.target for program in found.programs]
+            scanned = scan(closure, programs, nix.physical(), notes)
+            shells = _shells(closure, found, spec, built[0].package.system, scanned)
         if shells.dropped:
-            found = survey(shells.closure, nix.physical())
+            found = survey(shells.closure, nix.physical(), notes)
         plan = plan_layers(shells.closure, store_layers(spec.max_layers))
         tree = with_launchers(view(found, spec.view, spec.users, spec.groups), shells)
-        yield Planned(built, shells, plan, found, tree, nix.physical())
+        yield Planned(built, shells, plan, found, tree, nix.physical(), notes)
 
 
-def _shells(
-    closure: Closure, found: Survey, spec: ImageSpec, system: str, physical_root: str
-) -> Shells:
+def _shells(closure: Closure, found: Survey, spec: ImageSpec, system: str, scanned: Scan) -> Shells:
     """What is replaced and dropped, so that the image needs no shell."""
-    if spec.shell is Mode.KEEP:
-        return untouched(closure)
-    scanned = scan(closure, [program.target for program in found.programs], physical_root)
     launchers = _launchers(scanned, system.partition("-")[0])
     wanted = describe.wanted_paths(spec, found, closure, scanned.shells)
     return decide(closure, scanned, launchers, spec.shell, wanted)
@@ -158,13 +180,13 @@ def build(
 ) -> WrittenImage:
     """Build one image of evaluated packages and put it at its destination, all or nothing."""
     with (
-        planned(nix, packages, spec, progress) as what,
+        planned(nix, packages, spec, progress, destination.cache) as what,
         _tools(nix, packages[0].installable, spec, what, progress) as tools,
     ):
         decided = _decide(what, spec, destination)
         twin_name = debug_name(decided.name, len(what.plan.layers) + 1) if tools else None
         with destination.open(decided.name) as staging:
-            layers = _write(what, spec, staging, destination.cores, progress)
+            layers = _write(what, spec, staging, destination, progress)
             config, described = _documents(what, spec, decided, layers)
             notes = {**annotations_of(what.shells), **decided.annotations}
             image = Image.of(config, described, notes)
@@ -209,16 +231,38 @@ def _check_program(what: Planned, path: str) -> None:
 
 
 def _write(
-    what: Planned, spec: ImageSpec, blobs: Blobs, cores: int, progress: Progress
+    what: Planned, spec: ImageSpec, blobs: Staging, destination: Destination, progress: Progress
 ) -> tuple[Layer, ...]:
-    layers = [Unwritten(_entries(layer, what), layer.nar_size) for layer in what.plan.layers]
+    wanted = [_wanted(layer, what) for layer in what.plan.layers]
     if spec.max_layers == 1:
-        (only,) = layers
-        layers = [Unwritten(_laid_over(only.entries, what.view), only.weight)]
+        (only,) = wanted
+        mixed = _laid_over(only.unwritten.entries, what.view)
+        wanted = [Wanted(Unwritten(mixed, only.unwritten.weight))]
     else:
-        layers.append(Unwritten(what.view, 0))
-    with progress.bytes("writing layers", what.closure.nar_size) as done:
-        return write_layers(layers, spec.compression, blobs, cores, done)
+        wanted.append(Wanted(Unwritten(what.view, 0)))
+
+    def writing(made: int, weight: int) -> AbstractContextManager[Callable[[int], None]]:
+        if made < len(wanted):
+            progress.step(f"{len(wanted) - made} of {len(wanted)} layers are in the cache")
+        return progress.bytes("writing layers", weight)
+
+    cache, cores = destination.cache, destination.cores
+    layers, made = write_missing(cache, wanted, spec.compression, blobs, cores=cores, begin=writing)
+    checked = {path for number in made for path in wanted[number].paths}
+    what.notes.keep(lambda info: str(info.path) in checked or is_right(info, what.physical_root))
+    if cache and checked:
+        prune(cache, wait=False)
+    return layers
+
+
+def _wanted(layer: LayerPlan, what: Planned) -> Wanted:
+    infos = [what.closure.infos[path] for path in layer.paths]
+    unwritten = Unwritten(store_layer(infos, what.physical_root), layer.nar_size)
+    return Wanted(unwritten, _contents(infos), tuple(map(str, layer.paths)))
+
+
+def _contents(infos: Iterable[PathInfo]) -> Digest:
+    return store_paths_digest({str(info.path): info.nar_hash for info in infos})
 
 
 def _laid_over(entries: Iterable[Entry], view: Tree) -> Iterator[Entry]:
@@ -230,10 +274,6 @@ def _laid_over(entries: Iterable[Entry], view: Tree) -> Iterator[Entry]:
         elif isinstance(entry, File):
             for _ in entry.chunks:  # it counts for the NAR hash all the same
                 pass
-
-
-def _entries(layer: LayerPlan, what: Planned) -> Iterator[Entry]:
-    return store_layer([what.closure.infos[path] for path in layer.paths], what.physical_root)
 
 
 def _documents(
@@ -273,6 +313,5 @@ def _descriptor(
     """
     described = {}
     if plan and infos:
-        hashes = {str(path): infos[path].nar_hash for path in plan.paths}
-        described = {STORE_PATHS: str(store_paths_digest(hashes))}
+        described = {STORE_PATHS: str(_contents(infos[path] for path in plan.paths))}
     return Descriptor(layer.media_type, layer.digest, layer.size, described)

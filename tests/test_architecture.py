@@ -25,6 +25,10 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "plan": frozenset({"errors", "plan", "nix.closure"}),
     "nix": frozenset({"errors", "nix", "plan.shell", "plan.tree", "plan.view", "plan.wrappers"}),
     "oci": frozenset({"errors", "oci", "plan.hashparts", "plan.tree"}),
+    "oci": frozenset({"errors", "oci", "plan.tree"}),
+    "cache": frozenset(
+        {"errors", "cache", "oci.layer", "oci.share", "oci.spec", "oci.tar", "oci.workers"}
+    ),
     "config": frozenset(
         {"errors", "config", "oci.layer", "oci.reference", "oci.spec"}
         | {"plan.accounts", "plan.shell", "plan.view"}
@@ -33,7 +37,9 @@ ROOMS: Mapping[str, frozenset[str]] = {
         {"errors", "config", "nix", "oci.reference", "oci.spec"}
         | {"plan.layering", "plan.tree", "plan.view"}
     ),
-    "build": frozenset({"errors", "config", "describe", "nix", "oci", "plan", "templates", "twin"}),
+    "build": frozenset(
+        {"errors", "cache", "config", "describe", "nix", "oci", "plan", "templates", "twin"}
+    ),
     "twin": frozenset({"errors", "nix", "oci", "plan.debug", "plan.tree"}),
     "templates": frozenset({"errors", "plan.launcher"}),
     "amounts": frozenset(),

@@ -19,7 +19,10 @@ import nix2oci
 from nix2oci.cli import HELP
 from nix2oci.cli.commands import program
 
-COMMANDS = ("build", "plan", "inspect", "diff", "why", "validate", "wrapper", "completion")
+COMMANDS = (
+    *("build", "plan", "inspect", "diff", "why"),
+    *("validate", "wrapper", "cache", "completion"),
+)
 
 
 @pytest.fixture

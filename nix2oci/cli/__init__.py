@@ -17,6 +17,7 @@ COMMANDS = {
     "why": "Show what keeps a store path in an image, and its weight.",
     "validate": "Check everything that can be wrong with an image.",
     "wrapper": "Explain a wrapper script; write the launcher that does the same.",
+    "cache": "Show what builds keep for the next one; prune or clear it.",
     "completion": "Print the completion script for a shell.",
 }
 """Every command, and what it does in one line."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import click
 
-from nix2oci.cli import options
+from nix2oci.cli import cache, options
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layer import Compression
 
@@ -24,6 +24,7 @@ Form = Literal["oci", "archive"]
     type=click.Choice(["oci", "archive"]),
     help="An image layout directory, or one tar for any loader. [oci; archive for PATH.tar]",
 )
+@cache.build_options
 @options.spec_options
 @options.nix_options
 @options.output_options
@@ -43,12 +44,13 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
             "cannot write an archive with zstd layers: 'docker load' does not read them",
             hint="use --compression gzip, or --format oci",
         )
+    kept = cache.cache_for_build(values)
     options.created(spec)  # what is wrong with it is said now, not after an hour of building
     added = [nix.installable(text) for text in spec.contents]
     packages = options.evaluate(nix, (*named, *added), values, meanwhile="nix2oci.cli.image")
     from nix2oci.cli import image  # noqa: PLC0415  # loaded while Nix was evaluating
 
-    image.make(nix, packages, spec, image.Place(output, form), values)
+    image.make(nix, packages, spec, image.Place(output, form), values, cache=kept)
 
 
 def _output(output: str | None, form: Form | None) -> tuple[str | None, Form]:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from nix2oci import build as pipeline
+from nix2oci.cache import Cache
 from nix2oci.cli import options, shell, ui
 from nix2oci.config import ImageSpec
 from nix2oci.nix.cli import Nix, Package
@@ -49,9 +50,11 @@ def make(
     spec: ImageSpec,
     place: Place,
     values: dict[str, Any],
+    *,
+    cache: Cache | None = None,
 ) -> None:
     """Build the image, say what was made on stderr, and print its reference or the report."""
-    destination = pipeline.Destination(place.open, options.created(spec), options.cores())
+    destination = pipeline.Destination(place.open, options.created(spec), options.cores(), cache)
     built = pipeline.build(nix, packages, spec, destination, options.progress(values))
     if not values["quiet"]:
         _say(built, spec, verbose=bool(values["verbose"]))

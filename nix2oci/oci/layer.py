@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Protocol
 
 from nix2oci.oci.spec import LAYER, LAYER_GZIP, LAYER_ZSTD, Digest
@@ -50,6 +51,7 @@ class Layer:
     tar_size: int
 
 
+@cache
 def compressor_version(compression: Compression) -> str:
     """What, together with this program's version, decides compressed bytes: `deflate 0.9.0`."""
     from importlib.metadata import version  # noqa: PLC0415  # start-up counts

@@ -101,6 +101,14 @@ class Staging:
         """A new blob to write to and commit, in a `with` block; from several threads at once."""
         return self._work.new_blob()
 
+    def adopt(self, path: str, digest: Digest, size: int) -> bool:
+        """Take a file that is at hand for the layer of this digest, where its bytes are right."""
+        return self._work.adopt(path, digest, size)
+
+    def blob_path(self, digest: Digest) -> str:
+        """The file of a blob that is committed; nobody may change it."""
+        return self._work.blob_path(digest)
+
     def source(self, image: Image) -> ImageSource:
         """The image as it will be, to be checked before it appears."""
         self._add(image)

@@ -8,6 +8,7 @@ killed run left from one in use, and removes it.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import itertools
 import os
 import secrets
@@ -19,9 +20,8 @@ from typing import BinaryIO, Literal, Self
 from nix2oci.errors import OutputError
 from nix2oci.oci.archive import BLOBS, blob_name
 from nix2oci.oci.existing import STAGING, locked, sweep
-from nix2oci.oci.spec import (
-    Digest,
-)
+from nix2oci.oci.share import share
+from nix2oci.oci.spec import Digest
 
 DOOMED = "doomed"
 """In a staging directory: the hex digests of blobs that must go unless the index needs them."""
@@ -105,6 +105,28 @@ class Workspace:
             blob.write(data)
             blob.commit(digest, len(data))
         return digest
+
+    def adopt(self, path: str, digest: Digest, size: int) -> bool:
+        """Add the file at `path` as the blob `digest`, where it is that; its bytes are read.
+
+        It is cloned or linked where the file system can do that, else copied. From several
+        threads at once. Raises nothing: what cannot be adopted is to be made, and that tells why.
+        """
+        mine = os.path.join(self.directory, f"shared-{os.getpid()}-{next(self._numbers)}")
+        try:
+            if os.path.getsize(path) != size:
+                return False
+            share(path, mine)
+            with open(mine, "rb", buffering=0) as file:
+                right = hashlib.file_digest(file, "sha256").hexdigest() == digest.hex
+            if right:
+                os.replace(mine, self.blob_path(digest))
+        except OSError:
+            return False
+        finally:
+            with suppress(OSError):
+                os.unlink(mine)
+        return right
 
     def blob_path(self, digest: Digest) -> str:
         """The file of a committed blob, until it moves to its final place."""

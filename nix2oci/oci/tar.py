@@ -15,6 +15,10 @@ from nix2oci.plan.tree import ROOT, Directory, Entry, File, display
 BLOCK = 1 << 20
 """Bytes of tar that are handled, and compressed, as one piece. Part of what decides bytes."""
 
+FORMAT = 1
+"""Goes up with every change of the bytes that a layer's store paths become, here, in `nix.store`
+or in the compression: a layer that was kept under another number is made anew."""
+
 END = bytes(1024)
 _ZEROS = bytes(512)
 _MTIME = b"00000000001\0"

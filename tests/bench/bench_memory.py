@@ -46,7 +46,16 @@ def main() -> None:
             path = store_path(name, script, work)
             for compression in ("none", "gzip", "zstd"):
                 image = str(work / f"{name}-{compression}.oci")
-                argv = ["nix2oci", "build", "-q", "-o", image, "--compression", compression]
+                argv = [
+                    "nix2oci",
+                    "build",
+                    "--no-cache",
+                    "-q",
+                    "-o",
+                    image,
+                    "--compression",
+                    compression,
+                ]
                 done = run([*argv, "--entrypoint", f"{path}/run", path])
                 print(
                     f"{name}, {compression}: peak {done.megabytes:.0f} MB (bound {BOUND_MB}), "

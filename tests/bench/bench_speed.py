@@ -63,7 +63,17 @@ def plain_tar(installable: str, work: Path) -> Path:
 def compare(compression: str, installable: str, tar: Path, clock: NixClock, runs: int) -> None:
     judge, bound = JUDGES[compression]
     image = tar.parent / f"{compression}.oci"
-    argv = ["nix2oci", "build", "-q", "-o", str(image), "--compression", compression, installable]
+    argv = [
+        "nix2oci",
+        "build",
+        "--no-cache",
+        "-q",
+        "-o",
+        str(image),
+        "--compression",
+        compression,
+        installable,
+    ]
     ours, theirs = [], []
     for number in range(runs + 1):
         shutil.rmtree(image, ignore_errors=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import merge
 from typing import Protocol
@@ -237,7 +237,7 @@ def _write(
     if spec.max_layers == 1:
         (only,) = wanted
         mixed = _laid_over(only.unwritten.entries, what.view)
-        wanted = [Wanted(Unwritten(mixed, only.unwritten.weight))]
+        wanted = [replace(only, unwritten=Unwritten(mixed, only.unwritten.weight), contents=None)]
     else:
         wanted.append(Wanted(Unwritten(what.view, 0)))
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.faults import kill, run_with_fault
+from support.faults import DONE, kill, run_with_fault
 
 from nix2oci.cache import Cache
 from nix2oci.cache.documents import Documents
 
+NEVER = 1 << 30
 DOCUMENT = {"digest": "sha256:0", "paths": ["a", "b"], "size": 3, "line": None}
 
 
@@ -99,6 +100,21 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, said: list
         f"nothing is kept in {documents.directory}: Not a directory",
         f"cannot use {documents.directory}/one: Not a directory",
     ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_directory_that_is_read_only_is_read(documents: Documents, said: list[str]) -> None:
+    documents.write("one", DOCUMENT)
+    for parent in Path(documents.directory, "one").parents[:5]:
+        parent.chmod(0o755)
+    Path(documents.directory, "one").chmod(0o444)
+
+    def work() -> None:
+        os.setuid(65534)
+        assert documents.read("one") == DOCUMENT
+        assert said == []
+
+    assert run_with_fault(work, kill, NEVER) == DONE
 
 
 @pytest.mark.parametrize("operation", range(6))

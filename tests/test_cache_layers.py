@@ -54,18 +54,22 @@ class Build:
         return nullcontext(lambda _: None)
 
     def run(
-        self, cache: Cache | None, compression: Compression = GZIP
+        self,
+        cache: Cache | None,
+        compression: Compression = GZIP,
+        place: Callable[[Workspace], Workspace] = lambda given: given,
     ) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
         """The layers, whose blobs are checked, and which were made."""
         (home := self.scratch / "home").mkdir(exist_ok=True)
-        with staged(str(home), "image") as place:
+        with staged(str(home), "image") as given:
+            into = place(given)
             wanted = [self.wanted(name) for name in NAMES]
             layers, made = write_missing(
-                cache, wanted, compression, place, cores=1, begin=self.begin
+                cache, wanted, compression, into, cores=1, begin=self.begin
             )
-            assert place.blobs() == tuple(sorted(layer.digest.hex for layer in layers))
+            assert into.blobs() == tuple(sorted(layer.digest.hex for layer in layers))
             for layer in layers:
-                self.check(place, layer)
+                self.check(into, layer)
         return layers, made
 
     def check(self, place: Workspace, layer: Layer) -> None:
@@ -180,6 +184,25 @@ def test_a_cache_that_cannot_be_written_does_no_harm(build: Build) -> None:
         f"nothing is kept in the cache at {build.scratch}/cache: Not a directory"
     )
     assert build.run(None)[0] == first
+
+
+class Full(Workspace):
+    """A place whose disk has no room for what could be adopted."""
+
+    def __init__(self, place: Workspace) -> None:
+        super().__init__(f"{place.directory}/full", place.what)
+
+    def adopt(self, path: str, digest: Digest, size: int) -> bool:  # noqa: ARG002
+        return False
+
+
+def test_a_good_blob_that_could_not_be_put_in_place_stays(build: Build) -> None:
+    """The disk of the image may be full: whoever writes the layer says so."""
+    first, _ = build.run(build.cache)
+    kept = build.files("blobs/sha256") + build.files("layers")
+    assert build.run(build.cache, place=Full) == (first, (0, 1, 2))
+    assert build.files("blobs/sha256") + build.files("layers") == kept
+    assert build.said == []
 
 
 @pytest.mark.parametrize("operation", range(0, 60, 3))

@@ -41,12 +41,13 @@ class Documents:
                 self.warn(f"{path} is damaged and counts for nothing")
                 os.unlink(path)
                 return None
-            os.utime(path)
         except FileNotFoundError:
             return None
         except OSError as err:
             self.remark(f"cannot use {path}: {err.strerror}")
             return None
+        with suppress(OSError):  # what cannot be written may be used all the same
+            os.utime(path)
         found: dict[str, Any] = json.loads(body)
         return found
 

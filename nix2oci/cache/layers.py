@@ -75,7 +75,10 @@ def write_missing(
 
 
 def layer_key(contents: Digest, compression: Compression) -> str:
-    """The name of a store layer, by all that decides its bytes."""
+    """The name of a store layer, by all that decides its bytes.
+
+    A document of other keys needs another word in front.
+    """
     how = f"{compression} {compressor_version(compression)}"
     return hashlib.sha256(f"layer {FORMAT}\n{how}\n{contents}\n".encode()).hexdigest()
 
@@ -91,7 +94,8 @@ def _take(cache: Cache, keys: Sequence[str], place: Place, cores: int) -> dict[i
         path = cache.path(f"{BLOBS}/{layer.digest.hex}")
         if place.adopt(path, layer.digest, layer.size):
             return layer
-        _drop(cache, key, path)
+        if not _is_right(path, layer):
+            _drop(cache, key, path)
         return None
 
     with ThreadPoolExecutor(cores) as pool:
@@ -119,6 +123,15 @@ def _keep_blob(cache: Cache, layer: Layer, place: Place) -> bool:
         cache.remark(f"nothing is kept in the cache at {cache.directory}: {err.strerror}")
         return False
     return True
+
+
+def _is_right(path: str, layer: Layer) -> bool:
+    """Whether a blob that could not be adopted is good: then it is the place that is full."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == layer.digest.hex
+    except OSError:
+        return False
 
 
 def _drop(cache: Cache, key: str, path: str) -> None:

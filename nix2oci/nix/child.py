@@ -41,8 +41,9 @@ def _read(process: subprocess.Popen[bytes], relay: Relay) -> bytes:
                 selector.register(stream, selectors.EVENT_READ)
                 takers[stream.fileno()] = take
         while selector.get_map():
+            ended = process.poll() is not None  # asked first: what it wrote is in the pipe by then
             ready = selector.select(timeout=1)
-            if not ready and process.poll() is not None:
+            if not ready and ended:
                 break  # a grandchild, such as the master of ssh, keeps the pipe open
             for key, _ in ready:
                 data = os.read(key.fd, 1 << 16)

@@ -105,6 +105,21 @@ def test_a_build_prunes_to_the_size(terminal: Terminal) -> None:
     assert show(terminal)["size"] == 0
 
 
+def test_a_store_path_that_is_kept_is_not_read_again(terminal: Terminal) -> None:
+    """So damage that came to it later does no harm; without the cache it is an error."""
+    build(terminal)
+    first = (terminal.directory / "x/index.json").read_bytes()
+    program = Path(f"{terminal.fake.root}{OUT}/bin/app")
+    program.chmod(0o755)
+    program.write_bytes(b"a changed program")
+    build(terminal)
+    assert (terminal.directory / "x/index.json").read_bytes() == first
+    assert terminal.run("validate", "x").returncode == 0
+    done = terminal.run("build", ".#app", "-o", "y", "--no-cache")
+    assert done.returncode == 4
+    assert "its contents do not match the hash that Nix recorded" in done.stderr
+
+
 NOTHING = [
     pytest.param(("--no-cache",), {}, id="--no-cache"),
     pytest.param(("--cache-size", "0"), {}, id="a size of nothing"),

@@ -7,7 +7,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,6 @@ class Builds:
 
     app: App
     directory: Path
-    installable: str = ""
 
     @property
     def cache(self) -> Path:
@@ -40,7 +39,7 @@ class Builds:
         }
 
     def argv(self, layout: Path, *options: str) -> list[str]:
-        return ["build", self.installable or self.app.installable, f"--output={layout}", *options]
+        return ["build", self.app.installable, f"--output={layout}", *options]
 
     def run(self, name: str, *options: str) -> Layout:
         layout = self.directory / name
@@ -184,7 +183,6 @@ def end(process: subprocess.Popen[str], kill: bool) -> str:  # noqa: FBT001
 
 def test_many_builds_at_once_and_some_are_killed(builds: Builds) -> None:
     """One cache and one layout for all of them: what is there afterwards is right."""
-    builds = replace(builds, installable=str(builds.app.build()))  # nothing is evaluated
     expected = builds.run("alone", "--no-cache")
     together = builds.directory / "together"
     running = [

@@ -20,8 +20,9 @@ from nix2oci.nix.cli import Built, Nix, Package
 from nix2oci.nix.closure import Closure, PathInfo, StorePath
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.notes import Notes
+from nix2oci.nix.remote import known_outputs, remote_closure, remote_store
 from nix2oci.nix.scan import scan
-from nix2oci.nix.store import is_right, store_layer
+from nix2oci.nix.store import LocalStore, Store, store_layer
 from nix2oci.nix.survey import is_program, survey
 from nix2oci.oci.layer import Layer, compressor_version
 from nix2oci.oci.layout import Image, Staging
@@ -96,8 +97,8 @@ class Planned:
     plan: Plan
     survey: Survey
     view: Tree
-    physical_root: str
-    """Where the bytes of the store lie: `physical_root` + store path."""
+    store: Store
+    """Where the bytes of the store paths come from."""
     notes: Notes
     """What was found in files on the way."""
 
@@ -137,22 +138,43 @@ def planned(
     The cache is read, not written. Raises what goes wrong on the way: `NixError`, `StoreError`,
     `ConfigError`, `ConflictError`.
     """
-    progress.step("building with Nix")
     notes = Notes(cache.facts if cache else None)
-    with nix.build(packages) as built:
-        closure = nix.closure([root for each in built for root in each.roots])
-        found = survey(closure, nix.physical(), notes)
+    with _closure(nix, packages, progress) as (built, closure, store):
+        found = survey(closure, store.root, notes, store.fetch)
         progress.step("looking for wrappers, and for what else needs a shell")
         shells = untouched(closure)
         if spec.shell is not Mode.KEEP:
             programs = [program.target for program in found.programs]
-            scanned = scan(closure, programs, nix.physical(), notes)
+            scanned = scan(closure, programs, store.root, notes, store.fetch)
             shells = _shells(closure, found, spec, built[0].package.system, scanned)
         if shells.dropped:
-            found = survey(shells.closure, nix.physical(), notes)
+            found = survey(shells.closure, store.root, notes, store.fetch)
         plan = plan_layers(shells.closure, store_layers(spec.max_layers))
         tree = with_launchers(view(found, spec.view, spec.users, spec.groups), shells)
-        yield Planned(built, shells, plan, found, tree, nix.physical(), notes)
+        yield Planned(built, shells, plan, found, tree, store, notes)
+
+
+@contextmanager
+def _closure(
+    nix: Nix, packages: Sequence[Package], progress: Progress
+) -> Iterator[tuple[tuple[Built, ...], Closure, Store]]:
+    """The closure of packages and the store that has it: the one here, or the origin."""
+    if nix.origin is None:
+        progress.step("building with Nix")
+        with nix.build(packages) as built:
+            yield built, nix.closure(_roots(built)), LocalStore(nix.physical())
+        return
+    progress.step(f"asking {nix.origin} for the closure")
+    built = known_outputs(nix, packages)
+    closure = remote_closure(nix, nix.origin, _roots(built))
+    with remote_store(nix, nix.origin, closure) as store:
+        with progress.bytes("looking through the store paths", closure.nar_size) as told:
+            store.outline.draw(told)
+        yield built, closure, store
+
+
+def _roots(built: Sequence[Built]) -> list[StorePath]:
+    return [root for each in built for root in each.roots]
 
 
 def _shells(closure: Closure, found: Survey, spec: ImageSpec, system: str, scanned: Scan) -> Shells:
@@ -224,7 +246,7 @@ def _decide(what: Planned, spec: ImageSpec, destination: Destination) -> Decided
 def _check_program(what: Planned, path: str) -> None:
     """Raise `ConfigError` for an entrypoint in the store that is not there or cannot be run."""
     in_store = path.startswith(what.closure.store_dir + "/")
-    if in_store and not is_program(what.closure, path, what.physical_root):
+    if in_store and not is_program(what.closure, path, what.store.root):
         raise ConfigError(
             f"cannot use entrypoint {path}: it is not an executable file in the closure"
         )
@@ -249,7 +271,7 @@ def _write(
     cache, cores = destination.cache, destination.cores
     layers, made = write_missing(cache, wanted, spec.compression, blobs, cores=cores, begin=writing)
     checked = {path for number in made for path in wanted[number].paths}
-    what.notes.keep(lambda info: str(info.path) in checked or is_right(info, what.physical_root))
+    what.notes.keep(lambda info: str(info.path) in checked or what.store.is_right(info))
     if cache and checked:
         prune(cache, wait=False)
     return layers
@@ -257,7 +279,7 @@ def _write(
 
 def _wanted(layer: LayerPlan, what: Planned) -> Wanted:
     infos = [what.closure.infos[path] for path in layer.paths]
-    unwritten = Unwritten(store_layer(infos, what.physical_root), layer.nar_size)
+    unwritten = Unwritten(store_layer(infos, what.store), layer.nar_size)
     return Wanted(unwritten, _contents(infos), tuple(map(str, layer.paths)))
 
 

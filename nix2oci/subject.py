@@ -141,7 +141,7 @@ def planned_reasons(planned: Planned) -> Reasons:
     become launchers.
     """
     launchers, closure = planned.shells.launchers, planned.closure
-    files = Files(closure, planned.physical_root, launchers)
+    files = Files(closure, planned.store.root, launchers)
     replaced = {store_path_of(os.fsdecode(path), closure.store_dir) for path in launchers}
     shells = {
         staying.shell: {m.owner for m in staying.mentions} for staying in planned.shells.staying

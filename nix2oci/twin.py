@@ -14,7 +14,7 @@ from nix2oci.errors import ConfigError, NixError
 from nix2oci.nix.cli import Nix, Package
 from nix2oci.nix.closure import Closure, PathInfo
 from nix2oci.nix.installable import Installable
-from nix2oci.nix.store import store_layer
+from nix2oci.nix.store import LocalStore, store_layer
 from nix2oci.nix.tools import programs, read_file
 from nix2oci.oci.layer import Compression, Layer
 from nix2oci.oci.layout import Image
@@ -41,7 +41,7 @@ class Tools:
     def entries(self) -> Iterator[Entry]:
         """Those of the layer; `busybox` comes before `nix`."""
         yield from self.tree
-        yield from store_layer(self.paths, self.physical_root)
+        yield from store_layer(self.paths, LocalStore(self.physical_root))
 
     @property
     def title(self) -> str:

@@ -25,7 +25,6 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "plan": frozenset({"errors", "plan", "nix.closure"}),
     "nix": frozenset({"errors", "nix", "plan.shell", "plan.tree", "plan.view", "plan.wrappers"}),
     "oci": frozenset({"errors", "oci", "plan.hashparts", "plan.tree"}),
-    "oci": frozenset({"errors", "oci", "plan.tree"}),
     "cache": frozenset(
         {"errors", "cache", "oci.layer", "oci.share", "oci.spec", "oci.tar", "oci.workers"}
     ),

@@ -13,7 +13,7 @@ from support.fakestore import FakeStore, Link, Node, Program, store_path
 from nix2oci.nix.closure import Closure, PathInfo
 from nix2oci.nix.notes import Notes
 from nix2oci.nix.scan import scan
-from nix2oci.nix.store import is_right
+from nix2oci.nix.store import LocalStore
 from nix2oci.nix.survey import survey
 
 BASH = str(store_path("bash"))
@@ -128,7 +128,7 @@ def test_with_notes_all_is_found_as_without(closure: Closure, store: FakeStore) 
     for _ in range(2):
         notes = Notes(memory)
         assert look(closure, store, notes) == expected
-        notes.keep(lambda info: is_right(info, store.root))
+        notes.keep(LocalStore(store.root).is_right)
     assert len(memory.known) == 3
 
 
@@ -145,4 +145,4 @@ def test_with_notes_no_file_is_read(closure: Closure, store: FakeStore) -> None:
                 if not os.path.islink(at):
                     os.truncate(at, 0)
     assert look(closure, store, Notes(memory)) == expected
-    assert not is_right(store.infos[0], store.root)
+    assert not LocalStore(store.root).is_right(store.infos[0])

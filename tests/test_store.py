@@ -25,7 +25,8 @@ from support.tools import require
 from support.treedump import treedump
 
 from nix2oci.nix.closure import PathInfo
-from nix2oci.nix.store import CHUNK, store_entries
+from nix2oci.nix.nar import CHUNK
+from nix2oci.nix.store import store_entries
 from nix2oci.oci.tar import tar_blocks
 from nix2oci.plan.tree import Entry, File
 

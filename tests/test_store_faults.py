@@ -18,7 +18,8 @@ from support.fakestore import FakeStore, Link, Node, Program, entries_of, sri, s
 
 from nix2oci.errors import RepresentationError, StoreError
 from nix2oci.nix.closure import PathInfo
-from nix2oci.nix.store import CHUNK, store_entries
+from nix2oci.nix.nar import CHUNK
+from nix2oci.nix.store import store_entries
 from nix2oci.plan.tree import Entry, File
 
 NOBODY = 65534

@@ -13,6 +13,8 @@ from support.smallimage import Json, Layer, SmallImage, directory, entry, link, 
 
 from nix2oci.build import Planned
 from nix2oci.nix.closure import StorePath
+from nix2oci.nix.notes import Notes
+from nix2oci.nix.store import LocalStore
 from nix2oci.oci.source import open_image
 from nix2oci.plan.layering import Plan
 from nix2oci.plan.shell import Kind as MentionKind
@@ -152,7 +154,7 @@ def test_a_launcher_no_longer_refers_to_the_shell_of_its_wrapper(store: FakeStor
     kept = Mention(python, str(python).encode(), shell, MentionKind.TEXT)
 
     def references(shells: Shells) -> list[str]:
-        planned = Planned((), shells, Plan(()), Survey(), Tree({}), store.root)
+        planned = Planned((), shells, Plan(()), Survey(), Tree({}), LocalStore(store.root), Notes())
         return [path.name for path in planned_reasons(planned).graph.references[app]]
 
     whole = untouched(closure)

@@ -25,6 +25,7 @@ Form = Literal["oci", "archive"]
     help="An image layout directory, or one tar for any loader. [oci; archive for PATH.tar]",
 )
 @cache.build_options
+@options.origin_options
 @options.spec_options
 @options.nix_options
 @options.output_options

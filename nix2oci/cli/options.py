@@ -23,6 +23,7 @@ from nix2oci.config.keys import KEYS
 from nix2oci.errors import ConfigError
 from nix2oci.nix.cli import Nix, Package
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.options import Origin
 
 F = Callable[..., Any]
 
@@ -76,6 +77,27 @@ def nix_arguments(values: dict[str, Any]) -> tuple[str, ...]:
     for name in _NIX_SWITCHES:
         found += [f"--{name}"] if values.pop(name.replace("-", "_")) else []
     return tuple(found)
+
+
+def origin_options(function: F) -> F:
+    """Where store paths come from when they are not built here."""
+    function = click.option(
+        "--no-check-sigs", is_flag=True, help="With --from: take store paths that nobody signed."
+    )(function)
+    return click.option(
+        "--from",
+        "from_",
+        metavar="URL",
+        help="Build nothing: take the store paths from this store, such as a binary cache.",
+    )(function)
+
+
+def _origin(values: dict[str, Any]) -> Origin | None:
+    """The store of `origin_options`; takes them out of `values`."""
+    url, unchecked = values.pop("from_"), values.pop("no_check_sigs")
+    if unchecked and not url:
+        raise ConfigError("--no-check-sigs: there is no --from that it could be about")
+    return Origin(url, check_signatures=not unchecked) if url else None
 
 
 def output_options(function: F) -> F:
@@ -183,7 +205,7 @@ def created(spec: ImageSpec) -> Callable[[int | None], datetime]:
 
 
 def nix(values: dict[str, Any]) -> Nix:
-    """Nix as the options of `nix_options` and `output_options` ask for it.
+    """Nix as `nix_options`, `origin_options` and `output_options` ask for it.
 
     On a terminal Nix draws its own progress; else its lines are passed on as they come.
     """
@@ -193,6 +215,7 @@ def nix(values: dict[str, Any]) -> Nix:
         (*nix_arguments(values), *loud),
         show=(lambda _: None) if values["quiet"] else ui.echo_line,
         terminal=sys.stderr.fileno() if sys.stderr.isatty() and not values["quiet"] else None,
+        origin=_origin(values),
     )
 
 

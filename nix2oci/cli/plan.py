@@ -30,6 +30,7 @@ _SHOWN = 4
     metavar="FILE",
     help="Write the plan to FILE besides, as a page for a browser that needs no network.",
 )
+@options.origin_options
 @options.spec_options
 @options.nix_options
 @options.output_options

@@ -58,6 +58,11 @@ class Version:
         return self.number >= (2, 13)
 
     @property
+    def has_config_show(self) -> bool:
+        """`config show` is known; before, and in Lix, it is `show-config` (2.20)."""
+        return not self.is_lix and self.number >= (2, 20)
+
+    @property
     def wants_json_format(self) -> bool:
         """`path-info --json` without `--json-format` warns, and will be an error (2.33)."""
         return not self.is_lix and self.number >= (2, 33)
@@ -100,7 +105,7 @@ def path_infos(stdout: str) -> tuple[PathInfo, ...]:
     valid, `ClosureError` for text that is no store path, `NixOutputError` for another shape.
     """
     infos: dict[StorePath, PathInfo] = {}
-    for text, entry in _path_entries(stdout):
+    for text, entry in path_entries(stdout):
         path = StorePath.parse(text)
         if entry is None or entry.get("valid") is False:
             raise StoreError(
@@ -111,8 +116,8 @@ def path_infos(stdout: str) -> tuple[PathInfo, ...]:
     return tuple(infos[path] for path in sorted(infos))
 
 
-def _path_entries(stdout: str) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
-    """Pairs of a whole store path and what is said of it, or None."""
+def path_entries(stdout: str) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    """Of `nix path-info --json`: pairs of the text of a store path and what is said, or None."""
     answer = read_json(stdout, "path-info")
     prefix = ""
     if isinstance(answer, dict) and isinstance(answer.get("info"), dict):

@@ -1,4 +1,4 @@
-"""Listens to a child process until it has ended, and sees to it that it does.
+"""Starts a nix, listens to it until it has ended, and sees to it that it does.
 
 The hard part is to read two pipes at once without a thread, and to leave no child behind when
 we are interrupted: the one that is ending is waited for.
@@ -9,11 +9,32 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import IO
 
+from nix2oci.errors import NixNotFoundError
 from nix2oci.nix.messages import Relay
 
 _REQUESTS, _PATIENCE = 20, 0.5
+_CHUNK = 1 << 16
+
+
+def start(
+    argv: Sequence[str], env: Mapping[str, str], stderr: int | IO[bytes] | None
+) -> subprocess.Popen[bytes]:
+    """Start a nix whose standard output is read; `NixNotFoundError` where that cannot be."""
+    try:
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, env=env
+        )
+    except FileNotFoundError as err:
+        raise NixNotFoundError(
+            "cannot run nix: there is no 'nix' on PATH",
+            hint="install Nix 2.4 or newer: https://nixos.org/download",
+        ) from err
+    except OSError as err:
+        raise NixNotFoundError(f"cannot run nix: {(err.strerror or str(err)).lower()}") from err
 
 
 def communicate(process: subprocess.Popen[bytes], relay: Relay) -> bytes:
@@ -32,6 +53,32 @@ def communicate(process: subprocess.Popen[bytes], relay: Relay) -> bytes:
     return stdout
 
 
+def stream(
+    argv: Sequence[str], env: Mapping[str, str], relay: Relay
+) -> Generator[bytes, None, int]:
+    """Standard output as it comes, then to `relay` what was said; returns the exit code.
+
+    Close the generator to end the child early.
+    """
+    with tempfile.TemporaryFile() as said:  # nobody has to read two pipes at once
+        process = start(argv, env, said)
+        try:
+            if process.stdout is None:
+                raise AssertionError(argv)
+            while data := os.read(process.stdout.fileno(), _CHUNK):
+                yield data
+            process.wait()
+        finally:
+            if process.stdout is not None:
+                process.stdout.close()
+            if process.poll() is None:
+                _terminate(process)
+        said.seek(0)
+        relay.feed(said.read())
+    relay.finish()
+    return process.returncode
+
+
 def _read(process: subprocess.Popen[bytes], relay: Relay) -> bytes:
     stdout: list[bytes] = []
     takers: dict[int, Callable[[bytes], None]] = {}
@@ -46,7 +93,7 @@ def _read(process: subprocess.Popen[bytes], relay: Relay) -> bytes:
             if not ready and ended:
                 break  # a grandchild, such as the master of ssh, keeps the pipe open
             for key, _ in ready:
-                data = os.read(key.fd, 1 << 16)
+                data = os.read(key.fd, _CHUNK)
                 takers[key.fd](data)
                 if not data:
                     selector.unregister(key.fileobj)

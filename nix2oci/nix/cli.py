@@ -19,16 +19,11 @@ import shutil
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from nix2oci.errors import (
-    NixError,
-    NixNotFoundError,
-    NixOutputError,
-    StoreError,
-)
+from nix2oci.errors import NixError, NixOutputError, StoreError
 from nix2oci.nix.answers import (
     Source,
     Version,
@@ -37,13 +32,19 @@ from nix2oci.nix.answers import (
     path_infos,
     read_json,
 )
-from nix2oci.nix.child import communicate
+from nix2oci.nix.child import communicate, start, stream
 from nix2oci.nix.closure import Closure, StorePath
 from nix2oci.nix.failure import Finished, build_failure, failure
 from nix2oci.nix.inputs import nixpkgs_reference
 from nix2oci.nix.installable import Installable
-from nix2oci.nix.messages import Relay, cause, redact_arguments
-from nix2oci.nix.options import evaluation_options, setting, store_options, store_root
+from nix2oci.nix.messages import Relay, cause, redact, redact_arguments
+from nix2oci.nix.options import (
+    Origin,
+    evaluation_options,
+    setting,
+    store_options,
+    store_root,
+)
 from nix2oci.nix.package import (
     NAMES,
     QUESTION,
@@ -68,7 +69,8 @@ class Nix:
 
     `env` is the whole environment of the children. `show` takes each line of what Nix says
     on standard error, as it comes. With `terminal`, the descriptor of a terminal, `nix build`
-    writes to that instead, and draws its own progress. Methods raise `NixNotFoundError`,
+    writes to that instead, and draws its own progress. `origin` is where `nix.remote` takes
+    store paths from, instead of building them. Methods raise `NixNotFoundError`,
     `NixCommandError`, `NixOutputError` or `StoreError`; `KeyboardInterrupt` passes through,
     after the child has ended.
     """
@@ -80,9 +82,11 @@ class Nix:
         *,
         show: Callable[[str], None] = lambda _: None,
         terminal: int | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self._env = dict(env)
-        self._options = tuple(options)
+        self.options = tuple(options)
+        self.origin = origin
         self._show = show
         self._terminal = terminal
         self._seen: set[str] = set()
@@ -95,7 +99,7 @@ class Nix:
     @functools.cached_property
     def version(self) -> Version:
         """Which Nix this is; `NixError` when it is too old."""
-        done = self._run(("--version",), plain=True)
+        done = self.run(("--version",), plain=True)
         if done.returncode:
             raise failure(done, "cannot run nix")
         version = Version.parse(done.stdout)
@@ -105,11 +109,11 @@ class Nix:
 
     @functools.cached_property
     def _system(self) -> str:
-        system = setting(self._options, "system")
+        system = setting(self.options, "system")
         if system:
             return system
-        argv = ("eval", "--impure", "--json", *store_options(self._options))
-        done = self._run((*argv, "--expr", "builtins.currentSystem"))
+        argv = ("eval", "--impure", "--json", *store_options(self.options))
+        done = self.run((*argv, "--expr", "builtins.currentSystem"))
         if done.returncode:
             raise failure(done, "cannot ask Nix for its system")
         answer = read_json(done.stdout, "eval")
@@ -126,7 +130,7 @@ class Nix:
 
         Raises `StoreError` when the store is not in a file system of this machine.
         """
-        return store_root(self._options, self._env)
+        return store_root(self.options, self._env)
 
     # -- evaluate
 
@@ -170,7 +174,7 @@ class Nix:
     def _evaluate(self, installable: Installable, operand: str, question: str) -> Finished:
         file = ("--file", installable.file) if installable.kind == "file" else ()
         options = (*self._evaluation_options(installable), *_UNCACHED, *file)
-        return self._run(("eval", "--json", *options, "--apply", question, "--", operand))
+        return self.run(("eval", "--json", *options, "--apply", question, "--", operand))
 
     def _source(self, installable: Installable) -> Source:
         ref = installable.flake_ref
@@ -185,7 +189,7 @@ class Nix:
         ref = installable.flake_ref
         if ref not in self._metadata:
             options = self._evaluation_options(installable)
-            done = self._run(("flake", "metadata", "--json", *options, "--", ref))
+            done = self.run(("flake", "metadata", "--json", *options, "--", ref))
             if done.returncode:
                 raise failure(done, f"cannot evaluate '{installable.text}'")
             self._metadata[ref] = done.stdout
@@ -204,7 +208,7 @@ class Nix:
 
     def _evaluation_options(self, installable: Installable) -> tuple[str, ...]:
         is_input = installable.kind == "flake" and installable.flake_ref in self._inputs
-        return evaluation_options(self._options, inputs=not is_input)
+        return evaluation_options(self.options, inputs=not is_input)
 
     def _missing(self, installable: Installable) -> NixError:
         """Name what the flake has instead."""
@@ -244,8 +248,8 @@ class Nix:
     def _build(self, packages: Sequence[Package], root: str) -> tuple[Built, ...]:
         for _ in range(_ATTEMPTS):
             wanted = operands(packages, exact=self.version.selects_outputs)
-            options = (*store_options(self._options, evaluating=True), "--out-link", root)
-            done = self._run(("build", "--json", *options, "--", *wanted), terminal=True)
+            options = (*store_options(self.options, evaluating=True), "--out-link", root)
+            done = self.run(("build", "--json", *options, "--", *wanted), terminal=True)
             if done.returncode == 0:
                 outputs = outputs_of(built_outputs(done.stdout))
                 return tuple(assign(package, outputs) for package in packages)
@@ -263,7 +267,7 @@ class Nix:
     def _lost(self, packages: Sequence[Package]) -> bool:
         """Whether the store no longer has one of the derivations."""
         root = self.physical()
-        return not setting(self._options, "eval-store") and any(
+        return not setting(self.options, "eval-store") and any(
             not os.path.lexists(root + wanted.path)
             for package in packages
             if package.installable.kind != "path"
@@ -278,45 +282,51 @@ class Nix:
 
     def closure(self, roots: Sequence[StorePath]) -> Closure:
         """The closure of store paths, checked to be closed (`ClosureError`)."""
-        options = store_options(self._options)
-        argv = ("path-info", "--json", "--recursive", *options)
+        return Closure.of(path_infos(self.path_info(roots)), roots)
+
+    def path_info(self, roots: Sequence[StorePath], store: str = "") -> str:
+        """What `nix path-info --json --recursive` prints, of another store where one is given."""
+        argv = ("path-info", "--json", "--recursive", *store_options(self.options, store=store))
         paths = ("--", *map(str, roots))
         formatted = ("--json-format", "1") if self.version.wants_json_format else ()
-        done = self._run((*argv, *formatted, *paths))
+        done = self.run((*argv, *formatted, *paths))
         if done.returncode and formatted and "json" in done.said.lower():
-            done = self._run((*argv, *paths))
+            done = self.run((*argv, *paths))
         if done.returncode:
-            raise failure(done, "cannot read the closure of " + " ".join(map(str, roots)))
-        return Closure.of(path_infos(done.stdout), roots)
+            where = f" in {redact(store)}" if store else ""
+            raise failure(done, f"cannot read the closure of {' '.join(map(str, roots))}{where}")
+        return done.stdout
 
     # -- run
 
-    def _run(
-        self, argv: tuple[str, ...], *, plain: bool = False, terminal: bool = False
+    def run(
+        self,
+        argv: tuple[str, ...],
+        *,
+        plain: bool = False,
+        terminal: bool = False,
+        quiet: bool = False,
     ) -> Finished:
+        """Run `nix ARGV` to its end; what it says is shown, unless `quiet`."""
         argv = ("nix", *(() if plain else _FEATURES), *argv)
-        relay = Relay(self._show, self._seen)
+        relay = Relay((lambda _: None) if quiet else self._show, self._seen)
         terminal = terminal and self._terminal is not None
-        try:
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=self._terminal if terminal else subprocess.PIPE,
-                env=self._environment,
-            )
-        except FileNotFoundError as err:
-            raise NixNotFoundError(
-                "cannot run nix: there is no 'nix' on PATH",
-                hint="install Nix 2.4 or newer: https://nixos.org/download",
-            ) from err
-        except OSError as err:
-            raise NixNotFoundError(f"cannot run nix: {(err.strerror or str(err)).lower()}") from err
+        stderr = self._terminal if terminal else subprocess.PIPE
+        process = start(argv, self._environment, stderr)
         stdout = communicate(process, relay)
         if process.returncode == 0:
             relay.release()
         text = stdout.decode("utf-8", "replace")
         return Finished(redact_arguments(argv), process.returncode, text, relay, terminal)
+
+    def stream(self, argv: tuple[str, ...], action: str) -> Generator[bytes]:
+        """What `nix ARGV` prints, as it comes; at its end `NixCommandError` when it failed."""
+        argv = ("nix", *_FEATURES, *argv)
+        relay = Relay(self._show, self._seen)
+        returncode = yield from stream(argv, self._environment, relay)
+        if returncode:
+            raise failure(Finished(redact_arguments(argv), returncode, "", relay), action)
+        relay.release()
 
     @functools.cached_property
     def _environment(self) -> Mapping[str, str]:

@@ -193,6 +193,10 @@ class Closure:
         """What a path refers to, itself left out."""
         return tuple(other for other in self.infos[path].references if other != path)
 
+    def references_first(self) -> tuple[StorePath, ...]:
+        """Every path, after all that it refers to."""
+        return self._order
+
     def reach(self, bit: Mapping[StorePath, int]) -> dict[StorePath, int]:
         """What each path refers to, transitively, itself included: the sum of the bits given."""
         sets: dict[StorePath, int] = {}

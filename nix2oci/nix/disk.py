@@ -24,6 +24,13 @@ _MAX_LINKS = 40
 
 T = TypeVar("T")
 
+Fetch = Callable[[bytes], None]
+"""See to it that the content of a file is where its name is (`store.Store.fetch`)."""
+
+
+def is_there(path: bytes) -> None:
+    """It always is, in a store of this machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Disk:
@@ -34,16 +41,23 @@ class Disk:
     owners: Mapping[bytes, PathInfo]
     """By the last part of the store path: `HASH-NAME`."""
     notes: Notes
+    fetch: Fetch
 
     @classmethod
-    def of(cls, closure: Closure, physical_root: str = "", notes: Notes | None = None) -> Disk:
+    def of(
+        cls,
+        closure: Closure,
+        physical_root: str = "",
+        notes: Notes | None = None,
+        fetch: Fetch = is_there,
+    ) -> Disk:
         """The store objects of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
 
         Every method raises `OSError` for what is there and cannot be read.
         """
         owners = {path.base.encode(): info for path, info in closure.infos.items()}
         root = os.fsencode(physical_root)
-        return cls(root, closure.store_dir.encode(), owners, notes or Notes())
+        return cls(root, closure.store_dir.encode(), owners, notes or Notes(), fetch)
 
     def once(self, real: bytes, question: str, answer: Callable[[], T]) -> T:
         """What `answer` finds in the bytes at a path that has no links; known of an earlier run.
@@ -55,6 +69,11 @@ class Disk:
 
     def at(self, path: bytes) -> bytes:
         return self.physical_root + path
+
+    def content(self, path: bytes) -> bytes:
+        """Where to read the content of a file that has no links on its way."""
+        self.fetch(path)
+        return self.at(path)
 
     def names(self, path: bytes) -> list[bytes]:
         return sorted(os.listdir(self.at(path)))

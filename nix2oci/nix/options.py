@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from urllib.parse import parse_qs, unquote
 
@@ -39,6 +40,31 @@ _EVALUATING = {
     "--update-input": 1,
 }
 
+_YES = {"1", "true", "yes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The store that the bytes come from, in place of a build here; its name is without secrets."""
+
+    url: str
+    check_signatures: bool = True
+
+    def __str__(self) -> str:
+        return redact(self.url)
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether its paths need no signature, as `nix copy --from` has it."""
+        says = parse_qs(self.url.partition("?")[2]).get("trusted", [""])
+        return not self.check_signatures or says[-1] in _YES
+
+    @property
+    def directory(self) -> str | None:
+        """Where the files of a binary cache lie that is on this machine, None for another store."""
+        base = self.url.partition("?")[0]
+        return unquote(base[len("file://") :]) if base.startswith("file://") else None
+
 
 def evaluation_options(options: Sequence[str], *, inputs: bool = True) -> tuple[str, ...]:
     """The options for a command that evaluates: all of them.
@@ -54,16 +80,19 @@ def evaluation_options(options: Sequence[str], *, inputs: bool = True) -> tuple[
     return tuple(chain.from_iterable(kept))
 
 
-def store_options(options: Sequence[str], *, evaluating: bool = False) -> tuple[str, ...]:
+def store_options(
+    options: Sequence[str], *, evaluating: bool = False, store: str = ""
+) -> tuple[str, ...]:
     """The options for a command that is given store paths.
 
-    `evaluating` keeps `--eval-store`, which is where derivations are.
+    `evaluating` keeps `--eval-store`, which is where derivations are. `store` is another store
+    than that of the options: the last one counts.
     """
     kept: list[str] = []
     for option in _each(options):
         if option[0] not in _EVALUATING or (evaluating and option[0] == "--eval-store"):
             kept += option
-    return tuple(kept)
+    return (*kept, *(("--store", store) if store else ()))
 
 
 def setting(options: Sequence[str], name: str) -> str:

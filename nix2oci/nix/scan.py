@@ -15,7 +15,7 @@ from functools import cache, partial
 from typing import Any
 
 from nix2oci.nix.closure import Closure, StorePath
-from nix2oci.nix.disk import Disk, unreadable
+from nix2oci.nix.disk import Disk, Fetch, is_there, unreadable
 from nix2oci.nix.imports import imported
 from nix2oci.nix.notes import Notes
 from nix2oci.plan.shell import Kind, Mention, Scan
@@ -47,6 +47,7 @@ def scan(
     programs: Iterable[bytes],
     physical_root: str = "",
     notes: Notes | None = None,
+    fetch: Fetch = is_there,
 ) -> Scan:
     """Search a closure for what has to do with shells.
 
@@ -54,9 +55,9 @@ def scan(
     read to memory as a whole but small files, and nothing that `notes` know is read again.
     Raises `StoreError` where a file cannot be read.
     """
-    disk = Disk.of(closure, physical_root, notes)
+    disk = Disk.of(closure, physical_root, notes, fetch)
     try:
-        shells = tuple(path for path in closure if _owns_shell(disk, path))
+        shells = tuple(path for path in closure if owns_shell(disk, path))
         mentions = tuple(_mentions(closure, disk, shells))
         around = _surroundings(disk)
 
@@ -73,7 +74,7 @@ def scan(
     return Scan(shells, mentions, scripts, runs, calls)
 
 
-def _owns_shell(disk: Disk, path: StorePath) -> bool:
+def owns_shell(disk: Disk, path: StorePath) -> bool:
     """Whether bin/ has a shell whose bytes lie in the store path itself."""
     own = str(path).encode() + b"/"
     directory = disk.real_directory(own + b"bin")
@@ -235,11 +236,11 @@ def _essence(disk: Disk, real: bytes) -> bytes:
     """As much of a file as decides what it is: `plan.wrappers.essence`."""
 
     def read() -> str | None:
-        found = essence(_content(disk.at(real)))
+        found = essence(_content(disk.content(real)))
         return _text(found) if len(found) <= _MOST_KEPT else None
 
     known = disk.once(real, "essence", read)
-    return _content(disk.at(real)) if known is None else _data(known)
+    return _content(disk.content(real)) if known is None else _data(known)
 
 
 def _content(place: bytes) -> bytes:
@@ -260,7 +261,7 @@ def _surroundings(disk: Disk) -> Surroundings:
             return False, None
 
         def look() -> list[Any]:
-            data = _content(disk.at(real))
+            data = _content(disk.content(real))
             is_bash = data.startswith(b"\x7fELF") and _IS_BASH in data
             preset = path_preset(data) if is_bash else None
             return [is_bash, preset and _text(preset)]
@@ -287,6 +288,6 @@ def _calls(disk: Disk, chains: Iterable[Chain]) -> dict[bytes, tuple[str, ...]]:
 
 
 def _imported(disk: Disk, real: bytes) -> list[str]:
-    with open(disk.at(real), "rb") as file:
+    with open(disk.content(real), "rb") as file:
         names = imported(file.fileno())
     return [name.decode() for name in _CALLS if name in names]

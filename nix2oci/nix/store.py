@@ -13,17 +13,29 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from nix2oci.errors import RepresentationError, StoreError
 from nix2oci.nix.closure import PathInfo, StorePath, format_nar_hash
 from nix2oci.nix.disk import unreadable
+from nix2oci.nix.nar import (
+    CHUNK,
+    CLOSE,
+    CONTENTS,
+    DIRECTORY,
+    ENTRY,
+    ENTRY_NODE,
+    EXECUTABLE,
+    MAGIC,
+    NODE,
+    PADDING,
+    REGULAR,
+    SYMLINK,
+    strings,
+)
 from nix2oci.plan.tree import Directory, Entry, File, Symlink, check_name, display, parents
 
-CHUNK = 1 << 18
-"""Bytes of a file in memory at a time."""
-
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_PADDING = bytes(8)
 
 
 def store_entries(info: PathInfo, physical_root: str = "") -> Iterator[Entry]:
@@ -40,7 +52,7 @@ def store_entries(info: PathInfo, physical_root: str = "") -> Iterator[Entry]:
     logical = os.fsencode(str(info.path))
     walk = _Walk(info.path, os.fsencode(physical_root), nar)
     try:
-        nar.raw(_strings(b"nix-archive-1"))
+        nar.raw(MAGIC)
         yield from walk.node(logical)
     except OSError as err:
         raise _unreadable(info.path, err) from err
@@ -53,19 +65,48 @@ def store_entries(info: PathInfo, physical_root: str = "") -> Iterator[Entry]:
         )
 
 
-def is_right(info: PathInfo, physical_root: str = "") -> bool:
-    """Whether a store object can be read and is what Nix recorded; reads all of it."""
-    try:
-        for entry in store_entries(info, physical_root):
-            if isinstance(entry, File):
-                for _ in entry.chunks:
-                    pass
-    except (StoreError, RepresentationError):
-        return False
-    return True
+class Store(Protocol):
+    """Where the bytes of a closure come from."""
+
+    @property
+    def root(self) -> str:
+        """The directory to look at its files in: those of /nix/store/x at `root`/nix/store/x."""
+
+    def fetch(self, path: bytes) -> None:
+        """See to it that a file below `root` has its content; `path` is absolute, without links."""
+
+    def entries(self, info: PathInfo) -> Iterator[Entry]:
+        """As `store_entries`."""
+
+    def is_right(self, info: PathInfo) -> bool:
+        """Whether a store object can be read and is what Nix recorded."""
 
 
-def store_layer(infos: Iterable[PathInfo], physical_root: str = "") -> Iterator[Entry]:
+@dataclass(frozen=True, slots=True)
+class LocalStore:
+    """A store in a file system of this machine: all there is is there."""
+
+    root: str = ""
+
+    def fetch(self, path: bytes) -> None:
+        """Nothing is to be done."""
+
+    def entries(self, info: PathInfo) -> Iterator[Entry]:
+        return store_entries(info, self.root)
+
+    def is_right(self, info: PathInfo) -> bool:
+        """Whether a store object can be read and is what Nix recorded; reads all of it."""
+        try:
+            for entry in self.entries(info):
+                if isinstance(entry, File):
+                    for _ in entry.chunks:
+                        pass
+        except (StoreError, RepresentationError):
+            return False
+        return True
+
+
+def store_layer(infos: Iterable[PathInfo], store: Store) -> Iterator[Entry]:
     """The entries of a layer of store objects, which is a function of those alone.
 
     `nix/` and `nix/store/` come first in each, alike and writable for their owner, since some
@@ -77,24 +118,7 @@ def store_layer(infos: Iterable[PathInfo], physical_root: str = "") -> Iterator[
         for directory in reversed([store_dir, *parents(store_dir)]):
             yield Directory(directory, 0o755)
     for info in objects:
-        yield from store_entries(info, physical_root)
-
-
-def _strings(*values: bytes) -> bytes:
-    """Each value with its length in front, padded to 8 bytes: the one construct of the format."""
-    return b"".join(
-        len(value).to_bytes(8, "little") + value + _PADDING[: -len(value) % 8] for value in values
-    )
-
-
-_DIRECTORY = _strings(b"(", b"type", b"directory")
-_REGULAR = _strings(b"(", b"type", b"regular")
-_EXECUTABLE = _strings(b"executable", b"")
-_CONTENTS = _strings(b"contents")
-_SYMLINK = _strings(b"(", b"type", b"symlink", b"target")
-_ENTRY = _strings(b"entry", b"(", b"name")
-_NODE = _strings(b"node")
-_CLOSE = _strings(b")")
+        yield from store.entries(info)
 
 
 class _Nar:
@@ -160,18 +184,18 @@ class _Walk:
         yield from self.directory(name, logical)
 
     def symlink(self, name: bytes, target: bytes) -> Symlink:
-        self.nar.raw(_SYMLINK + _strings(target) + _CLOSE)
+        self.nar.raw(NODE + SYMLINK + strings(target) + CLOSE)
         return Symlink(name, target)
 
     def file(self, name: bytes, fd: int, status: os.stat_result) -> Iterator[Entry]:
         size, executable = status.st_size, status.st_mode & 0o100
-        start = _REGULAR + _EXECUTABLE if executable else _REGULAR
-        self.nar.raw(start + _CONTENTS + size.to_bytes(8, "little"))
+        start = NODE + REGULAR + (EXECUTABLE if executable else b"")
+        self.nar.raw(start + CONTENTS + size.to_bytes(8, "little"))
         chunks: Iterable[bytes] = self.chunks(name, fd, size)
         if size <= CHUNK:
             chunks = tuple(chunks)
         yield File(name, size, chunks, 0o555 if executable else 0o444)
-        self.nar.raw(_PADDING[: -size % 8] + _CLOSE)
+        self.nar.raw(PADDING[: -size % 8] + CLOSE)
 
     def chunks(self, name: bytes, fd: int, size: int) -> Iterator[bytes]:
         left = size
@@ -184,14 +208,14 @@ class _Walk:
             yield data
 
     def directory(self, name: bytes, logical: bytes) -> Iterator[Entry]:
-        self.nar.raw(_DIRECTORY)
+        self.nar.raw(NODE + DIRECTORY)
         yield Directory(name)
         for child in sorted(os.listdir(self.root + logical)):
             check_name(name + b"/" + child)
-            self.nar.raw(_ENTRY + _strings(child) + _NODE)
+            self.nar.raw(ENTRY + strings(child) + ENTRY_NODE)
             yield from self.node(logical + b"/" + child)
-            self.nar.raw(_CLOSE)
-        self.nar.raw(_CLOSE)
+            self.nar.raw(CLOSE)
+        self.nar.raw(CLOSE)
 
 
 def _unreadable(path: StorePath, err: OSError) -> StoreError | RepresentationError:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from nix2oci.nix.closure import Closure, StorePath
-from nix2oci.nix.disk import Disk, unreadable
+from nix2oci.nix.disk import Disk, Fetch, is_there, unreadable
 from nix2oci.nix.notes import Notes
 from nix2oci.plan.view import ETC_DIRECTORIES, ETC_FILES, Found, Survey, digest_content
 
@@ -27,7 +27,12 @@ _BUNDLES = (b"etc/ssl/certs/ca-bundle.crt", b"etc/ssl/certs/ca-certificates.crt"
 _SHELLS = (b"bin/sh", b"bin/dash", b"bin/bash", b"bin/busybox")
 
 
-def survey(closure: Closure, physical_root: str = "", notes: Notes | None = None) -> Survey:
+def survey(
+    closure: Closure,
+    physical_root: str = "",
+    notes: Notes | None = None,
+    fetch: Fetch = is_there,
+) -> Survey:
     """Look at the files of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
 
     What `notes` know of a file's bytes is not read again.
@@ -40,7 +45,7 @@ def survey(closure: Closure, physical_root: str = "", notes: Notes | None = None
     Raises `StoreError` where a store path is missing or unreadable.
     """
     roots = sorted(closure.roots)
-    disk = Disk.of(closure, physical_root, notes)
+    disk = Disk.of(closure, physical_root, notes, fetch)
     rest = sorted(set(closure).difference(roots))
     try:
         named = [_Place.of(disk, path) for path in roots]
@@ -203,7 +208,7 @@ def _by_bytes(disk: Disk, found: Found) -> Found:
     """The same file, its content known by its bytes instead of by where it lies."""
 
     def digest() -> str:
-        with open(disk.at(found.content), "rb") as file:
+        with open(disk.content(found.content), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     known = disk.once(found.content, "sha256", digest)

@@ -1,0 +1,217 @@
+"""A NAR as it arrives: the entries of a store object, checked against Nix's record on the way.
+
+The words of the format are here, too (Nix manual, "Nix Archive format"; `nix.store` writes them).
+The hard part is trust: the stream comes from another machine. Every length is bounded before
+anything is read, only the one canonical spelling is taken, as another would be another object, and
+nothing counts until the hash at the end is right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+
+from nix2oci.errors import RepresentationError, StoreError
+from nix2oci.nix.closure import PathInfo, format_nar_hash
+from nix2oci.plan.tree import Directory, Entry, File, Symlink, check_name, display
+
+CHUNK = 1 << 18
+"""Bytes of a file in memory at a time."""
+
+PADDING = bytes(8)
+
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095
+"""What Linux has for a name and for a path, a link's target included (NAME_MAX, PATH_MAX)."""
+
+
+def strings(*values: bytes) -> bytes:
+    """Each value with its length in front, padded to 8 bytes: the one construct of the format."""
+    return b"".join(
+        len(value).to_bytes(8, "little") + value + PADDING[: -len(value) % 8] for value in values
+    )
+
+
+MAGIC = strings(b"nix-archive-1")
+NODE = strings(b"(", b"type")
+DIRECTORY = strings(b"directory")
+REGULAR = strings(b"regular")
+EXECUTABLE = strings(b"executable", b"")
+CONTENTS = strings(b"contents")
+SYMLINK = strings(b"symlink", b"target")
+ENTRY = strings(b"entry", b"(", b"name")
+ENTRY_NODE = strings(b"node")
+CLOSE = strings(b")")
+
+
+def nar_entries(info: PathInfo, stream: Iterator[bytes], source: str) -> Iterator[Entry]:
+    """Every entry of one store object out of its NAR: what `store_entries` yields of its files.
+
+    `stream` gives the NAR in pieces of any size and is used up; `source` is named in errors. A
+    file's chunks may be left unread. The end is reached only when the hash and the size of what
+    came are those of `info`.
+
+    Raises `StoreError` for what is no NAR, is not canonical or not what Nix recorded,
+    `RepresentationError` for a name that no layer can carry, and what `stream` raises.
+    """
+    reader = _Reader(stream, info.nar_size)
+    try:
+        yield from _object(reader, str(info.path)[1:].encode())
+        digest, size = reader.end()
+    except _MalformedError as err:
+        raise StoreError(f"cannot read {info.path} from {source}: its NAR {err}") from err
+    if (digest, size) != (info.nar_hash, info.nar_size):
+        raise StoreError(
+            f"cannot use {info.path}: what {source} sends does not match the hash in its record: "
+            f"expected {format_nar_hash(info.nar_hash)}, got {format_nar_hash(digest)}",
+            hint=f"that store is damaged; look for more with: nix store verify --store '{source}' "
+            "--all --no-trust",
+        )
+
+
+class _MalformedError(Exception):
+    """What is wrong with a NAR, as the end of a sentence."""
+
+
+class _Reader:
+    """The stream, hashed as it comes, and read in the pieces that the format has."""
+
+    def __init__(self, stream: Iterator[bytes], size: int) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self._to_come = size
+        self._size = 0
+        self._buffer, self._at = b"", 0
+
+    def take(self, size: int) -> bytes:
+        """So many bytes, which are few."""
+        while len(self._buffer) - self._at < size:
+            self._more()
+        self._at += size
+        return self._buffer[self._at - size : self._at]
+
+    def expect(self, words: bytes) -> None:
+        if self.take(len(words)) != words:
+            raise _MalformedError("is not in the form that Nix gives it")
+
+    def word(self, most: int) -> bytes:
+        """A string of at most so many bytes."""
+        size = int.from_bytes(self.take(8), "little")
+        if size > most:
+            raise _MalformedError(f"has {size} bytes where at most {most} can be")
+        data = self.take(size + -size % 8)
+        self._check_padding(data[size:])
+        return data[:size]
+
+    def contents_size(self) -> int:
+        size = int.from_bytes(self.take(8), "little")
+        if size > self._to_come + len(self._buffer) - self._at:
+            raise _MalformedError("is longer than its record says")
+        return size
+
+    def contents(self, size: int) -> Generator[bytes]:
+        left = size
+        while left:
+            if self._at == len(self._buffer):
+                self._more()
+            data = self._buffer[self._at : self._at + min(left, CHUNK)]
+            self._at += len(data)
+            left -= len(data)
+            yield data
+        self._check_padding(self.take(-size % 8))
+
+    def end(self) -> tuple[bytes, int]:
+        """SHA-256 and size of all that came; nothing may be left."""
+        if self._at < len(self._buffer) or any(self._stream):
+            raise _MalformedError("goes on after its end")
+        return self._hash.digest(), self._size
+
+    def _more(self) -> None:
+        data = next((piece for piece in self._stream if piece), b"")
+        if not data:
+            raise _MalformedError("ends early")
+        self._hash.update(data)
+        self._size += len(data)
+        self._to_come -= len(data)
+        if self._to_come < 0:
+            raise _MalformedError("is longer than its record says")
+        self._buffer, self._at = self._buffer[self._at :] + data, 0
+
+    @staticmethod
+    def _check_padding(data: bytes) -> None:
+        if any(data):
+            raise _MalformedError("has padding that is not zero")
+
+
+def _object(reader: _Reader, path: bytes) -> Iterator[Entry]:
+    """The entries of a NAR. No recursion: how deep it goes is for the sender to say."""
+    reader.expect(MAGIC)
+    above: list[tuple[bytes, bytes]] = []
+    """The directories that are open, and the name of each one's last entry."""
+    while True:
+        reader.expect(NODE)
+        kind = reader.word(9)
+        if kind == b"directory":
+            yield Directory(path)
+            above.append((path, b""))
+        else:
+            yield from _leaf(reader, kind, path)
+            if above:
+                reader.expect(CLOSE)
+        while above and (word := reader.word(5)) == b")":
+            above.pop()
+            if above:
+                reader.expect(CLOSE)
+        if not above:
+            return
+        if word != b"entry":
+            raise _MalformedError("is not in the form that Nix gives it")
+        directory, last = above.pop()
+        name = _name(reader, last)
+        above.append((directory, name))
+        path = directory + b"/" + name
+        _check_path(path)
+
+
+def _name(reader: _Reader, last: bytes) -> bytes:
+    """The next name in a directory."""
+    reader.expect(strings(b"(", b"name"))
+    name = reader.word(_LONGEST_NAME)
+    if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+        raise _MalformedError(f"has a file that is named '{display(name)}'")
+    if name <= last:
+        raise _MalformedError(f"has '{display(name)}' after '{display(last)}'")
+    reader.expect(ENTRY_NODE)
+    return name
+
+
+def _check_path(path: bytes) -> None:
+    check_name(path)
+    if len(path) + 1 > _LONGEST_PATH:
+        raise RepresentationError(f"cannot put /{display(path)} into a layer: its name is too long")
+
+
+def _leaf(reader: _Reader, kind: bytes, path: bytes) -> Iterator[Entry]:
+    """What is no directory, whole."""
+    if kind == b"symlink":
+        reader.expect(strings(b"target"))
+        target = reader.word(_LONGEST_PATH)
+        if not target or b"\0" in target:
+            raise _MalformedError(f"has a link to '{display(target)}'")
+        yield Symlink(path, target)
+    elif kind == b"regular":
+        word = reader.word(10)
+        executable = word == b"executable"
+        if executable:
+            reader.expect(strings(b"") + CONTENTS)
+        elif word != b"contents":
+            raise _MalformedError("is not in the form that Nix gives it")
+        size = reader.contents_size()
+        with closing(reader.contents(size)) as chunks:
+            held: Iterable[bytes] = tuple(chunks) if size <= CHUNK else chunks
+            yield File(path, size, held, 0o555 if executable else 0o444)
+            for _ in chunks:  # it counts for the hash all the same
+                pass
+    else:
+        raise _MalformedError("is not in the form that Nix gives it")
+    reader.expect(CLOSE)

@@ -1,0 +1,152 @@
+"""The outline of a closure on disk: all names, modes and links, and the content of few files.
+
+What a survey and a scan read of a store they read here as well, and so decide the same; a file
+without its content is a hole of the right size. The hard part is to know beforehand which content
+will be asked for: a guess that is wrong costs a second read of a NAR, never another answer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO
+
+from nix2oci.errors import OutputError
+from nix2oci.nix.closure import Closure, PathInfo, StorePath, store_path_of
+from nix2oci.nix.disk import Disk
+from nix2oci.nix.scan import owns_shell
+from nix2oci.plan.tree import Directory, Entry, File, Symlink
+
+SMALL = 1 << 20
+"""A NAR up to this size is kept whole: it need not be asked for again to be written."""
+
+PROGRAM = 1 << 22
+"""A file in bin/ up to this size is kept: it may be a wrapper, or what one starts."""
+
+BUDGET = 1 << 28
+"""Bytes that may be kept on these two grounds; what names a shell is kept in any case."""
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_AGAIN = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+Read = Callable[[PathInfo], Iterator[Entry]]
+"""The entries of a store object in NAR order, checked against its NAR hash at the end."""
+
+
+@dataclass(slots=True)
+class Outline:
+    """The outline of `closure` below the directory `root`; `read` gives its objects' entries."""
+
+    closure: Closure
+    root: str
+    read: Read
+    whole: set[StorePath] = field(default_factory=set)
+    """Store objects with the content of every file."""
+    _kept: set[bytes] = field(default_factory=set)
+    _budget: int = BUDGET
+
+    def draw(self, told: Callable[[int], None] = lambda _: None) -> None:
+        """Read every store object once, and keep what decisions will need.
+
+        `told` is given the NAR size of each when it was read. Raises what `read` raises, and
+        `OutputError` when the outline cannot be written.
+        """
+        disk = Disk.of(self.closure, self.root)
+        searched: dict[StorePath, frozenset[StorePath]] = {}
+        with _writing(self.root):
+            os.makedirs(self.root + self.closure.store_dir, exist_ok=True)
+            for path in self.closure.references_first():
+                searched[path] = self._shells(disk, path)
+                self._draw(path, searched[path])
+                told(self.closure.infos[path].nar_size)
+            for path, shells in searched.items():
+                if path not in self.whole and self._shells(disk, path) != shells:
+                    # What makes it a shell lies in a path that it does not refer to.
+                    shutil.rmtree(f"{self.root}{path}", ignore_errors=True)
+                    self._draw(path, self._shells(disk, path))
+
+    def fetch(self, path: bytes) -> None:
+        """See to it that a file has its content, and small ones beside it: they may be next.
+
+        `path` is absolute, has no links on its way, and is drawn. The object is read again as a
+        whole, so what came is part of what has the recorded NAR hash.
+        """
+        owner = store_path_of(os.fsdecode(path), self.closure.store_dir)
+        if owner is None or owner in self.whole or path in self._kept:
+            return
+        above = path.rpartition(b"/")[0]
+        with _writing(self.root):
+            for entry in self.read(self.closure.infos[owner]):
+                if not isinstance(entry, File) or b"/" + entry.path in self._kept:
+                    continue
+                name = b"/" + entry.path
+                if name == path or (name.rpartition(b"/")[0] == above and entry.size <= PROGRAM):
+                    self._write(entry, _AGAIN)
+
+    def _shells(self, disk: Disk, path: StorePath) -> frozenset[StorePath]:
+        """The shells that a store object refers to, as far as they are drawn."""
+        references = self.closure.references(path)
+        return frozenset(each for each in references if owns_shell(disk, each))
+
+    def _draw(self, path: StorePath, shells: Iterable[StorePath]) -> None:
+        info = self.closure.infos[path]
+        needles = [shell.hash_part.encode() for shell in shells]
+        whole = info.nar_size <= min(SMALL, self._budget)
+        for entry in self.read(info):
+            place = self._place(entry)
+            match entry:
+                case Directory():
+                    os.mkdir(place, 0o700)
+                case Symlink(_, target):
+                    os.symlink(target, place)
+                case File() if whole or self._may_be_asked_for(entry):
+                    self._write(entry, _NEW)
+                    self._budget -= entry.size
+                case File():
+                    self._search(entry, needles)
+        if whole:
+            self.whole.add(path)
+
+    def _may_be_asked_for(self, entry: File) -> bool:
+        is_program = bool(entry.mode & 0o100) and b"/bin/" in entry.path
+        return is_program and entry.size <= min(PROGRAM, self._budget)
+
+    def _write(self, entry: File, flags: int) -> None:
+        with self._open(entry, flags) as file:
+            for chunk in entry.chunks:
+                file.write(chunk)
+        self._kept.add(b"/" + entry.path)
+
+    def _search(self, entry: File, needles: list[bytes]) -> None:
+        """Write a file, and make it a hole when it has none of the needles in it."""
+        found, before = False, b""
+        with self._open(entry, _NEW) as file:
+            for chunk in entry.chunks if needles else ():
+                file.write(chunk)
+                window = before + chunk
+                found = found or any(needle in window for needle in needles)
+                before = window[1 - len(needles[0]) :]
+            if not found:
+                file.truncate(0)
+                file.truncate(entry.size)
+        if found:
+            self._kept.add(b"/" + entry.path)
+
+    def _open(self, entry: File, flags: int) -> IO[bytes]:
+        return open(os.open(self._place(entry), flags, 0o600 | entry.mode & 0o100), "wb")
+
+    def _place(self, entry: Entry) -> bytes:
+        return os.fsencode(self.root) + b"/" + entry.path
+
+
+@contextmanager
+def _writing(root: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        raise OutputError(
+            f"cannot write to {root}: {err.strerror}", hint="TMPDIR may name another directory"
+        ) from err

@@ -1,0 +1,135 @@
+"""A closure in another store: the graph, signatures, and bytes that are asked for when needed.
+
+Nothing is built and nothing is copied to the store of this machine. A store object is read as a
+NAR each time; the outline says what decisions need, and what is small is not asked for again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from nix2oci.errors import NixCommandError, StoreError
+from nix2oci.nix.answers import built_outputs, path_infos
+from nix2oci.nix.cli import Built, Nix, Package
+from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.nix.failure import failure
+from nix2oci.nix.nar import nar_entries
+from nix2oci.nix.options import Origin, setting, store_options
+from nix2oci.nix.outline import Outline
+from nix2oci.nix.realise import Outputs, assign, operands, outputs_of
+from nix2oci.nix.signatures import check_signatures
+from nix2oci.nix.store import store_entries
+from nix2oci.plan.tree import Entry
+
+_NO_SUBSTITUTES = ("--option", "substitute", "false")
+_NOT_VALID = re.compile(r"path '(/[^']+)' is not valid")
+
+
+def known_outputs(nix: Nix, packages: Sequence[Package]) -> tuple[Built, ...]:
+    """What a build would make of packages, as evaluation knows it; nothing is built.
+
+    Raises `StoreError` for an output whose path only a build could tell, and what goes wrong
+    with Nix.
+    """
+    wanted = [one for package in packages for one in package.wanted + package.program_wanted]
+    outputs = {one.path: {"": StorePath.parse(one.path)} for one in wanted if not one.outputs}
+    known: Outputs = outputs
+    asked = [o for o in operands(packages, exact=nix.version.selects_outputs) if o not in outputs]
+    if asked:
+        store = store_options(nix.options, store=setting(nix.options, "eval-store"))
+        argv = ("build", "--dry-run", "--no-link", "--json", *store, *_NO_SUBSTITUTES)
+        done = nix.run((*argv, "--", *asked), quiet=True)
+        if done.returncode:
+            raise failure(done, f"cannot find out what {' '.join(asked)} would become")
+        known = {**outputs, **outputs_of(built_outputs(done.stdout))}
+    return tuple(assign(package, known) for package in packages)
+
+
+def remote_closure(nix: Nix, origin: Origin, roots: Sequence[StorePath]) -> Closure:
+    """The closure of store paths as another store has it, its signatures checked.
+
+    Raises `StoreError` when a path is not there or not trusted, `ClosureError`, and what goes
+    wrong with Nix.
+    """
+    _check_place(origin)
+    try:
+        answer = nix.path_info(roots, origin.url)
+    except NixCommandError as err:
+        lacking = _NOT_VALID.search(err.stderr)
+        if lacking is None:
+            raise
+        raise StoreError(
+            f"cannot read {lacking[1]}: it is not in {origin}",
+            hint=f"copy it there from where it was built: nix copy --to '{origin}' {lacking[1]}",
+        ) from err
+    closure = Closure.of(path_infos(answer), roots)
+    check_signatures(nix, origin, answer)
+    return closure
+
+
+def _check_place(origin: Origin) -> None:
+    """Raise `StoreError` where there is no binary cache: Nix would make an empty one."""
+    if origin.directory is None:
+        return
+    place = os.path.join(origin.directory, "nix-cache-info")
+    if not os.path.exists(place):
+        raise StoreError(
+            f"cannot read {origin}: there is no {place}",
+            hint=f"make a binary cache there with: nix copy --to '{origin}' PATH",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStore:
+    """Another store, of which `outline` is here; as `store.Store`.
+
+    Every method raises `StoreError` for what it cannot give, or gives with another hash.
+    """
+
+    nix: Nix
+    origin: Origin
+    outline: Outline
+
+    @property
+    def root(self) -> str:
+        return self.outline.root
+
+    def fetch(self, path: bytes) -> None:
+        self.outline.fetch(path)
+
+    def entries(self, info: PathInfo) -> Iterator[Entry]:
+        if info.path in self.outline.whole:
+            return store_entries(info, self.root)
+        return _entries(self.nix, self.origin, info)
+
+    def is_right(self, info: PathInfo) -> bool:
+        """What the outline was drawn of was checked as it came."""
+        return info.path in self.outline.closure
+
+
+@contextmanager
+def remote_store(nix: Nix, origin: Origin, closure: Closure) -> Iterator[RemoteStore]:
+    """A closure of another store; its outline is to be drawn, and is gone when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True) as root:
+        yield RemoteStore(nix, origin, Outline(closure, root, partial(_entries, nix, origin)))
+
+
+def _entries(nix: Nix, origin: Origin, info: PathInfo) -> Iterator[Entry]:
+    argv = (
+        "store",
+        "dump-path",
+        *store_options(nix.options, store=origin.url),
+        "--",
+        str(info.path),
+    )
+    try:
+        with closing(nix.stream(argv, f"cannot read {info.path} from {origin}")) as stream:
+            yield from nar_entries(info, stream, str(origin))
+    except NixCommandError as err:
+        raise StoreError(str(err), hint=err.hint) from err

@@ -1,0 +1,122 @@
+"""Whether Nix would take store paths from another store: signed by a key that it trusts.
+
+The hard part is to ask Nix about what was told, and not about what the store might tell next
+time: the records are written down as a binary cache of their own, with nothing but what is used,
+and `nix store verify` judges those. Keys and policy are Nix's own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nix2oci.errors import NixOutputError, StoreError
+from nix2oci.nix.answers import path_entries, path_infos, read_json
+from nix2oci.nix.cli import Nix
+from nix2oci.nix.closure import PathInfo, StorePath
+from nix2oci.nix.failure import failure
+from nix2oci.nix.options import Origin, store_options
+
+_UNTRUSTED = 2
+"""Bit of the exit code of `nix store verify` (src/nix/verify.cc)."""
+
+_IS_UNTRUSTED = re.compile(r"path '(/[^']+)' is untrusted")
+_SIGNATURE = re.compile(r"[^\s:]+:[0-9A-Za-z+/]+={0,2}")
+_SHOWN = 3
+
+
+def check_signatures(nix: Nix, origin: Origin, answer: str) -> None:
+    """Raise `StoreError` when a path of `answer`, by `nix path-info`, is signed by no trusted key.
+
+    Content-addressed paths prove themselves where their hash is the NAR hash. All pass when
+    `require-sigs` is off, or the origin is trusted.
+    """
+    if origin.is_trusted:
+        return
+    paths = tuple(str(info.path) for info in path_infos(answer))
+    with tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True) as directory:
+        _write_records(answer, directory)
+        argv = ("store", "verify", "--no-contents", "--sigs-needed", "1")
+        options = store_options(nix.options, store=f"file://{directory}")
+        done = nix.run((*argv, *options, "--", *paths), quiet=True)
+    if done.returncode == 0:
+        return
+    if done.returncode != _UNTRUSTED:
+        raise failure(done, f"cannot check the signatures of {origin}")
+    if not _required(nix):
+        return
+    named = sorted(map(StorePath.parse, _IS_UNTRUSTED.findall(done.said)))
+    raise StoreError(
+        f"cannot use {origin}: no key that Nix trusts has signed {_join(named)}",
+        hint="add the key of that store to trusted-public-keys, or use --no-check-sigs",
+    )
+
+
+def _join(paths: list[StorePath]) -> str:
+    if not paths:
+        return "what it has"
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(map(str, paths[:_SHOWN])) + more
+
+
+def _required(nix: Nix) -> bool:
+    """What Nix's setting `require-sigs` says."""
+    command = ("config", "show") if nix.version.has_config_show else ("show-config",)
+    done = nix.run((*command, "--json", *store_options(nix.options)), quiet=True)
+    if done.returncode:
+        raise failure(done, "cannot read the configuration of Nix")
+    answer = read_json(done.stdout, " ".join(command))
+    setting = answer.get("require-sigs") if isinstance(answer, dict) else None
+    return not (isinstance(setting, dict) and setting.get("value") is False)
+
+
+def _write_records(answer: str, directory: str) -> None:
+    infos = {str(info.path): info for info in path_infos(answer)}
+    store_dir = next(iter(infos.values())).path.store_dir
+    _write(directory, "nix-cache-info", [f"StoreDir: {store_dir}"])
+    for text, entry in path_entries(answer):
+        info = infos[text]
+        _write(directory, f"{info.path.hash_part}.narinfo", _record(info, entry or {}))
+
+
+def _write(directory: str, name: str, lines: list[str]) -> None:
+    with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+
+
+def _record(info: PathInfo, entry: Mapping[str, Any]) -> list[str]:
+    """The record of a path as a binary cache has it, of the values that the image is made from."""
+    return [
+        f"StorePath: {info.path}",
+        "URL: nar/none",
+        "Compression: none",
+        f"NarHash: sha256:{info.nar_hash.hex()}",
+        f"NarSize: {info.nar_size}",
+        f"References: {' '.join(path.base for path in info.references)}",
+        *(f"Sig: {signature}" for signature in _signatures(info, entry.get("signatures"))),
+        *_content_address(info, entry.get("ca")),
+    ]
+
+
+def _signatures(info: PathInfo, found: object) -> Iterator[str]:
+    """`name:base64`, as all versions print it; format 3 has it in two parts."""
+    for each in found if isinstance(found, list) else ():
+        text = f"{each.get('keyName')}:{each.get('sig')}" if isinstance(each, dict) else str(each)
+        if not _SIGNATURE.fullmatch(text):
+            raise NixOutputError(
+                f"cannot read `nix path-info` output: {text!r} is no signature of {info.path}"
+            )
+        yield text
+
+
+def _content_address(info: PathInfo, found: object) -> Iterator[str]:
+    """Where a path is said to be content-addressed: the address that its NAR hash would give it.
+
+    Nix compares that with the store path. An address of another kind, such as that of a flat
+    file, proves nothing about the NAR, so there a signature is needed.
+    """
+    if found:
+        yield f"CA: fixed:r:sha256:{info.nar_hash.hex()}"

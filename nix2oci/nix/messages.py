@@ -146,7 +146,7 @@ def redact(text: str) -> str:
 
 def _without_credentials(match: re.Match[str]) -> str:
     scheme, user = match.groups()
-    return match[0] if scheme.endswith("ssh://") and ":" not in user else scheme
+    return match[0] if scheme.endswith(("ssh://", "ssh-ng://")) and ":" not in user else scheme
 
 
 def redact_arguments(argv: tuple[str, ...]) -> tuple[str, ...]:

@@ -60,10 +60,15 @@ class Origin:
         return not self.check_signatures or says[-1] in _YES
 
     @property
-    def directory(self) -> str | None:
-        """Where the files of a binary cache lie that is on this machine, None for another store."""
+    def place(self) -> str:
+        """What is there when a store in a file system of this machine is; `""` for another."""
         base = self.url.partition("?")[0]
-        return unquote(base[len("file://") :]) if base.startswith("file://") else None
+        if base.startswith("file://"):
+            return unquote(base[len("file://") :]) + "/nix-cache-info"
+        try:
+            return store_root(("--store", self.url), {})
+        except StoreError:
+            return ""
 
 
 def evaluation_options(options: Sequence[str], *, inputs: bool = True) -> tuple[str, ...]:

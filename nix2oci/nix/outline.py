@@ -20,14 +20,12 @@ from nix2oci.nix.disk import Disk
 from nix2oci.nix.scan import owns_shell
 from nix2oci.plan.tree import Directory, Entry, File, Symlink
 
-SMALL = 1 << 20
-"""A NAR up to this size is kept whole: it need not be asked for again to be written."""
-
-PROGRAM = 1 << 22
-"""A file in bin/ up to this size is kept: it may be a wrapper, or what one starts."""
+SMALL = 1 << 24
+"""A NAR up to this size is kept whole, and is not read again; of others a program in bin/ is."""
 
 BUDGET = 1 << 28
-"""Bytes that may be kept on these two grounds; what names a shell is kept in any case."""
+"""Bytes that may be kept in this way. What names a shell, and what is a program of a root, is
+kept in any case: it will be asked for."""
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _AGAIN = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -83,7 +81,7 @@ class Outline:
                 if not isinstance(entry, File) or b"/" + entry.path in self._kept:
                     continue
                 name = b"/" + entry.path
-                if name == path or (name.rpartition(b"/")[0] == above and entry.size <= PROGRAM):
+                if name == path or (name.rpartition(b"/")[0] == above and entry.size <= SMALL):
                     self._write(entry, _AGAIN)
 
     def _shells(self, disk: Disk, path: StorePath) -> frozenset[StorePath]:
@@ -95,6 +93,7 @@ class Outline:
         info = self.closure.infos[path]
         needles = [shell.hash_part.encode() for shell in shells]
         whole = info.nar_size <= min(SMALL, self._budget)
+        is_root = path in self.closure.roots
         for entry in self.read(info):
             place = self._place(entry)
             match entry:
@@ -102,7 +101,7 @@ class Outline:
                     os.mkdir(place, 0o700)
                 case Symlink(_, target):
                     os.symlink(target, place)
-                case File() if whole or self._may_be_asked_for(entry):
+                case File() if whole or self._is_program(entry, of_root=is_root):
                     self._write(entry, _NEW)
                     self._budget -= entry.size
                 case File():
@@ -110,9 +109,10 @@ class Outline:
         if whole:
             self.whole.add(path)
 
-    def _may_be_asked_for(self, entry: File) -> bool:
-        is_program = bool(entry.mode & 0o100) and b"/bin/" in entry.path
-        return is_program and entry.size <= min(PROGRAM, self._budget)
+    def _is_program(self, entry: File, *, of_root: bool) -> bool:
+        """Whether it may well be a wrapper, or what one starts."""
+        in_bin = bool(entry.mode & 0o100) and b"/bin/" in entry.path
+        return in_bin and (of_root or entry.size <= min(SMALL, self._budget))
 
     def _write(self, entry: File, flags: int) -> None:
         with self._open(entry, flags) as file:

@@ -74,14 +74,12 @@ def remote_closure(nix: Nix, origin: Origin, roots: Sequence[StorePath]) -> Clos
 
 
 def _check_place(origin: Origin) -> None:
-    """Raise `StoreError` where there is no binary cache: Nix would make an empty one."""
-    if origin.directory is None:
-        return
-    place = os.path.join(origin.directory, "nix-cache-info")
-    if not os.path.exists(place):
+    """Raise `StoreError` where a store of this machine is not: Nix would make an empty one."""
+    place = origin.place
+    if place and not os.path.exists(place):
         raise StoreError(
             f"cannot read {origin}: there is no {place}",
-            hint=f"make a binary cache there with: nix copy --to '{origin}' PATH",
+            hint=f"make a store there with: nix copy --to '{origin}' PATH",
         )
 
 

@@ -41,10 +41,12 @@ class Outline:
     closure: Closure
     root: str
     read: Read
+    small: int = SMALL
+    budget: int = BUDGET
+    """What is left of it."""
     whole: set[StorePath] = field(default_factory=set)
     """Store objects with the content of every file."""
     _kept: set[bytes] = field(default_factory=set)
-    _budget: int = BUDGET
 
     def draw(self, told: Callable[[int], None] = lambda _: None) -> None:
         """Read every store object once, and keep what decisions will need.
@@ -81,7 +83,7 @@ class Outline:
                 if not isinstance(entry, File) or b"/" + entry.path in self._kept:
                     continue
                 name = b"/" + entry.path
-                if name == path or (name.rpartition(b"/")[0] == above and entry.size <= SMALL):
+                if name == path or (name.rpartition(b"/")[0] == above and entry.size <= self.small):
                     self._write(entry, _AGAIN)
 
     def _shells(self, disk: Disk, path: StorePath) -> frozenset[StorePath]:
@@ -92,7 +94,7 @@ class Outline:
     def _draw(self, path: StorePath, shells: Iterable[StorePath]) -> None:
         info = self.closure.infos[path]
         needles = [shell.hash_part.encode() for shell in shells]
-        whole = info.nar_size <= min(SMALL, self._budget)
+        whole = info.nar_size <= min(self.small, self.budget)
         is_root = path in self.closure.roots
         for entry in self.read(info):
             place = self._place(entry)
@@ -103,7 +105,7 @@ class Outline:
                     os.symlink(target, place)
                 case File() if whole or self._is_program(entry, of_root=is_root):
                     self._write(entry, _NEW)
-                    self._budget -= entry.size
+                    self.budget -= entry.size
                 case File():
                     self._search(entry, needles)
         if whole:
@@ -112,7 +114,7 @@ class Outline:
     def _is_program(self, entry: File, *, of_root: bool) -> bool:
         """Whether it may well be a wrapper, or what one starts."""
         in_bin = bool(entry.mode & 0o100) and b"/bin/" in entry.path
-        return in_bin and (of_root or entry.size <= min(SMALL, self._budget))
+        return in_bin and (of_root or entry.size <= min(self.small, self.budget))
 
     def _write(self, entry: File, flags: int) -> None:
         with self._open(entry, flags) as file:

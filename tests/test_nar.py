@@ -197,6 +197,24 @@ def test_what_is_no_canonical_nar_is_refused_whatever_its_hash(data: bytes, what
     assert refused(data) == what
 
 
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        pytest.param(nar(bytes(CHUNK + 9))[: CHUNK >> 1], "ends early", id="in the middle"),
+        pytest.param(
+            nar(bytes(CHUNK + 9)).replace(strings(b")"), b"\1" * 16), FORM, id="after its end"
+        ),
+        pytest.param(
+            nar(b"x" * (CHUNK + 9)).replace(b"x\0", b"x\1"),
+            "has padding that is not zero",
+            id="in its padding",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_large_file_is_said_as_well(data: bytes, what: str) -> None:
+    assert refused(data, record(nar(b"x" * (CHUNK + 9)))) == what
+
+
 def test_what_has_another_hash_is_refused(store: FakeStore) -> None:
     info = store.add("app-1", b"good")
     with pytest.raises(StoreError) as caught:

@@ -54,12 +54,9 @@ def nar_entries(info: PathInfo, stream: Iterator[bytes], source: str) -> Iterato
     Raises `StoreError` for what is no NAR, is not canonical or not what Nix recorded,
     `RepresentationError` for a name that no layer can carry, and what `stream` raises.
     """
-    reader = _Reader(stream, info.nar_size)
-    try:
-        yield from _object(reader, str(info.path)[1:].encode())
-        digest, size = reader.end()
-    except _MalformedError as err:
-        raise StoreError(f"cannot read {info.path} from {source}: its NAR {err}") from err
+    reader = _Reader(stream, info.nar_size, f"cannot read {info.path} from {source}")
+    yield from _object(reader, str(info.path)[1:].encode())
+    digest, size = reader.end()
     if (digest, size) != (info.nar_hash, info.nar_size):
         raise StoreError(
             f"cannot use {info.path}: what {source} sends does not match the hash in its record: "
@@ -69,19 +66,20 @@ def nar_entries(info: PathInfo, stream: Iterator[bytes], source: str) -> Iterato
         )
 
 
-class _MalformedError(Exception):
-    """What is wrong with a NAR, as the end of a sentence."""
-
-
 class _Reader:
     """The stream, hashed as it comes, and read in the pieces that the format has."""
 
-    def __init__(self, stream: Iterator[bytes], size: int) -> None:
+    def __init__(self, stream: Iterator[bytes], size: int, action: str) -> None:
         self._stream = stream
+        self._action = action
         self._hash = hashlib.sha256()
         self._to_come = size
         self._size = 0
         self._buffer, self._at = b"", 0
+
+    def error(self, what: str = "is not in the form that Nix gives it") -> StoreError:
+        """The error to raise for a NAR that is wrong: `what` ends the sentence."""
+        return StoreError(f"{self._action}: its NAR {what}")
 
     def take(self, size: int) -> bytes:
         """So many bytes, which are few."""
@@ -92,13 +90,13 @@ class _Reader:
 
     def expect(self, words: bytes) -> None:
         if self.take(len(words)) != words:
-            raise _MalformedError("is not in the form that Nix gives it")
+            raise self.error()
 
     def word(self, most: int) -> bytes:
         """A string of at most so many bytes."""
         size = int.from_bytes(self.take(8), "little")
         if size > most:
-            raise _MalformedError(f"has {size} bytes where at most {most} can be")
+            raise self.error(f"has {size} bytes where at most {most} can be")
         data = self.take(size + -size % 8)
         self._check_padding(data[size:])
         return data[:size]
@@ -106,7 +104,7 @@ class _Reader:
     def contents_size(self) -> int:
         size = int.from_bytes(self.take(8), "little")
         if size > self._to_come + len(self._buffer) - self._at:
-            raise _MalformedError("is longer than its record says")
+            raise self.error("is longer than its record says")
         return size
 
     def contents(self, size: int) -> Generator[bytes]:
@@ -123,24 +121,23 @@ class _Reader:
     def end(self) -> tuple[bytes, int]:
         """SHA-256 and size of all that came; nothing may be left."""
         if self._at < len(self._buffer) or any(self._stream):
-            raise _MalformedError("goes on after its end")
+            raise self.error("goes on after its end")
         return self._hash.digest(), self._size
 
     def _more(self) -> None:
         data = next((piece for piece in self._stream if piece), b"")
         if not data:
-            raise _MalformedError("ends early")
+            raise self.error("ends early")
         self._hash.update(data)
         self._size += len(data)
         self._to_come -= len(data)
         if self._to_come < 0:
-            raise _MalformedError("is longer than its record says")
+            raise self.error("is longer than its record says")
         self._buffer, self._at = self._buffer[self._at :] + data, 0
 
-    @staticmethod
-    def _check_padding(data: bytes) -> None:
+    def _check_padding(self, data: bytes) -> None:
         if any(data):
-            raise _MalformedError("has padding that is not zero")
+            raise self.error("has padding that is not zero")
 
 
 def _object(reader: _Reader, path: bytes) -> Iterator[Entry]:
@@ -165,7 +162,7 @@ def _object(reader: _Reader, path: bytes) -> Iterator[Entry]:
         if not above:
             return
         if word != b"entry":
-            raise _MalformedError("is not in the form that Nix gives it")
+            raise reader.error()
         directory, last = above.pop()
         name = _name(reader, last)
         above.append((directory, name))
@@ -178,9 +175,9 @@ def _name(reader: _Reader, last: bytes) -> bytes:
     reader.expect(strings(b"(", b"name"))
     name = reader.word(_LONGEST_NAME)
     if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
-        raise _MalformedError(f"has a file that is named '{display(name)}'")
+        raise reader.error(f"has a file that is named '{display(name)}'")
     if name <= last:
-        raise _MalformedError(f"has '{display(name)}' after '{display(last)}'")
+        raise reader.error(f"has '{display(name)}' after '{display(last)}'")
     reader.expect(ENTRY_NODE)
     return name
 
@@ -197,7 +194,7 @@ def _leaf(reader: _Reader, kind: bytes, path: bytes) -> Iterator[Entry]:
         reader.expect(strings(b"target"))
         target = reader.word(_LONGEST_PATH)
         if not target or b"\0" in target:
-            raise _MalformedError(f"has a link to '{display(target)}'")
+            raise reader.error(f"has a link to '{display(target)}'")
         yield Symlink(path, target)
     elif kind == b"regular":
         word = reader.word(10)
@@ -205,7 +202,7 @@ def _leaf(reader: _Reader, kind: bytes, path: bytes) -> Iterator[Entry]:
         if executable:
             reader.expect(strings(b"") + CONTENTS)
         elif word != b"contents":
-            raise _MalformedError("is not in the form that Nix gives it")
+            raise reader.error()
         size = reader.contents_size()
         with closing(reader.contents(size)) as chunks:
             held: Iterable[bytes] = tuple(chunks) if size <= CHUNK else chunks
@@ -213,5 +210,5 @@ def _leaf(reader: _Reader, kind: bytes, path: bytes) -> Iterator[Entry]:
             for _ in chunks:  # it counts for the hash all the same
                 pass
     else:
-        raise _MalformedError("is not in the form that Nix gives it")
+        raise reader.error()
     reader.expect(CLOSE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -43,7 +43,7 @@ def known_outputs(nix: Nix, packages: Sequence[Package]) -> tuple[Built, ...]:
     asked = [o for o in operands(packages, exact=nix.version.selects_outputs) if o not in outputs]
     if asked:
         store = store_options(nix.options, store=setting(nix.options, "eval-store"))
-        argv = ("build", "--dry-run", "--no-link", "--json", *store, *_NO_SUBSTITUTES)
+        argv = ("build", "--json", "--dry-run", "--no-link", *store, *_NO_SUBSTITUTES)
         done = nix.run((*argv, "--", *asked), quiet=True)
         if done.returncode:
             raise failure(done, f"cannot find out what {' '.join(asked)} would become")
@@ -119,15 +119,13 @@ def remote_store(nix: Nix, origin: Origin, closure: Closure) -> Iterator[RemoteS
 
 
 def _entries(nix: Nix, origin: Origin, info: PathInfo) -> Iterator[Entry]:
-    argv = (
-        "store",
-        "dump-path",
-        *store_options(nix.options, store=origin.url),
-        "--",
-        str(info.path),
-    )
+    with closing(_nar(nix, origin, info.path)) as stream:
+        yield from nar_entries(info, stream, str(origin))
+
+
+def _nar(nix: Nix, origin: Origin, path: StorePath) -> Generator[bytes]:
+    argv = ("store", "dump-path", *store_options(nix.options, store=origin.url), "--", str(path))
     try:
-        with closing(nix.stream(argv, f"cannot read {info.path} from {origin}")) as stream:
-            yield from nar_entries(info, stream, str(origin))
+        yield from nix.stream(argv, f"cannot read {path} from {origin}")
     except NixCommandError as err:
         raise StoreError(str(err), hint=err.hint) from err

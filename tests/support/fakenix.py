@@ -17,6 +17,7 @@ import pytest
 from nix2oci.errors import Nix2OCIError
 from nix2oci.nix.cli import Built, Nix
 from nix2oci.nix.closure import Closure
+from nix2oci.nix.options import Origin
 
 SYSTEM = "x86_64-linux"
 DRV = "/nix/store/11f2hlqgz41s6s2q495y7bkm0fn65sx6-app-1.0.drv"
@@ -82,7 +83,13 @@ class FakeNix:
             f" printf %s {shlex.quote(stdout)}; exit {code};;"
         )
 
-    def nix(self, *options: str, terminal: int | None = None, **env: str) -> Nix:
+    def nix(
+        self,
+        *options: str,
+        terminal: int | None = None,
+        origin: Origin | None = None,
+        **env: str,
+    ) -> Nix:
         """A `Nix` that runs this one, with a store below `root`."""
         mine = list(self.rules)
         self.answer("--version", "nix (Nix) 2.34.8\n")
@@ -104,7 +111,13 @@ class FakeNix:
         self.rules = mine
         home = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.directory)}
         store = () if "--store" in options else ("--store", str(self.root))
-        return Nix({**home, **env}, (*store, *options), show=self.shown.append, terminal=terminal)
+        return Nix(
+            {**home, **env},
+            (*store, *options),
+            show=self.shown.append,
+            terminal=terminal,
+            origin=origin,
+        )
 
     @property
     def calls(self) -> list[list[str]]:

@@ -143,7 +143,8 @@ class Nix:
 
     def evaluate(self, installable: Installable) -> Package:
         """What Nix knows of an installable, as `nix build` and `nix run` would find it."""
-        self.physical()
+        if self.origin is None:
+            self.physical()
         if installable.kind == "path":
             return package_of_path(installable, self.system())
         if installable.kind == "file":

@@ -1,0 +1,376 @@
+"""Images of what is in another store: the same bytes, and nothing that Nix would not take."""
+
+from __future__ import annotations
+
+import filecmp
+import functools
+import hashlib
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from real.distro import nix, out_path, sample
+from real.images import NIX2OCI, closure_of, nix2oci
+from support.tools import require
+
+Completed = subprocess.CompletedProcess[str]
+
+WRAPPED = ("wrapped", "twice", "script")
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A binary cache of the closures of some outputs, all of its paths signed."""
+
+    directory: Path
+    outputs: dict[str, Path]
+    key: str
+    """The public one."""
+
+    @property
+    def url(self) -> str:
+        return f"file://{self.directory}"
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        return ("--from", self.url, "--option", "trusted-public-keys", self.key)
+
+
+def keys(directory: Path) -> tuple[Path, str]:
+    """A new key: the file with the secret one, and the text of the public one."""
+    secret = directory / "secret"
+    secret.write_text(nix("key", "generate-secret", "--key-name", "nix2oci.test-1"))
+    public = subprocess.run(
+        ["nix", "key", "convert-secret-to-public"],
+        input=secret.read_text(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return secret, public.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def cache(distro: Path, scratch: Path) -> Cache:
+    require("nix", "cc")
+    outputs = {name: out_path(f"path:{distro}#{name}") for name in ("python3-flask", "git")}
+    for name in WRAPPED:
+        installable, *options = sample(distro, "wrapped", name)
+        outputs[name] = out_path(installable, *options)
+    directory = scratch / "cache"
+    directory.mkdir()
+    secret, public = keys(directory)
+    made = Cache(directory / "files", outputs, public)
+    paths = list(map(str, outputs.values()))
+    nix("copy", "--to", f"{made.url}?compression=zstd", *paths)
+    nix("store", "sign", "--recursive", "--store", made.url, "--key-file", str(secret), *paths)
+    return made
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> tuple[str, ...]:
+    """The option for a store that has nothing."""
+    (tmp_path / "empty").mkdir()
+    return ("--store", str(tmp_path / "empty"))
+
+
+def build(*arguments: str | Path) -> Completed:
+    argv = (NIX2OCI, "build", *arguments)
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=500)
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two directories hold the same files with the same bytes."""
+    names = sorted(str(path.relative_to(one)) for path in one.rglob("*") if path.is_file())
+    others = sorted(str(path.relative_to(other)) for path in other.rglob("*") if path.is_file())
+    _, differing, unreadable = filecmp.cmpfiles(one, other, names, shallow=False)
+    return names == others and not differing and not unreadable
+
+
+IMAGES = [
+    pytest.param("python3-flask", (), id="flask, whose shell stays"),
+    pytest.param("git", ("--entrypoint", "git"), id="git"),
+    pytest.param("twice", (), id="wrappers that become launchers"),
+    pytest.param("wrapped", ("--max-layers", "1"), id="launchers in one layer"),
+    pytest.param("script", ("--shell", "drop", "--view", "sh"), id="a script without its shell"),
+    pytest.param("wrapped", ("--shell", "keep", "--compression", "none"), id="the shell kept"),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), IMAGES)
+def test_an_image_is_byte_for_byte_the_one_from_the_local_store(
+    cache: Cache,
+    empty: tuple[str, ...],
+    tmp_path: Path,
+    name: str,
+    options: tuple[str, ...],
+) -> None:
+    output = cache.outputs[name]
+    said = {
+        "here": nix2oci("build", output, *options, "--json", "-o", tmp_path / "here"),
+        "there": nix2oci(
+            "build", output, *options, *cache.trusted, *empty, "--json", "-o", tmp_path / "there"
+        ),
+    }
+    assert same(tmp_path / "here", tmp_path / "there")
+    here, there = (json.loads(text.replace("/there", "/here")) for text in said.values())
+    assert here == there
+    assert not (tmp_path / f"empty{output}").exists()
+
+
+def test_what_is_evaluated_here_is_not_built_here(
+    cache: Cache, distro: Path, empty: tuple[str, ...], tmp_path: Path
+) -> None:
+    installable, *options = sample(distro, "wrapped", "twice")
+    there = nix2oci(
+        "build", installable, *options, *cache.trusted, *empty, "-o", tmp_path / "there"
+    )
+    assert there == f"oci:{tmp_path}/there:latest"
+    assert nix2oci("build", installable, *options, "-o", tmp_path / "here").endswith("here:latest")
+    assert same(tmp_path / "here", tmp_path / "there")
+    for path in closure_of(str(cache.outputs["twice"])):
+        assert not (tmp_path / f"empty{path}").exists()
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[tuple[str, list[str]]]:
+    """A web server of a directory: its URL, and the paths that were asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            del code, size
+            asked.append(self.path)
+
+    handler = functools.partial(Handler, directory=str(directory))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_cache_on_the_web_sends_each_small_path_once(
+    cache: Cache, empty: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    output = cache.outputs["wrapped"]
+    with served(cache.directory) as (url, asked):
+        where = ("--from", url, *cache.trusted[2:])
+        nix2oci("build", output, *where, *empty, "-o", tmp_path / "there")
+    nix2oci("build", output, "-o", tmp_path / "here")
+    assert same(tmp_path / "here", tmp_path / "there")
+    sent = [path for path in asked if path.startswith("/nar/")]
+    paths = closure_of(str(output))
+    assert len(set(sent)) == len(paths)
+    large = [path for path in paths if nar_size(path) > 1 << 24]
+    assert len(sent) <= len(paths) + 2 * len(large)
+
+
+def nar_size(path: str) -> int:
+    return int(subprocess.check_output(["nix-store", "--query", "--size", path]))
+
+
+def test_plan_says_the_same(cache: Cache, empty: tuple[str, ...]) -> None:
+    output = cache.outputs["twice"]
+    there = nix2oci("plan", output, *cache.trusted, *empty, "--json")
+    assert there == nix2oci("plan", output, "--json")
+
+
+# --- signatures -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A binary cache of one small path that can be changed, with its parts."""
+
+    url: str
+    output: str
+    narinfo: Path
+    nar: Path
+    secret: Path
+    key: str
+
+    def edit(self, key: str, value: str) -> None:
+        """Change a line of the record."""
+        text = self.narinfo.read_text()
+        assert re.search(rf"^{key}: ", text, re.MULTILINE)
+        self.narinfo.write_text(re.sub(rf"(?m)^{key}: .*$", f"{key}: {value}", text))
+
+    def sign(self) -> None:
+        nix("store", "sign", "--store", self.url, "--key-file", str(self.secret), self.output)
+
+
+EXPRESSION = """derivation {
+  name = "tiny"; system = "SYSTEM"; builder = "/bin/sh"; PATH = "/bin:/usr/bin";
+  args = [ "-c" "mkdir -p $out/bin; cd $out; echo x > bin/run; echo y > data; chmod +x bin/run" ];
+}"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Tiny:
+    require("nix")
+    expression = EXPRESSION.replace("SYSTEM", f"{os.uname().machine}-linux")
+    output = str(out_path_of(expression))
+    directory = tmp_path / "tiny"
+    url = f"file://{directory}"
+    nix("copy", "--to", f"{url}?compression=none", output)
+    (nar,) = directory.glob("nar/*")
+    secret, public = keys(tmp_path)
+    narinfo = directory / f"{Path(output).name[:32]}.narinfo"
+    return Tiny(url, output, narinfo, nar, secret, public)
+
+
+def out_path_of(expression: str) -> Path:
+    (answer,) = json.loads(nix("build", "--json", "--no-link", "--impure", "--expr", expression))
+    return Path(answer["outputs"]["out"])
+
+
+def built(tiny: Tiny, tmp_path: Path, *options: str, url: str = "") -> Completed:
+    where = ("--from", url or tiny.url, "--store", str(tmp_path / "empty"))
+    return build(tiny.output, *where, *options, "-o", tmp_path / "image")
+
+
+def refused(tiny: Tiny, tmp_path: Path, *options: str) -> str:
+    """The error of a build that fails with 4 and leaves nothing."""
+    before = set(tmp_path.iterdir())
+    done = built(tiny, tmp_path, *options)
+    assert (done.returncode, done.stdout) == (4, ""), done.stderr
+    assert set(tmp_path.iterdir()) - before <= {tmp_path / "empty"}
+    (error,) = re.findall(r"^error: (.*)$", done.stderr, re.MULTILINE)
+    return str(error)
+
+
+def untrusted(tiny: Tiny) -> str:
+    return f"cannot use {tiny.url}: no key that Nix trusts has signed {tiny.output}"
+
+
+def trusting(tiny: Tiny) -> tuple[str, ...]:
+    return ("--option", "trusted-public-keys", tiny.key)
+
+
+def test_a_path_that_nobody_signed_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    assert refused(tiny, tmp_path) == untrusted(tiny)
+    assert refused(tiny, tmp_path, *trusting(tiny)) == untrusted(tiny)
+
+
+def test_a_path_is_taken_that_a_trusted_key_signed(tiny: Tiny, tmp_path: Path) -> None:
+    tiny.sign()
+    assert refused(tiny, tmp_path) == untrusted(tiny)
+    assert built(tiny, tmp_path, *trusting(tiny)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("--no-check-sigs",), id="--no-check-sigs"),
+        pytest.param(("--option", "require-sigs", "false"), id="require-sigs"),
+    ],
+)
+def test_signatures_need_not_be_checked(
+    tiny: Tiny, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    assert built(tiny, tmp_path, *options).returncode == 0
+
+
+def test_a_store_can_be_trusted_in_its_url(tiny: Tiny, tmp_path: Path) -> None:
+    assert built(tiny, tmp_path, url=f"{tiny.url}?trusted=true").returncode == 0
+
+
+def test_a_record_that_was_changed_has_no_signature(tiny: Tiny, tmp_path: Path) -> None:
+    tiny.sign()
+    evil = tiny.nar.read_bytes().replace(b"x\n", b"z\n")
+    tiny.nar.write_bytes(evil)
+    tiny.edit("NarHash", nar_hash(evil))
+    assert refused(tiny, tmp_path, *trusting(tiny)) == untrusted(tiny)
+
+
+def nar_hash(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def test_a_content_addressed_path_needs_no_signature(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/run").write_text("#!/bin/sh\n")
+    output = nix("store", "add-path", str(tmp_path / "source")).strip()
+    nix("copy", "--to", tiny.url, output)
+    where = ("--from", tiny.url, "--store", str(tmp_path / "empty"))
+    done = build(output, *where, "--entrypoint", "/run", "-o", tmp_path / "image")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_content_address_is_no_pretext_for_other_content(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/run").write_text("#!/bin/sh\n")
+    output = nix("store", "add-path", str(tmp_path / "source")).strip()
+    nix("copy", "--to", f"{tiny.url}?compression=none", output)
+    narinfo = tiny.narinfo.with_name(f"{Path(output).name[:32]}.narinfo")
+    (url,) = re.findall(r"(?m)^URL: (.*)$", narinfo.read_text())
+    nar = narinfo.parent / url
+    nar.write_bytes(nar.read_bytes().replace(b"/bin/sh", b"/bin/no"))
+    changed = Tiny(tiny.url, output, narinfo, nar, tiny.secret, tiny.key)
+    changed.edit("NarHash", nar_hash(nar.read_bytes()))
+    assert refused(changed, tmp_path, "--entrypoint", "/run") == untrusted(changed)
+
+
+# --- faults ---------------------------------------------------------------------------------------
+
+
+def test_a_nar_that_was_changed(tiny: Tiny, tmp_path: Path) -> None:
+    tiny.nar.write_bytes(tiny.nar.read_bytes().replace(b"y\n", b"z\n"))
+    said = refused(tiny, tmp_path, "--no-check-sigs")
+    assert re.fullmatch(
+        rf"cannot use {tiny.output}: what {tiny.url} sends does not match the hash in its "
+        r"record: expected sha256-\S{44}, got sha256-\S{44}",
+        said,
+    )
+
+
+def test_a_nar_that_ends_early(tiny: Tiny, tmp_path: Path) -> None:
+    tiny.nar.write_bytes(tiny.nar.read_bytes()[:-8])
+    said = refused(tiny, tmp_path, "--no-check-sigs")
+    assert said.startswith(f"cannot read {tiny.output} from {tiny.url}: ")
+
+
+def test_a_nar_that_is_gone(tiny: Tiny, tmp_path: Path) -> None:
+    tiny.nar.unlink()
+    said = refused(tiny, tmp_path, "--no-check-sigs")
+    assert said.startswith(f"cannot read {tiny.output} from {tiny.url}: ")
+
+
+def test_a_record_that_is_gone(tiny: Tiny, tmp_path: Path) -> None:
+    tiny.narinfo.unlink()
+    assert refused(tiny, tmp_path) == f"cannot read {tiny.output}: it is not in {tiny.url}"
+
+
+def test_a_reference_that_is_not_there(cache: Cache, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    shutil.copytree(cache.directory, files, copy_function=os.link)
+    output = str(cache.outputs["twice"])
+    (bash,) = [path for path in closure_of(output) if "-bash-" in path]
+    (files / f"{Path(bash).name[:32]}.narinfo").unlink()
+    done = build(output, "--from", f"file://{files}", "-o", tmp_path / "image")
+    assert done.returncode == 4
+    assert f"error: cannot read {bash}: it is not in file://{files}\n" in done.stderr
+
+
+def test_a_cache_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    require("nix")
+    done = build(
+        f"/nix/store/{'0' * 32}-x", "--from", f"file://{tmp_path}/no", "-o", tmp_path / "i"
+    )
+    assert done.returncode == 4
+    assert f"error: cannot read file://{tmp_path}/no: there is no " in done.stderr
+    assert list(tmp_path.iterdir()) == []

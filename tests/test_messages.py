@@ -112,6 +112,7 @@ def test_escape_sequences_and_bytes_that_are_no_text() -> None:
         pytest.param("https://user:pw@host/x", "https://host/x", id="user and password"),
         pytest.param("'https://token@host/x'", "'https://host/x'", id="a token as user"),
         pytest.param("git+ssh://git@host/x", "git+ssh://git@host/x", id="the user of ssh"),
+        pytest.param("ssh-ng://me@host", "ssh-ng://me@host", id="the user of a store by ssh"),
         pytest.param("ssh://u:pw@host/x", "ssh://host/x", id="a password of ssh"),
         pytest.param("https://host/a@b", "https://host/a@b", id="an at in the path"),
         pytest.param("git+file:///a@b", "git+file:///a@b", id="no host"),

@@ -3,7 +3,13 @@
 import pytest
 
 from nix2oci.errors import ConfigError, StoreError
-from nix2oci.nix.options import evaluation_options, setting, store_options, store_root
+from nix2oci.nix.options import (
+    Origin,
+    evaluation_options,
+    setting,
+    store_options,
+    store_root,
+)
 
 ALL = (
     *("--impure", "--override-input", "a", "b", "--store", "/x", "--option", "cores", "2"),
@@ -94,7 +100,7 @@ def test_a_store_elsewhere_is_refused(uri: str) -> None:
     with pytest.raises(StoreError) as caught:
         store_root(("--store", uri), {})
     assert str(caught.value) == f"cannot read store '{uri}': its files are not on this machine"
-    assert caught.value.hint == f"copy to a local store first: nix copy --from '{uri}' INSTALLABLE"
+    assert caught.value.hint == f"take what is there with --from '{uri}'"
 
 
 def test_a_refused_store_is_named_without_its_password() -> None:
@@ -109,3 +115,46 @@ def test_a_store_whose_files_are_in_another_layout() -> None:
     assert str(caught.value) == (
         "cannot read store 'local?real=/mnt/objects': its files are at '/mnt/objects'"
     )
+
+
+# --- the store that bytes come from ---------------------------------------------------------------
+
+
+def test_another_store_comes_after_that_of_the_options() -> None:
+    assert store_options(ALL, store="https://h") == (*STORE, "--store", "https://h")
+
+
+@pytest.mark.parametrize(
+    ("url", "trusted"),
+    [
+        pytest.param("https://h", False, id="a cache"),
+        pytest.param("https://h?trusted=true", True, id="trusted in its URL"),
+        pytest.param("ssh-ng://h?compress=true&trusted=1", True, id="among other parameters"),
+        pytest.param("https://h?trusted=false", False, id="said not to be"),
+        pytest.param("https://h?trusted=1&trusted=0", False, id="the last one counts"),
+        pytest.param("/trusted=1", False, id="no parameter"),
+    ],
+)
+def test_a_url_can_say_that_its_store_is_trusted(url: str, *, trusted: bool) -> None:
+    assert Origin(url).is_trusted == trusted
+    assert Origin(url, check_signatures=False).is_trusted
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        pytest.param("file:///srv/cache?compression=none", "/srv/cache/nix-cache-info", id="cache"),
+        pytest.param("file:///a%20b", "/a b/nix-cache-info", id="a space"),
+        pytest.param("/srv/root", "/srv/root", id="the root of a store"),
+        pytest.param("local?root=/srv/root", "/srv/root", id="spelled out"),
+        pytest.param("auto", "", id="the store here"),
+        pytest.param("https://h", "", id="the web"),
+        pytest.param("ssh-ng://h", "", id="another machine"),
+    ],
+)
+def test_where_a_store_of_this_machine_is(url: str, place: str) -> None:
+    assert Origin(url).place == place
+
+
+def test_an_origin_is_named_without_its_password() -> None:
+    assert str(Origin("https://u:pw@h")) == "https://h"

@@ -146,7 +146,7 @@ def store_root(options: Sequence[str], env: Mapping[str, str]) -> str:
     else:
         raise StoreError(
             f"cannot read store '{redact(uri)}': its files are not on this machine",
-            hint=f"copy to a local store first: nix copy --from '{redact(uri)}' INSTALLABLE",
+            hint=f"take what is there with --from '{redact(uri)}'",
         )
     for real in parameters.get("real", []):
         if not real.endswith("/nix/store"):

@@ -213,6 +213,34 @@ def test_a_nix_that_is_not_listened_to_any_more_is_ended(fake: FakeNix) -> None:
     assert not os.path.exists(f"/proc/{pid.read_text().strip()}")
 
 
+def test_some_are_on_their_way_while_one_is_read(fake: FakeNix, store: FakeStore) -> None:
+    """The first is sent only when a later one is asked for."""
+    gate = fake.directory / "gate"
+    os.mkfifo(gate)
+    known = [store.add(f"lib-{n}", b"x") for n in range(9)]
+    for number, each in enumerate(known):
+        (fake.directory / "nar").write_bytes(nar(b"x"))
+        first = {0: f"read line < {gate};", 4: f"echo > {gate};"}.get(number, "")
+        fake.answer(f"-- {each.path}", run=f"{first} cat {fake.directory / 'nar'}")
+    closure = Closure.of(known, [each.path for each in known])
+    with remote_store(fake.nix(), Origin(URL), closure) as found:
+        found.outline.draw()
+    assert len(fake.calls) == len(known)
+
+
+def test_those_on_their_way_are_called_off_when_one_fails(fake: FakeNix, store: FakeStore) -> None:
+    pid = fake.directory / "pid"
+    known = [store.add(f"lib-{n}", b"x") for n in range(2)]
+    os.mkfifo(pid)
+    fake.answer(f"-- {known[0].path}", run=f"read line < {pid}; echo $line > {pid}.2; exit 1")
+    fake.answer(f"-- {known[1].path}", run=f"echo $$ > {pid}; exec tail -f /dev/null")
+    closure = Closure.of(known, [each.path for each in known])
+    with remote_store(fake.nix(), Origin(URL), closure) as found, pytest.raises(StoreError):
+        found.outline.draw()
+    child = Path(f"{pid}.2").read_text().strip()
+    assert not os.path.exists(f"/proc/{child}")
+
+
 def test_what_the_outline_has_is_not_asked_for_again(fake: FakeNix, store: FakeStore) -> None:
     known = store.add("app-1", {b"bin": {b"app": Program(b"x")}})
     (fake.directory / "nar").write_bytes(nar({b"bin": {b"app": Program(b"x")}}))

@@ -58,13 +58,15 @@ def stream(
 ) -> Generator[bytes, None, int]:
     """Standard output as it comes, then to `relay` what was said; returns the exit code.
 
-    Close the generator to end the child early.
+    The first piece is empty: the child is started, and writes what a pipe holds. Close the
+    generator to end it early.
     """
     with tempfile.TemporaryFile() as said:  # nobody has to read two pipes at once
         process = start(argv, env, said)
         try:
             if process.stdout is None:
                 raise AssertionError(argv)
+            yield b""
             while data := os.read(process.stdout.fileno(), _CHUNK):
                 yield data
             process.wait()

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -30,8 +31,14 @@ kept in any case: it will be asked for."""
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _AGAIN = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
+_AHEAD = 4
+"""Store objects that are on their way: another machine takes its time to answer."""
+
 Read = Callable[[PathInfo], Iterator[Entry]]
-"""The entries of a store object in NAR order, checked against its NAR hash at the end."""
+"""The entries of a store object in NAR order, checked against its NAR hash at the end.
+
+They are sent for with the call.
+"""
 
 
 @dataclass(slots=True)
@@ -56,17 +63,18 @@ class Outline:
         """
         disk = Disk.of(self.closure, self.root)
         searched: dict[StorePath, frozenset[StorePath]] = {}
-        with _writing(self.root):
+        with _writing(self.root), closing(self._sent()) as sent:
             os.makedirs(self.root + self.closure.store_dir, exist_ok=True)
-            for path in self.closure.references_first():
+            for path, entries in sent:
                 searched[path] = self._shells(disk, path)
-                self._draw(path, searched[path])
+                self._draw(path, entries, searched[path])
                 told(self.closure.infos[path].nar_size)
             for path, shells in searched.items():
                 if path not in self.whole and self._shells(disk, path) != shells:
                     # What makes it a shell lies in a path that it does not refer to.
                     shutil.rmtree(f"{self.root}{path}", ignore_errors=True)
-                    self._draw(path, self._shells(disk, path))
+                    again = self.read(self.closure.infos[path])
+                    self._draw(path, again, self._shells(disk, path))
 
     def fetch(self, path: bytes) -> None:
         """See to it that a file has its content, and small ones beside it: they may be next.
@@ -86,17 +94,30 @@ class Outline:
                 if name == path or (name.rpartition(b"/")[0] == above and entry.size <= self.small):
                     self._write(entry, _AGAIN)
 
+    def _sent(self) -> Generator[tuple[StorePath, Iterator[Entry]]]:
+        """Every store object after all that it refers to, a few of them sent for ahead."""
+        waiting: deque[tuple[StorePath, Iterator[Entry]]] = deque()
+        try:
+            for path in self.closure.references_first():
+                waiting.append((path, self.read(self.closure.infos[path])))
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+        finally:
+            waiting.clear()  # what nobody will read is called off
+
     def _shells(self, disk: Disk, path: StorePath) -> frozenset[StorePath]:
         """The shells that a store object refers to, as far as they are drawn."""
         references = self.closure.references(path)
         return frozenset(each for each in references if owns_shell(disk, each))
 
-    def _draw(self, path: StorePath, shells: Iterable[StorePath]) -> None:
+    def _draw(self, path: StorePath, entries: Iterable[Entry], shells: Iterable[StorePath]) -> None:
         info = self.closure.infos[path]
         needles = [shell.hash_part.encode() for shell in shells]
         whole = info.nar_size <= min(self.small, self.budget)
         is_root = path in self.closure.roots
-        for entry in self.read(info):
+        for entry in entries:
             place = self._place(entry)
             match entry:
                 case Directory():

@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -103,8 +103,9 @@ class RemoteStore:
 
     def entries(self, info: PathInfo) -> Iterator[Entry]:
         if info.path in self.outline.whole:
-            return store_entries(info, self.root)
-        return _entries(self.nix, self.origin, info)
+            yield from store_entries(info, self.root)
+        else:
+            yield from _sent(self.nix, self.origin, info)
 
     def is_right(self, info: PathInfo) -> bool:
         """What the outline was drawn of was checked as it came."""
@@ -115,12 +116,14 @@ class RemoteStore:
 def remote_store(nix: Nix, origin: Origin, closure: Closure) -> Iterator[RemoteStore]:
     """A closure of another store; its outline is to be drawn, and is gone when the block ends."""
     with tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True) as root:
-        yield RemoteStore(nix, origin, Outline(closure, root, partial(_entries, nix, origin)))
+        yield RemoteStore(nix, origin, Outline(closure, root, partial(_sent, nix, origin)))
 
 
-def _entries(nix: Nix, origin: Origin, info: PathInfo) -> Iterator[Entry]:
-    with closing(_nar(nix, origin, info.path)) as stream:
-        yield from nar_entries(info, stream, str(origin))
+def _sent(nix: Nix, origin: Origin, info: PathInfo) -> Iterator[Entry]:
+    """The entries of a store object, which is sent for at once."""
+    stream = _nar(nix, origin, info.path)
+    next(stream)  # Nix is started; when nobody refers to the stream any more, it is ended
+    return nar_entries(info, stream, str(origin))
 
 
 def _nar(nix: Nix, origin: Origin, path: StorePath) -> Generator[bytes]:

@@ -146,6 +146,32 @@ def test_the_first_failure_ends_the_other_layers_and_is_raised(
     assert blobs.committed() == set()
 
 
+def test_a_worker_that_is_ended_leaves_its_blocks_first(tmp_path: Path) -> None:
+    """What entries come from, such as another process, is ended with them."""
+    (blobs := tmp_path / "blobs").mkdir()
+    begun, begin = os.pipe()
+    never, _ = os.pipe()
+
+    def waiting() -> Iterator[Entry]:
+        try:
+            yield Directory(b"d")
+            os.write(begin, b"x")
+            os.read(never, 1)
+        finally:
+            (tmp_path / "left").touch()
+
+    def failing() -> Iterator[Entry]:
+        yield Directory(b"d")
+        os.read(begun, 1)
+        raise StoreError("no")
+
+    layers = [Unwritten(waiting(), 2), Unwritten(failing(), 1)]
+    with pytest.raises(StoreError):
+        write_layers(layers, Compression.NONE, Blobs(blobs), 2)
+    assert (tmp_path / "left").exists()
+    assert list(blobs.iterdir()) == []
+
+
 def test_a_full_disk_ends_all_layers(tmp_path: Path) -> None:
     layers = [Unwritten(endless(), 1) for _ in range(3)]
     with pytest.raises(OutputError) as caught:

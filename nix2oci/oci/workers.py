@@ -166,18 +166,23 @@ def _work(
     """A worker's life: numbers in, layers out, until the line is cut.
 
     The parent's ends of the lines were inherited; while they are open here, no worker would
-    notice that the parent is gone.
+    notice that the parent is gone. Told to end, a worker leaves its blocks first: entries may
+    come from a process that has to end, too.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-    for other in others:
-        other.close()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        while True:
-            number = line.recv()
-            line.send((number, write(number, line.send)))
-    except (EOFError, ConnectionError):
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+            for other in others:
+                other.close()
+            while True:
+                number = line.recv()
+                line.send((number, write(number, line.send)))
+        except Exception as err:  # noqa: BLE001  # raised again by the parent
+            if not isinstance(err, EOFError | ConnectionError):
+                line.send(err)
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # it is over in any case
+    except (KeyboardInterrupt, ConnectionError):
         return  # the parent is gone, or needs no more
-    except Exception as err:  # noqa: BLE001  # raised again by the parent
-        line.send(err)

@@ -225,8 +225,7 @@ def test_what_has_another_hash_is_refused(store: FakeStore) -> None:
         f"expected {format_nar_hash(info.nar_hash)}, got {got}"
     )
     assert caught.value.hint == (
-        f"that store is damaged; look for more with: nix store verify --store '{WHERE}' "
-        "--all --no-trust"
+        f"that store is damaged; ask Nix with: nix store verify --no-trust --store '{WHERE}' {APP}"
     )
 
 

@@ -61,8 +61,8 @@ def nar_entries(info: PathInfo, stream: Iterator[bytes], source: str) -> Iterato
         raise StoreError(
             f"cannot use {info.path}: what {source} sends does not match the hash in its record: "
             f"expected {format_nar_hash(info.nar_hash)}, got {format_nar_hash(digest)}",
-            hint=f"that store is damaged; look for more with: nix store verify --store '{source}' "
-            "--all --no-trust",
+            hint="that store is damaged; ask Nix with: "
+            f"nix store verify --no-trust --store '{source}' {info.path}",
         )
 
 

@@ -189,6 +189,43 @@ def test_plan_says_the_same(cache: Cache, empty: tuple[str, ...]) -> None:
     assert there == nix2oci("plan", output, "--json")
 
 
+SSH = """#!/bin/sh
+# An ssh that stays here, as far as Nix asks it for something.
+for argument; do
+  case $argument in
+    -O) exit 1 ;;
+    *LocalCommand=echo*) echo started ;;
+  esac
+done
+exec nix-daemon --stdio
+"""
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An `ssh` on PATH that leads to the store of this machine."""
+    require("nix-daemon")
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    (directory / "ssh").write_text(SSH)
+    (directory / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", str(directory), prepend=os.pathsep)
+
+
+@pytest.mark.usefixtures("ssh")
+def test_another_machine_is_trusted_only_when_its_url_says_so(
+    cache: Cache, empty: tuple[str, ...], tmp_path: Path
+) -> None:
+    output = cache.outputs["twice"]
+    done = build(output, *empty, "--from", "ssh-ng://me@host", "-o", tmp_path / "there")
+    assert done.returncode == 4, done.stderr
+    assert "\nerror: cannot use ssh-ng://me@host: no key that Nix trusts has signed " in done.stderr
+    trusted = ("--from", "ssh-ng://me@host?trusted=1")
+    nix2oci("build", output, *empty, *trusted, "-o", tmp_path / "there")
+    nix2oci("build", output, "-o", tmp_path / "here")
+    assert same(tmp_path / "here", tmp_path / "there")
+
+
 # --- signatures -----------------------------------------------------------------------------------
 
 

@@ -169,14 +169,16 @@ def test_what_is_kept_of_a_large_object_is_little(sample: Sample, tmp_path: Path
     assert kept == {"bin/app", "etc/app.conf", "lib/big"}
 
 
+@pytest.mark.parametrize("inside", [True, False], ids=["in a directory", "as the store path"])
 def test_a_shell_that_is_one_by_a_roundabout_link_is_found(
-    store: FakeStore, tmp_path: Path
+    store: FakeStore, tmp_path: Path, *, inside: bool
 ) -> None:
     """`odd` is a shell through a link in `far`, which nothing says before all is drawn."""
     odd, far, user = (store_path(name) for name in ("odd-1", "far-1", "user-1"))
     made = Sample(store)
     made.add(odd, {b"bin": Link(str(far).encode() + b"/bin"), b"real": Program(BASH_ELF)})
-    made.add(user, {b"file": b"it names " + odd.hash_part.encode()}, odd)
+    text = b"it names " + odd.hash_part.encode()
+    made.add(user, {b"file": text} if inside else text, odd)
     made.add(far, {b"bin": {b"sh": Link(str(odd).encode() + b"/real")}}, user)
     made.add(APP, {}, far)
     remote = made.remote()

@@ -72,7 +72,7 @@ class Outline:
             for path, shells in searched.items():
                 if path not in self.whole and self._shells(disk, path) != shells:
                     # What makes it a shell lies in a path that it does not refer to.
-                    shutil.rmtree(f"{self.root}{path}", ignore_errors=True)
+                    self._erase(path)
                     again = self.read(self.closure.infos[path])
                     self._draw(path, again, self._shells(disk, path))
 
@@ -125,23 +125,33 @@ class Outline:
                 case Symlink(_, target):
                     os.symlink(target, place)
                 case File() if whole or self._is_program(entry, of_root=is_root):
-                    self._write(entry, _NEW)
+                    self._write(entry, _NEW, note=not whole)
                     self.budget -= entry.size
                 case File():
                     self._search(entry, needles)
         if whole:
             self.whole.add(path)
 
+    def _erase(self, path: StorePath) -> None:
+        inside = f"{path}/".encode()
+        self._kept = {name for name in self._kept if not name.startswith(inside)}
+        place = f"{self.root}{path}"
+        if os.path.isdir(place) and not os.path.islink(place):
+            shutil.rmtree(place)
+        else:
+            os.unlink(place)
+
     def _is_program(self, entry: File, *, of_root: bool) -> bool:
         """Whether it may well be a wrapper, or what one starts."""
         in_bin = bool(entry.mode & 0o100) and b"/bin/" in entry.path
         return in_bin and (of_root or entry.size <= min(self.small, self.budget))
 
-    def _write(self, entry: File, flags: int) -> None:
+    def _write(self, entry: File, flags: int, *, note: bool = True) -> None:
         with self._open(entry, flags) as file:
             for chunk in entry.chunks:
                 file.write(chunk)
-        self._kept.add(b"/" + entry.path)
+        if note:
+            self._kept.add(b"/" + entry.path)
 
     def _search(self, entry: File, needles: list[bytes]) -> None:
         """Write a file, and make it a hole when it has none of the needles in it."""

@@ -90,8 +90,8 @@ def decided(closure: Closure, root: str, outline: Outline | None = None) -> tupl
     if outline is None:
         found = survey(closure, root)
         return found, scan(closure, [p.target for p in found.programs], root)
-    found = survey(closure, root, outline.fetch)
-    return found, scan(closure, [p.target for p in found.programs], root, outline.fetch)
+    found = survey(closure, root, fetch=outline.fetch)
+    return found, scan(closure, [p.target for p in found.programs], root, fetch=outline.fetch)
 
 
 LIMITS = [
@@ -185,7 +185,7 @@ def test_a_shell_that_is_one_by_a_roundabout_link_is_found(
     outline = remote.outline(tmp_path / "outline", small=0)
     expected = scan(remote.closure, [], store.root)
     assert expected.shells == (odd,)
-    assert scan(remote.closure, [], outline.root, outline.fetch) == expected
+    assert scan(remote.closure, [], outline.root, fetch=outline.fetch) == expected
     assert remote.sent["user-1"] == 2
 
 

@@ -93,8 +93,8 @@ def origin_options(function: F) -> F:
 
 
 def _origin(values: dict[str, Any]) -> Origin | None:
-    """The store of `origin_options`; takes them out of `values`."""
-    url, unchecked = values.pop("from_"), values.pop("no_check_sigs")
+    """The store of `origin_options`; takes them out of `values`. Some commands have none."""
+    url, unchecked = values.pop("from_", None), values.pop("no_check_sigs", False)
     if unchecked and not url:
         raise ConfigError("--no-check-sigs: there is no --from that it could be about")
     return Origin(url, check_signatures=not unchecked) if url else None

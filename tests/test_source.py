@@ -227,6 +227,17 @@ def test_a_platform_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     assert raised.value.hint == "it has linux/amd64, linux/arm64"
 
 
+def test_a_variant_that_nobody_asked_for_is_taken(tmp_path: Path) -> None:
+    path = several_platforms(tmp_path, "amd64", "arm64")
+    entries = [
+        *json.loads((tmp_path / "amd64/index.json").read_text())["manifests"],
+        *json.loads((tmp_path / "arm64/index.json").read_text())["manifests"],
+    ]
+    entries[1]["platform"]["variant"] = "v8"
+    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+    assert str(open_image(str(path), Platform("arm64")).descriptor.platform) == "linux/arm64/v8"
+
+
 def test_what_is_wrong_in_one_platform_is_found(tmp_path: Path) -> None:
     path = several_platforms(tmp_path, "amd64", "arm64")
     image = open_image(str(path), Platform("arm64"))

@@ -136,6 +136,21 @@ def test_a_nix_system_is_a_platform(system: str, text: str, document: Json) -> N
     assert platform.to_json() == document
 
 
+@pytest.mark.parametrize(
+    ("other", "fits"),
+    [
+        pytest.param(Platform("arm64"), True, id="the same"),
+        pytest.param(Platform("arm64", variant="v8"), True, id="a variant that one names"),
+        pytest.param(Platform("amd64"), False, id="another architecture"),
+        pytest.param(Platform("arm64", "windows"), False, id="another system"),
+    ],
+)
+def test_platforms_fit(other: Platform, *, fits: bool) -> None:
+    assert Platform("arm64").fits(other) is fits
+    assert other.fits(Platform("arm64")) is fits
+    assert not Platform("arm", variant="v6").fits(Platform("arm", variant="v7"))
+
+
 @pytest.mark.parametrize("system", ["x86_64-darwin", "aarch64-darwin", "linux", "", "X86_64-LINUX"])
 def test_a_system_that_no_container_runs_is_refused(system: str) -> None:
     with pytest.raises(ConfigError) as caught:

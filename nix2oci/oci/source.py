@@ -137,6 +137,7 @@ class Layout:
         if not distinct:
             raise LayoutError(f"cannot read image at {self.where}: it holds no image")
         fitting = [e for e in distinct if len(distinct) == 1 or e.platform == wanted]
+        fitting = fitting or [e for e in distinct if e.platform and e.platform.fits(wanted)]
         if len(fitting) == 1:
             return fitting[0]
         hint = _tags_hint(distinct)

@@ -94,6 +94,12 @@ class Platform:
             )
         return _PLATFORMS[system]
 
+    def fits(self, other: Platform) -> bool:
+        """Whether both are the same, but for a variant that only one of them names."""
+        variants = {self.variant, other.variant} - {None}
+        same = (self.architecture, self.os) == (other.architecture, other.os)
+        return same and len(variants) < 2
+
     def to_json(self) -> Json:
         return _present(architecture=self.architecture, os=self.os, variant=self.variant)
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import merge
-from typing import Protocol
 
 from nix2oci import describe
+from nix2oci.base import check_program, refuse_zstd
 from nix2oci.cache import Cache
 from nix2oci.cache.bound import prune
 from nix2oci.cache.layers import Wanted, write_missing
 from nix2oci.config import ImageSpec
 from nix2oci.describe import Decided
-from nix2oci.errors import ConfigError, LayoutError, RepresentationError
-from nix2oci.nix.cli import Built, Nix, Package
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.errors import ConfigError, LayoutError
+from nix2oci.nix.cli import Nix, Package
+from nix2oci.nix.closure import PathInfo, StorePath
 from nix2oci.nix.installable import Installable
-from nix2oci.nix.notes import Notes
-from nix2oci.nix.remote import known_outputs, remote_closure, remote_store
-from nix2oci.nix.scan import scan
-from nix2oci.nix.store import LocalStore, Store, store_layer
-from nix2oci.nix.survey import is_program, survey
+from nix2oci.nix.store import store_layer
+from nix2oci.nix.survey import is_program
+from nix2oci.oci.inherit import Inherited, inherit
 from nix2oci.oci.layer import Layer, compressor_version
 from nix2oci.oci.layout import Image, Staging
 from nix2oci.oci.reference import Reference
@@ -37,22 +35,11 @@ from nix2oci.oci.spec import (
 )
 from nix2oci.oci.validate import check_written
 from nix2oci.oci.workers import Unwritten
-from nix2oci.plan.layering import LayerPlan, Plan, plan_layers, store_layers
+from nix2oci.plan.layering import LayerPlan
 from nix2oci.plan.record import annotations_of
-from nix2oci.plan.shell import (
-    Launchers,
-    Mode,
-    Scan,
-    Shells,
-    decide,
-    make_launchers,
-    no_launchers,
-    untouched,
-    with_launchers,
-)
 from nix2oci.plan.tree import Entry, File, Tree, sort_key
-from nix2oci.plan.view import CA_BUNDLE, Survey, view
-from nix2oci.templates import launcher_template
+from nix2oci.plan.view import CA_BUNDLE
+from nix2oci.planning import Planned, Progress, planned
 from nix2oci.twin import (
     Tools,
     Twin,
@@ -61,16 +48,6 @@ from nix2oci.twin import (
     with_tools,
     write_tools,
 )
-
-
-class Progress(Protocol):
-    """Told what goes on; says nothing, prints lines or draws bars."""
-
-    def step(self, text: str) -> None:
-        """A new part of the work begins."""
-
-    def bytes(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """A part of the work that handles about `total` bytes, told as they are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,32 +62,8 @@ class Destination:
     """The image's time, from the flake's `lastModified` when it has one that can be trusted."""
     cores: int
     cache: Cache | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """All that is decided before a byte is written. The store must be held while it is used."""
-
-    built: tuple[Built, ...]
-    """What Nix made of each installable, in their order."""
-    shells: Shells
-    plan: Plan
-    survey: Survey
-    view: Tree
-    store: Store
-    """Where the bytes of the store paths come from."""
-    notes: Notes
-    """What was found in files on the way."""
-
-    @property
-    def closure(self) -> Closure:
-        """What the image holds: the closure of the outputs, less what was dropped."""
-        return self.shells.closure
-
-    @property
-    def package(self) -> Package:
-        """The first installable's: it names the image."""
-        return self.built[0].package
+    reads_zstd: bool = True
+    """Whether all that read what is there know zstd layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,74 +76,8 @@ class WrittenImage:
     layers: tuple[Layer, ...]
     compressor: str
     twin: Twin | None = None
-
-
-@contextmanager
-def planned(
-    nix: Nix,
-    packages: Sequence[Package],
-    spec: ImageSpec,
-    progress: Progress,
-    cache: Cache | None = None,
-) -> Iterator[Planned]:
-    """Build with Nix what was evaluated, then decide everything; outputs are held until the end.
-
-    The cache is read, not written. Raises what goes wrong on the way: `NixError`, `StoreError`,
-    `ConfigError`, `ConflictError`.
-    """
-    notes = Notes(cache.facts if cache else None)
-    with _closure(nix, packages, progress) as (built, closure, store):
-        found = survey(closure, store.root, notes, store.fetch)
-        progress.step("looking for wrappers, and for what else needs a shell")
-        shells = untouched(closure)
-        if spec.shell is not Mode.KEEP:
-            programs = [program.target for program in found.programs]
-            scanned = scan(closure, programs, store.root, notes, store.fetch)
-            shells = _shells(closure, found, spec, built[0].package.system, scanned)
-        if shells.dropped:
-            found = survey(shells.closure, store.root, notes, store.fetch)
-        plan = plan_layers(shells.closure, store_layers(spec.max_layers))
-        tree = with_launchers(view(found, spec.view, spec.users, spec.groups), shells)
-        yield Planned(built, shells, plan, found, tree, store, notes)
-
-
-@contextmanager
-def _closure(
-    nix: Nix, packages: Sequence[Package], progress: Progress
-) -> Iterator[tuple[tuple[Built, ...], Closure, Store]]:
-    """The closure of packages and the store that has it: the one here, or the origin."""
-    if nix.origin is None:
-        progress.step("building with Nix")
-        with nix.build(packages) as built:
-            yield built, nix.closure(_roots(built)), LocalStore(nix.physical())
-        return
-    progress.step(f"asking {nix.origin} for the closure")
-    built = known_outputs(nix, packages)
-    closure = remote_closure(nix, nix.origin, _roots(built))
-    with remote_store(nix, nix.origin, closure) as store:
-        with progress.bytes("looking through the store paths", closure.nar_size) as told:
-            store.outline.draw(told)
-        yield built, closure, store
-
-
-def _roots(built: Sequence[Built]) -> list[StorePath]:
-    return [root for each in built for root in each.roots]
-
-
-def _shells(closure: Closure, found: Survey, spec: ImageSpec, system: str, scanned: Scan) -> Shells:
-    """What is replaced and dropped, so that the image needs no shell."""
-    launchers = _launchers(scanned, system.partition("-")[0])
-    wanted = describe.wanted_paths(spec, found, closure, scanned.shells)
-    return decide(closure, scanned, launchers, spec.shell, wanted)
-
-
-def _launchers(scanned: Scan, machine: str) -> Launchers:
-    try:
-        return make_launchers(scanned, machine, launcher_template(machine))
-    except RepresentationError as err:
-        return no_launchers(scanned, str(err))
-    except FileNotFoundError:
-        return no_launchers(scanned, "this nix2oci was not built, so it has no launchers")
+    inherited: tuple[Inherited, ...] = ()
+    """What became of the configuration of the base image."""
 
 
 def build(
@@ -206,11 +93,14 @@ def build(
         _tools(nix, packages[0].installable, spec, what, progress) as tools,
     ):
         decided = _decide(what, spec, destination)
-        twin_name = debug_name(decided.name, len(what.plan.layers) + 1) if tools else None
+        twin_name = debug_name(decided.name, what.layer_count) if tools else None
         with destination.open(decided.name) as staging:
+            if what.on_base:
+                what.on_base.base.copy_layers(staging)
             layers = _write(what, spec, staging, destination, progress)
-            config, described = _documents(what, spec, decided, layers)
-            notes = {**annotations_of(what.shells), **decided.annotations}
+            config, described, inherited = _documents(what, spec, decided, layers)
+            base_notes = what.on_base.base.annotations if what.on_base else {}
+            notes = {**base_notes, **annotations_of(what.shells), **decided.annotations}
             image = Image.of(config, described, notes)
             images, twin = [(image, decided.name)], None
             if tools and twin_name:
@@ -221,7 +111,8 @@ def build(
             for each, _ in images:
                 _check(staging, each)
             staging.finish(images)
-    return WrittenImage(decided, image, what, layers, compressor_version(spec.compression), twin)
+    compressor = compressor_version(spec.compression)
+    return WrittenImage(decided, image, what, layers, compressor, twin, inherited)
 
 
 def _tools(
@@ -238,6 +129,10 @@ def _decide(what: Planned, spec: ImageSpec, destination: Destination) -> Decided
     name = describe.image_name(spec, what.package)
     command = describe.entrypoint(spec, what.built[0], what.survey)
     _check_program(what, command[0])
+    if what.on_base:
+        check_program(what.on_base, command[0], what.closure.store_dir)
+        if not destination.reads_zstd:
+            refuse_zstd(what.on_base.base)
     created = destination.created(what.package.last_modified)
     notes = describe.manifest_annotations(spec, what.package, name, created)
     return Decided(name, command, created, notes)
@@ -300,8 +195,9 @@ def _laid_over(entries: Iterable[Entry], view: Tree) -> Iterator[Entry]:
 
 def _documents(
     what: Planned, spec: ImageSpec, decided: Decided, layers: tuple[Layer, ...]
-) -> tuple[ImageConfig, tuple[Descriptor, ...]]:
-    """The image's configuration, and its layers as the manifest has them, base layer first."""
+) -> tuple[ImageConfig, tuple[Descriptor, ...], tuple[Inherited, ...]]:
+    """The image's configuration, its layers as the manifest has them, and what is of the base."""
+    on = what.on_base
     contents: list[LayerPlan | None] = [*what.plan.layers, None][: len(layers)]
     config = describe.image_config(
         spec,
@@ -311,12 +207,16 @@ def _documents(
             for layer, plan in zip(layers, contents, strict=True)
         ],
         platform=Platform.of_system(what.package.system),
-        certificates=what.view.get(CA_BUNDLE[1:].encode()) is not None,
+        certificates=what.view.get(CA_BUNDLE[1:].encode()) is not None
+        or (on is not None and on.certificates),
     )
     changed = spec.max_layers == 1 and bool(what.shells.launchers)
     infos = {} if changed else what.closure.infos
-    described = (_descriptor(*pair, infos) for pair in zip(layers, contents, strict=True))
-    return config, tuple(described)
+    described = tuple(_descriptor(*pair, infos) for pair in zip(layers, contents, strict=True))
+    if on is None:
+        return config, described, ()
+    config, inherited = inherit(on.base.config, config, describe.assumed(spec))
+    return config, (*on.base.layers, *described), inherited
 
 
 def _check(staging: Staging, image: Image) -> None:

@@ -26,6 +26,7 @@ from nix2oci.plan.view import CA_BUNDLE, Survey
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROGRAM_DIRECTORIES = frozenset({"/bin", "/sbin", "/usr/bin", "/usr/sbin"})
+DEFAULT_USER = "65532:65532"
 _SHOWN = 3
 
 
@@ -57,6 +58,8 @@ def entrypoint(spec: ImageSpec, built: Built, survey: Survey) -> tuple[str, ...]
     programs = _programs(outputs, survey)
     if spec.entrypoint:
         first, *rest = spec.entrypoint
+        if spec.base and first.startswith("/"):
+            return spec.entrypoint  # it may be a program of the base image
         return (_named(first, _programs((), survey) | programs), *rest)
     if built.program:
         return (built.program,)
@@ -147,13 +150,21 @@ def image_config(
         entrypoint=decided.entrypoint,
         cmd=spec.cmd,
         env=tuple(f"{key}={value}" for key, value in sorted(env.items())),
-        user=spec.user,
-        working_dir=spec.working_dir,
+        user=spec.user or DEFAULT_USER,
+        working_dir=spec.working_dir or "/",
         exposed_ports=spec.ports,
         volumes=spec.volumes,
         labels={**decided.annotations, **spec.labels},
         stop_signal=spec.stop_signal,
     )
+
+
+def assumed(spec: ImageSpec) -> frozenset[str]:
+    """What `image_config` says though the image spec does not, by `Inherited.key`."""
+    variables = {"PATH", "SSL_CERT_FILE", "NIX_SSL_CERT_FILE"} - spec.env.keys()
+    fields = {"User": spec.user, "WorkingDir": spec.working_dir}
+    unsaid = {key for key, value in fields.items() if value is None}
+    return frozenset(unsaid | {f"Env {name}" for name in variables})
 
 
 def layer_history(layer: LayerPlan | None, launchers: int = 0) -> History:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from nix2oci.build import Planned, WrittenImage
+from nix2oci.base import OnBase
+from nix2oci.build import WrittenImage
 from nix2oci.nix.closure import Closure
+from nix2oci.oci.inherit import Inherited
 from nix2oci.oci.layer import Layer
 from nix2oci.oci.spec import rfc3339
 from nix2oci.plan.layering import LayerPlan, Plan
 from nix2oci.plan.popularity import Popularity
 from nix2oci.plan.record import shell_document
 from nix2oci.plan.shell import Shells
+from nix2oci.plan.tree import display
+from nix2oci.planning import Planned
 from nix2oci.twin import Twin
 
 Json = dict[str, Any]
 
 
-def plan_document(closure: Closure, plan: Plan, shells: Shells | None = None) -> Json:
+def plan_document(
+    closure: Closure, plan: Plan, shells: Shells | None = None, on: OnBase | None = None
+) -> Json:
     """A plan: sizes in bytes of NAR, layers base layer first; `shell` null where none was read."""
     return {
         "nar_size": closure.nar_size,
@@ -26,6 +33,7 @@ def plan_document(closure: Closure, plan: Plan, shells: Shells | None = None) ->
         "popularity": _index(plan.fleet) if plan.fleet else None,
         "kept": {"from": plan.kept.where, "excess": plan.kept.excess} if plan.kept else None,
         "layers": [_planned_layer(layer) for layer in plan.layers],
+        "base": base_document(on) if on else None,
         "shell": shell_document(shells) if shells else None,
     }
 
@@ -45,16 +53,40 @@ def build_document(built: WrittenImage) -> Json:
         "created": rfc3339(built.decided.created),
         "entrypoint": list(built.decided.entrypoint),
         "compressor": built.compressor,
-        "size": sum(layer.size for layer in built.layers),
+        "size": sum(layer.size for layer in built.image.layers),
         "nar_size": planned.closure.nar_size,
         "roots": [str(path) for path in planned.closure.roots],
         "layers": [
             _written_layer(layer) | (_planned_layer(plan) if plan else {"paths": []})
             for layer, plan in zip(built.layers, plans, strict=False)
         ],
+        "base": base_document(planned.on_base) if planned.on_base else None,
+        "inherited": inherited_document(built.inherited),
         "shell": shell_document(planned.shells),
         "debug": debug_document(built.twin) if built.twin else None,
     }
+
+
+def base_document(on: OnBase) -> Json:
+    """The base image, and what became of its files and store paths."""
+    return {
+        "name": on.base.name,
+        "digest": str(on.base.digest),
+        "layers": len(on.base.layers),
+        "size": sum(layer.size for layer in on.base.layers),
+        "paths": [str(path) for path in on.present],
+        "replaced": [
+            {"file": "/" + display(path), "by": owner} for path, owner in on.over.replaced.items()
+        ],
+        "kept": ["/" + display(path) for path in on.over.kept],
+    }
+
+
+def inherited_document(inherited: Iterable[Inherited]) -> list[Json]:
+    """What became of each part of the base's configuration."""
+    return [
+        {"key": row.key, "base": row.base, "image": row.image, "won": row.won} for row in inherited
+    ]
 
 
 def debug_document(twin: Twin) -> Json:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nix2oci.build import Planned
 from nix2oci.errors import ClosureError
 from nix2oci.nix.closure import Closure, StorePath, store_path_of
 from nix2oci.nix.references import Files
@@ -24,6 +23,7 @@ from nix2oci.plan.chains import Graph
 from nix2oci.plan.difference import Contents, Layer
 from nix2oci.plan.hashparts import hash_parts
 from nix2oci.plan.layering import Plan
+from nix2oci.planning import Planned
 
 _PREFIXES = ("oci:", "oci-archive:", "docker-archive:")
 _IN_STORE = re.compile(r"/[0-9a-df-np-sv-z]{32}-")

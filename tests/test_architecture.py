@@ -36,15 +36,23 @@ ROOMS: Mapping[str, frozenset[str]] = {
         {"errors", "config", "nix", "oci.reference", "oci.spec"}
         | {"plan.layering", "plan.tree", "plan.view"}
     ),
-    "build": frozenset(
-        {"errors", "cache", "config", "describe", "nix", "oci", "plan", "templates", "twin"}
+    "planning": frozenset(
+        {"errors", "base", "cache", "config", "describe", "nix", "plan", "templates"}
     ),
+    "build": frozenset(
+        {"errors", "base", "cache", "config", "describe", "nix", "oci", "plan", "planning", "twin"}
+    ),
+    # What an image and its base decide together: the base is read by `oci`, laid under by `plan`.
+    "base": frozenset({"errors", "config", "nix.closure", "oci", "plan"}),
     "twin": frozenset({"errors", "nix", "oci", "plan.debug", "plan.tree"}),
     "templates": frozenset({"errors", "plan.launcher"}),
     "amounts": frozenset(),
     "page": frozenset({"amounts", "page"}),
-    "subject": frozenset({"errors", "build", "nix", "oci", "plan"}),
-    "report": frozenset({"build", "nix.closure", "oci.layer", "oci.spec", "plan", "twin"}),
+    "subject": frozenset({"errors", "planning", "nix", "oci", "plan"}),
+    "report": frozenset(
+        {"base", "build", "nix.closure", "oci.inherit", "oci.layer", "oci.spec", "plan", "planning"}
+        | {"twin"}
+    ),
 }
 
 # Who may use what is not ours.

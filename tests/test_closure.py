@@ -329,6 +329,25 @@ def test_without_roots_what_is_no_closure_is_refused(
     assert "cannot use closure: " + message.format(**names) in _rotations(str(caught.value))
 
 
+@pytest.mark.parametrize(
+    ("gone", "left", "roots"),
+    [
+        pytest.param(["c"], ["app", "a", "b"], ["app"], id="a leaf"),
+        pytest.param(["app"], ["a", "b", "c"], ["a", "b"], id="the root: what it led to is one"),
+        pytest.param(["a", "b"], ["app", "c"], ["app", "c"], id="what led to a leaf"),
+        pytest.param([], ["app", "a", "b", "c"], ["app"], id="nothing"),
+    ],
+)
+def test_without_some_paths_a_closure_is_one(
+    gone: list[str], left: list[str], roots: list[str]
+) -> None:
+    whole = closure(info("app", "a", "b"), info("a", "c"), info("b", "c", "b"), info("c"))
+    found = whole.without({store_path(name) for name in gone})
+    assert set(found) == {store_path(name) for name in left}
+    assert found.roots == tuple(store_path(name) for name in roots)
+    assert found.nar_size == len(left)
+
+
 def sets(found: Closure, of: str) -> dict[str, set[str]]:
     bit = {path: 1 << i for i, path in enumerate(found)}
     answer = found.reach(bit) if of == "reach" else found.users(bit)

@@ -80,7 +80,8 @@ def test_defaults_of_the_schema_change_nothing() -> None:
         name: key["default"] for name, key in SCHEMA["properties"].items() if "default" in key
     }
     assert parse(defaults) == ImageSpec()
-    assert set(KEYS) - set(defaults) == {"name", "tag", "debug-tools", "created"}
+    without = {"name", "tag", "base", "user", "workdir", "debug-tools", "created"}
+    assert set(KEYS) - set(defaults) == without
     user = SCHEMA["properties"]["users"]["items"]["properties"]
     assert user["shell"]["default"] == NOLOGIN
 
@@ -150,6 +151,9 @@ def test_flags_win_as_the_page_says(tmp_path: Path) -> None:
 WRONG: list[dict[str, Any]] = [
     {"tagg": "a"},
     {"name": "Foo"},
+    {"base": ""},
+    {"base": "-x"},
+    {"base": ["a"]},
     {"name": "a:1"},
     {"name": ""},
     {"tag": "a b"},

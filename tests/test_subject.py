@@ -11,7 +11,6 @@ import pytest
 from support.fakestore import FakeStore, Program
 from support.smallimage import Json, Layer, SmallImage, directory, entry, link, tar
 
-from nix2oci.build import Planned
 from nix2oci.nix.closure import StorePath
 from nix2oci.nix.notes import Notes
 from nix2oci.nix.store import LocalStore
@@ -21,6 +20,7 @@ from nix2oci.plan.shell import Kind as MentionKind
 from nix2oci.plan.shell import Mention, Shells, Staying, untouched
 from nix2oci.plan.tree import Tree
 from nix2oci.plan.view import Survey
+from nix2oci.planning import Planned
 from nix2oci.subject import (
     Kind,
     Reasons,

@@ -11,7 +11,7 @@ import click
 
 from nix2oci import build as pipeline
 from nix2oci.cache import Cache
-from nix2oci.cli import options, shell, ui
+from nix2oci.cli import base, options, shell, ui
 from nix2oci.config import ImageSpec
 from nix2oci.nix.cli import Nix, Package
 from nix2oci.oci.layout import Form, Staging, reference_to, streaming, writing
@@ -54,7 +54,13 @@ def make(
     cache: Cache | None = None,
 ) -> None:
     """Build the image, say what was made on stderr, and print its reference or the report."""
-    destination = pipeline.Destination(place.open, options.created(spec), options.cores(), cache)
+    destination = pipeline.Destination(
+        place.open,
+        options.created(spec),
+        options.cores(),
+        cache,
+        reads_zstd=place.form != "archive",
+    )
     built = pipeline.build(nix, packages, spec, destination, options.progress(values))
     if not values["quiet"]:
         _say(built, spec, verbose=bool(values["verbose"]))
@@ -70,9 +76,14 @@ def _say(built: pipeline.WrittenImage, spec: ImageSpec, *, verbose: bool) -> Non
         click.echo(line, err=True)
     for line in shell.summary(shells, with_sh=spec.view.sh):
         click.echo(f"nix2oci: {line}", err=True)
-    total = sum(layer.size for layer in built.layers)
+    if built.planned.on_base:
+        for line in base.details(built.planned.on_base, every=verbose):
+            click.echo(f"nix2oci: {line}", err=True)
+        if verbose:
+            click.echo(base.table(built.inherited), err=True)
+    total = sum(layer.size for layer in built.image.layers)
     click.echo(
-        f"nix2oci: {built.decided.name} is {len(built.layers)} layers, {ui.size(total)}, "
+        f"nix2oci: {built.decided.name} is {len(built.image.layers)} layers, {ui.size(total)}, "
         f"of {ui.count(len(built.planned.closure), 'store path')}; "
         f"digest {built.image.descriptor.digest}",
         err=True,

@@ -19,6 +19,7 @@ import click
 from nix2oci import config
 from nix2oci.cli import ui
 from nix2oci.config import ImageSpec
+from nix2oci.config.beside import image_beside
 from nix2oci.config.keys import KEYS
 from nix2oci.errors import ConfigError
 from nix2oci.nix.cli import Nix, Package
@@ -133,6 +134,9 @@ def image_spec(values: dict[str, Any], installable: Installable | None) -> Image
     """The image spec of the file and the flags; takes the options of `spec_options` out."""
     path = values.pop("config") or (_beside(installable) if installable else None)
     document = config.load(path) if path else {}
+    if path and "base" in document:
+        directory = os.path.dirname(path)
+        document = {**document, "base": image_beside(str(document["base"]), directory)}
     flags = config.flags({name: values.pop(name.replace("-", "_")) for name in KEYS})
     spec = config.parse(config.merge(document, flags), path or config.FILE_NAME)
     if "debug-tools" in flags and not spec.debug:

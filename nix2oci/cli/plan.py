@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from nix2oci.cli import options, shell, subject, ui
+from nix2oci.base import OnBase
+from nix2oci.cli import base, options, shell, subject, ui
 from nix2oci.cli.output import write_file
 from nix2oci.errors import ConfigError
 from nix2oci.nix.closure import Closure
@@ -56,17 +57,19 @@ def command(
         click.echo(plan_text(*found, every=bool(values["verbose"])))
 
 
-def _recorded(path: str, values: dict[str, Any]) -> tuple[Closure, Plan, None]:
-    closure = subject.recorded_closure(path)
+def _recorded(path: str, values: dict[str, Any]) -> tuple[Closure, Plan, None, None]:
     spec = options.image_spec(values, None)
-    return closure, plan_layers(closure, store_layers(spec.max_layers)), None
+    if spec.base:
+        raise ConfigError("cannot plan --closure on a base image: a record names no platform")
+    closure = subject.recorded_closure(path)
+    return closure, plan_layers(closure, store_layers(spec.max_layers)), None, None
 
 
 def _from_nix(
     installables: tuple[str, ...], values: dict[str, Any]
-) -> tuple[Closure, Plan, Shells]:
+) -> tuple[Closure, Plan, Shells, OnBase | None]:
     with subject.planned_image(installables, values) as found:
-        return found.closure, found.plan, found.shells
+        return found.closure, found.plan, found.shells, found.on_base
 
 
 def _write_page(path: str, document: dict[str, Any]) -> None:
@@ -76,7 +79,9 @@ def _write_page(path: str, document: dict[str, Any]) -> None:
     write_file(path, page(document, page_template()).encode())
 
 
-def plan_text(closure: Closure, plan: Plan, shells: Shells | None, *, every: bool) -> str:
+def plan_text(
+    closure: Closure, plan: Plan, shells: Shells | None, on: OnBase | None, *, every: bool
+) -> str:
     """The plan for people: a line for each layer, one for the image's own, then the shells."""
     rows = [
         (number, ui.size(layer.nar_size), layer.popularity, len(layer.paths), _names(layer.paths))
@@ -87,8 +92,9 @@ def plan_text(closure: Closure, plan: Plan, shells: Shells | None, *, every: boo
         f"{len(closure)} store paths, {ui.size(closure.nar_size)}, in {len(plan.layers)} layers; "
         "the last layer of the image holds /bin, /etc and the like"
     )
+    under = [*base.details(on, every=every)] if on else []
     below = shell.details(shells, every=every) if shells else []
-    return "\n".join([ui.table(head, rows), total, *([""] if below else []), *below])
+    return "\n".join([ui.table(head, rows), total, *under, *([""] if below else []), *below])
 
 
 def _names(paths: tuple[Any, ...]) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nix2oci.build import Planned, planned
 from nix2oci.cli import options
 from nix2oci.errors import OutputError
 from nix2oci.nix.answers import path_infos
 from nix2oci.nix.closure import Closure
+from nix2oci.planning import Planned, planned
 
 
 def recorded_closure(path: str) -> Closure:

@@ -45,13 +45,16 @@ class ImageSpec:
     """`repository` or `registry/repository`; None: the package's name."""
     tag: str | None = None
     """None: `latest`."""
+    base: str | None = None
+    """The image that this one stands on, in a form that `open_image` takes."""
     entrypoint: tuple[str, ...] = ()
     """A name in bin/ or an absolute path, then arguments; empty: the flake decides."""
     cmd: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    user: str = "65532:65532"
-    """`UID` or `UID:GID`, always numbers."""
-    working_dir: str = "/"
+    user: str | None = None
+    """`UID` or `UID:GID`, always numbers; None: the base image's, else 65532:65532."""
+    working_dir: str | None = None
+    """None: the base image's, else `/`."""
     ports: tuple[str, ...] = ()
     """`8080/tcp`: always with the protocol."""
     volumes: tuple[str, ...] = ()

@@ -153,6 +153,7 @@ KEYS: Mapping[str, Key] = {
     "tag": Key(
         values.image_tag, "[NAME:]TAG", "Tag of the image, or its name and tag.", tag_from_flag
     ),
+    "base": Key(values.base, "IMAGE", "Image to put this one on: a layout or an archive."),
     "entrypoint": _many(
         values.entrypoint,
         "PROGRAM",

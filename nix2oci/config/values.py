@@ -164,6 +164,13 @@ def image_annotations(value: object, place: Place) -> Mapping[str, str]:
     return found
 
 
+def base(value: object, place: Place) -> str:
+    found = filled(value, place)
+    if found.startswith("-") or not found.isprintable():
+        raise place.expected("an image such as ./base.oci:1.0", found)
+    return found
+
+
 def installable(value: object, place: Place) -> str:
     found = filled(value, place)
     if found.startswith("-") or not found.isprintable():

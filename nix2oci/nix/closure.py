@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from nix2oci.errors import ClosureError
@@ -188,6 +188,20 @@ class Closure:
     def nar_size(self) -> int:
         """Bytes of all NARs together: the closure size that `nix path-info -S` prints."""
         return sum(info.nar_size for info in self.infos.values())
+
+    def without(self, paths: Collection[StorePath]) -> Closure:
+        """What is left when somebody else has some of the paths, but not all.
+
+        What only those led to becomes a root, behind the roots that are left.
+        """
+        left = [
+            replace(info, references=tuple(r for r in info.references if r not in paths))
+            for info in self.infos.values()
+            if info.path not in paths
+        ]
+        referred = {other for i in left for other in i.references if other != i.path}
+        tops = [path for path in self if path not in paths and path not in referred]
+        return Closure.of(left, [*(root for root in self.roots if root not in paths), *tops])
 
     def references(self, path: StorePath) -> tuple[StorePath, ...]:
         """What a path refers to, itself left out."""

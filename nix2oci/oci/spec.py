@@ -191,9 +191,13 @@ class ImageConfig:
     volumes: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     stop_signal: str = ""
+    inherited: Json = field(default_factory=dict)
+    """Fields of `config` that a base image has and this class has no name for."""
+    history_below: tuple[Json, ...] = ()
+    """The history of a base image, as it stands there."""
 
     def to_json(self) -> Json:
-        run = _present(
+        run = self.inherited | _present(
             User=self.user,
             Env=list(self.env),
             Entrypoint=list(self.entrypoint),
@@ -205,7 +209,8 @@ class ImageConfig:
             StopSignal=self.stop_signal,
         )
         created = rfc3339(self.created)
-        history = [
+        history = [*self.history_below]
+        history += [
             {"created": created, **_present(created_by=h.created_by, comment=h.comment)}
             for h in self.history
         ]

@@ -35,6 +35,7 @@ __all__ = [
     "User",
     "ViewSwitches",
     "digest_content",
+    "is_common",
     "view",
 ]
 
@@ -172,6 +173,14 @@ class _Wish:
 
     owned: Owned
     content: bytes
+
+
+def is_common(path: bytes) -> bool:
+    """Whether a path of the view is there for every program, and not what one output brings."""
+    if path in {link.path for link in (*_LINKS, *_CA_ALIASES)}:
+        return True
+    in_etc = path.startswith(b"etc/") and path[4:] in ETC_FILES | {b"zoneinfo"}
+    return in_etc or path.startswith((b"usr/lib/", b"usr/share/zoneinfo"))
 
 
 def digest_content(sha256: bytes) -> bytes:

@@ -136,21 +136,25 @@ def read_layers(
     layers: Sequence[Descriptor],
     diff_ids: Sequence[Digest] = (),
     workers: int = 0,
+    *,
+    hash_store_paths: bool = False,
 ) -> tuple[LayerContents, ...]:
     """What is in each layer, base layer first; a layer that has a diff ID is checked against it.
 
-    `workers` are read at once, by default as many as there are cores.
+    `workers` are read at once, by default as many as there are cores. Without `hash_store_paths`
+    only those store paths are hashed that a descriptor records.
     """
     wanted = [*diff_ids, *[None] * len(layers)]
     numbers = range(1, len(layers) + 1)
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        return tuple(pool.map(partial(_read_layer, source), numbers, layers, wanted))
+        read = partial(_read_layer, source, hash_all=hash_store_paths)
+        return tuple(pool.map(read, numbers, layers, wanted))
 
 
 def _read_layer(
-    source: ImageSource, number: int, layer: Descriptor, diff_id: Digest | None
+    source: ImageSource, number: int, layer: Descriptor, diff_id: Digest | None, *, hash_all: bool
 ) -> LayerContents:
-    contents = LayerContents(layer_name(number), STORE_PATHS in layer.annotations)
+    contents = LayerContents(layer_name(number), hash_all or STORE_PATHS in layer.annotations)
     compression = COMPRESSIONS.get(layer.media_type)
     if compression is None or source.blobs.size(layer.digest) is None:
         return contents

@@ -65,8 +65,8 @@ class LayerContents:
     findings: list[Finding] = field(default_factory=list)
     complete: bool = False
     """Read to the end."""
-    _modes: dict[bytes, int] = field(default_factory=dict)
-    """Of the directories outside store paths."""
+    directories: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
+    """Mode, uid and gid of the directories outside store paths."""
     _orphans: set[bytes] = field(default_factory=set)
     """Parents that were missed already."""
     _store_path: bytes = b""
@@ -93,7 +93,7 @@ class LayerContents:
             return
         self.nodes[path] = self._node(member)
         if member.kind == DIRECTORY and not self._store_path:
-            self._modes[path] = member.mode
+            self.directories[path] = member.mode, member.uid, member.gid
         parts = self._in_store_path(member, path)
         head = b""
         for piece in reader.content():
@@ -137,8 +137,8 @@ class LayerContents:
 
     def _check_store_directory(self, directory: bytes) -> None:
         for path in (directory, *parents(directory)):
-            mode = self._modes.get(path)
-            if mode is not None and mode != 0o755:
+            mode = self.directories.get(path, (0o755,))[0]
+            if mode != 0o755:
                 self._found("store-directory", path, f"the directory has mode {mode:04o}, not 0755")
 
     def _found(self, code: str, path: bytes, message: str) -> None:

@@ -32,6 +32,8 @@ class Member:
     size: int
     link: bytes
     sparse: bool = False
+    uid: int = 0
+    gid: int = 0
 
     @property
     def path(self) -> bytes:
@@ -145,7 +147,8 @@ def _member(header: bytes) -> Member:
         kind = DIRECTORY if name.endswith(b"/") else FILE
     size = 0 if kind in b"123456" else _number(header[124:136])
     link = _text(header[157:257])
-    return Member(name, kind, _number(header[100:108]) & 0o7777, size, link, kind == b"S")
+    mode, uid, gid = (_number(header[start : start + 8]) for start in (100, 108, 116))
+    return Member(name, kind, mode & 0o7777, size, link, kind == b"S", uid, gid)
 
 
 def _extend(member: Member, extended: dict[bytes, bytes]) -> Member:
@@ -160,6 +163,8 @@ def _extend(member: Member, extended: dict[bytes, bytes]) -> Member:
         link=extended.get(b"linkpath", member.link),
         size=size,
         sparse=member.sparse or any(key.startswith(b"GNU.sparse.") for key in extended),
+        uid=_decimal(extended[b"uid"], "a user") if b"uid" in extended else member.uid,
+        gid=_decimal(extended[b"gid"], "a group") if b"gid" in extended else member.gid,
     )
 
 
@@ -178,9 +183,9 @@ def _number(field: bytes) -> int:
         raise TarError(f"a header has {digits!r} for a number") from err
 
 
-def _decimal(digits: bytes) -> int:
+def _decimal(digits: bytes, what: str = "a size") -> int:
     if not digits.isdigit():
-        raise TarError(f"an extended header has {digits[:40]!r} for a size")
+        raise TarError(f"an extended header has {digits[:40]!r} for {what}")
     return int(digits)
 
 

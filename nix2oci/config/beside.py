@@ -1,0 +1,29 @@
+"""Images that nix2oci.yaml names by path: the path is taken from where the file is."""
+
+from __future__ import annotations
+
+import os
+
+_PREFIXES = ("oci:", "oci-archive:", "docker-archive:")
+
+
+def image_beside(text: str, directory: str) -> str:
+    """The image that a file in `directory` names, as a program elsewhere has to name it.
+
+    What begins with a prefix, `./` or `../` is a path, and so is anything that is there. All else
+    stays as it is.
+    """
+    prefix = next((p for p in _PREFIXES if text.startswith(p)), "")
+    path = text.removeprefix(prefix)
+    if prefix or path.startswith(("./", "../")) or _is_there(path, directory):
+        return prefix + os.path.join(directory, path)
+    return text
+
+
+def _is_there(path: str, directory: str) -> bool:
+    """Whether the path is, or what is left of it without a tag."""
+    return any(
+        os.path.lexists(os.path.join(directory, each))
+        for each in (path, path.rpartition(":")[0])
+        if each
+    )

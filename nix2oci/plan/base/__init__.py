@@ -1,0 +1,1 @@
+"""An image's own files laid over those of a base image."""

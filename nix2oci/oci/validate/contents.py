@@ -18,6 +18,7 @@ from nix2oci.oci.validate.untar import (
     FILE,
     HARDLINK,
     SYMLINK,
+    EndMarkError,
     Member,
     TarError,
     TarReader,
@@ -79,6 +80,9 @@ class LayerContents:
             for member in reader:
                 self._member(member, reader)
             self.complete = True
+        except EndMarkError as err:
+            self.complete = True
+            self.findings.append(Finding("end-mark", self.where, str(err)))
         except TarError as err:
             self.findings.append(Finding("tar", self.where, str(err)))
         self._end_store_path()

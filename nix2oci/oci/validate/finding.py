@@ -26,6 +26,7 @@ RULES: Mapping[str, tuple[Level, str]] = {
     "diff-id": ("error", "the diff ID is the digest of the layer's plain tar"),
     "compression": ("error", "a layer is complete and nothing follows its compressed data"),
     "tar": ("error", "a layer is a complete tar"),
+    "end-mark": ("warning", "a layer ends with two zero blocks, as a tar should"),
     "name": ("error", "a name in a layer stays within the root"),
     "duplicate": ("error", "a path is in a layer once"),
     "whiteout": ("error", "a name that starts with .wh. hides something in a lower layer"),

@@ -22,6 +22,10 @@ class TarError(Exception):
     """The data is no complete tar; says why, as the end of a sentence."""
 
 
+class EndMarkError(TarError):
+    """All is there but zeros that belong to the end. Engines read such a tar."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One entry, as its headers describe it; `kind` is the type flag, every file has `0`."""
@@ -49,8 +53,9 @@ def normal(name: bytes) -> bytes:
 class TarReader:
     """A tar as it streams by. Iterate over the members; `content` gives the bytes of the last.
 
-    Raises `TarError`, also at the end when the two zero blocks are missing or something follows
-    them. What the iterator of chunks raises comes through.
+    Raises `TarError`, also at the end when something follows the two zero blocks, and
+    `EndMarkError` when they, or zeros before them, are missing. What the iterator of chunks raises
+    comes through.
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
@@ -58,6 +63,8 @@ class TarReader:
         self._data = memoryview(b"")
         self._left = 0
         """Bytes of the last member's content that were not read yet."""
+        self._lacks = ""
+        """What of the end mark is missing, in words."""
 
     def __iter__(self) -> Iterator[Member]:
         extended: dict[bytes, bytes] = {}
@@ -73,9 +80,11 @@ class TarReader:
             yield member
             for _ in self.content():
                 pass
-            self._exactly(-member.size % _BLOCK)
+            self._skip_padding(-member.size % _BLOCK)
         if extended:
             raise TarError("it ends behind an extended header")
+        if self._lacks:
+            raise EndMarkError(self._lacks)
 
     def content(self) -> Iterator[memoryview]:
         """What was not read yet of the last member's content, in pieces."""
@@ -103,14 +112,29 @@ class TarReader:
             found += data[:wanted]
             self._data = data[wanted:]
         if len(found) < size:
-            raise TarError("it ends within an entry" if found else "it has no end mark")
+            raise TarError("it ends within an entry")
         return bytes(found)
 
+    def _skip_padding(self, size: int) -> None:
+        """What fills the last block of a file: umoci 0.4 leaves it out at the end of a layer."""
+        while size and (data := self._some()):
+            skipped = min(size, len(data))
+            self._data = data[skipped:]
+            size -= skipped
+        if size:
+            self._lacks = "it ends before the padding of its last file"
+
     def _header(self) -> bytes | None:
-        """The next header block, None behind the end mark: two zero blocks (POSIX pax)."""
+        """The next header block, None at the end mark: two zero blocks (POSIX pax)."""
+        if not self._some():
+            self._lacks = self._lacks or "it has no end mark"
+            return None
         header = self._exactly(_BLOCK)
         if header != _ZERO:
             return header
+        if not self._some():
+            self._lacks = "it has half an end mark"
+            return None
         if self._exactly(_BLOCK) != _ZERO:
             raise TarError("its end mark is one zero block instead of two")
         while data := self._some():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.bases import GROUP, PASSWD, base
+from support.bases import DOCKER, GROUP, PASSWD, as_docker, base
 from support.smallimage import (
     PROGRAM,
     STORE_ENTRIES,
@@ -33,22 +33,12 @@ from nix2oci.oci.source import open_image
 from nix2oci.oci.spec import LAYER, LAYER_GZIP, LAYER_ZSTD, Platform
 
 AMD64 = Platform("amd64")
-DOCKER = "application/vnd.docker."
 
 
 def read(image: SmallImage, root: Path, name: str = "base.oci") -> Base:
     path = root / name
     image.write(path)
     return read_base(open_image(str(path)), AMD64)
-
-
-def as_docker(document: Json) -> None:
-    """An edit that makes a Docker manifest (schema 2) of an OCI one."""
-    document["mediaType"] = DOCKER + "distribution.manifest.v2+json"
-    document["config"]["mediaType"] = DOCKER + "container.image.v1+json"
-    for layer in document["layers"]:
-        packed = ".gzip" if layer["mediaType"].endswith("gzip") else ""
-        layer["mediaType"] = DOCKER + "image.rootfs.diff.tar" + packed
 
 
 def plain(data: bytes) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.bases import GROUP, PASSWD, RUN, base
+from support.bases import GROUP, PASSWD, RUN, as_docker, base
 from support.fakenix import OUT
 from support.smallimage import (
     Entry,
@@ -22,7 +22,6 @@ from support.smallimage import (
 )
 from support.spoiled import zstd
 from support.terminal import APP, Completed, Terminal
-from test_base import as_docker
 from test_cli_json import documented
 
 from nix2oci.oci.base import Base, read_base

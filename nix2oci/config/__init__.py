@@ -82,8 +82,18 @@ class ImageSpec:
 def load(path: str) -> Document:
     """Read a file and check every key by itself.
 
-    Raises `OutputError` when the file cannot be read, `ConfigError` when it is not YAML, with
-    line and column, or has a key or value without meaning.
+    Raises as `read_document`, and `ConfigError` for a key or value without meaning.
+    """
+    document = read_document(path)
+    _read_keys(document, one_line(path))
+    return document
+
+
+def read_document(path: str) -> Document:
+    """What a YAML file says; a file that says nothing is an empty document.
+
+    Raises `OutputError` when the file cannot be read, `ConfigError` when it is no YAML, with line
+    and column, or no mapping.
     """
     where = one_line(path)
     try:
@@ -94,9 +104,7 @@ def load(path: str) -> Document:
     if len(data) > MAX_BYTES:
         raise ConfigError(f"cannot read {where}: it is larger than {MAX_BYTES >> 20} MiB")
     found = _read_yaml(data, where)
-    document = mapping({} if found is None else found, Place(where))
-    _read_keys(document, where)
-    return document
+    return mapping({} if found is None else found, Place(where))
 
 
 def flags(options: Mapping[str, Given]) -> Document:

@@ -8,6 +8,7 @@ from typing import Any
 
 from support.smallimage import Entry, Json, Layer, SmallImage, directory, entry, link, nothing, tar
 
+DOCKER = "application/vnd.docker."
 OS_RELEASE = b'ID=debian\nNAME="Debian"\n'
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1000::/home/node:/bin/sh\n"
 GROUP = b"root:x:0:\ntty:x:5:\nnode:x:1000:\n"
@@ -51,3 +52,12 @@ def base(
         config(document)
 
     return SmallImage((Layer(tar(*(entries or MERGED_USR))), *layers), edit, **rest)
+
+
+def as_docker(document: Json) -> None:
+    """An edit that makes a Docker manifest (schema 2) of an OCI one."""
+    document["mediaType"] = DOCKER + "distribution.manifest.v2+json"
+    document["config"]["mediaType"] = DOCKER + "container.image.v1+json"
+    for layer in document["layers"]:
+        packed = ".gzip" if layer["mediaType"].endswith("gzip") else ""
+        layer["mediaType"] = DOCKER + "image.rootfs.diff.tar" + packed

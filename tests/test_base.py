@@ -166,6 +166,12 @@ WRONG: list[Any] = [
         id="a layer that is no tar",
     ),
     pytest.param(
+        base(layers=(Layer(tar(entry("a/../../b"))),)),
+        LayoutError,
+        "the name a/../../b leads upwards",
+        id="a name that leads upwards",
+    ),
+    pytest.param(
         base(manifest=setting("layers", 0, "mediaType", to="text/plain")),
         LayoutError,
         "layer 1: 'text/plain' is not the type of a layer",

@@ -23,6 +23,7 @@ from support.smallimage import (
 from support.spoiled import zstd
 from support.terminal import APP, Completed, Terminal
 from test_cli_json import documented
+from test_twin import Place as WithTools
 
 from nix2oci.oci.base import Base, read_base
 from nix2oci.oci.source import ImageSource, open_image
@@ -214,6 +215,19 @@ def test_plan_says_what_the_base_has(tmp_path: Path) -> None:
     assert "on base image base:1.0, 2 layers, digest sha256:" in done.stdout
     assert "which has 1 store path already" in done.stdout
     assert "in 0 layers" in done.stdout
+
+
+def test_the_debug_twin_has_every_layer_of_the_base_too(tmp_path: Path) -> None:
+    place = WithTools(tmp_path)
+    base().write(place.terminal.directory / "base.oci")
+    done = place.build("--debug", "--base", "base.oci")
+    assert done.returncode == 0, done.stderr
+    layout = str(place.terminal.directory / "x")
+    plain, twin = (open_image(f"{layout}:{tag}") for tag in ("latest", "latest-debug"))
+    assert digests(twin)[:-1] == digests(plain)
+    assert twin.config()["config"]["User"] == RUN["User"]
+    assert "PATH=/usr/local/bin:/usr/bin:/bin:/busybox" in twin.config()["config"]["Env"]
+    assert [str(finding) for finding in validate_layout(layout)] == []
 
 
 def test_the_debug_twin_may_not_have_too_many_layers_either(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.fakestore import store_path
 
-from nix2oci.errors import ConflictError, RepresentationError
+from nix2oci.errors import ConflictError, Nix2OCIError, RepresentationError
 from nix2oci.plan.base.lower import Lower
 from nix2oci.plan.base.over import Over, lay_over
 from nix2oci.plan.tree import Directory, Entry, File, Owned, Symlink, Tree, text_file
@@ -229,3 +231,43 @@ def test_a_relative_link_that_moves_leads_to_the_same_place() -> None:
     found = entries(over(Symlink(b"etc/ssl", b"/x/y/z"), tree=tree))
     assert found[b"x/y/z/a"] == Symlink(b"x/y/z/a", b"/etc/b")
     assert found[b"x/y/z/c"] == Symlink(b"x/y/z/c", b"/d")
+
+
+PATHS = st.sampled_from(
+    [
+        *(b"bin", b"data", b"data/etc", b"etc", b"etc/os-release", b"etc/passwd", b"lib", b"sbin"),
+        *(b"tmp", b"usr", b"usr/bin", b"usr/bin/app", b"usr/lib", b"usr/sbin", b"var/run"),
+    ]
+)
+TARGETS = PATHS | PATHS.map(lambda path: b"/" + path) | st.sampled_from([b"..", b"../bin", b"/"])
+BASES = st.lists(
+    st.builds(Directory, PATHS, st.sampled_from([0o755, 0o700]), st.integers(0, 2))
+    | st.builds(Symlink, PATHS, TARGETS)
+    | PATHS.map(lambda path: file(path.decode())),
+    max_size=6,
+    unique_by=lambda entry: entry.path,
+)
+
+
+@given(BASES)
+@settings(max_examples=300, deadline=None)
+def test_on_any_base_the_program_is_found_and_no_link_or_directory_is_lost(
+    base: list[Entry],
+) -> None:
+    try:
+        below = lower(*base)
+        found = lay_over(VIEW, below, "/nix/store")
+    except Nix2OCIError:
+        return
+    ours = entries(found)
+    assert not ours.keys() & below.directories.keys() - {
+        path for path, directory in below.directories.items() if ours.get(path) == directory
+    }
+    hidden = ours.keys() & (below.links.keys() | below.files)
+    assert hidden == found.replaced.keys()
+    links = {path: entry.target for path, entry in ours.items() if isinstance(entry, Symlink)}
+    both = Lower({}, {**below.links, **links}, frozenset())
+    assert both.follow(b"usr/bin/app") == TARGET[1:]
+    for path in found.kept:
+        assert path in below
+        assert path not in ours

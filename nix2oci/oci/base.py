@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nix2oci.errors import LayoutError, RepresentationError
@@ -33,7 +33,7 @@ from nix2oci.oci.validate.documents import COMPRESSIONS, read_documents
 from nix2oci.oci.validate.finding import Finding
 from nix2oci.oci.validate.merged import merge_layers
 from nix2oci.oci.workers import Blobs
-from nix2oci.plan.tree import parents
+from nix2oci.plan.tree import display, parents
 
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
@@ -145,6 +145,7 @@ def read_base(source: ImageSource, platform: Platform, workers: int = 0) -> Base
     )
     _refuse(source, [found for layer in contents for found in layer.findings])
     nodes, _ = merge_layers(contents)
+    _refuse_upwards(source, nodes)
     layers = tuple(
         replace(layer, media_type=_MEDIA_TYPES[COMPRESSIONS[layer.media_type]], platform=None)
         for layer in documents.layers
@@ -167,6 +168,14 @@ def _refuse_undistributed(source: ImageSource) -> None:
             raise RepresentationError(
                 f"cannot use base image {source.where}: its layer {layer.digest} is "
                 f"'{layer.media_type}', which is not to be distributed"
+            )
+
+
+def _refuse_upwards(source: ImageSource, nodes: Iterable[bytes]) -> None:
+    for path in nodes:
+        if b".." in path and b".." in path.split(b"/"):
+            raise LayoutError(
+                f"cannot use base image {source.where}: the name {display(path)} leads upwards"
             )
 
 

@@ -63,6 +63,7 @@ def test_without_anything_below_the_view_is_itself() -> None:
             b"bin/app",
             id="/usr/bin -> ../bin",
         ),
+        pytest.param([Symlink(b"usr/bin", b"../bin")], b"bin/app", id="/usr/bin -> nowhere yet"),
         pytest.param([Symlink(b"usr/bin", b"/opt/bin")], b"opt/bin/app", id="/usr/bin -> /opt/bin"),
         pytest.param([Symlink(b"usr", b"system")], b"system/bin/app", id="/usr -> system"),
         pytest.param([Directory(b"bin", 0o755)], b"usr/bin/app", id="/bin of its own"),
@@ -194,7 +195,7 @@ def test_files_and_directories_do_not_mix(base: Entry, tree: Tree, path: str, ow
         ),
         pytest.param(
             Symlink(b"usr", b"usr"),
-            "cannot place /usr/lib/os-release: links of the base image lead in circles there",
+            "cannot place /usr: links of the base image lead in circles there",
             id="/usr leads to itself",
         ),
     ],
@@ -224,6 +225,14 @@ def test_joined_files_are_written_where_the_bases_are() -> None:
     assert entries(found)[b"data/passwd"] == text_file("data/passwd", "both\n")
     assert b"etc/passwd" not in entries(found)
     assert found.replaced == {}
+
+
+def test_a_joined_file_takes_the_place_of_a_link_into_the_store() -> None:
+    inside = f"{APP}/etc/passwd".encode()
+    below = lower(Symlink(b"etc/passwd", inside), file(inside[1:].decode()))
+    found = lay_over(VIEW, below, "/nix/store", {b"etc/passwd": b"both\n"})
+    assert entries(found)[b"etc/passwd"] == text_file("etc/passwd", "both\n")
+    assert inside[1:] not in entries(found)
 
 
 def test_a_relative_link_that_moves_leads_to_the_same_place() -> None:
@@ -270,4 +279,4 @@ def test_on_any_base_the_program_is_found_and_no_link_or_directory_is_lost(
     assert both.follow(b"usr/bin/app") == TARGET[1:]
     for path in found.kept:
         assert path in below
-        assert path not in ours
+        assert ours.get(path) == below.directories.get(path) or path not in ours

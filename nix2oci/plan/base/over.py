@@ -46,12 +46,14 @@ class _Laying:
 
     def lay(self, item: Owned) -> None:
         path = item.entry.path
-        if path == self.store or path.startswith(self.store + b"/") or path in parents(self.store):
+        if path == self.store or self._in_store(path) or path in parents(self.store):
             self.placed.append(item)
         elif isinstance(item.entry, Directory):
             self._directory(item, item.entry)
         elif path in self.joined:
             there, content = self.lower.follow(path), self.joined[path]
+            if self._in_store(there):  # what a link of dockerTools leads to stays as it is
+                there = self._place_of(path)
             self._place(item, File(there, len(content), (content,), 0o644))
         else:
             self._leaf(item)
@@ -65,6 +67,8 @@ class _Laying:
         path = self._place_of(item.entry.path)
         entry = _moved(item.entry, path)
         if path not in self.lower:
+            if is_common(item.entry.path) and self._is_directory(path):
+                return
             if item.entry.path in _OS_RELEASE and any(map(self.lower.has, _OS_RELEASE)):
                 return
             self._place(item, entry)
@@ -76,6 +80,17 @@ class _Laying:
             self.replaced[path] = item.owner
             self._place(item, entry)
 
+    def _is_directory(self, path: bytes) -> bool:
+        """Whether a link of the base has led something of ours to where this would be."""
+        return any(
+            path in parents(other.entry.path)
+            or (path == other.entry.path and isinstance(other.entry, Directory))
+            for other in self.placed
+        )
+
+    def _in_store(self, path: bytes) -> bool:
+        return path.startswith(self.store + b"/")
+
     def _place_of(self, path: bytes) -> bytes:
         above, _, name = path.rpartition(b"/")
         there = self.lower.follow(above)
@@ -84,7 +99,7 @@ class _Laying:
     def _place(self, item: Owned, entry: Entry) -> None:
         """Put an entry where nothing, or a file or link, is; the directories above must be some."""
         path = entry.path
-        if path.startswith(self.store + b"/"):
+        if self._in_store(path):
             raise RepresentationError(
                 f"cannot place /{display(item.entry.path)}: {THE_BASE} has a link there that leads "
                 f"into the store, to /{display(path)}"
@@ -124,7 +139,7 @@ def lay_over(
                 "no directory"
             )
     laying = _Laying(lower, store, joined or {})
-    for item in view.owned.values():
+    for item in sorted(view.owned.values(), key=lambda item: is_common(item.entry.path)):
         if item.entry.path != ROOT:
             laying.lay(item)
     return Over(Tree.merge(laying.all()), laying.replaced, tuple(laying.kept))

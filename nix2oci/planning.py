@@ -61,6 +61,7 @@ class Planned:
     notes: Notes
     """What was found in files on the way."""
     on_base: OnBase | None = None
+    """What comes of the base image, where there is one."""
 
     @property
     def closure(self) -> Closure:

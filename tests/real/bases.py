@@ -116,6 +116,21 @@ class Bases:
         packed = ("--dest-compress-format", "zstd")
         output("skopeo", "copy", *packed, f"oci:{self.base('debian')}", f"oci:{path}:{TAG}")
 
+    def _linked(self, path: Path) -> None:
+        """Busybox in a /bin of its own, and /etc a link to /data/etc."""
+        require("umoci", "dpkg-deb")
+        (deb,) = self.debs.glob("busybox-static_*.deb")
+        root = self.directory / "linked-root"
+        output("dpkg-deb", "--extract", deb, root)
+        shutil.rmtree(root / "usr")
+        (root / "bin/sh").symlink_to("busybox")
+        (root / "data/etc").mkdir(parents=True)
+        (root / "data/etc/passwd").write_text(PASSWD)
+        (root / "etc").symlink_to("data/etc")
+        umoci(path, "init", "--layout")
+        umoci(path, "new", "--image", tag=TAG)
+        output("umoci", "insert", "--image", f"{path}:{TAG}", root, "/")
+
     def _many(self, path: Path) -> None:
         """The same with 119 layers more, each of one file."""
         shutil.copytree(self.base("debian").rpartition(":")[0], path)

@@ -97,6 +97,23 @@ def test_links_directories_and_users_are_those_of_the_base(bases: Bases, runc_en
     assert "Cmd" not in config
 
 
+@pytest.mark.parametrize("name", ["runc", "podman"])  # Docker lays an /etc of its own over a link
+def test_the_files_of_etc_lie_behind_its_link(
+    name: str, bases: Bases, request: pytest.FixtureRequest
+) -> None:
+    engine: Engine = request.getfixturevalue(f"{name}_engine")
+    image = engine.load(bases.build("linked", "archive"))
+    script = "hello && busybox readlink /etc && busybox cat /data/etc/passwd /etc/os-release"
+    done = engine.run(Job(image, ("-c", script), entrypoint="/bin/sh"))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "hello from nix"
+    below = lines.index("data/etc") + 1
+    assert "\n".join(lines[below:]).startswith(PASSWD)
+    assert "ID=nix2oci" in lines
+    assert set(findings(bases.build("linked", "archive"))) <= set(findings(bases.base("linked")))
+
+
 def test_the_same_base_gives_the_same_image(bases: Bases) -> None:
     again = bases.directory / "again.oci"
     tag = ("--tag", "nix2oci.test/hello-debian:1", "--max-layers", "127")

@@ -15,7 +15,8 @@
     ├── RegistryError           6   a registry failed, or refused; .status
     │   └── AuthenticationError 7   it does not let us, or our credentials cannot be read
     └── OutputError             8   reading or writing a file outside the store failed
-        └── LayoutError             a file or directory is not the image that it should be
+        ├── LayoutError             a file or directory is not the image that it should be
+        └── EngineError             docker, podman or containerd is not there, or refused an image
 
 A message is `cannot <verb> <object>: <cause>`, or states the fact that is wrong.
 What the reader can do about it is in `hint`.
@@ -132,3 +133,7 @@ class OutputError(Nix2OCIError):
 
 class LayoutError(OutputError):
     """A file or directory is not the image that it should be."""
+
+
+class EngineError(OutputError):
+    """An engine is not there, does not answer, or did not take an image."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import click
 
-from nix2oci.cli import cache, options
+from nix2oci.cli import cache, loading, options
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layer import Compression
 
@@ -26,6 +26,11 @@ Form = Literal["oci", "archive"]
 )
 @cache.build_options
 @options.origin_options
+@click.option(
+    "--image-refs", metavar="FILE", help="Write NAME:TAG@DIGEST of each image into a file."
+)
+@click.option("--metadata", metavar="FILE", help="Write what --json prints into a file.")
+@loading.load_options
 @options.spec_options
 @options.nix_options
 @options.output_options
@@ -36,7 +41,9 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
     --file an attribute; the default is the flake here. The first one names the image and starts
     it; the others are in the image as well.
     """
-    output, form = _output(values.pop("output"), values.pop("form"))
+    output, form = values.pop("output"), values.pop("form")
+    engine = loading.engine(values, output, form)
+    output, form = _output(output, form)
     nix = options.nix(values)
     named = options.named(nix, installables, values.pop("file"))
     spec = options.image_spec(values, named[0])
@@ -45,13 +52,14 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
             "cannot write an archive with zstd layers: 'docker load' does not read them",
             hint="use --compression gzip, or --format oci",
         )
+    loading.check_compression(engine, spec.compression)
     kept = cache.cache_for_build(values)
     options.created(spec)  # what is wrong with it is said now, not after an hour of building
     added = [nix.installable(text) for text in spec.contents]
     packages = options.evaluate(nix, (*named, *added), values, meanwhile="nix2oci.cli.image")
     from nix2oci.cli import image  # noqa: PLC0415  # loaded while Nix was evaluating
 
-    image.make(nix, packages, spec, image.Place(output, form), values, cache=kept)
+    image.make(nix, packages, spec, image.Place(output, form, engine), values, cache=kept)
 
 
 def _output(output: str | None, form: Form | None) -> tuple[str | None, Form]:

@@ -11,11 +11,13 @@ import click
 
 from nix2oci import build as pipeline
 from nix2oci.cache import Cache
-from nix2oci.cli import base, options, shell, ui
+from nix2oci.cli import base, loading, options, shell, ui
+from nix2oci.cli.output import write_file
 from nix2oci.config import ImageSpec
 from nix2oci.nix.cli import Nix, Package
 from nix2oci.oci.layout import Form, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
+from nix2oci.oci.runtimes import Engine, Loaded
 from nix2oci.report import build_document
 from nix2oci.twin import Twin
 
@@ -26,6 +28,8 @@ class Place:
 
     output: str | None
     form: Form
+    engine: Engine | None = None
+    """What it is loaded into when it is there."""
 
     def path(self, name: Reference) -> str:
         if self.output:
@@ -34,7 +38,12 @@ class Place:
         return f"{base}.oci" if self.form == "oci" else f"{base}.tar"
 
     def reference(self, name: Reference, main: Reference) -> str | None:
-        """What containers tools take for an image, when `main` is the one that names the place."""
+        """What containers tools take for an image, when `main` is the one that names the place.
+
+        That is the engine's name for one that was loaded.
+        """
+        if self.engine:
+            return self.engine.known_as(name)
         path = self.path(main)
         return None if path == "-" else reference_to(path, self.form, name)
 
@@ -54,19 +63,26 @@ def make(
     cache: Cache | None = None,
 ) -> None:
     """Build the image, say what was made on stderr, and print its reference or the report."""
-    destination = pipeline.Destination(
-        place.open,
-        options.created(spec),
-        options.cores(),
-        cache,
-        reads_zstd=place.form != "archive",
-    )
-    built = pipeline.build(nix, packages, spec, destination, options.progress(values))
-    if not values["quiet"]:
-        _say(built, spec, verbose=bool(values["verbose"]))
+    with loading.ready(place) as there:
+        destination = pipeline.Destination(
+            there.open,
+            options.created(spec),
+            options.cores(),
+            cache,
+            reads_zstd=place.form != "archive",
+        )
+        built = pipeline.build(nix, packages, spec, destination, options.progress(values))
+        name = built.decided.name
+        if not values["quiet"]:
+            _say(built, spec, verbose=bool(values["verbose"]))
+            if built.twin:
+                _say_twin(built.twin, place.reference(built.twin.name, name))
+        loaded = loading.load(there, name, name, values)
         if built.twin:
-            _say_twin(built.twin, place.reference(built.twin.name, built.decided.name))
-    _report(built, place, as_json=values["as_json"])
+            loading.load(there, built.twin.name, name, values)
+    document = _document(built, place, loaded)
+    _write_files(built, document, values)
+    _report(document, as_json=values["as_json"])
 
 
 def _say(built: pipeline.WrittenImage, spec: ImageSpec, *, verbose: bool) -> None:
@@ -95,16 +111,36 @@ def _say_twin(twin: Twin, reference: str | None) -> None:
     click.echo(f"nix2oci: debug twin: {reference or twin.name}, {added}", err=True)
 
 
-def _report(built: pipeline.WrittenImage, place: Place, *, as_json: bool) -> None:
+def _document(built: pipeline.WrittenImage, place: Place, loaded: Loaded | None) -> dict[str, Any]:
+    """What --json prints; `reference` is what is printed without it."""
     name = built.decided.name
-    reference = place.reference(name, name)
-    if as_json:
-        document = {"reference": reference, **build_document(built)}
+    document = {"reference": place.reference(name, name), **build_document(built)}
+    if built.twin:
+        document["debug"] = {
+            "reference": place.reference(built.twin.name, name),
+            **document["debug"],
+        }
+    engine = place.engine.name if place.engine else None
+    document["loaded"] = {"engine": engine, "id": str(loaded.id)} if loaded else None
+    return document
+
+
+def _write_files(
+    built: pipeline.WrittenImage, document: dict[str, Any], values: dict[str, Any]
+) -> None:
+    """The files that --metadata and --image-refs name."""
+    if values["metadata"]:
+        write_file(values["metadata"], ui.json_text(document).encode())
+    if values["image_refs"]:
+        images = [(built.decided.name, built.image)]
         if built.twin:
-            document["debug"] = {
-                "reference": place.reference(built.twin.name, name),
-                **document["debug"],
-            }
-        ui.echo_json(document, err=reference is None)
-    elif reference:
-        click.echo(reference)
+            images.append((built.twin.name, built.twin.image))
+        lines = (f"{name.at(image.descriptor.digest)}\n" for name, image in images)
+        write_file(values["image_refs"], "".join(lines).encode())
+
+
+def _report(document: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        ui.echo_json(document, err=document["reference"] is None)
+    elif document["reference"]:
+        click.echo(document["reference"])

@@ -104,7 +104,12 @@ def echo_line(text: str) -> None:
 
 def echo_json(document: object, *, err: bool = False) -> None:
     """A result for machines: indented, keys in the order given; `err` where stdout is taken."""
-    click.echo(json.dumps(document, indent=2), err=err)
+    click.echo(json_text(document), nl=False, err=err)
+
+
+def json_text(document: object) -> str:
+    """The document as `echo_json` prints it."""
+    return json.dumps(document, indent=2) + "\n"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

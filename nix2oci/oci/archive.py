@@ -70,25 +70,26 @@ def docker_manifest(names: Iterable[str], config: Digest, layers: Iterable[Diges
     ]
 
 
-def write_archive(out: Sink, documents: Mapping[str, bytes], blobs: Mapping[str, str]) -> None:
-    """Write the tar: documents by name, then blobs by hex digest, given as paths of files.
+def write_archive(
+    out: Sink, documents: Mapping[str, bytes], blobs: Iterable[tuple[str, int, Iterable[bytes]]]
+) -> None:
+    """Write the tar: documents by name, then blobs, each its hex digest, its size and its bytes.
 
-    The documents come first, so that a reader of a stream knows what the blobs are. Each blob's
-    file is removed once it is copied: the disk need not hold all of them twice. The bytes depend
-    on names, order and contents alone.
+    The documents come first, so that a reader of a stream knows what the blobs are. The bytes
+    depend on names, order and contents alone.
     """
     entries: list[Entry] = [
         File(name.encode(), len(data), (data,), 0o644) for name, data in documents.items()
     ]
     entries += [Directory(b"blobs", 0o755), Directory(BLOBS.encode(), 0o755)]
-    for hex_, path in blobs.items():
-        name = f"{BLOBS}/{hex_}".encode()
-        entries.append(File(name, os.path.getsize(path), _consumed(path), 0o644))
+    for hex_, size, content in blobs:
+        entries.append(File(f"{BLOBS}/{hex_}".encode(), size, content, 0o644))
     for block in tar_blocks(entries):
         out.write(block)
 
 
-def _consumed(path: str) -> Iterator[bytes]:
+def consumed(path: str) -> Iterator[bytes]:
+    """A file piece by piece; it is removed at its end, so that the disk need not hold it twice."""
     with open(path, "rb", buffering=0) as file:
         yield from chunks(file)
     os.unlink(path)

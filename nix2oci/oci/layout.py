@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Literal
 
-from nix2oci.oci.archive import BLOBS, Sink, docker_manifest, write_archive
+from nix2oci.oci.archive import BLOBS, Sink, consumed, docker_manifest, write_archive
 from nix2oci.oci.existing import (
     check_archive_target,
     check_layout_target,
@@ -125,12 +125,12 @@ class Staging:
             missing = [layer for layer in image.layers if self._work.size(layer.digest) is None]
             if missing:
                 raise AssertionError(f"layers were not committed: {missing}")
-        named = tuple(
+        entries = tuple(
             NamedImage(image, replace(name, tag=name.tag or "latest", digest=None))
             for image, name in images
         )
         with self._work.reported():
-            self._publish(self._work, named)
+            self._publish(self._work, entries)
 
     def _add(self, image: Image) -> None:
         self._work.add(image.config)
@@ -146,13 +146,18 @@ class NamedImage:
 
     @property
     def descriptor(self) -> Descriptor:
-        """The image's entry in an index, named for every tool.
+        """The image's entry in an index."""
+        return named(self.image.descriptor, self.name)
 
-        skopeo, umoci and `oci:PATH:TAG` want the bare tag as `ref.name` (annotations.md); podman
-        and containerd take the whole name from containerd's annotation, as `docker save` writes it.
-        """
-        names = {REF_NAME: self.name.tag or "latest", CONTAINERD_NAME: _qualified(self.name)}
-        return replace(self.image.descriptor, annotations=names)
+
+def named(descriptor: Descriptor, name: Reference) -> Descriptor:
+    """An entry of an index, named for every tool.
+
+    skopeo, umoci and `oci:PATH:TAG` want the bare tag as `ref.name` (annotations.md); podman and
+    containerd take the whole name from containerd's annotation, as `docker save` writes it.
+    """
+    names = {REF_NAME: name.tag or "latest", CONTAINERD_NAME: qualified(name)}
+    return replace(descriptor, annotations=names)
 
 
 Publish = Callable[[Workspace, Sequence[NamedImage]], None]
@@ -199,7 +204,7 @@ def _into_layout(target: str, shown: str) -> Publish:
     def publish(work: Workspace, images: Sequence[NamedImage]) -> None:
         with locked(target):
             old = read_index(target, shown)
-            new = reduce(_with_entry, (named.descriptor.to_json() for named in images), old)
+            new = reduce(_with_entry, (each.descriptor.to_json() for each in images), old)
             fresh = [hex_ for hex_ in work.blobs() if not _holds(target, hex_)]
             doomed = {*fresh, *(reachable(target, old) or ())}
             work.write(DOOMED, "\n".join(doomed).encode())
@@ -266,24 +271,31 @@ def _into_file(target: str) -> Publish:
 
 def _write(out: Sink, work: Workspace, images: Sequence[NamedImage]) -> None:
     """Write the archive; the staged blobs are used up."""
-    index = Index(tuple(named.descriptor for named in images))
     docker = [
         entry
-        for named in images
+        for each in images
         for entry in docker_manifest(
-            [_qualified(named.name)], named.image.id, (ref.digest for ref in named.image.layers)
+            [qualified(each.name)], each.image.id, (ref.digest for ref in each.image.layers)
         )
     ]
+    paths = {hex_: os.path.join(work.directory, BLOBS, hex_) for hex_ in work.blobs()}
+    blobs = ((hex_, os.path.getsize(path), consumed(path)) for hex_, path in paths.items())
+    write_archive(out, archive_documents([each.descriptor for each in images], docker), blobs)
+
+
+def archive_documents(entries: Sequence[Descriptor], docker: Sequence[Json]) -> dict[str, bytes]:
+    """What an archive has beside blobs, for both families of readers; `docker` may be empty."""
     documents = {
         "oci-layout": _LAYOUT,
-        "index.json": canonical_json(index.to_json()),
-        "manifest.json": json.dumps(docker, separators=(",", ":"), sort_keys=True).encode(),
+        "index.json": canonical_json(Index(tuple(entries)).to_json()),
     }
-    home = os.path.join(work.directory, BLOBS)
-    write_archive(out, documents, {hex_: os.path.join(home, hex_) for hex_ in work.blobs()})
+    if docker:
+        text = json.dumps(docker, separators=(",", ":"), sort_keys=True)
+        documents["manifest.json"] = text.encode()
+    return documents
 
 
-def _qualified(name: Reference) -> str:
+def qualified(name: Reference) -> str:
     """The name with the registry and namespace that Docker and containerd take for granted.
 
     Without them podman would name the images of an archive of several `localhost/…`, and that of

@@ -8,7 +8,7 @@ it has a dot or a colon, or is `localhost`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nix2oci.errors import InvalidReferenceError, LayoutError
 from nix2oci.oci.spec import Digest
@@ -47,6 +47,10 @@ class Reference:
         if colon and not _TAG.fullmatch(tag):
             raise _wrong(text, f"'{tag}' is not a tag")
         return cls(name, registry, tag if colon else None, digest)
+
+    def at(self, digest: Digest) -> Reference:
+        """The same name, tagged, for exactly the image of a digest."""
+        return replace(self, tag=self.tag or "latest", digest=digest)
 
     def __str__(self) -> str:
         registry = f"{self.registry}/" if self.registry else ""

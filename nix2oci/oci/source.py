@@ -79,8 +79,15 @@ class ImageSource:
     def manifest(self) -> Json:
         return self.document(self.descriptor.digest)
 
+    def config_descriptor(self) -> Descriptor:
+        return Descriptor.from_json(self.manifest().get("config"))
+
     def config(self) -> Json:
-        return self.document(Descriptor.from_json(self.manifest().get("config")).digest)
+        return self.document(self.config_descriptor().digest)
+
+    def platform(self) -> Platform:
+        """What the index says, else the configuration; raises `LayoutError` where it says none."""
+        return self.descriptor.platform or Platform.from_json(self.config())
 
     def layers(self) -> tuple[Descriptor, ...]:
         """Base layer first."""
@@ -121,7 +128,7 @@ class Layout:
 
         Raises `ConfigError` when that is none or several, `LayoutError` for a broken layout.
         """
-        wanted = platform or _host()
+        wanted = platform or host_platform()
         entry = self._only(self.entries(tag), wanted)
         while entry.media_type in INDEX_TYPES:
             entry = self._only(self.nested(entry), wanted)
@@ -225,7 +232,8 @@ def _tags_hint(entries: Iterable[Descriptor]) -> str | None:
     return f"name one of its tags after a colon: {', '.join(tags)}" if tags else None
 
 
-def _host() -> Platform:
+def host_platform() -> Platform:
+    """What an image for this machine says."""
     return Platform.of_system(f"{os.uname().machine}-linux")
 
 

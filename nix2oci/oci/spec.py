@@ -100,6 +100,15 @@ class Platform:
         same = (self.architecture, self.os) == (other.architecture, other.os)
         return same and len(variants) < 2
 
+    @classmethod
+    def from_json(cls, document: Json) -> Platform:
+        """Read a platform, of a descriptor or a configuration; `LayoutError`."""
+        architecture, os = document.get("architecture", ""), document.get("os", "")
+        variant = document.get("variant")
+        if not _all_text((architecture, os, variant or "")):
+            raise LayoutError("cannot read descriptor: its platform is not made of text")
+        return cls(architecture, os, variant)
+
     def to_json(self) -> Json:
         return _present(architecture=self.architecture, os=self.os, variant=self.variant)
 
@@ -153,7 +162,7 @@ class Descriptor:
             Digest.parse(document.get("digest")),
             size,
             dict(annotations),
-            _platform_from_json(platform) if isinstance(platform, dict) else None,
+            Platform.from_json(platform) if isinstance(platform, dict) else None,
         )
 
     def to_json(self) -> Json:
@@ -270,14 +279,6 @@ def store_paths_digest(nar_hashes: Mapping[str, bytes]) -> Digest:
     """
     lines = sorted(f"{path} {nar_hash.hex()}\n" for path, nar_hash in nar_hashes.items())
     return Digest.of("".join(lines).encode())
-
-
-def _platform_from_json(document: Json) -> Platform:
-    architecture, os = document.get("architecture", ""), document.get("os", "")
-    variant = document.get("variant")
-    if not _all_text((architecture, os, variant or "")):
-        raise LayoutError("cannot read descriptor: its platform is not made of text")
-    return Platform(architecture, os, variant)
 
 
 def _all_text(values: Iterable[object]) -> bool:

@@ -23,6 +23,7 @@ import pytest
 from real.distro import FLAKES
 from real.engines import ClientEngine, output, wait_until
 from real.images import NIX2OCI
+from real.shims import shims
 from real.test_conformance import free_port, registry
 from support.tools import require
 
@@ -78,12 +79,15 @@ class Stage:
     engines: dict[str, ClientEngine]
     containerd: str | None
     registry: str | None
+    path: Path
+    """Commands that are these engines, for `--load`."""
 
     def rewrite(self, command: str) -> str:
         """The command that is run for the one of the page."""
         instead = [
             (r"\bnix2oci (build|plan)\b(?! --closure)", rf"\g<0> {self._overrides}"),
             (r"\bnix (build|path-info)\b", rf"\g<0> {self._overrides}"),
+            (r"\bnix2oci (?=build [^)\n]*--load)", f"PATH={self.path}:$PATH nix2oci "),
             (r"\bnixpkgs#", f"path:{self.distro}#"),
             (r"--publish 8080:8080\b", f"--network=host --env=PORT={self.port}"),
             (r"(\bcurl )(http://localhost):8080\b", self._curl),
@@ -123,18 +127,19 @@ def stage(request: pytest.FixtureRequest, distro: Path, tmp_path: Path) -> Itera
     engines = {
         name: request.getfixturevalue(f"{name}_engine")
         for name in ("podman", "docker")
-        if re.search(rf"\b{name} (run|load)", text)
+        if re.search(rf"\b{name} (run|load)|--load {name}", text)
     }
     with ExitStack() as stack:
         pushes = f"docker://{REGISTRY}" in text or "nix2oci push" in text
         host = stack.enter_context(registry(tmp_path)) if pushes else None
         address = stack.enter_context(containerd(tmp_path)) if "ctr " in text else None
+        path = shims(tmp_path / "bin", engines.values(), address)
         for engine in engines.values():
-            images = ("team/web:1.0", "team/web:1.0-debug")
+            images = ("team/web:1.0", "team/web:1.0-debug", "localhost/team/web:1.0")
             for clean in (("rmi", "--force", *images), ("rm", "--force", "web")):
                 argv = (*engine.client, *clean)
                 stack.callback(subprocess.run, argv, capture_output=True, check=False)
-        yield Stage(distro, free_port(), engines, address, host)
+        yield Stage(distro, free_port(), engines, address, host, path)
 
 
 @contextmanager

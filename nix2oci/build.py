@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -18,7 +19,9 @@ from nix2oci.describe import Decided
 from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.nix.cli import Nix, Package
 from nix2oci.nix.closure import PathInfo, StorePath
+from nix2oci.nix.disk import Disk
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.machine import check_machines
 from nix2oci.nix.store import store_layer
 from nix2oci.nix.survey import is_program
 from nix2oci.oci.inherit import Inherited, inherit
@@ -133,6 +136,7 @@ def _decide(what: Planned, spec: ImageSpec, destination: Destination) -> Decided
         check_program(what.on_base, command[0], what.closure.store_dir)
         if not destination.reads_zstd:
             refuse_zstd(what.on_base.base)
+    _check_machines(what, command[0])
     created = destination.created(what.package.last_modified)
     notes = describe.manifest_annotations(spec, what.package, name, created)
     return Decided(name, command, created, notes)
@@ -145,6 +149,16 @@ def _check_program(what: Planned, path: str) -> None:
         raise ConfigError(
             f"cannot use entrypoint {path}: it is not an executable file in the closure"
         )
+
+
+def _check_machines(what: Planned, command: str) -> None:
+    """Raise `RepresentationError` for a program that the image's platform cannot run."""
+    steps = (step.path for chain in what.shells.programs.values() for step in chain.steps)
+    system = what.package.system
+    platform = str(Platform.of_system(system))
+    started = [os.fsencode(command), *steps]
+    disk = Disk.of(what.closure, what.store.root, what.notes, what.store.fetch)
+    check_machines(disk, what.closure, started, system, platform)
 
 
 def _write(

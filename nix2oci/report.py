@@ -10,13 +10,14 @@ from nix2oci.build import WrittenImage
 from nix2oci.nix.closure import Closure
 from nix2oci.oci.inherit import Inherited
 from nix2oci.oci.layer import Layer
-from nix2oci.oci.spec import rfc3339
+from nix2oci.oci.spec import Platform, rfc3339
 from nix2oci.plan.layering import LayerPlan, Plan
 from nix2oci.plan.popularity import Popularity
 from nix2oci.plan.record import shell_document
 from nix2oci.plan.shell import Shells
 from nix2oci.plan.tree import display
 from nix2oci.planning import Planned
+from nix2oci.platforms import Published
 from nix2oci.twin import Twin
 
 Json = dict[str, Any]
@@ -42,12 +43,26 @@ def _index(fleet: Popularity) -> Json:
     return {"closures": len(fleet.images), "digest": fleet.digest}
 
 
+def published_document(made: Published) -> Json:
+    """What was published: an image as `build_document` has it, or the index of several."""
+    if len(made.images) == 1:
+        return build_document(made.images[0])
+    (name, descriptor), twin = made.main, made.twin
+    return {
+        "name": str(name),
+        "digest": str(descriptor.digest),
+        "platforms": [build_document(image) for image in made.images],
+        "debug": {"name": str(twin[0]), "digest": str(twin[1].digest)} if twin else None,
+    }
+
+
 def build_document(built: WrittenImage) -> Json:
     """An image that was written: digests, sizes in bytes of blob and of tar, base layer first."""
     planned: Planned = built.planned
     plans: list[LayerPlan | None] = [*planned.plan.layers, None]
     return {
         "name": str(built.decided.name),
+        "platform": str(Platform.of_system(planned.package.system)),
         "digest": str(built.image.descriptor.digest),
         "image_id": str(built.image.id),
         "created": rfc3339(built.decided.created),

@@ -16,6 +16,7 @@ COMMANDS = {
     "diff": "Show what changed between two images, and what that costs.",
     "why": "Show what keeps a store path in an image, and its weight.",
     "validate": "Check everything that can be wrong with an image.",
+    "index": "Join images for several platforms into one.",
     "wrapper": "Explain a wrapper script; write the launcher that does the same.",
     "cache": "Show what builds keep for the next one; prune or clear it.",
     "completion": "Print the completion script for a shell.",

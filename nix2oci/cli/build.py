@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import click
 
-from nix2oci.cli import cache, loading, options
+from nix2oci.cli import cache, loading, options, systems
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layer import Compression
-
-Form = Literal["oci", "archive"]
 
 
 @click.command("build")
@@ -31,6 +29,7 @@ Form = Literal["oci", "archive"]
 )
 @click.option("--metadata", metavar="FILE", help="Write what --json prints into a file.")
 @loading.load_options
+@systems.platform_option
 @options.spec_options
 @options.nix_options
 @options.output_options
@@ -43,7 +42,9 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
     """
     output, form = values.pop("output"), values.pop("form")
     engine = loading.engine(values, output, form)
-    output, form = _output(output, form)
+    output, form = options.output_form(output, form)
+    wanted = systems.systems(values)
+    loading.check_platforms(engine, wanted)
     nix = options.nix(values)
     named = options.named(nix, installables, values.pop("file"))
     spec = options.image_spec(values, named[0])
@@ -56,18 +57,7 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
     kept = cache.cache_for_build(values)
     options.created(spec)  # what is wrong with it is said now, not after an hour of building
     added = [nix.installable(text) for text in spec.contents]
-    packages = options.evaluate(nix, (*named, *added), values, meanwhile="nix2oci.cli.image")
+    builds = systems.evaluate(nix, wanted, (*named, *added), values)
     from nix2oci.cli import image  # noqa: PLC0415  # loaded while Nix was evaluating
 
-    image.make(nix, packages, spec, image.Place(output, form, engine), values, cache=kept)
-
-
-def _output(output: str | None, form: Form | None) -> tuple[str | None, Form]:
-    if output == "-" and form == "oci":
-        raise ConfigError(
-            "cannot write an image layout to stdout: it is a directory",
-            hint="use --format archive",
-        )
-    if form is None:
-        form = "archive" if output == "-" or (output or "").endswith(".tar") else "oci"
-    return output, form
+    image.make(builds, spec, image.Place(output, form, engine), values, cache=kept)

@@ -14,11 +14,11 @@ from nix2oci.cache import Cache
 from nix2oci.cli import base, loading, options, shell, ui
 from nix2oci.cli.output import write_file
 from nix2oci.config import ImageSpec
-from nix2oci.nix.cli import Nix, Package
 from nix2oci.oci.layout import Form, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.runtimes import Engine, Loaded
-from nix2oci.report import build_document
+from nix2oci.platforms import Evaluated, Published, publish
+from nix2oci.report import published_document
 from nix2oci.twin import Twin
 
 
@@ -54,8 +54,7 @@ class Place:
 
 
 def make(
-    nix: Nix,
-    packages: Sequence[Package],
+    builds: Sequence[Evaluated],
     spec: ImageSpec,
     place: Place,
     values: dict[str, Any],
@@ -71,21 +70,28 @@ def make(
             cache,
             reads_zstd=place.form != "archive",
         )
-        built = pipeline.build(nix, packages, spec, destination, options.progress(values))
-        name = built.decided.name
+        made = publish(builds, spec, destination, options.progress(values))
+        name, platforms = made.main[0], made.platforms
         if not values["quiet"]:
-            _say(built, spec, verbose=bool(values["verbose"]))
-            if built.twin:
-                _say_twin(built.twin, place.reference(built.twin.name, name))
-        loaded = loading.load(there, name, name, values)
-        if built.twin:
-            loading.load(there, built.twin.name, name, values)
-    document = _document(built, place, loaded)
-    _write_files(built, document, values)
+            for image in made.images:
+                _say(image, spec, verbose=bool(values["verbose"]), several=len(platforms) > 1)
+                if image.twin:
+                    _say_twin(image.twin, place.reference(image.twin.name, name))
+            if len(platforms) > 1:
+                _say_index(made)
+        loaded = [loading.load(there, each, name, platforms, values) for each, _ in made.named]
+    document = _document(made, place, loaded[0])
+    _write_files(made, document, values)
     _report(document, as_json=values["as_json"])
 
 
-def _say(built: pipeline.WrittenImage, spec: ImageSpec, *, verbose: bool) -> None:
+def _say_index(made: Published) -> None:
+    name, descriptor = made.main
+    platforms = ", ".join(map(str, made.platforms))
+    click.echo(f"nix2oci: {name} is for {platforms}; digest {descriptor.digest}", err=True)
+
+
+def _say(built: pipeline.WrittenImage, spec: ImageSpec, *, verbose: bool, several: bool) -> None:
     """What was made, in a few lines on stderr."""
     shells = built.planned.shells
     for line in shell.details(shells, every=True) if verbose else ():
@@ -98,8 +104,10 @@ def _say(built: pipeline.WrittenImage, spec: ImageSpec, *, verbose: bool) -> Non
         if verbose:
             click.echo(base.table(built.inherited), err=True)
     total = sum(layer.size for layer in built.image.layers)
+    platform = f" for {built.image.descriptor.platform}" if several else ""
     click.echo(
-        f"nix2oci: {built.decided.name} is {len(built.image.layers)} layers, {ui.size(total)}, "
+        f"nix2oci: {built.decided.name}{platform} is {len(built.image.layers)} layers, "
+        f"{ui.size(total)}, "
         f"of {ui.count(len(built.planned.closure), 'store path')}; "
         f"digest {built.image.descriptor.digest}",
         err=True,
@@ -111,13 +119,13 @@ def _say_twin(twin: Twin, reference: str | None) -> None:
     click.echo(f"nix2oci: debug twin: {reference or twin.name}, {added}", err=True)
 
 
-def _document(built: pipeline.WrittenImage, place: Place, loaded: Loaded | None) -> dict[str, Any]:
+def _document(made: Published, place: Place, loaded: Loaded | None) -> dict[str, Any]:
     """What --json prints; `reference` is what is printed without it."""
-    name = built.decided.name
-    document = {"reference": place.reference(name, name), **build_document(built)}
-    if built.twin:
+    name = made.main[0]
+    document = {"reference": place.reference(name, name), **published_document(made)}
+    if made.twin:
         document["debug"] = {
-            "reference": place.reference(built.twin.name, name),
+            "reference": place.reference(made.twin[0], name),
             **document["debug"],
         }
     engine = place.engine.name if place.engine else None
@@ -125,17 +133,12 @@ def _document(built: pipeline.WrittenImage, place: Place, loaded: Loaded | None)
     return document
 
 
-def _write_files(
-    built: pipeline.WrittenImage, document: dict[str, Any], values: dict[str, Any]
-) -> None:
+def _write_files(made: Published, document: dict[str, Any], values: dict[str, Any]) -> None:
     """The files that --metadata and --image-refs name."""
     if values["metadata"]:
         write_file(values["metadata"], ui.json_text(document).encode())
     if values["image_refs"]:
-        images = [(built.decided.name, built.image)]
-        if built.twin:
-            images.append((built.twin.name, built.twin.image))
-        lines = (f"{name.at(image.descriptor.digest)}\n" for name, image in images)
+        lines = (f"{name.at(descriptor.digest)}\n" for name, descriptor in made.named)
         write_file(values["image_refs"], "".join(lines).encode())
 
 

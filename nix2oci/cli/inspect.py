@@ -11,7 +11,7 @@ import click
 from nix2oci.cli import options, registries, shell, ui
 from nix2oci.oci.extract import small_files
 from nix2oci.oci.source import ImageSource, open_image
-from nix2oci.oci.spec import Descriptor
+from nix2oci.oci.spec import Descriptor, Platform
 from nix2oci.oci.validate import read_layers
 from nix2oci.oci.validate.contents import LayerContents
 from nix2oci.plan.record import ANNOTATION
@@ -23,9 +23,12 @@ _SHOWN = 3
 
 @click.command("inspect")
 @click.argument("image")
+@click.option(
+    "--platform", metavar="OS/ARCH", help="Of an image for several platforms. [this machine's]"
+)
 @registries.registry_options
 @options.output_options
-def command(image: str, **values: Any) -> None:
+def command(image: str, platform: str | None, **values: Any) -> None:
     """Show the layers, store paths and configuration of IMAGE, whoever made it.
 
     IMAGE is a layout directory or an archive, as PATH, PATH:TAG or what `nix2oci build` printed,
@@ -33,8 +36,9 @@ def command(image: str, **values: Any) -> None:
     layers. -v lists all of them, and what the image records of wrappers, dropped paths and what
     still names a shell.
     """
+    wanted = Platform.parse(platform) if platform else None
     layout = registries.remote(image, values)
-    source = open_image(image) if layout is None else layout.image()
+    source = open_image(image, wanted) if layout is None else layout.image(platform=wanted)
     ui.progress(quiet=values["quiet"]).step(f"reading {image}")
     layers = source.layers()
     contents = read_layers(source, layers, workers=options.cores())

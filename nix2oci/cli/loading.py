@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nix2oci.cli import options, ui
-from nix2oci.errors import ConfigError
+from nix2oci.errors import ConfigError, OutputError
 from nix2oci.oci.layer import Compression
 from nix2oci.oci.reference import Reference
+from nix2oci.oci.spec import Platform
 
 if TYPE_CHECKING:
     from nix2oci.cli.image import Place
@@ -75,24 +76,61 @@ def check_compression(engine: Engine | None, compression: Compression) -> None:
         )
 
 
+def check_platforms(engine: Engine | None, systems: Sequence[str]) -> None:
+    """Raise `ConfigError` where the engine runs none of several platforms."""
+    platforms = [Platform.of_system(system) for system in systems]
+    if engine and len(platforms) > 1 and _fitting(platforms, engine.platform()) is None:
+        raise ConfigError(
+            f"cannot load into {engine.name}: it runs {engine.platform()}, "
+            f"and the image is for {' and '.join(map(str, platforms))}",
+            hint=f"add {engine.platform()} to --platform",
+        )
+
+
+def _fitting(platforms: Sequence[Platform], wanted: Platform) -> Platform | None:
+    """The platform that an engine runs: engines do not always say which variant of arm."""
+    for one in platforms:
+        same = (one.os, one.architecture) == (wanted.os, wanted.architecture)
+        if same and wanted.variant in (None, one.variant):
+            return one
+    return None
+
+
 @contextmanager
 def ready(place: Place) -> Iterator[Place]:
     """The place, or where nothing but a load was asked for, one that is gone after it."""
     if place.engine is None or place.output:
         yield place
         return
-    with tempfile.TemporaryDirectory(prefix="nix2oci-") as directory:
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True)
+    except OSError as err:
+        raise OutputError(f"cannot make a temporary directory: {err.strerror}") from err
+    with scratch as directory:
         yield replace(place, output=os.path.join(directory, "image.oci"), form="oci")
 
 
-def load(place: Place, name: Reference, main: Reference, values: dict[str, Any]) -> Loaded | None:
-    """Load the image `name` that was written at the place which `main` names."""
+def load(
+    place: Place,
+    name: Reference,
+    main: Reference,
+    platforms: Sequence[Platform],
+    values: dict[str, Any],
+) -> Loaded | None:
+    """Load the image `name` that was written at the place which `main` names.
+
+    Of several platforms the engine gets its own; one alone may be another's, which is said.
+    """
     if place.engine is None:
         return None
     from nix2oci.oci.source import open_layout  # noqa: PLC0415  # only this needs it
 
     layout, _ = open_layout(place.path(main))
-    image = layout.image(name.tag or "latest", place.engine.platform())
+    wanted = place.engine.platform()
+    platform = _fitting(platforms, wanted)
+    if platform is None and not values["quiet"]:
+        ui.echo_line(f"nix2oci: {place.engine.name} runs {wanted}, the image is for {platforms[0]}")
+    image = layout.image(name.tag or "latest", platform)
     size = sum(layer.size for layer in image.layers())
     with options.progress(values).bytes(f"loading into {place.engine.name}", size) as done:
         loaded = place.engine.load(image, name, done)

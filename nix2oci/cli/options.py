@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import click
 
@@ -27,6 +27,7 @@ from nix2oci.nix.installable import Installable
 from nix2oci.nix.options import Origin
 
 F = Callable[..., Any]
+Form = Literal["oci", "archive"]
 
 _NIX_SWITCHES = {
     "impure": "Let evaluation see the environment and mutable paths.",
@@ -241,3 +242,15 @@ def progress(values: dict[str, Any]) -> ui.Lines | ui.Bars:
 def standard_output() -> BinaryIO:
     """Standard output, for bytes."""
     return sys.stdout.buffer
+
+
+def output_form(output: str | None, form: Form | None) -> tuple[str | None, Form]:
+    """Where an image goes and as what, where the user did not say; `-` is stdout."""
+    if output == "-" and form == "oci":
+        raise ConfigError(
+            "cannot write an image layout to stdout: it is a directory",
+            hint="use --format archive",
+        )
+    if form is None:
+        form = "archive" if output == "-" or (output or "").endswith(".tar") else "oci"
+    return output, form

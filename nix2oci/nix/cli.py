@@ -13,6 +13,7 @@ left out, since it knows nothing of `--apply` and would only repeat old failures
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import shutil
@@ -93,6 +94,7 @@ class Nix:
         self._sources: dict[str, Source] = {}
         self._metadata: dict[str, str] = {}
         self._inputs: set[str] = set()
+        self._evaluating: tuple[str, ...] = ()
 
     # -- what there is
 
@@ -124,6 +126,16 @@ class Nix:
     def system(self) -> str:
         """The system to build for, such as `x86_64-linux`: `--system`, or that of this machine."""
         return self._system
+
+    def for_system(self, system: str) -> Nix:
+        """The same Nix, that evaluates for another system.
+
+        What is evaluated is built wherever Nix has a builder for it: unlike `--system`, this does
+        not make Nix take the machine for one of that system.
+        """
+        other = copy.copy(self)
+        other._system, other._evaluating = system, ("--system", system)  # noqa: SLF001
+        return other
 
     def physical(self) -> str:
         """The directory that a store path lies below: `""`, or DIR of `--store DIR`.
@@ -209,7 +221,7 @@ class Nix:
 
     def _evaluation_options(self, installable: Installable) -> tuple[str, ...]:
         is_input = installable.kind == "flake" and installable.flake_ref in self._inputs
-        return evaluation_options(self.options, inputs=not is_input)
+        return (*evaluation_options(self.options, inputs=not is_input), *self._evaluating)
 
     def _missing(self, installable: Installable) -> NixError:
         """Name what the flake has instead."""

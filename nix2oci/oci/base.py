@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from nix2oci.errors import LayoutError, RepresentationError
 from nix2oci.oci.archive import chunks
+from nix2oci.oci.entry import CONTAINERD_NAME
 from nix2oci.oci.extract import small_files
-from nix2oci.oci.layout import CONTAINERD_NAME
 from nix2oci.oci.source import ImageSource
 from nix2oci.oci.spec import (
     LAYER,

@@ -14,16 +14,16 @@ shorter than they should be, which `validate` finds and the next build puts righ
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Literal
 
 from nix2oci.oci.archive import BLOBS, Sink, consumed, docker_manifest, write_archive
+from nix2oci.oci.entry import LAYOUT_MARK, Entry, archive_documents, named, qualified
 from nix2oci.oci.existing import (
     check_archive_target,
     check_layout_target,
@@ -37,7 +37,6 @@ from nix2oci.oci.source import ImageSource
 from nix2oci.oci.spec import (
     CONFIG,
     INDEX,
-    LAYOUT_VERSION,
     MANIFEST,
     REF_NAME,
     Descriptor,
@@ -53,10 +52,7 @@ from nix2oci.oci.staging import DOOMED, StagedBlob, Workspace, reported, staged
 Form = Literal["oci", "archive"]
 """What an image is written as: an image layout directory, or one tar."""
 
-CONTAINERD_NAME = "io.containerd.image.name"
-"""Annotation in an index: the whole name of an image, registry and all."""
 _FORMS: Mapping[Form, str] = {"oci": "image layout", "archive": "image archive"}
-_LAYOUT = canonical_json({"imageLayoutVersion": LAYOUT_VERSION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +121,19 @@ class Staging:
             missing = [layer for layer in image.layers if self._work.size(layer.digest) is None]
             if missing:
                 raise AssertionError(f"layers were not committed: {missing}")
-        entries = tuple(
-            NamedImage(image, replace(name, tag=name.tag or "latest", digest=None))
-            for image, name in images
-        )
+        self._appear([_entry(image, name) for image, name in images])
+
+    def finish_indexes(self, indexes: Sequence[tuple[Index, Reference]]) -> None:
+        """The same for images of several platforms, all blobs of which are committed by now."""
+        for index, _ in indexes:
+            self._work.add(canonical_json(index.to_json()))
+        self._appear([Entry.of_index(index, name) for index, name in indexes])
+
+    def part(self) -> Staging:
+        """A staging for some of the images: finishing it makes none appear."""
+        return Staging(self._work, lambda *_: None)
+
+    def _appear(self, entries: Sequence[Entry]) -> None:
         with self._work.reported():
             self._publish(self._work, entries)
 
@@ -137,30 +142,13 @@ class Staging:
         self._work.add(image.manifest)
 
 
-@dataclass(frozen=True, slots=True)
-class NamedImage:
-    """An image and what it is called, with a tag and without a digest."""
-
-    image: Image
-    name: Reference
-
-    @property
-    def descriptor(self) -> Descriptor:
-        """The image's entry in an index."""
-        return named(self.image.descriptor, self.name)
+def _entry(image: Image, name: Reference) -> Entry:
+    layers = (layer.digest for layer in image.layers)
+    docker = docker_manifest([qualified(name.tagged())], image.id, layers)
+    return Entry(named(image.descriptor, name), tuple(docker))
 
 
-def named(descriptor: Descriptor, name: Reference) -> Descriptor:
-    """An entry of an index, named for every tool.
-
-    skopeo, umoci and `oci:PATH:TAG` want the bare tag as `ref.name` (annotations.md); podman and
-    containerd take the whole name from containerd's annotation, as `docker save` writes it.
-    """
-    names = {REF_NAME: name.tag or "latest", CONTAINERD_NAME: qualified(name)}
-    return replace(descriptor, annotations=names)
-
-
-Publish = Callable[[Workspace, Sequence[NamedImage]], None]
+Publish = Callable[[Workspace, Sequence[Entry]], None]
 
 
 @contextmanager
@@ -201,7 +189,7 @@ def reference_to(path: str, form: Form, name: Reference) -> str:
 
 
 def _into_layout(target: str, shown: str) -> Publish:
-    def publish(work: Workspace, images: Sequence[NamedImage]) -> None:
+    def publish(work: Workspace, images: Sequence[Entry]) -> None:
         with locked(target):
             old = read_index(target, shown)
             new = reduce(_with_entry, (each.descriptor.to_json() for each in images), old)
@@ -209,7 +197,7 @@ def _into_layout(target: str, shown: str) -> Publish:
             doomed = {*fresh, *(reachable(target, old) or ())}
             work.write(DOOMED, "\n".join(doomed).encode())
             work.write("index.json", canonical_json(new))
-            work.write("oci-layout", _LAYOUT)
+            work.write("oci-layout", LAYOUT_MARK)
             was_layout = os.path.lexists(os.path.join(target, "oci-layout"))
             try:
                 _move(work, target)
@@ -260,7 +248,7 @@ def _with_entry(index: Json, entry: Json) -> Json:
 
 
 def _into_file(target: str) -> Publish:
-    def publish(work: Workspace, images: Sequence[NamedImage]) -> None:
+    def publish(work: Workspace, images: Sequence[Entry]) -> None:
         path = os.path.join(work.directory, "archive")
         with open(path, "xb") as out:
             _write(out, work, images)
@@ -269,42 +257,11 @@ def _into_file(target: str) -> Publish:
     return publish
 
 
-def _write(out: Sink, work: Workspace, images: Sequence[NamedImage]) -> None:
+def _write(out: Sink, work: Workspace, images: Sequence[Entry]) -> None:
     """Write the archive; the staged blobs are used up."""
-    docker = [
-        entry
-        for each in images
-        for entry in docker_manifest(
-            [qualified(each.name)], each.image.id, (ref.digest for ref in each.image.layers)
-        )
-    ]
     paths = {hex_: os.path.join(work.directory, BLOBS, hex_) for hex_ in work.blobs()}
     blobs = ((hex_, os.path.getsize(path), consumed(path)) for hex_, path in paths.items())
-    write_archive(out, archive_documents([each.descriptor for each in images], docker), blobs)
-
-
-def archive_documents(entries: Sequence[Descriptor], docker: Sequence[Json]) -> dict[str, bytes]:
-    """What an archive has beside blobs, for both families of readers; `docker` may be empty."""
-    documents = {
-        "oci-layout": _LAYOUT,
-        "index.json": canonical_json(Index(tuple(entries)).to_json()),
-    }
-    if docker:
-        text = json.dumps(docker, separators=(",", ":"), sort_keys=True)
-        documents["manifest.json"] = text.encode()
-    return documents
-
-
-def qualified(name: Reference) -> str:
-    """The name with the registry and namespace that Docker and containerd take for granted.
-
-    Without them podman would name the images of an archive of several `localhost/…`, and that of
-    an archive of one `docker.io/…`.
-    """
-    if name.registry is None:
-        repository = name.repository if "/" in name.repository else f"library/{name.repository}"
-        name = replace(name, registry="docker.io", repository=repository)
-    return str(name)
+    write_archive(out, archive_documents(images), blobs)
 
 
 @contextmanager

@@ -52,6 +52,10 @@ class Reference:
         """The same name, tagged, for exactly the image of a digest."""
         return replace(self, tag=self.tag or "latest", digest=digest)
 
+    def tagged(self) -> Reference:
+        """The same name, with a tag and without a digest."""
+        return replace(self, tag=self.tag or "latest", digest=None)
+
     def __str__(self) -> str:
         registry = f"{self.registry}/" if self.registry else ""
         tag = f":{self.tag}" if self.tag else ""

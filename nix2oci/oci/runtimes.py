@@ -12,13 +12,13 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import IO, Literal
 
 from nix2oci.errors import EngineError
 from nix2oci.oci.archive import Sink, chunks, docker_manifest, write_archive
-from nix2oci.oci.layout import archive_documents, named, qualified
+from nix2oci.oci.entry import Entry, archive_documents, named, qualified
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.source import ImageSource, host_platform
 from nix2oci.oci.spec import Descriptor, Digest, Platform
@@ -112,7 +112,7 @@ class Engine:
 
     def known_as(self, name: Reference) -> str:
         """The name that the engine has an image under, registry and all where it wants that."""
-        name = replace(name, tag=name.tag or "latest", digest=None)
+        name = name.tagged()
         if self.name == "podman" and name.registry is None:
             return str(replace(name, registry="localhost"))
         return qualified(name) if self.name == "containerd" else str(name)
@@ -159,7 +159,7 @@ class Engine:
     ) -> _Finished:
         program = self._command.program
         namespace = ("--namespace", self.namespace) if self.namespace else ()
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with self._pages() as (out, err):
             try:
                 process = subprocess.Popen(  # noqa: S603  # a list of arguments, and no shell
                     (program, *namespace, *arguments),
@@ -181,6 +181,19 @@ class Engine:
             out.seek(0)
             err.seek(0)
             return _Finished(process.returncode, out.read(), err.read())
+
+    @contextmanager
+    def _pages(self) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+        """Two files for what the command says: pipes would have to be read while it is fed."""
+        with ExitStack() as stack:
+            try:
+                out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+            except OSError as error:
+                raise EngineError(
+                    f"cannot load into {self.name}: cannot make a temporary file: {error.strerror}",
+                    hint="TMPDIR names the directory for them",
+                ) from error
+            yield out, err
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +264,7 @@ def _write(out: Sink, image: ImageSource, known: str) -> None:
     name = Reference.parse(known)
     config, layers = image.config_descriptor(), image.layers()
     docker = docker_manifest([qualified(name)], config.digest, (each.digest for each in layers))
-    documents = archive_documents([named(image.descriptor, name)], docker)
+    documents = archive_documents([Entry(named(image.descriptor, name), tuple(docker))])
     blobs = {blob.digest: blob for blob in (image.descriptor, config, *layers)}
     write_archive(out, documents, _contents(image, sorted(blobs.values(), key=_hex)))
 

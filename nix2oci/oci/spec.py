@@ -100,6 +100,28 @@ class Platform:
         same = (self.architecture, self.os) == (other.architecture, other.os)
         return same and len(variants) < 2
 
+    @property
+    def system(self) -> str:
+        """The Nix system; `ConfigError` for a platform that Nix has none for."""
+        for system, platform in _PLATFORMS.items():
+            if platform == self:
+                return system
+        raise ConfigError(
+            f"cannot build for platform '{self}': no system of Nix is known for it",
+            hint=f"there are {', '.join(map(str, _PLATFORMS.values()))}",
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> Platform:
+        """Read `OS/ARCHITECTURE` or `OS/ARCHITECTURE/VARIANT`; `ConfigError` for anything else."""
+        os, *rest = text.strip().split("/")
+        if len(rest) not in (1, 2) or not all((os, *rest)):
+            raise ConfigError(
+                f"cannot read platform '{text}': it is not OS/ARCHITECTURE",
+                hint="write linux/amd64 or linux/arm64",
+            )
+        return cls(rest[0], os, rest[1] if len(rest) == 2 else None)
+
     @classmethod
     def from_json(cls, document: Json) -> Platform:
         """Read a platform, of a descriptor or a configuration; `LayoutError`."""

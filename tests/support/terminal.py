@@ -9,13 +9,21 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from support.fakenix import OUT, FakeNix, info
-from support.fakestore import Program, nar, sri, write
+from support.fakestore import Node, Program, nar, sri, write
 
 NIX2OCI = str(Path(sys.executable).with_name("nix2oci"))
-APP = {b"bin": {b"app": Program(b"a program")}}
-INFO = {OUT: {**info()[OUT], "narHash": sri(APP), "narSize": len(nar(APP))}}
+APP: dict[bytes, dict[bytes, Program]] = {b"bin": {b"app": Program(b"a program")}}
+
+
+def infos(node: Node) -> dict[str, Any]:
+    """What path-info prints of the output when it is this."""
+    return {OUT: {**info()[OUT], "narHash": sri(node), "narSize": len(nar(node))}}
+
+
+INFO = infos(APP)
 
 Completed = subprocess.CompletedProcess[str]
 
@@ -31,15 +39,15 @@ class Terminal:
     fake: FakeNix
 
     @classmethod
-    def make(cls, scratch: Path) -> Terminal:
-        """One in a fresh directory of `scratch`."""
+    def make(cls, scratch: Path, node: Node = APP) -> Terminal:
+        """One in a fresh directory of `scratch`, with another output if that is given."""
         for name in ("nix", "here"):
             (scratch / name).mkdir()
         fake = FakeNix(scratch / "nix")
         place = fake.place(OUT)
         place.unlink()
-        write(os.fsencode(place), APP)
-        fake.answer("path-info", json.dumps(INFO))
+        write(os.fsencode(place), node)
+        fake.answer("path-info", json.dumps(infos(node)))
         fake.nix()
         return cls(scratch / "here", fake)
 

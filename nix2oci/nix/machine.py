@@ -1,0 +1,106 @@
+"""Whether the programs of an image are for the machine that the image says it is for.
+
+A derivation says for which system it is, and nothing makes its files be that: a package that
+copies what was made elsewhere has what was copied. The head of an ELF file tells.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+
+from nix2oci.errors import RepresentationError
+from nix2oci.nix.closure import Closure
+from nix2oci.nix.disk import Disk, unreadable
+from nix2oci.plan.tree import display
+
+_HEAD = 20
+_DIRECTORIES = (b"bin", b"sbin")
+
+# e_machine of the ELF specification, by what Nix calls the processor. A 64-bit x86 kernel starts
+# 32-bit programs as well.
+_FIT: Mapping[str, frozenset[int]] = {
+    "x86_64": frozenset({62, 3}),
+    "aarch64": frozenset({183}),
+    "i686": frozenset({3}),
+    "armv7l": frozenset({40}),
+    "armv6l": frozenset({40}),
+    "riscv64": frozenset({243}),
+    "powerpc64le": frozenset({21}),
+    "s390x": frozenset({22}),
+    "loongarch64": frozenset({258}),
+}
+_NAMES: Mapping[int, str] = {
+    62: "x86_64",
+    183: "aarch64",
+    3: "i386",
+    40: "arm",
+    243: "riscv64",
+    21: "powerpc64",
+    22: "s390x",
+    258: "loongarch64",
+}
+
+
+def machine(head: bytes) -> int | None:
+    """`e_machine` of an executable or shared object, None for what is neither.
+
+    `head` has the first 20 bytes of the file or more (elf(5), Ehdr).
+    """
+    if head[:4] != b"\x7fELF" or len(head) < _HEAD or head[5] not in (1, 2):
+        return None
+    kind, found = struct.unpack_from("<HH" if head[5] == 1 else ">HH", head, 16)
+    return int(found) if kind in (2, 3) else None  # ET_EXEC and ET_DYN
+
+
+def check_machines(
+    disk: Disk, closure: Closure, started: Iterable[bytes], system: str, platform: str
+) -> None:
+    """Raise `RepresentationError` for a program that is not for the processor of `system`.
+
+    Looked at are all executable files in bin/ and sbin/ of the roots, hidden ones (a wrapper's
+    `.app-wrapped`) among them, and the absolute paths in `started`; links are followed, and what
+    is not in the closure or no ELF file does not count. Raises `StoreError` for what is
+    unreadable.
+    """
+    fitting = _FIT.get(system.partition("-")[0])
+    if fitting is None:
+        return
+    try:
+        for path in sorted({*_programs(disk, closure), *started}):
+            found = _machine_at(disk, path)
+            if found is not None and found not in fitting:
+                raise RepresentationError(
+                    f"cannot make an image for {platform}: "
+                    f"{display(path)} is for {_NAMES.get(found, f'machine {found}')}",
+                    hint="name the platform that it was built for with --platform, "
+                    f"or build it for {platform}",
+                )
+    except OSError as err:
+        raise unreadable(err) from err
+
+
+def _programs(disk: Disk, closure: Closure) -> Iterator[bytes]:
+    for root in closure.roots:
+        for name in _DIRECTORIES:
+            directory = disk.real_directory(str(root).encode() + b"/" + name)
+            for program in disk.names(directory) if directory else ():
+                yield (directory or b"") + b"/" + program
+
+
+def _machine_at(disk: Disk, path: bytes) -> int | None:
+    real, mode = disk.follow(b"", path)
+    if not stat.S_ISREG(mode) or not mode & stat.S_IXUSR:
+        return None
+    return disk.once(real, "machine", partial(_machine_of, disk, real))
+
+
+def _machine_of(disk: Disk, real: bytes) -> int | None:
+    handle = os.open(disk.content(real), os.O_RDONLY)
+    try:
+        return machine(os.pread(handle, _HEAD, 0))
+    finally:
+        os.close(handle)

@@ -1,0 +1,110 @@
+"""One image for several platforms: an image index, whose manifests say for which each is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from nix2oci.errors import ConfigError, LayoutError
+from nix2oci.oci.archive import chunks
+from nix2oci.oci.entry import CONTAINERD_NAME
+from nix2oci.oci.layout import Staging
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.source import INDEX_TYPES, ImageSource, open_layout
+from nix2oci.oci.spec import Descriptor, Index, Platform
+
+_SHARED = "org.opencontainers.image."
+_NEVER_SHARED = _SHARED + "ref.name"
+
+
+def index_of(images: Sequence[ImageSource]) -> Index:
+    """The index of images, the same in whatever order they are given.
+
+    It has the annotations of the specification that all of them agree in. Raises `ConfigError`
+    where two are for one platform, or the configuration of one says none.
+    """
+    by_platform: dict[str, ImageSource] = {}
+    for image in images:
+        platform = str(_platform(image))
+        if platform in by_platform:
+            raise ConfigError(
+                f"cannot join {by_platform[platform].where} and {image.where}: "
+                f"both are for {platform}"
+            )
+        by_platform[platform] = image
+    ordered = [image for _, image in sorted(by_platform.items())]
+    entries = (replace(i.descriptor, annotations={}, platform=_platform(i)) for i in ordered)
+    return Index(tuple(entries), _agreed([i.manifest().get("annotations") or {} for i in ordered]))
+
+
+def _platform(image: ImageSource) -> Platform:
+    platform = image.platform()
+    if not platform.architecture or not platform.os:
+        raise ConfigError(f"cannot join {image.where}: it does not say for which platform it is")
+    return platform
+
+
+def _agreed(annotations: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    first, *others = annotations
+    return {
+        key: value
+        for key, value in first.items()
+        if key.startswith(_SHARED)
+        and key != _NEVER_SHARED
+        and all(other.get(key) == value for other in others)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The images that a name on the command line stands for, and what they are called."""
+
+    images: tuple[ImageSource, ...]
+    name: Reference | None
+
+
+def images_at(text: str) -> Found:
+    """The images for all platforms of `PATH` or `PATH:TAG`, a layout or an archive.
+
+    Raises `ConfigError` where it has images under several names, `LayoutError`, `OutputError`.
+    """
+    layout, tag = open_layout(text)
+    entries = layout.entries(tag)
+    if len({entry.digest for entry in entries}) > 1:
+        tags = sorted({e.annotations.get("org.opencontainers.image.ref.name", "") for e in entries})
+        raise ConfigError(
+            f"cannot join {text}: it has {len(entries)} images",
+            hint=f"name one of its tags after a colon: {', '.join(filter(None, tags))}",
+        )
+    if not entries:
+        raise LayoutError(f"cannot read image at {text}: it holds no image")
+    entry = entries[0]
+    is_index = entry.media_type in INDEX_TYPES
+    found = layout.nested(entry) if is_index else (entry,)
+    images = tuple(ImageSource(text, each, layout.blobs) for each in found)
+    name = entry.annotations.get(CONTAINERD_NAME)
+    return Found(images, Reference.parse(name) if name else None)
+
+
+def copy_blobs(image: ImageSource, staging: Staging) -> None:
+    """Copy all that an image is made of; `LayoutError` for a blob that is not what it should be."""
+    for blob in _blobs(image):
+        digest, size = hashlib.sha256(), 0
+        with image.blobs.open(blob.digest) as file, staging.new_blob() as copy:
+            for chunk in chunks(file):
+                digest.update(chunk)
+                size += len(chunk)
+                copy.write(chunk)
+            if (digest.hexdigest(), size) != (blob.digest.hex, blob.size):
+                raise LayoutError(
+                    f"cannot read {image.where}: blob {blob.digest} has other bytes",
+                    hint=f"nix2oci validate {image.where}",
+                )
+            copy.commit(blob.digest, size)
+
+
+def _blobs(image: ImageSource) -> Iterator[Descriptor]:
+    yield image.descriptor
+    yield image.config_descriptor()
+    yield from image.layers()

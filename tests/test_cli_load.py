@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from support.fakeengine import FakeEngine
 from support.terminal import Terminal
+from test_cli_ends import wait_for
 from test_cli_json import documented
 
 from nix2oci.oci.source import open_image
@@ -114,6 +118,30 @@ def test_an_engine_that_refuses_leaves_no_files(terminal: Terminal, fake: FakeEn
     )
     assert (done.returncode, done.stdout, terminal.left()) == (8, "", [])
     assert done.stderr.splitlines()[-1] == "error: cannot load app:1 into docker: full"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_interrupted_while_the_engine_loads(
+    terminal: Terminal, fake: FakeEngine, tmp_path: Path, number: signal.Signals
+) -> None:
+    fake.answer("load", waits=True)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        terminal.argv("build", ".#app", "-q", "--load", "docker"),
+        cwd=terminal.directory,
+        env=terminal.env(TMPDIR=str(scratch)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(fake.state / "waiting")
+    process.send_signal(number)
+    printed, said = process.communicate(timeout=60)
+    assert (process.returncode, printed, said.strip()) == (130, "", "interrupted")
+    assert (terminal.left(), list(scratch.iterdir())) == ([], [])
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((fake.state / "waiting").read_text()), 0)
 
 
 def test_json_says_what_was_loaded(terminal: Terminal, fake: FakeEngine) -> None:

@@ -120,6 +120,15 @@ def test_the_system_that_is_asked_for_goes_without_a_call(fake: FakeNix) -> None
     assert fake.calls == []
 
 
+def test_another_system_is_evaluated_and_not_what_the_machine_is_taken_for(fake: FakeNix) -> None:
+    nix = fake.nix().for_system("aarch64-linux")
+    assert nix.system() == "aarch64-linux"
+    make(nix)
+    with_system = {call[0] for call in fake.calls if "--system" in call}
+    assert with_system == {"eval", "flake"}
+    assert {call[0] for call in fake.calls} == {*with_system, "build", "path-info", "--version"}
+
+
 def test_an_app_and_its_package(fake: FakeNix) -> None:
     other = "/nix/store/0b5a7w7kll7y52dcqxl9dk9x5f37p1s7-tool"
     drv = "/nix/store/94flmp810fvqdv3yq5g02hrkrip8bhkz-tool.drv"

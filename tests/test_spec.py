@@ -134,6 +134,7 @@ def test_a_nix_system_is_a_platform(system: str, text: str, document: Json) -> N
     platform = Platform.of_system(system)
     assert str(platform) == text
     assert platform.to_json() == document
+    assert (Platform.parse(text), platform.system) == (platform, system)
 
 
 @pytest.mark.parametrize(

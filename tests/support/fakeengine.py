@@ -18,7 +18,7 @@ from nix2oci.oci.runtimes import Engine, EngineName
 PROGRAMS: dict[EngineName, str] = {"docker": "docker", "podman": "podman", "containerd": "ctr"}
 
 _ENGINE = """\
-import json, sys, tarfile
+import json, os, sys, tarfile, time
 from pathlib import Path
 
 here, program = Path(__file__).parent.parent / "engine", Path(__file__).name
@@ -28,6 +28,10 @@ with (here / "calls").open("a") as calls:
 command = " ".join(argv)
 for start, answer in json.loads((here / "answers").read_text()).items():
     if command.startswith(start):
+        if answer["waits"]:
+            (here / "new").write_text(str(os.getpid()))
+            (here / "new").rename(here / "waiting")
+            time.sleep(60)
         sys.stdout.write(answer["stdout"])
         sys.stderr.write(answer["stderr"])
         sys.exit(answer["code"])
@@ -86,9 +90,21 @@ class FakeEngine:
         """The archive that was sent last."""
         return self.state / "received.tar"
 
-    def answer(self, command: str, stdout: str = "", *, stderr: str = "", code: int = 0) -> None:
-        """What is said to a command that begins so, instead of doing it."""
-        self.answers[command] = {"stdout": stdout, "stderr": stderr, "code": code}
+    def answer(
+        self,
+        command: str,
+        stdout: str = "",
+        *,
+        stderr: str = "",
+        code: int = 0,
+        waits: bool = False,
+    ) -> None:
+        """What is said to a command that begins so, instead of doing it.
+
+        One that `waits` writes its process ID to `waiting` and does nothing more.
+        """
+        answer = {"stdout": stdout, "stderr": stderr, "code": code, "waits": waits}
+        self.answers[command] = answer
         (self.state / "answers").write_text(json.dumps(self.answers))
 
     def engine(self, name: EngineName, namespace: str | None = None) -> Engine:

@@ -60,7 +60,7 @@ def publish(
     with ExitStack() as stack:
         shared = _Shared(destination.open, stack)
         parts = replace(destination, open=shared.open)
-        images = tuple(build(nix, packages, spec, parts, progress) for nix, packages in builds)
+        images = tuple(_build(each, spec, parts, progress) for each in builds)
         name, staging = shared.opened[0]
         indexes = [(_index([each.image for each in images], staging), name)]
         twins = [each.twin for each in images if each.twin]
@@ -71,6 +71,14 @@ def publish(
         (name, Descriptor.of(INDEX, canonical_json(index.to_json()))) for index, name in indexes
     )
     return Published(main, more[0] if more else None, images)
+
+
+def _build(
+    evaluated: Evaluated, spec: ImageSpec, destination: Destination, progress: Progress
+) -> WrittenImage:
+    nix, packages = evaluated
+    progress.step(f"the image for {Platform.of_system(packages[0].system)}")
+    return build(nix, packages, spec, destination, progress)
 
 
 @dataclass(frozen=True, slots=True)

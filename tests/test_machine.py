@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from support.fakestore import FakeStore, Link, Node, Program
+from support.fakestore import FakeStore, Link, Node, Program, store_path
 from support.terminal import Terminal
 
 from nix2oci.errors import RepresentationError
@@ -23,6 +23,7 @@ def elf(number: int, kind: int = 2, *, order: str = "<", bits: int = 2) -> bytes
     return ident + struct.pack(f"{order}HH", kind, number) + bytes(8)
 
 
+ROOT = str(store_path("app")).encode()
 X86_64, AARCH64, I386 = Program(elf(62)), Program(elf(183)), Program(elf(3, bits=1))
 
 
@@ -67,6 +68,11 @@ def check(store: FakeStore, node: Node, system: str, *started: str) -> None:
         pytest.param({b"bin": {b"app": Program(b"#!/x")}}, "x86_64-linux", id="a script"),
         pytest.param({b"bin": {b"app": Link(b"/out")}}, "x86_64-linux", id="a link to nowhere"),
         pytest.param({b"bin": {b"app": AARCH64}}, "mips-linux", id="a system that is not known"),
+        pytest.param(
+            {b"bin": {b"app": Program(b"#!%s/bin/app\n" % ROOT)}},
+            "x86_64-linux",
+            id="a script that is its own interpreter",
+        ),
         pytest.param(b"no directory", "x86_64-linux", id="a file"),
     ],
 )
@@ -90,6 +96,13 @@ def test_programs_that_fit(store: FakeStore, files: Node, system: str) -> None:
         ),
         pytest.param(
             {b"libexec": {b"app": X86_64}}, ("libexec/app",), "libexec/app", id="what is started"
+        ),
+        pytest.param(
+            {b"bin": {b"app": Program(b"#! %s/libexec/python -I\n" % ROOT)}}
+            | {b"libexec": {b"python": X86_64}},
+            (),
+            "libexec/python",
+            id="the interpreter of a script",
         ),
     ],
 )

@@ -105,14 +105,14 @@ def test_an_engine_is_asked_by_its_own_command(
     fake: FakeEngine, image: ImageSource, engine: EngineName, calls: list[list[str]]
 ) -> None:
     mine = fake.engine(engine, "k8s.io" if engine == "containerd" else None)
-    assert mine.platform() == Platform("amd64")
+    assert mine.platform == Platform("amd64")
     mine.load(image, NAME)
     assert fake.calls == calls
 
 
 def test_the_platform_is_that_of_the_engine(fake: FakeEngine) -> None:
     fake.answer("version", "linux/arm64\n")
-    assert fake.engine("docker").platform() == Platform("arm64")
+    assert fake.engine("docker").platform == Platform("arm64")
 
 
 def test_a_docker_that_keeps_manifests_has_the_image_by_its_manifest(
@@ -161,7 +161,7 @@ def test_an_engine_that_does_not_answer(
     for command in ("version", "info"):
         fake.answer(command, stderr=stderr, code=1)
     with pytest.raises(EngineError) as caught:
-        fake.engine(name).platform()
+        str(fake.engine(name).platform)
     assert (str(caught.value), caught.value.hint) == (f"cannot load into {name}: {cause}", hint)
     assert caught.value.exit_code == 8
 
@@ -170,7 +170,7 @@ def test_an_engine_that_does_not_answer(
 def test_an_engine_that_is_not_there(tmp_path: Path, name: EngineName, program: str) -> None:
     fake = FakeEngine(tmp_path, programs=())
     with pytest.raises(EngineError) as caught:
-        fake.engine(name).platform()
+        str(fake.engine(name).platform)
     assert str(caught.value) == f"cannot load into {name}: there is no '{program}' on PATH"
     assert caught.value.hint == "install it, or write an archive with -o PATH.tar"
 
@@ -179,7 +179,7 @@ def test_a_command_that_cannot_be_run(fake: FakeEngine) -> None:
     program = fake.directory / "bin/docker"
     program.write_text("no program")
     with pytest.raises(EngineError) as caught:
-        fake.engine("docker").platform()
+        str(fake.engine("docker").platform)
     message = "cannot load into docker: cannot run 'docker': Exec format error"
     assert str(caught.value) == message
 

@@ -63,7 +63,7 @@ def engine(values: dict[str, Any], output: str | None, form: str | None) -> Engi
     from nix2oci.oci.runtimes import Engine  # noqa: PLC0415  # only this needs it
 
     found = Engine(name, options.environment(), namespace)
-    found.platform()
+    options.progress(values).step(f"{name} runs {found.platform}")
     return found
 
 
@@ -79,11 +79,11 @@ def check_compression(engine: Engine | None, compression: Compression) -> None:
 def check_platforms(engine: Engine | None, systems: Sequence[str]) -> None:
     """Raise `ConfigError` where the engine runs none of several platforms."""
     platforms = [Platform.of_system(system) for system in systems]
-    if engine and len(platforms) > 1 and _fitting(platforms, engine.platform()) is None:
+    if engine and len(platforms) > 1 and _fitting(platforms, engine.platform) is None:
         raise ConfigError(
-            f"cannot load into {engine.name}: it runs {engine.platform()}, "
+            f"cannot load into {engine.name}: it runs {engine.platform}, "
             f"and the image is for {' and '.join(map(str, platforms))}",
-            hint=f"add {engine.platform()} to --platform",
+            hint=f"add {engine.platform} to --platform",
         )
 
 
@@ -126,7 +126,7 @@ def load(
     from nix2oci.oci.source import open_layout  # noqa: PLC0415  # only this needs it
 
     layout, _ = open_layout(place.path(main))
-    wanted = place.engine.platform()
+    wanted = place.engine.platform
     platform = _fitting(platforms, wanted)
     if platform is None and not values["quiet"]:
         ui.echo_line(f"nix2oci: {place.engine.name} runs {wanted}, the image is for {platforms[0]}")

@@ -128,10 +128,9 @@ class Nix:
         return self._system
 
     def for_system(self, system: str) -> Nix:
-        """The same Nix, that evaluates for another system.
+        """The same Nix, that evaluates for another system, whichever a derivation is built on.
 
-        What is evaluated is built wherever Nix has a builder for it: unlike `--system`, this does
-        not make Nix take the machine for one of that system.
+        Unlike `--system`, this does not make Nix take the machine for one of that system.
         """
         other = copy.copy(self)
         other._system, other._evaluating = system, ("--system", system)  # noqa: SLF001
@@ -157,6 +156,10 @@ class Nix:
         """What Nix knows of an installable, as `nix build` and `nix run` would find it."""
         if self.origin is None:
             self.physical()
+        found = self._package(installable)
+        return replace(found, system=self._system) if self._evaluating else found
+
+    def _package(self, installable: Installable) -> Package:
         if installable.kind == "path":
             return package_of_path(installable, self.system())
         if installable.kind == "file":

@@ -7,6 +7,7 @@ copies what was made elsewhere has what was copied. The head of an ELF file tell
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +18,11 @@ from nix2oci.nix.closure import Closure
 from nix2oci.nix.disk import Disk, unreadable
 from nix2oci.plan.tree import display
 
-_HEAD = 20
+_EHDR = 20
+_HEAD = 256
+"""Bytes of a file that are read: no less than what the kernel reads of a script's first line."""
+_MOST_INTERPRETERS = 5
+_INTERPRETER = re.compile(rb"#![ \t]*(/[^ \t\n]+)[ \t\n]")
 _DIRECTORIES = (b"bin", b"sbin")
 
 # e_machine of the ELF specification, by what Nix calls the processor. A 64-bit x86 kernel starts
@@ -50,7 +55,7 @@ def machine(head: bytes) -> int | None:
 
     `head` has the first 20 bytes of the file or more (elf(5), Ehdr).
     """
-    if head[:4] != b"\x7fELF" or len(head) < _HEAD or head[5] not in (1, 2):
+    if head[:4] != b"\x7fELF" or len(head) < _EHDR or head[5] not in (1, 2):
         return None
     kind, found = struct.unpack_from("<HH" if head[5] == 1 else ">HH", head, 16)
     return int(found) if kind in (2, 3) else None  # ET_EXEC and ET_DYN
@@ -62,16 +67,16 @@ def check_machines(
     """Raise `RepresentationError` for a program that is not for the processor of `system`.
 
     Looked at are all executable files in bin/ and sbin/ of the roots, hidden ones (a wrapper's
-    `.app-wrapped`) among them, and the absolute paths in `started`; links are followed, and what
-    is not in the closure or no ELF file does not count. Raises `StoreError` for what is
-    unreadable.
+    `.app-wrapped`) among them, the absolute paths in `started`, and the interpreters of those
+    that are scripts; links are followed, and what is not in the closure or neither ELF file nor
+    script does not count. Raises `StoreError` for what is unreadable.
     """
     fitting = _FIT.get(system.partition("-")[0])
     if fitting is None:
         return
     try:
-        for path in sorted({*_programs(disk, closure), *started}):
-            found = _machine_at(disk, path)
+        for program in sorted({*_programs(disk, closure), *started}):
+            path, found = _machine_at(disk, program)
             if found is not None and found not in fitting:
                 raise RepresentationError(
                     f"cannot make an image for {platform}: "
@@ -91,16 +96,29 @@ def _programs(disk: Disk, closure: Closure) -> Iterator[bytes]:
                 yield (directory or b"") + b"/" + program
 
 
-def _machine_at(disk: Disk, path: bytes) -> int | None:
+def _machine_at(disk: Disk, path: bytes) -> tuple[bytes, int | None]:
+    """The file that the kernel starts for a path, and the machine that it is for."""
+    for _ in range(_MOST_INTERPRETERS):
+        head = _head(disk, path)
+        interpreter = _INTERPRETER.match(head)
+        if interpreter is None:
+            return path, machine(head)
+        path = interpreter[1]
+    return path, None
+
+
+def _head(disk: Disk, path: bytes) -> bytes:
     real, mode = disk.follow(b"", path)
     if not stat.S_ISREG(mode) or not mode & stat.S_IXUSR:
-        return None
-    return disk.once(real, "machine", partial(_machine_of, disk, real))
+        return b""
+    text: str = disk.once(real, "head", partial(_first_bytes, disk, real))
+    return text.encode("latin-1")
 
 
-def _machine_of(disk: Disk, real: bytes) -> int | None:
+def _first_bytes(disk: Disk, real: bytes) -> str:
+    """The head as JSON can have it."""
     handle = os.open(disk.content(real), os.O_RDONLY)
     try:
-        return machine(os.pread(handle, _HEAD, 0))
+        return os.pread(handle, _HEAD, 0).decode("latin-1")
     finally:
         os.close(handle)

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import IO, Literal
 
 from nix2oci.errors import EngineError
@@ -85,7 +86,7 @@ class Loaded:
     """What the command said meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for cached_property
 class Engine:
     """An engine of this machine; `env` is the whole environment of its command.
 
@@ -97,6 +98,7 @@ class Engine:
     env: Mapping[str, str]
     namespace: str | None = None
 
+    @cached_property
     def platform(self) -> Platform:
         """The platform of the engine, which may be on another machine; proof that it answers.
 

@@ -54,6 +54,13 @@ FLAKE = """\
           } >$out/bin/hello
           chmod +x $out/bin/hello
         '';
+        cross = derivation {
+          inherit system;
+          name = "cross-1.0";
+          program = ./hello-aarch64;
+          builder = "/bin/sh";
+          args = [ "-c" "PATH=/usr/bin:/bin; mkdir -p $out/bin; install $program $out/bin/cross" ];
+        };
         wrong = make system "wrong-1.0" "install ${./hello-x86_64} $out/bin/wrong";
       };
     in {
@@ -199,6 +206,14 @@ def test_a_program_for_another_machine_is_refused(sample: Sample, tmp_path: Path
     assert "error: cannot make an image for linux/arm64: /nix/store/" in str(caught.value)
     assert "-wrong-1.0/bin/wrong is for x86_64\n" in str(caught.value)
     assert not (tmp_path / "x").exists()
+
+
+def test_a_cross_compiled_program_needs_no_builder(sample: Sample, tmp_path: Path) -> None:
+    layout = tmp_path / "cross.oci"
+    package = f"path:{sample.flake}#packages.{HERE}-linux.cross"
+    nix2oci("build", package, "--platform", "linux/arm64", "-o", layout)
+    (entry,) = json.loads((layout / "index.json").read_text())["manifests"]
+    assert entry["platform"] == {"architecture": "arm64", "os": "linux"}
 
 
 def test_without_a_builder_nix_says_so(sample: Sample, tmp_path: Path) -> None:

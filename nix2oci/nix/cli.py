@@ -16,10 +16,8 @@ from __future__ import annotations
 import copy
 import functools
 import os
-import shutil
 import subprocess
 import tempfile
-import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -56,7 +54,7 @@ from nix2oci.nix.package import (
     package_of_path,
 )
 from nix2oci.nix.realise import Built, assign, operands, outputs_of
-from nix2oci.nix.surroundings import dirty_revision, has_cache_directory, store_path_behind
+from nix2oci.nix.surroundings import dirty_revision, store_path_behind, with_cache_directory
 
 __all__ = ["Built", "Nix", "Package"]
 
@@ -164,8 +162,7 @@ class Nix:
             return package_of_path(installable, self.system())
         if installable.kind == "file":
             value = self._value(installable, installable.operand)
-            if value is None:
-                raise AssertionError(installable)
+            assert value is not None, installable
             return package_of(installable, value, None, Source(), self.system())
         source = self._source(installable)
         value = self._value(installable, installable.operand)
@@ -270,9 +267,8 @@ class Nix:
                 outputs = outputs_of(built_outputs(done.stdout))
                 return tuple(assign(package, outputs) for package in packages)
             if done.returncode < 0 or not self._lost(packages):
-                raise build_failure(
-                    done, f"cannot build {_names(packages)}", self._foreign(packages)
-                )
+                action = f"cannot build {_names(packages)}"
+                raise build_failure(done, action, self._foreign(packages))
             # Collected between evaluation and build: nothing holds a derivation meanwhile.
             packages = [self.evaluate(package.installable) for package in packages]
         raise StoreError(
@@ -347,12 +343,7 @@ class Nix:
     @functools.cached_property
     def _environment(self) -> Mapping[str, str]:
         """The environment of nix, with a cache directory that can be written."""
-        if has_cache_directory(self._env):
-            return self._env
-        cache = tempfile.mkdtemp(prefix="nix2oci-cache-")
-        weakref.finalize(self, shutil.rmtree, cache, ignore_errors=True)
-        kept = {key: value for key, value in self._env.items() if key != "NIX_CACHE_HOME"}
-        return {**kept, "XDG_CACHE_HOME": cache}
+        return with_cache_directory(self._env, self)
 
 
 def _names(packages: Sequence[Package]) -> str:

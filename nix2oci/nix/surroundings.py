@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
+import weakref
 from collections.abc import Mapping
 
 _MOST_LINKS = 40
@@ -49,6 +52,16 @@ def has_cache_directory(env: Mapping[str, str]) -> bool:
     except OSError:
         return False
     return os.access(own, os.W_OK | os.X_OK)
+
+
+def with_cache_directory(env: Mapping[str, str], owner: object) -> Mapping[str, str]:
+    """An environment in which nix can write its caches; what is made for it goes with `owner`."""
+    if has_cache_directory(env):
+        return env
+    cache = tempfile.mkdtemp(prefix="nix2oci-cache-")
+    weakref.finalize(owner, shutil.rmtree, cache, ignore_errors=True)
+    kept = {key: value for key, value in env.items() if key != "NIX_CACHE_HOME"}
+    return {**kept, "XDG_CACHE_HOME": cache}
 
 
 def dirty_revision(directory: str, env: Mapping[str, str]) -> str:

@@ -97,7 +97,7 @@ def planned(
         progress.step(f"reading base image {spec.base}")
     base = open_base(spec, packages[0].system)
     notes = Notes(cache.facts if cache else None)
-    with _closure(nix, packages, progress) as (built, closure, store):
+    with _closure(nix, packages, progress, notes) as (built, closure, store):
         found = survey(closure, store.root, notes, store.fetch)
         progress.step("looking for wrappers, and for what else needs a shell")
         shells = untouched(closure)
@@ -124,7 +124,7 @@ def _plan(closure: Closure, spec: ImageSpec, on: OnBase | None) -> Plan:
 
 @contextmanager
 def _closure(
-    nix: Nix, packages: Sequence[Package], progress: Progress
+    nix: Nix, packages: Sequence[Package], progress: Progress, notes: Notes
 ) -> Iterator[tuple[tuple[Built, ...], Closure, Store]]:
     """The closure of packages and the store that has it: the one here, or the origin."""
     if nix.origin is None:
@@ -135,7 +135,7 @@ def _closure(
     progress.step(f"asking {nix.origin} for the closure")
     built = known_outputs(nix, packages)
     closure = remote_closure(nix, nix.origin, _roots(built))
-    with remote_store(nix, nix.origin, closure) as store:
+    with remote_store(nix, nix.origin, closure, notes) as store:
         with progress.bytes("looking through the store paths", closure.nar_size) as told:
             store.outline.draw(told)
         yield built, closure, store

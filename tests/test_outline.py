@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.fakestore import FakeStore, Link, Node, Program, nar, store_path
@@ -15,6 +17,7 @@ from support.fakestore import FakeStore, Link, Node, Program, nar, store_path
 from nix2oci.errors import OutputError, StoreError
 from nix2oci.nix.closure import Closure, PathInfo, StorePath
 from nix2oci.nix.nar import nar_entries
+from nix2oci.nix.notes import Notes
 from nix2oci.nix.outline import BUDGET, SMALL, Outline
 from nix2oci.nix.scan import scan
 from nix2oci.nix.store import store_entries
@@ -45,8 +48,10 @@ class Remote:
         self.sent[info.path.name] += 1
         return nar_entries(info, iter([self.nars[info.path]]), "https://cache.test")
 
-    def outline(self, root: Path, *, small: int = SMALL, budget: int = BUDGET) -> Outline:
-        outline = Outline(self.closure, str(root), self.read, small, budget)
+    def outline(
+        self, root: Path, *, notes: Notes | None = None, small: int = SMALL, budget: int = BUDGET
+    ) -> Outline:
+        outline = Outline(self.closure, str(root), self.read, notes or Notes(), small, budget)
         outline.draw()
         return outline
 
@@ -85,13 +90,15 @@ def sample(store: FakeStore) -> Sample:
     return made
 
 
-def decided(closure: Closure, root: str, outline: Outline | None = None) -> tuple[Survey, Scan]:
+def decided(
+    closure: Closure, root: str, outline: Outline | None = None, notes: Notes | None = None
+) -> tuple[Survey, Scan]:
     """All that is decided from what lies below a directory."""
     if outline is None:
         found = survey(closure, root)
         return found, scan(closure, [p.target for p in found.programs], root)
-    found = survey(closure, root, fetch=outline.fetch)
-    return found, scan(closure, [p.target for p in found.programs], root, fetch=outline.fetch)
+    found = survey(closure, root, notes, outline.fetch)
+    return found, scan(closure, [p.target for p in found.programs], root, notes, outline.fetch)
 
 
 LIMITS = [
@@ -232,3 +239,48 @@ def test_a_directory_that_cannot_be_written(sample: Sample, tmp_path: Path) -> N
         sample.remote().outline(tmp_path / "file")
     assert str(caught.value) == f"cannot write to {tmp_path}/file: Not a directory"
     assert caught.value.hint == "TMPDIR may name another directory"
+
+
+class Memory:
+    """What one run leaves for the next."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, dict[str, Any]] = {}
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        return self.known.get(name)
+
+    def write(self, name: str, document: dict[str, Any]) -> None:
+        self.known[name] = json.loads(json.dumps(document))
+
+
+@pytest.mark.parametrize(("small", "budget"), LIMITS)
+def test_what_was_noted_is_not_sent_for_again(
+    sample: Sample, tmp_path: Path, small: int, budget: int
+) -> None:
+    memory, found = Memory(), []
+    for run in ("first", "second"):
+        remote, notes = sample.remote(), Notes(memory)
+        root = tmp_path / run
+        outline = remote.outline(root, notes=notes, small=small, budget=budget)
+        found.append(decided(remote.closure, outline.root, outline, notes))
+        notes.keep(lambda _: True)
+        assert bool(remote.sent) == (run == "first")
+    assert found == [decided(sample.remote().closure, sample.store.root)] * 2
+    assert listing(str(tmp_path / "second")) == listing(str(tmp_path / "first"))
+
+
+def test_only_a_path_that_is_new_is_sent_for(sample: Sample, tmp_path: Path) -> None:
+    memory = Memory()
+    notes = Notes(memory)
+    remote = sample.remote()
+    outline = remote.outline(tmp_path / "first", notes=notes)
+    decided(remote.closure, outline.root, outline, notes)
+    notes.keep(lambda _: True)
+    new = store_path("app-2")
+    sample.store.infos[:] = [info for info in sample.store.infos if info.path != APP]
+    sample.add(new, {b"bin": {b"app": Program(WRAPPER)}}, BASH, TOOL, CERTS)
+    remote, notes = sample.remote(new), Notes(memory)
+    outline = remote.outline(tmp_path / "second", notes=notes)
+    decided(remote.closure, outline.root, outline, notes)
+    assert set(remote.sent) == {"app-2"}

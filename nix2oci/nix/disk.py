@@ -65,7 +65,8 @@ class Disk:
         Answers are JSON values.
         """
         base, _, inside = real[len(self.store_dir) + 1 :].partition(b"/")
-        return self.notes.once(self.owners[base], f"{question} {inside.decode('latin-1')}", answer)
+        asked = f"{question} {inside.decode('latin-1')}" if inside else question
+        return self.notes.once(self.owners[base], asked, answer)
 
     def at(self, path: bytes) -> bytes:
         return self.physical_root + path

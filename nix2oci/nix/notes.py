@@ -38,16 +38,26 @@ class Notes:
 
     def once(self, info: PathInfo, question: str, answer: Callable[[], T]) -> T:
         """The answer, made of JSON values, to a question about the bytes of one store path."""
-        if self.memory is None:
-            return answer()
-        facts = self._known.get(info.path)
-        if facts is None:
-            facts = self._known[info.path] = self.memory.read(_name(info)) or {}
-        if question not in facts:
-            facts[question] = answer()
-            self._new[info.path] = info
-        found: T = facts[question]
+        if question in self.facts(info):
+            found: T = self.facts(info)[question]
+            return found
+        found = answer()
+        self.note(info, question, found)
         return found
+
+    def facts(self, info: PathInfo) -> Facts:
+        """What is known of a store path, by question."""
+        if self.memory is None:
+            return {}
+        if info.path not in self._known:
+            self._known[info.path] = self.memory.read(_name(info)) or {}
+        return self._known[info.path]
+
+    def note(self, info: PathInfo, question: str, answer: object) -> None:
+        """Write down an answer."""
+        if self.memory is not None:
+            self.facts(info)[question] = answer
+            self._new[info.path] = info
 
     def keep(self, is_right: Callable[[PathInfo], bool]) -> None:
         """Keep what is new of the paths whose bytes are those that Nix recorded."""

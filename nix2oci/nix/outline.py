@@ -2,7 +2,8 @@
 
 What a survey and a scan read of a store they read here as well, and so decide the same; a file
 without its content is a hole of the right size. The hard part is to know beforehand which content
-will be asked for: a guess that is wrong costs a second read of a NAR, never another answer.
+will be asked for: a guess that is wrong costs a second read of a NAR, never another answer. What
+an earlier run noted of a store object is drawn without reading it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Any
 
 from nix2oci.errors import OutputError
 from nix2oci.nix.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.nix.disk import Disk
-from nix2oci.nix.scan import owns_shell
+from nix2oci.nix.notes import Notes
+from nix2oci.nix.scan import mentions_of, owns_shell
 from nix2oci.plan.tree import Directory, Entry, File, Symlink
 
 SMALL = 1 << 24
@@ -30,6 +32,11 @@ kept in any case: it will be asked for."""
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _AGAIN = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_MOST_NOTED = 20_000
+"""Entries: the outline of a larger object is drawn anew each time."""
+
+_OUTLINE = "outline"
 
 _AHEAD = 4
 """Store objects that are on their way: another machine takes its time to answer."""
@@ -48,6 +55,7 @@ class Outline:
     closure: Closure
     root: str
     read: Read
+    notes: Notes = field(default_factory=Notes)
     small: int = SMALL
     budget: int = BUDGET
     """What is left of it."""
@@ -56,7 +64,7 @@ class Outline:
     _kept: set[bytes] = field(default_factory=set)
 
     def draw(self, told: Callable[[int], None] = lambda _: None) -> None:
-        """Read every store object once, and keep what decisions will need.
+        """Read every store object once, if nothing is noted of it; keep what decisions will need.
 
         `told` is given the NAR size of each when it was read. Raises what `read` raises, and
         `OutputError` when the outline cannot be written.
@@ -67,14 +75,13 @@ class Outline:
             os.makedirs(self.root + self.closure.store_dir, exist_ok=True)
             for path, entries in sent:
                 searched[path] = self._shells(disk, path)
-                self._draw(path, entries, searched[path])
+                self._draw_once(path, entries, searched[path])
                 told(self.closure.infos[path].nar_size)
             for path, shells in searched.items():
                 if path not in self.whole and self._shells(disk, path) != shells:
                     # What makes it a shell lies in a path that it does not refer to.
                     self._erase(path)
-                    again = self.read(self.closure.infos[path])
-                    self._draw(path, again, self._shells(disk, path))
+                    self._draw_once(path, None, self._shells(disk, path))
 
     def fetch(self, path: bytes) -> None:
         """See to it that a file has its content, and small ones beside it: they may be next.
@@ -94,12 +101,17 @@ class Outline:
                 if name == path or (name.rpartition(b"/")[0] == above and entry.size <= self.small):
                     self._write(entry, _AGAIN)
 
-    def _sent(self) -> Generator[tuple[StorePath, Iterator[Entry]]]:
-        """Every store object after all that it refers to, a few of them sent for ahead."""
-        waiting: deque[tuple[StorePath, Iterator[Entry]]] = deque()
+    def _sent(self) -> Generator[tuple[StorePath, Iterator[Entry] | None]]:
+        """Every store object after all that it refers to, a few of them sent for ahead.
+
+        What is noted is not sent for.
+        """
+        waiting: deque[tuple[StorePath, Iterator[Entry] | None]] = deque()
         try:
             for path in self.closure.references_first():
-                waiting.append((path, self.read(self.closure.infos[path])))
+                info = self.closure.infos[path]
+                noted = _OUTLINE in self.notes.facts(info)
+                waiting.append((path, None if noted else self.read(info)))
                 if len(waiting) > _AHEAD:
                     yield waiting.popleft()
             while waiting:
@@ -112,13 +124,46 @@ class Outline:
         references = self.closure.references(path)
         return frozenset(each for each in references if owns_shell(disk, each))
 
-    def _draw(self, path: StorePath, entries: Iterable[Entry], shells: Iterable[StorePath]) -> None:
+    def _draw_once(
+        self, path: StorePath, entries: Iterator[Entry] | None, shells: frozenset[StorePath]
+    ) -> None:
+        """Draw what is noted of an object, or else the object, and note it."""
         info = self.closure.infos[path]
+        facts = self.notes.facts(info)
+        searched = mentions_of(shell.hash_part for shell in shells)
+        if _OUTLINE in facts and (not shells or searched in facts):
+            for kind, name, what in facts[_OUTLINE]:
+                self._lay(f"{path}{name}".encode("latin-1"), kind, what)
+            return
+        found = self._draw(path, entries or self.read(info), shells)
+        if len(found) <= _MOST_NOTED:
+            self.notes.note(info, _OUTLINE, found)
+
+    def _lay(self, path: bytes, kind: str, what: Any) -> None:
+        """One entry without content, at an absolute path."""
+        place = os.fsencode(self.root) + path
+        match kind:
+            case "d":
+                os.mkdir(place, 0o700)
+            case "l":
+                os.symlink(what.encode("latin-1"), place)
+            case _:
+                with open(os.open(place, _NEW, 0o700 if kind == "x" else 0o600), "wb") as file:
+                    file.truncate(what)
+
+    def _draw(
+        self, path: StorePath, entries: Iterable[Entry], shells: Iterable[StorePath]
+    ) -> list[list[Any]]:
+        """Draw an object; the kind, name and size or target of each of its entries."""
+        info = self.closure.infos[path]
+        found: list[list[Any]] = []
         needles = [shell.hash_part.encode() for shell in shells]
         whole = info.nar_size <= min(self.small, self.budget)
         is_root = path in self.closure.roots
         for entry in entries:
             place = self._place(entry)
+            if len(found) <= _MOST_NOTED:
+                found.append(_note(entry, len(str(path)) - 1))
             match entry:
                 case Directory():
                     os.mkdir(place, 0o700)
@@ -131,6 +176,7 @@ class Outline:
                     self._search(entry, needles)
         if whole:
             self.whole.add(path)
+        return found
 
     def _erase(self, path: StorePath) -> None:
         inside = f"{path}/".encode()
@@ -173,6 +219,18 @@ class Outline:
 
     def _place(self, entry: Entry) -> bytes:
         return os.fsencode(self.root) + b"/" + entry.path
+
+
+def _note(entry: Entry, above: int) -> list[Any]:
+    """An entry as `_lay` has it, its name without the first `above` bytes."""
+    name = entry.path[above:].decode("latin-1")
+    match entry:
+        case Directory():
+            return ["d", name, None]
+        case Symlink(_, target):
+            return ["l", name, target.decode("latin-1")]
+        case File():
+            return ["x" if entry.mode & 0o100 else "f", name, entry.size]
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from nix2oci.nix.cli import Built, Nix, Package
 from nix2oci.nix.closure import Closure, PathInfo, StorePath
 from nix2oci.nix.failure import failure
 from nix2oci.nix.nar import nar_entries
+from nix2oci.nix.notes import Notes
 from nix2oci.nix.options import Origin, setting, store_options
 from nix2oci.nix.outline import Outline
 from nix2oci.nix.realise import Outputs, assign, operands, outputs_of
@@ -113,10 +114,14 @@ class RemoteStore:
 
 
 @contextmanager
-def remote_store(nix: Nix, origin: Origin, closure: Closure) -> Iterator[RemoteStore]:
+def remote_store(
+    nix: Nix, origin: Origin, closure: Closure, notes: Notes | None = None
+) -> Iterator[RemoteStore]:
     """A closure of another store; its outline is to be drawn, and is gone when the block ends."""
     with tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True) as root:
-        yield RemoteStore(nix, origin, Outline(closure, root, partial(_sent, nix, origin)))
+        yield RemoteStore(
+            nix, origin, Outline(closure, root, partial(_sent, nix, origin), notes or Notes())
+        )
 
 
 def _sent(nix: Nix, origin: Origin, info: PathInfo) -> Iterator[Entry]:

@@ -104,7 +104,7 @@ def _mentions(closure: Closure, disk: Disk, shells: Iterable[StorePath]) -> Iter
 def _noted(disk: Disk, owner: StorePath, named: Mapping[bytes, StorePath]) -> list[Mention]:
     """The mentions in one store path, in order: searched for once, as long as it is the same."""
     top = str(owner).encode()
-    question = f"mentions {b' '.join(sorted(named)).decode()}"
+    question = mentions_of(needle.decode() for needle in named)
 
     def search() -> list[Any]:
         return [
@@ -116,6 +116,11 @@ def _noted(disk: Disk, owner: StorePath, named: Mapping[bytes, StorePath]) -> li
         Mention(owner, top + _data(inside), named[shell.encode()], Kind(kind), line, _data(text))
         for inside, shell, kind, line, text in disk.once(top, question, search)
     ]
+
+
+def mentions_of(hash_parts: Iterable[str]) -> str:
+    """The question for what names shells in a store path."""
+    return f"mentions {' '.join(sorted(hash_parts))}"
 
 
 def _text(data: bytes) -> str:

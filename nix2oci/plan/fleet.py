@@ -7,7 +7,7 @@ images then have in common; after a few rounds they agree.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from nix2oci.nix.closure import Closure
@@ -22,23 +22,49 @@ def index(
 ) -> Popularity:
     """The index of a fleet whose images have at most `budget` store layers each.
 
-    `progress` is told each plan that is made: there are `plans(closures, budget)`. The order of
+    `progress` is told of plans as they are made: there are `plans(closures, budget)`. The order of
     the closures does not matter.
     """
     found = Popularity.counted(closures)
+    planned = [_Image(closure) for closure in _crowded(closures, budget)]
     for _ in range(_ROUNDS):
         layers: Counter[tuple[str, ...]] = Counter()
-        for closure in closures:
-            plan = plan_layers(closure, budget, Wishes(found))
+        for image in planned:
+            layers.update(image.layers(found, budget))
             progress(1)
-            for layer in plan.layers:
-                if len(layer.paths) > 1:
-                    layers[tuple(sorted(package_of(path.name) for path in layer.paths))] += 1
         shared = (SharedLayer(*each) for each in sorted(layers.items()) if each[1] > 1)
         found = replace(found, layers=tuple(shared))
     return found
 
 
-def plans(closures: Sequence[Closure]) -> int:
+def plans(closures: Sequence[Closure], budget: int) -> int:
     """How many plans `index` makes."""
-    return _ROUNDS * len(closures)
+    return _ROUNDS * len(_crowded(closures, budget))
+
+
+def _crowded(closures: Iterable[Closure], budget: int) -> list[Closure]:
+    """Those that need a plan: where each path has a layer of its own, none is shared as a group."""
+    return [closure for closure in closures if len(closure) > budget]
+
+
+class _Image:
+    """An image of the fleet. It is planned anew where layers that it may have became others."""
+
+    def __init__(self, closure: Closure) -> None:
+        self._closure = closure
+        self._packages = frozenset(package_of(path.name) for path in closure)
+        self._offered: tuple[SharedLayer, ...] | None = None
+        self._layers: list[tuple[str, ...]] = []
+
+    def layers(self, fleet: Popularity, budget: int) -> list[tuple[str, ...]]:
+        """The packages of each layer that has several."""
+        offered = tuple(each for each in fleet.layers if self._packages.issuperset(each.packages))
+        if offered != self._offered:
+            plan = plan_layers(self._closure, budget, Wishes(fleet))
+            self._offered = offered
+            self._layers = [
+                tuple(sorted(package_of(path.name) for path in layer.paths))
+                for layer in plan.layers
+                if len(layer.paths) > 1
+            ]
+        return self._layers

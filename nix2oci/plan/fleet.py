@@ -1,13 +1,14 @@
 """Many closures -> the popularity index that makes their images share layers.
 
 Each image is planned by what the index says of the others, and the index says which layers the
-images then have in common; after a few rounds they agree.
+images then have in common; after a few rounds they agree. At first it offers the small packages of
+each company.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from nix2oci.nix.closure import Closure
@@ -26,6 +27,7 @@ def index(
     the closures does not matter.
     """
     found = Popularity.counted(closures)
+    found = replace(found, layers=tuple(_offers(found)))
     planned = [_Image(closure) for closure in _crowded(closures, budget)]
     for _ in range(_ROUNDS):
         layers: Counter[tuple[str, ...]] = Counter()
@@ -40,6 +42,20 @@ def index(
 def plans(closures: Sequence[Closure], budget: int) -> int:
     """How many plans `index` makes."""
     return _ROUNDS * len(_crowded(closures, budget))
+
+
+def _offers(fleet: Popularity) -> Iterator[SharedLayer]:
+    """Layers to begin with: the smallest packages of a company, once all and then ever fewer.
+
+    Images agree on layers by finding that they have the same; without offers some never meet.
+    """
+    for company in fleet.companies:
+        images = len(company.images)
+        count = len(company.packages) if images > 1 else 0
+        smallest = sorted(company.packages, key=lambda name: (company.packages[name], name))
+        while count > 1:
+            yield SharedLayer(tuple(sorted(smallest[:count])), images)
+            count = count * 2 // 3
 
 
 def _crowded(closures: Iterable[Closure], budget: int) -> list[Closure]:

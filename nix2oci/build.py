@@ -38,7 +38,7 @@ from nix2oci.oci.spec import (
 )
 from nix2oci.oci.validate import check_written
 from nix2oci.oci.workers import Unwritten
-from nix2oci.plan.layering import LayerPlan
+from nix2oci.plan.layering import LayerPlan, Wishes
 from nix2oci.plan.record import annotations_of
 from nix2oci.plan.tree import Entry, File, Tree, sort_key
 from nix2oci.plan.view import CA_BUNDLE
@@ -89,10 +89,12 @@ def build(
     spec: ImageSpec,
     destination: Destination,
     progress: Progress,
+    *,
+    wishes: Wishes | None = None,
 ) -> WrittenImage:
     """Build one image of evaluated packages and put it at its destination, all or nothing."""
     with (
-        planned(nix, packages, spec, progress, destination.cache) as what,
+        planned(nix, packages, spec, progress, destination.cache, wishes=wishes) as what,
         _tools(nix, packages[0].installable, spec, what, progress) as tools,
     ):
         decided = _decide(what, spec, destination)
@@ -103,7 +105,8 @@ def build(
             layers = _write(what, spec, staging, destination, progress)
             config, described, inherited = _documents(what, spec, decided, layers)
             base_notes = what.on_base.base.annotations if what.on_base else {}
-            notes = {**base_notes, **annotations_of(what.shells), **decided.annotations}
+            recorded = annotations_of(what.shells, what.plan.fleet)
+            notes = {**base_notes, **recorded, **decided.annotations}
             image = Image.of(config, described, notes)
             images, twin = [(image, decided.name)], None
             if tools and twin_name:

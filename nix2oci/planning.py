@@ -19,7 +19,7 @@ from nix2oci.nix.remote import known_outputs, remote_closure, remote_store
 from nix2oci.nix.scan import scan
 from nix2oci.nix.store import LocalStore, Store
 from nix2oci.nix.survey import survey
-from nix2oci.plan.layering import Plan, plan_layers, store_layers
+from nix2oci.plan.layering import Plan, Wishes, plan_layers, store_layers
 from nix2oci.plan.shell import (
     Launchers,
     Mode,
@@ -87,6 +87,8 @@ def planned(
     spec: ImageSpec,
     progress: Progress,
     cache: Cache | None = None,
+    *,
+    wishes: Wishes | None = None,
 ) -> Iterator[Planned]:
     """Build with Nix what was evaluated, then decide everything; outputs are held until the end.
 
@@ -109,17 +111,17 @@ def planned(
             found = survey(shells.closure, store.root, notes, store.fetch)
         tree = with_launchers(view(found, spec.view, spec.users, spec.groups), shells)
         on = on_base(base, spec, shells.closure, tree) if base else None
-        plan = _plan(shells.closure, spec, on)
+        plan = _plan(shells.closure, spec, on, wishes)
         tree = on.over.tree if on else tree
         yield Planned(built, shells, plan, found, tree, store, notes, on)
 
 
-def _plan(closure: Closure, spec: ImageSpec, on: OnBase | None) -> Plan:
+def _plan(closure: Closure, spec: ImageSpec, on: OnBase | None, wishes: Wishes | None) -> Plan:
     """The layers of what the base image lacks, within what it leaves of the budget."""
     budget = store_layers(spec.max_layers - (len(on.base.layers) if on else 0))
     if on and len(on.present) == len(closure):
         return Plan(())
-    return plan_layers(closure.without(on.present) if on else closure, budget)
+    return plan_layers(closure.without(on.present) if on else closure, budget, wishes)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from nix2oci.oci.index import index_of
 from nix2oci.oci.layout import Image, Staging
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import INDEX, Descriptor, Index, Platform, canonical_json
+from nix2oci.plan.layering import Wishes
 from nix2oci.planning import Progress
 
 Evaluated = tuple[Nix, Sequence[Package]]
@@ -46,7 +47,11 @@ class Published:
 
 
 def publish(
-    builds: Sequence[Evaluated], spec: ImageSpec, destination: Destination, progress: Progress
+    builds: Sequence[Evaluated],
+    spec: ImageSpec,
+    destination: Destination,
+    progress: Progress,
+    wishes: Wishes | None = None,
 ) -> Published:
     """Build an image for each system and put them at their destination, all or nothing.
 
@@ -54,13 +59,13 @@ def publish(
     """
     if len(builds) == 1:
         ((nix, packages),) = builds
-        image = build(nix, packages, spec, destination, progress)
+        image = build(nix, packages, spec, destination, progress, wishes=wishes)
         twin = (image.twin.name, image.twin.image.descriptor) if image.twin else None
         return Published((image.decided.name, image.image.descriptor), twin, (image,))
     with ExitStack() as stack:
         shared = _Shared(destination.open, stack)
         parts = replace(destination, open=shared.open)
-        images = tuple(_build(each, spec, parts, progress) for each in builds)
+        images = tuple(_build(each, spec, parts, progress, wishes) for each in builds)
         name, staging = shared.opened[0]
         indexes = [(_index([each.image for each in images], staging), name)]
         twins = [each.twin for each in images if each.twin]
@@ -74,11 +79,15 @@ def publish(
 
 
 def _build(
-    evaluated: Evaluated, spec: ImageSpec, destination: Destination, progress: Progress
+    evaluated: Evaluated,
+    spec: ImageSpec,
+    destination: Destination,
+    progress: Progress,
+    wishes: Wishes | None,
 ) -> WrittenImage:
     nix, packages = evaluated
     progress.step(f"the image for {Platform.of_system(packages[0].system)}")
-    return build(nix, packages, spec, destination, progress)
+    return build(nix, packages, spec, destination, progress, wishes=wishes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from nix2oci.errors import ClosureError
-from nix2oci.nix.closure import Closure, StorePath, store_path_of
+from nix2oci.nix.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.nix.references import Files
 from nix2oci.oci.references import LayerNodes, Merged, merged, read_nodes
 from nix2oci.oci.settings import settings
@@ -181,6 +181,24 @@ def image_reasons(source: ImageSource, workers: int = 0) -> Reasons:
         return found.mentions.get(str(owner), {}).get(reference.hash_part, ())
 
     return Reasons(graph, naming, _packed(_image_layers(source, described, nodes), graph.sizes))
+
+
+def image_closure(source: ImageSource, workers: int = 0) -> Closure:
+    """The store paths of an image and how its files refer to each other; no NAR hash is known.
+
+    What the entrypoint names comes first among the roots. Raises `ClosureError` where there is
+    no store path, or where two refer to each other, and what reading the image raises.
+    """
+    graph = image_reasons(source, workers).graph
+    infos = [
+        PathInfo(path, bytes(32), graph.sizes[path], graph.references[path]) for path in graph.sizes
+    ]
+    referred = {other for info in infos for other in info.references}
+    roots = sorted(
+        graph.sizes.keys() - referred,
+        key=lambda path: ("entrypoint" not in graph.roots[path], path),
+    )
+    return Closure.of(infos, roots)
 
 
 def _packed(layers: Iterable[Layer], sizes: Mapping[StorePath, int]) -> dict[StorePath, int]:

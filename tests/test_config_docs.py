@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from nix2oci.config import ImageSpec, flags, load, merge, parse
-from nix2oci.config.keys import KEYS, Document
+from nix2oci.config.keys import FLAGS, KEYS, LAYERS, Document
 from nix2oci.errors import ConfigError
 from nix2oci.plan.accounts import NOLOGIN
 from nix2oci.plan.view import ViewSwitches
@@ -52,10 +52,10 @@ def from_command_line(line: str) -> Document:
         click.Option([f"--{name}/--no-{name}"], default=None)
         if key.switch
         else click.Option([f"--{name}"], multiple=key.repeated)
-        for name, key in KEYS.items()
+        for name, key in FLAGS.items()
     ]
     context = click.Command("build", params=parameters).make_context("build", shlex.split(line))
-    return flags({name: context.params[name.replace("-", "_")] for name in KEYS})
+    return flags({name: context.params[name.replace("-", "_")] for name in FLAGS})
 
 
 def test_schema_is_a_schema() -> None:
@@ -65,6 +65,10 @@ def test_schema_is_a_schema() -> None:
 def test_schema_has_the_keys_of_the_parser() -> None:
     assert list(SCHEMA["properties"]) == list(KEYS)
     assert all(key["description"] for key in SCHEMA["properties"].values())
+
+
+def test_schema_has_the_parts_of_layers() -> None:
+    assert list(SCHEMA["properties"]["layers"]["properties"]) == list(LAYERS)
 
 
 def test_schema_has_the_switches_of_the_view() -> None:
@@ -214,6 +218,14 @@ WRONG: list[dict[str, Any]] = [
     {"max-layers": 0},
     {"max-layers": 128},
     {"max-layers": "9"},
+    {"layers": "popularity.json"},
+    {"layers": {"popularity": ""}},
+    {"layers": {"popularity": ["a"]}},
+    {"layers": {"stable": "glibc"}},
+    {"layers": {"stable": ["glibc", "glibc"]}},
+    {"layers": {"volatile": ["/nix/store/x"]}},
+    {"layers": {"volatile": [""]}},
+    {"layers": {"plan": "a"}},
     {"compression": "xz"},
     {"created": "2024-05-06"},
     {"created": -1},

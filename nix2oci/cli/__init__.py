@@ -11,6 +11,7 @@ import sys
 COMMANDS = {
     "build": "Build flake outputs into one OCI image.",
     "plan": "Show what would be in which layer; write nothing.",
+    "popularity": "Count what images share, so that they can share layers.",
     "push": "Push an image to a registry.",
     "inspect": "Show the layers, store paths and configuration of an image.",
     "diff": "Show what changed between two images, and what that costs.",

@@ -56,8 +56,10 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
     loading.check_compression(engine, spec.compression)
     kept = cache.cache_for_build(values)
     options.created(spec)  # what is wrong with it is said now, not after an hour of building
+    wishes = options.wishes(spec, values)
     added = [nix.installable(text) for text in spec.contents]
     builds = systems.evaluate(nix, wanted, (*named, *added), values)
     from nix2oci.cli import image  # noqa: PLC0415  # loaded while Nix was evaluating
 
-    image.make(builds, spec, image.Place(output, form, engine), values, cache=kept)
+    place = image.Place(output, form, engine)
+    image.make(builds, spec, place, values, cache=kept, wishes=wishes)

@@ -21,7 +21,6 @@ from nix2oci.plan.difference import (
     Setting,
     difference,
 )
-from nix2oci.plan.layering import plan_layers, store_layers
 from nix2oci.subject import Kind, closure_contents, image_contents, kind_of
 
 _SHOWN = 10
@@ -79,10 +78,7 @@ def _side(text: str, values: dict[str, Any]) -> _Side:
         with subject.planned_image((text,), values) as planned:
             return _Side(text, kind, closure_contents(planned.closure, planned.plan))
     if kind is Kind.CLOSURE:
-        closure = subject.recorded_closure(text)
-        spec = options.image_spec(dict(values), None)
-        plan = plan_layers(closure, store_layers(spec.max_layers))
-        return _Side(text, kind, closure_contents(closure, plan))
+        return _Side(text, kind, closure_contents(*subject.planned_record(text, values)))
     source = open_image(text)
     options.progress(values).step(f"reading {text}")
     contents = image_contents(source, options.cores())

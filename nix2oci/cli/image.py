@@ -17,6 +17,7 @@ from nix2oci.config import ImageSpec
 from nix2oci.oci.layout import Form, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.runtimes import Engine, Loaded
+from nix2oci.plan.layering import Wishes
 from nix2oci.platforms import Evaluated, Published, publish
 from nix2oci.report import published_document
 from nix2oci.twin import Twin
@@ -60,6 +61,7 @@ def make(
     values: dict[str, Any],
     *,
     cache: Cache | None = None,
+    wishes: Wishes | None = None,
 ) -> None:
     """Build the image, say what was made on stderr, and print its reference or the report."""
     with loading.ready(place) as there:
@@ -70,8 +72,10 @@ def make(
             cache,
             reads_zstd=place.form != "archive",
         )
-        made = publish(builds, spec, destination, options.progress(values))
+        made = publish(builds, spec, destination, options.progress(values), wishes)
         name, platforms = made.main[0], made.platforms
+        for image in made.images:
+            options.say_remarks(image.planned.closure, image.planned.plan, wishes, values)
         if not values["quiet"]:
             for image in made.images:
                 _say(image, spec, verbose=bool(values["verbose"]), several=len(platforms) > 1)

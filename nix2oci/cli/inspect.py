@@ -14,7 +14,7 @@ from nix2oci.oci.source import ImageSource, open_image
 from nix2oci.oci.spec import Descriptor, Platform
 from nix2oci.oci.validate import read_layers
 from nix2oci.oci.validate.contents import LayerContents
-from nix2oci.plan.record import ANNOTATION
+from nix2oci.plan.record import ANNOTATION, POPULARITY
 from nix2oci.plan.shell import is_launcher
 from nix2oci.plan.tree import display
 
@@ -118,6 +118,7 @@ def _text(
         "env": "\n            ".join(run.get("Env") or ()),
         "ports": " ".join(run.get("ExposedPorts") or ()),
         "volumes": " ".join(run.get("Volumes") or ()),
+        "popularity": (source.manifest().get("annotations") or {}).get(POPULARITY, ""),
     }
     head = "\n".join(f"{name + ':':<11} {value}" for name, value in fields.items() if value)
     rows = []

@@ -12,19 +12,24 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import click
 
 from nix2oci import config
 from nix2oci.cli import ui
 from nix2oci.config import ImageSpec
-from nix2oci.config.beside import image_beside
-from nix2oci.config.keys import KEYS
+from nix2oci.config.beside import document_beside
+from nix2oci.config.keys import FLAGS
+from nix2oci.config.layers import Layers
 from nix2oci.errors import ConfigError
 from nix2oci.nix.cli import Nix, Package
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.options import Origin
+
+if TYPE_CHECKING:
+    from nix2oci.nix.closure import Closure
+    from nix2oci.plan.layering import Plan, Wishes
 
 F = Callable[..., Any]
 Form = Literal["oci", "archive"]
@@ -117,8 +122,8 @@ def output_options(function: F) -> F:
 
 
 def spec_options(function: F) -> F:
-    """A flag for each key of nix2oci.yaml, and one that names the file."""
-    for name, key in reversed(list(KEYS.items())):
+    """A flag for each key of nix2oci.yaml, or for its parts, and one that names the file."""
+    for name, key in reversed(list(FLAGS.items())):
         options: dict[str, Any] = {"metavar": key.metavar, "multiple": key.repeated}
         if key.switch:
             options = {"is_flag": True, "default": None}
@@ -134,15 +139,33 @@ def spec_options(function: F) -> F:
 def image_spec(values: dict[str, Any], installable: Installable | None) -> ImageSpec:
     """The image spec of the file and the flags; takes the options of `spec_options` out."""
     path = values.pop("config") or (_beside(installable) if installable else None)
-    document = config.load(path) if path else {}
-    if path and "base" in document:
-        directory = os.path.dirname(path)
-        document = {**document, "base": image_beside(str(document["base"]), directory)}
-    flags = config.flags({name: values.pop(name.replace("-", "_")) for name in KEYS})
+    document = document_beside(config.load(path), os.path.dirname(path)) if path else {}
+    flags = config.flags({name: values.pop(name.replace("-", "_")) for name in FLAGS})
     spec = config.parse(config.merge(document, flags), path or config.FILE_NAME)
     if "debug-tools" in flags and not spec.debug:
         raise ConfigError("--debug-tools: there is no debug twin to have them", hint="add --debug")
     return spec
+
+
+def wishes(spec: ImageSpec, values: dict[str, Any]) -> Wishes | None:
+    """What the user knows of store paths, read from the files that the image spec names."""
+    if spec.layers == Layers():
+        return None
+    from nix2oci.cli.wishes import read  # noqa: PLC0415  # seldom needed
+
+    return read(spec, values)
+
+
+def say_remarks(
+    closure: Closure, plan: Plan, wishes: Wishes | None, values: dict[str, Any]
+) -> None:
+    """Tell the user what became of wishes."""
+    if wishes is None:
+        return
+    from nix2oci.cli.wishes import remarks  # noqa: PLC0415  # seldom needed
+
+    for line in remarks(closure, plan, wishes):
+        progress(values).step(line)
 
 
 def _beside(installable: Installable) -> str | None:

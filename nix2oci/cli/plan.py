@@ -11,7 +11,7 @@ from nix2oci.cli import base, options, shell, subject, ui
 from nix2oci.cli.output import write_file
 from nix2oci.errors import ConfigError
 from nix2oci.nix.closure import Closure
-from nix2oci.plan.layering import Plan, plan_layers, store_layers
+from nix2oci.plan.layering import LayerPlan, Plan
 from nix2oci.plan.shell import Shells
 from nix2oci.report import plan_document
 
@@ -40,8 +40,10 @@ def command(
 ) -> None:
     """Show what would be in which layer; write no image.
 
-    Takes what `nix2oci build` takes. Layers are shown base layer first; popularity is how
-    many paths of the closure use the layer's most popular one.
+    Takes what `nix2oci build` takes. Layers are shown base layer first. Risk is a layer's share of
+    the bytes that are expected to move with the next update; used by is how many paths of the
+    closure use the layer's most popular one, or with --popularity how many images of the index,
+    and shared by how many of these have the same layer.
     """
     if recorded and installables:
         raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")
@@ -58,11 +60,7 @@ def command(
 
 
 def _recorded(path: str, values: dict[str, Any]) -> tuple[Closure, Plan, None, None]:
-    spec = options.image_spec(values, None)
-    if spec.base:
-        raise ConfigError("cannot plan --closure on a base image: a record names no platform")
-    closure = subject.recorded_closure(path)
-    return closure, plan_layers(closure, store_layers(spec.max_layers)), None, None
+    return *subject.planned_record(path, values), None, None
 
 
 def _from_nix(
@@ -83,11 +81,9 @@ def plan_text(
     closure: Closure, plan: Plan, shells: Shells | None, on: OnBase | None, *, every: bool
 ) -> str:
     """The plan for people: a line for each layer, one for the image's own, then the shells."""
-    rows = [
-        (number, ui.size(layer.nar_size), layer.popularity, len(layer.paths), _names(layer.paths))
-        for number, layer in enumerate(plan.layers, 1)
-    ]
-    head = ("layer", "size", "popularity", "paths", "names")
+    rows = [_row(number, layer) for number, layer in enumerate(plan.layers, 1)]
+    shared = ("shared by",) if plan.fleet else ()
+    head = ("layer", "size", "risk", "used by", *shared, "paths", "names")
     total = (
         f"{len(closure)} store paths, {ui.size(closure.nar_size)}, in {len(plan.layers)} layers; "
         "the last layer of the image holds /bin, /etc and the like"
@@ -95,6 +91,14 @@ def plan_text(
     under = [*base.details(on, every=every)] if on else []
     below = shell.details(shells, every=every) if shells else []
     return "\n".join([ui.table(head, rows), total, *under, *([""] if below else []), *below])
+
+
+def _row(number: int, layer: LayerPlan) -> tuple[object, ...]:
+    shared = () if layer.shared_by is None else (layer.shared_by,)
+    risk = f"{100 * layer.risk:.1f}%"
+    many = len(layer.paths)
+    size = ui.size(layer.nar_size)
+    return (number, size, risk, layer.popularity, *shared, many, _names(layer.paths))
 
 
 def _names(paths: tuple[Any, ...]) -> str:

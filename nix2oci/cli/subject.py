@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from nix2oci.cli import options
-from nix2oci.errors import OutputError
+from nix2oci.errors import ConfigError, OutputError
 from nix2oci.nix.answers import path_infos
 from nix2oci.nix.closure import Closure
+from nix2oci.plan.layering import Plan, plan_layers, store_layers
 from nix2oci.planning import Planned, planned
 
 
@@ -24,13 +25,32 @@ def recorded_closure(path: str) -> Closure:
 
 
 @contextmanager
-def planned_image(texts: tuple[str, ...], values: dict[str, Any]) -> Iterator[Planned]:
-    """What `nix2oci build` would make of installables; `values` are left as they are."""
+def planned_image(
+    texts: tuple[str, ...], values: dict[str, Any], *, by_wishes: bool = True
+) -> Iterator[Planned]:
+    """What `nix2oci build` would make of installables; `values` are left as they are.
+
+    Without `by_wishes` the plan is made without what `layers` names, which need not be there.
+    """
     values = dict(values)
     nix = options.nix(values)
     named = options.named(nix, texts, values.pop("file"))
     spec = options.image_spec(values, named[0])
+    wishes = options.wishes(spec, values) if by_wishes else None
     added = [nix.installable(more) for more in spec.contents]
     packages = options.evaluate(nix, (*named, *added), values)
-    with planned(nix, packages, spec, options.progress(values)) as found:
+    with planned(nix, packages, spec, options.progress(values), wishes=wishes) as found:
+        options.say_remarks(found.closure, found.plan, wishes, values)
         yield found
+
+
+def planned_record(path: str, values: dict[str, Any]) -> tuple[Closure, Plan]:
+    """A recorded closure and the plan for it; `values` are left as they are."""
+    closure = recorded_closure(path)
+    spec = options.image_spec(dict(values), None)
+    if spec.base:
+        raise ConfigError("cannot plan --closure on a base image: a record names no platform")
+    wishes = options.wishes(spec, values)
+    plan = plan_layers(closure, store_layers(spec.max_layers), wishes)
+    options.say_remarks(closure, plan, wishes, values)
+    return closure, plan

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import yaml
 
 from nix2oci.config import values
-from nix2oci.config.keys import KEYS, Document
+from nix2oci.config.keys import FLAGS, KEYS, LAYERS, Document
+from nix2oci.config.layers import Layers
 from nix2oci.config.reading import Place, known, mapping, number_of, one_line, plain
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.oci.layer import Compression
@@ -74,6 +75,7 @@ class ImageSpec:
     """An installable; None: busybox of the nixpkgs that the flake uses."""
     max_layers: int = 64
     """1 to 127, all layers counted."""
+    layers: Layers = field(default_factory=Layers)
     compression: Compression = Compression.GZIP
     created: datetime | Literal["now"] | None = None
     """None: the rule of `created`."""
@@ -108,28 +110,33 @@ def read_document(path: str) -> Document:
 
 
 def flags(options: Mapping[str, Given]) -> Document:
-    """The document that flags stand for; `options` is by key, without the `--`.
+    """The document that flags stand for; `options` is by name, without the `--`.
 
     `--tag NAME:TAG` gives the name as well. Raises `ConfigError` that names the flag.
     """
     document: dict[str, object] = {}
+    below: dict[str, object] = {}
     for key, given in options.items():
-        if given is None or (KEYS[key].repeated and not given):
+        if given is None or (FLAGS[key].repeated and not given):
             continue
         place = Place(f"--{key}", is_flag=True)
-        value = KEYS[key].from_flag(given, place)
+        value = FLAGS[key].from_flag(given, place)
+        if key in LAYERS:
+            FLAGS[key].read(value, place)
+            below[key] = value
+            continue
         found = value if key == "tag" and isinstance(value, Mapping) else {key: value}
         for part, part_value in found.items():
             KEYS[part].read(part_value, place)
             if document.setdefault(part, part_value) != part_value:
                 raise ConfigError(f"--name and --tag give the image different {part}s")
-    return document
+    return {**document, **({"layers": below} if below else {})}
 
 
 def merge(file: Document, given: Document) -> Document:
     """The file's document with the flags' laid over it.
 
-    Mappings (`env`, `labels`, `annotations`, `view`) are joined by key, the flags' values
+    Mappings (`env`, `labels`, `annotations`, `view`, `layers`) are joined by key, the flags' values
     winning; `contents` has the file's and then the flags'; all else is replaced.
     """
     merged = dict(file)

@@ -1,10 +1,28 @@
-"""Images that nix2oci.yaml names by path: the path is taken from where the file is."""
+"""What nix2oci.yaml names by path: the path is taken from where the file is."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+
+from nix2oci.config.keys import Document
 
 _PREFIXES = ("oci:", "oci-archive:", "docker-archive:")
+
+
+def document_beside(document: Document, directory: str) -> Document:
+    """A document of a file in `directory`, with what it names by path as seen from here."""
+    found = dict(document)
+    if "base" in found:
+        found["base"] = image_beside(str(found["base"]), directory)
+    if isinstance(layers := found.get("layers"), Mapping):
+        layers = dict(layers)
+        if "popularity" in layers:
+            layers["popularity"] = os.path.join(directory, str(layers["popularity"]))
+        if "plan-from" in layers:
+            layers["plan-from"] = image_beside(str(layers["plan-from"]), directory)
+        found["layers"] = layers
+    return found
 
 
 def image_beside(text: str, directory: str) -> str:

@@ -1,4 +1,4 @@
-"""The keys of nix2oci.yaml, each of which is the flag `--KEY` as well.
+"""The keys of nix2oci.yaml, each of which is the flag `--KEY` as well, or has flags for its parts.
 
 A flag's strings become the value that the file would have for the key, so that one reader
 serves both and only the place that an error names is different.
@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nix2oci.config import values
+from nix2oci.config.layers import PARTS, layers
 from nix2oci.config.reading import (
     Place,
     each_once,
@@ -34,7 +35,7 @@ _SWITCHES = tuple(f.name for f in fields(ViewSwitches))
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of nix2oci.yaml, which is the flag `--KEY` too."""
+    """A key of nix2oci.yaml, or a part of one, which is the flag `--KEY` too."""
 
     read: Callable[[object, Place], object]
     metavar: str
@@ -210,6 +211,32 @@ KEYS: Mapping[str, Key] = {
     "max-layers": Key(
         values.max_layers, "NUMBER", "Most layers to make, 1 to 127.", _number_from_flag
     ),
+    "layers": Key(layers, "", "What is known of store paths that their closure does not tell."),
     "compression": Key(_compression, "gzip|zstd|none", "How layers are stored."),
     "created": Key(values.created, "TIME", "Time of the image: RFC 3339, seconds since 1970, now."),
 }
+
+LAYERS: Mapping[str, Key] = {
+    "popularity": Key(
+        PARTS["popularity"],
+        "FILE",
+        "Plan layers by what other images share, as this popularity index has counted it.",
+    ),
+    "stable": _many(PARTS["stable"], "NAME", "A package that seldom changes."),
+    "volatile": _many(
+        PARTS["volatile"], "NAME", "A package that changes as often as the app: it gets its layer."
+    ),
+    "plan-from": Key(
+        PARTS["plan-from"],
+        "IMAGE|FILE",
+        "Keep the layers of an earlier image, or of what --json printed about one, where they fit.",
+    ),
+}
+"""The keys below `layers`: each is the flag of its own name."""
+
+FLAGS: Mapping[str, Key] = {
+    flag: key
+    for name, whole in KEYS.items()
+    for flag, key in (LAYERS if name == "layers" else {name: whole}).items()
+}
+"""Every flag, without the `--`."""

@@ -154,7 +154,7 @@ def known_to_fleet(
     gains = []
     for packages in layers:
         if all(package in at for package in packages):
-            found = tuple(sorted(path for package in packages for path in at[package]))
+            found = tuple(sorted(path for package in {*packages} for path in at[package]))
             extra = prices.of_paths(found).price - sum(prices.alone[p].price for p in found)
             gains.append((extra - room * (len(found) - 1), found))
     taken: set[StorePath] = set()

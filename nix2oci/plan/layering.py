@@ -116,6 +116,11 @@ def _named(closure: Closure, names: Sequence[str]) -> list[StorePath]:
     return [path for path in closure if {path.name, package_of(path.name)} & wanted]
 
 
+def unmatched(closure: Closure, names: Sequence[str]) -> tuple[str, ...]:
+    """The names, of `Wishes.stable` or `Wishes.volatile`, that mean no path of a closure."""
+    return tuple(name for name in names if not _named(closure, [name]))
+
+
 def _grouped(
     paths: Sequence[StorePath], room: int, prices: Prices, fleet: Popularity | None
 ) -> list[Paths]:

@@ -122,13 +122,13 @@ class Popularity:
                     f"not {FORMAT}",
                     hint="make it anew with 'nix2oci popularity'",
                 )
-            return cls.of(
-                map(_text, document["images"]),
-                (_company(each, len(document["images"])) for each in document["companies"]),
-                (_layer(each) for each in document["layers"]),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            images = [_text(each) for each in _list(document["images"])]
+            companies = [_company(each, len(images)) for each in _list(document["companies"])]
+            _check_each_once(package for company in companies for package in company.packages)
+            layers = [_layer(each) for each in _list(document["layers"])]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
             raise ConfigError(f"cannot read popularity index {where}: it is not one") from err
+        return cls.of(images, companies, layers)
 
     def __str__(self) -> str:
         """The file: JSON with a line for each company and layer, so that changes show well."""
@@ -158,20 +158,37 @@ def _lines(documents: Iterable[Json]) -> str:
 
 
 def _company(document: Json, images: int) -> Company:
-    numbers = tuple(_number(each) for each in document["images"])
+    numbers = tuple(_number(each) for each in _list(document["images"]))
     if not numbers or list(numbers) != sorted(set(numbers)) or numbers[-1] >= images:
         raise ValueError("not images of the index")
     packages = {_text(name): _number(size) for name, size in document["packages"].items()}
     return Company(numbers, packages)
 
 
+def _check_each_once(packages: Iterable[str]) -> None:
+    found = list(packages)
+    if len(set(found)) < len(found):
+        raise ValueError("a package is in two companies")
+
+
 def _layer(document: Json) -> SharedLayer:
-    return SharedLayer(tuple(map(_text, document["packages"])), _number(document["images"]))
+    packages = tuple(_text(each) for each in _list(document["packages"]))
+    if not packages:
+        raise ValueError("not a layer")
+    return SharedLayer(packages, _number(document["images"]))
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    return value
 
 
 def _text(value: object) -> str:
+    """Text that can be encoded, since it is hashed."""
     if not isinstance(value, str):
         raise TypeError(value)
+    value.encode()
     return value
 
 

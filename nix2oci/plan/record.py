@@ -1,4 +1,4 @@
-"""What was done about shells, as a document: for `--json`, and for the image to carry.
+"""What was done about shells, as a document, and what else an image carries of its making.
 
 An image without its shell should say what was replaced and left out, so the document is an
 annotation of its manifest, unless it is larger than registries like.
@@ -12,6 +12,7 @@ from typing import Any
 
 from nix2oci.nix.closure import PathInfo
 from nix2oci.plan.known import known
+from nix2oci.plan.popularity import Popularity
 from nix2oci.plan.shell import Mention, Mode, Shells
 from nix2oci.plan.tree import display
 from nix2oci.plan.wrappers import Wrapper
@@ -27,7 +28,16 @@ _MOST = 1 << 18
 """Bytes: a manifest is fetched with every pull, and registries take 4 MiB."""
 
 
-def annotations_of(shells: Shells) -> dict[str, str]:
+POPULARITY = "nix2oci.popularity"
+"""The digest of the index that layers were planned by."""
+
+
+def annotations_of(shells: Shells, fleet: Popularity | None = None) -> dict[str, str]:
+    """What the manifest records of how the image was made."""
+    return _shell(shells) | ({POPULARITY: fleet.digest} if fleet else {})
+
+
+def _shell(shells: Shells) -> dict[str, str]:
     """The annotation that records all of it; none where nothing was looked at or found."""
     if shells.mode is Mode.KEEP or not (shells.scripts or shells.dropped or shells.staying):
         return {}

@@ -57,7 +57,9 @@ class Terminal:
 
     def argv(self, *args: str) -> list[str]:
         takes_store = (
-            args and args[0] in {"build", "plan", "diff", "why"} and "--closure" not in args
+            args
+            and args[0] in {"build", "plan", "popularity", "diff", "why"}
+            and "--closure" not in args
         )
         store = ("--store", str(self.fake.root)) if takes_store else ()
         return [NIX2OCI, *args, *store]

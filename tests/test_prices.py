@@ -1,0 +1,120 @@
+"""What groups of store paths cost as layers."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fakestore import store_path
+from support.graphs import Graph, closure, graphs, info
+
+from nix2oci.nix.closure import Closure
+from nix2oci.plan.popularity import Company, Popularity, SharedLayer
+from nix2oci.plan.prices import STORED_IF_COUNTED, STORED_IF_GUESSED, Prices
+
+MB = 1_000_000
+CHAIN = closure(info("app", MB, "lib"), info("lib", 8 * MB, "libc"), info("libc", 30 * MB))
+APP, LIB, LIBC = (store_path(name) for name in ("app", "lib", "libc"))
+
+
+def close(number: float) -> object:
+    return pytest.approx(number, rel=1e-9, abs=1e-3)
+
+
+def test_what_refers_to_more_moves_more_often() -> None:
+    """A change is as likely in one path as in another."""
+    prices = Prices.of(CHAIN)
+    assert [prices.moved([path]) for path in (APP, LIB, LIBC)] == [
+        close(MB * 3 / 3),
+        close(8 * MB * 2 / 3),
+        close(30 * MB * 1 / 3),
+    ]
+
+
+def test_a_layer_moves_when_any_of_its_paths_does() -> None:
+    assert Prices.of(CHAIN).moved([LIB, LIBC]) == close(38 * MB * 2 / 3)
+
+
+def test_what_is_stable_never_changes_and_moves_only_with_others() -> None:
+    prices = Prices.of(CHAIN, stable=[LIBC])
+    assert prices.moved([LIBC]) == 0
+    assert prices.moved([LIB]) == close(8 * MB / 2)
+    assert prices.moved([LIB, LIBC]) == close(38 * MB / 2)
+
+
+def test_where_all_is_stable_the_first_path_may_change_all_the_same() -> None:
+    prices = Prices.of(CHAIN, stable=list(CHAIN))
+    assert [prices.moved([path]) for path in (APP, LIB, LIBC)] == [MB, 0, 0]
+
+
+def test_alone_a_path_costs_what_is_expected_to_move() -> None:
+    prices = Prices.of(CHAIN)
+    assert all(group.price == close(prices.moved([path])) for path, group in prices.alone.items())
+
+
+def fleet(*shared: SharedLayer, lib: tuple[int, ...] = (0, 1), of: int = 4) -> Popularity:
+    names = ("app", "b", "c", "d")[:of]
+    everywhere = tuple(range(of))
+    companies = [Company(everywhere, {"libc": 30 * MB}), Company(lib, {"lib": 8 * MB})]
+    return Popularity.of(names, companies, shared)
+
+
+def test_bytes_weigh_more_where_they_were_counted() -> None:
+    assert Prices.of(CHAIN).stored == STORED_IF_GUESSED
+    assert Prices.of(CHAIN, fleet()).stored == STORED_IF_COUNTED
+
+
+def test_a_layer_that_the_fleet_has_is_cheaper() -> None:
+    unknown = Prices.of(CHAIN, fleet(lib=(0, 1, 2, 3)))
+    known = Prices.of(CHAIN, fleet(SharedLayer(("lib", "libc"), 4), lib=(0, 1, 2, 3)))
+    assert known.of_paths([LIB, LIBC]).price < unknown.of_paths([LIB, LIBC]).price
+    assert known.alone == unknown.alone
+
+
+def test_what_the_same_images_have_is_cheaper_together() -> None:
+    alike = Prices.of(CHAIN, fleet(lib=(0, 1, 2, 3)))
+    apart = Prices.of(CHAIN, fleet(lib=(0,)))
+
+    def stored_once_more(prices: Prices) -> float:
+        one, other = prices.alone[LIB], prices.alone[LIBC]
+        weight = one.again + other.again
+        return (prices.dearer(one, other) - moved(prices)) / (prices.stored * weight)
+
+    def moved(prices: Prices) -> float:
+        return prices.moved([LIB, LIBC]) - prices.moved([LIB]) - prices.moved([LIBC])
+
+    assert stored_once_more(alike) < stored_once_more(apart) <= 1
+
+
+def test_an_image_that_the_index_lacks_counts_as_one_more() -> None:
+    newcomer = closure(info("new", MB, "libc"), info("libc", 30 * MB), roots=("new",))
+    prices = Prices.of(newcomer, fleet())
+    assert prices.alone[LIBC].part == close(30 * MB / 5)
+    assert Prices.of(CHAIN, fleet()).alone[LIBC].part == close(30 * MB / 4)
+
+
+@given(graphs(), st.data())
+def test_a_group_is_the_same_in_whatever_order_it_was_joined(
+    graph: Graph, data: st.DataObject
+) -> None:
+    whole: Closure = graph.closure()
+    prices = Prices.of(whole)
+    paths = data.draw(st.lists(st.sampled_from(list(whole)), min_size=1, max_size=5, unique=True))
+    one = prices.of_paths(paths)
+    for order in itertools.islice(itertools.permutations(paths), 6):
+        other = prices.of_paths(order)
+        assert (one.size, one.reach, one.every, one.some, one.mark) == (
+            *(other.size, other.reach, other.every, other.some, other.mark),
+        )
+
+
+@given(graphs())
+def test_two_layers_never_move_more_than_the_one_that_they_make(graph: Graph) -> None:
+    whole = graph.closure()
+    prices = Prices.of(whole)
+    for one, other in itertools.pairwise(whole):
+        together = prices.moved([one, other])
+        assert together >= prices.moved([one]) + prices.moved([other]) - 1e-6
+        assert prices.dearer(prices.alone[one], prices.alone[other]) >= -1e-3

@@ -43,7 +43,7 @@ def command(
     Takes what `nix2oci build` takes. Layers are shown base layer first. Risk is a layer's share of
     the bytes that are expected to move with the next update; used by is how many paths of the
     closure use the layer's most popular one, or with --popularity how many images of the index,
-    and shared by how many of these have the same layer.
+    and shared by how many of these have the same layer, or the one package in it.
     """
     if recorded and installables:
         raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")

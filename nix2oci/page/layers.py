@@ -37,7 +37,8 @@ def _explanation(document: Json) -> Iterator[str]:
     if index:
         yield (
             f"Popularity is counted over {count(index['closures'], 'closure')}, by the index "
-            f"{index['digest']}. Shared by says how many of these have the very same layer."
+            f"{index['digest']}. Shared by says how many of these have the very same layer; for a "
+            "layer of one store path, how many have its package."
         )
     else:
         yield (

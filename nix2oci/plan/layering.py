@@ -29,7 +29,7 @@ class LayerPlan:
     risk: float
     """The layer's share of the bytes that a change somewhere in the closure is expected to move."""
     shared_by: int | None
-    """How many images of the index have all its packages; None where there is no index."""
+    """How many images of the index have this layer, or for one path its package; None without."""
 
 
 @dataclass(frozen=True, slots=True)

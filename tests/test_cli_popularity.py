@@ -129,6 +129,30 @@ def test_an_image_that_is_no_closure_is_refused(
     assert not (terminal.directory / "index.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "error"),
+    [
+        pytest.param("", 3, "cannot count closure bad.json: it printed nothing", id="nothing"),
+        pytest.param(
+            json.dumps({LIB: {"narHash": "sha256:" + "0" * 64, "narSize": 1, "references": [APP]}}),
+            4,
+            f"cannot count closure bad.json: {LIB} refers to {APP}, which is not in it",
+            id="not closed",
+        ),
+        pytest.param(None, 8, "cannot read bad.json: No such file or directory", id="no file"),
+    ],
+)
+def test_a_bad_record_among_many_is_named(
+    terminal: Terminal, text: str | None, code: int, error: str
+) -> None:
+    if text is not None:
+        (terminal.directory / "bad.json").write_text(text)
+    done = terminal.run("popularity", *ALL, *records("bad"), "-o", "index.json")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.splitlines()[0] == f"error: {error}"
+    assert "index.json" not in terminal.left()
+
+
 def test_an_image_in_a_registry_is_looked_for_there(terminal: Terminal) -> None:
     with running(FakeRegistry()) as registry:
         done = terminal.run("popularity", "-q", "--image", f"{registry.registry}/no/such:1")

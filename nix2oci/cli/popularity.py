@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from nix2oci.cli import options, registries, subject, ui
 from nix2oci.cli.output import write_file
-from nix2oci.errors import ClosureError
+from nix2oci.errors import ClosureError, NixOutputError
 from nix2oci.nix.closure import Closure
 from nix2oci.oci.source import open_image
 from nix2oci.plan.fleet import index, plans
@@ -64,7 +65,7 @@ def command(
     budget = _budget(installables, values)
     closures = [
         *(_planned(text, values) for text in installables),
-        *map(subject.recorded_closure, recorded),
+        *map(_recorded, recorded),
         *(_of_image(text, values) for text in images),
     ]
     options.progress(values).step(f"planning the layers of {ui.count(len(closures), 'image')}")
@@ -93,15 +94,27 @@ def _planned(text: str, values: dict[str, Any]) -> Closure:
         return planned.closure
 
 
+def _recorded(path: str) -> Closure:
+    with _naming(f"closure {path}"):
+        return subject.recorded_closure(path)
+
+
 def _of_image(text: str, values: dict[str, Any]) -> Closure:
     layout = registries.remote(text, values)
     source = open_image(text) if layout is None else layout.image()
     options.progress(values).step(f"reading {text}")
-    try:
+    with _naming(f"image {text}"):
         return image_closure(source, options.cores())
-    except ClosureError as err:
-        cause = str(err).removeprefix("cannot use closure: ")
-        raise ClosureError(f"cannot count image {text}: {cause}") from err
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Say of which of many an error is."""
+    try:
+        yield
+    except (ClosureError, NixOutputError) as err:
+        cause = str(err).partition(": ")[2]
+        raise type(err)(f"cannot count {what}: {cause}", hint=err.hint) from err
 
 
 def _counter(total: int, progress: ui.Lines | ui.Bars) -> Callable[[int], None]:

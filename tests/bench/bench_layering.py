@@ -1,0 +1,83 @@
+"""`./dev bench-layering`: the planners of others against ours, on two fleets.
+
+    PYTHONPATH=tests python tests/bench/bench_layering.py
+
+Prints the tables that docs/layering.md has, and at the end what is claimed there, met or missed.
+The fleets: `large` is made of what apt knows (debianfleet), `real` of closures that Nix made
+(realfleet); `held out` is the half of the large one whose index is of the other half.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench.layering.claims import METRICS, cells, claims
+from bench.layering.contenders import STATES, Row, Track, ours, published
+from bench.layering.debianfleet import distribution, fleet
+from bench.layering.large import closure_of
+from bench.layering.realfleet import describe, real_fleet
+
+from nix2oci.nix.closure import Closure
+from nix2oci.plan.fleet import index
+
+BUDGETS = (10, 25, 50)
+
+
+def main() -> None:
+    sys.setrecursionlimit(10_000)  # circles of a whole distribution are found depth first
+    fleets = {"large": fleet(distribution()), "real": real_fleet(Path(".cache"))}
+    tables: dict[tuple[str, int], Sequence[Row]] = {}
+    for name, closures in fleets.items():
+        print(f"\n{name}: {describe(closures)}")
+        track = Track.of(list(closures.values()))
+        for budget in BUDGETS:
+            tables[name, budget] = show(f"{name}, {budget} layers", track.rows(budget))
+    counted, held_out = halves(fleets["large"])
+    track = Track.of(held_out)
+    for budget in BUDGETS:
+        rows = track.rows(budget, index(counted, budget))
+        tables["held out", budget] = show(f"held out, {budget} layers", rows)
+    times()
+    print("\n## Claims\n")
+    for claim in claims(tables):
+        print(f"- {claim}")
+
+
+def halves(closures: Mapping[str, Closure]) -> tuple[list[Closure], list[Closure]]:
+    """Every other image by name, and the rest."""
+    names = sorted(closures)
+    return [closures[name] for name in names[::2]], [closures[name] for name in names[1::2]]
+
+
+def show(title: str, rows: Sequence[Row]) -> Sequence[Row]:
+    """Print a table."""
+    later = [f"{what}, {share:.0%} new" for share, _ in STATES for what in ("pushed", "stored")]
+    columns = [*METRICS, "sum", *later]
+    print(f"\n### {title}\n\n| | {' | '.join(columns)} |\n|---{'|--:' * len(columns)}|")
+    for row in rows:
+        print(f"| {row.name} | {' | '.join(f'{cell:.3f}' for cell in cells(row))} |", flush=True)
+    return rows
+
+
+def times() -> None:
+    """Print how long a plan takes."""
+    print(
+        "\n### Seconds for one plan of 63 layers\n\n| | 1,000 paths | 10,000 paths |\n|---|--:|--:|"
+    )
+    large = [closure_of(paths) for paths in (1000, 10_000)]
+    index_of = index(large[:1], 63)
+    everybody = [*published(large[:1]), ours("ours", None)[0], ours("ours, index", index_of)[0]]
+    for contender in everybody:
+        seconds = []
+        for closure in large:
+            before = time.perf_counter()
+            contender.plan(closure, 63)
+            seconds.append(f"{time.perf_counter() - before:.2f}")
+        print(f"| {contender.name} | {' | '.join(seconds)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

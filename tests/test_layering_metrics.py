@@ -142,6 +142,11 @@ def test_nothing_is_new_in_a_state_with_nothing_bumped() -> None:
     assert later(fleet(), 0) == tuple(fleet())
 
 
+def test_a_path_that_refers_to_itself_has_not_changed_for_that() -> None:
+    alone = Closure.of([info(LIBC, 100, LIBC)], [LIBC])
+    assert later([alone], 0) == (alone,)
+
+
 def test_everything_is_new_in_a_state_with_all_bumped() -> None:
     old = {path for closure in fleet() for path in closure}
     assert old.isdisjoint(path for closure in later(fleet(), 1) for path in closure)

@@ -28,12 +28,12 @@ def later(fleet: Sequence[Closure], bumped: float, salt: str = "") -> tuple[Clos
     reach = whole.reach(bit)
     new: dict[StorePath, PathInfo] = {}
     for path in _references_first(whole, reach):
-        info, old = infos[path], list(whole.references(path))
+        info, old = infos[path], whole.references(path)
         is_bumped = _chance(f"bump{salt}", path) < bumped
-        if is_bumped and _chance("adopt", path) < _ADOPTING:
-            old += _adopted(path, reach, bit)
-        references = tuple(sorted(new[reference].path for reference in old))
-        if is_bumped or references != info.references:
+        adopted = is_bumped and _chance("adopt", path) < _ADOPTING
+        more = _adopted(path, reach, bit) if adopted else ()
+        references = tuple(sorted(new[other].path for other in (*old, *more)))
+        if is_bumped or references != old:
             info = _changed(info, references, is_bumped=is_bumped)
         new[path] = info
     by_new = {info.path: info for info in new.values()}
@@ -47,7 +47,7 @@ def _references_first(closure: Closure, reach: Mapping[StorePath, int]) -> list[
 
 def _adopted(
     path: StorePath, reach: Mapping[StorePath, int], bit: Mapping[StorePath, int]
-) -> list[StorePath]:
+) -> Sequence[StorePath]:
     """One path, or none, that refers to nothing that `path` does not."""
     fit = [
         other

@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.layering.claims import METRICS, cells, claims
-from bench.layering.contenders import STATES, Row, Track, ours, published
-from bench.layering.debianfleet import distribution, fleet
+from bench.layering.contenders import OURS, STATES, WITH_INDEX, Row, Track, ours, published
+from bench.layering.debianfleet import Graph, distribution, fleet
 from bench.layering.large import closure_of
+from bench.layering.metrics import change, images
 from bench.layering.realfleet import describe, real_fleet
 
 from nix2oci.nix.closure import Closure
@@ -40,6 +41,7 @@ def main() -> None:
     for budget in BUDGETS:
         rows = track.rows(budget, index(counted, budget))
         tables["held out", budget] = show(f"held out, {budget} layers", rows)
+    replanned(distribution())
     times()
     print("\n## Claims\n")
     for claim in claims(tables):
@@ -62,6 +64,28 @@ def show(title: str, rows: Sequence[Row]) -> Sequence[Row]:
     return rows
 
 
+def replanned(graph: Graph) -> None:
+    """Print what a second plan pushes after some changes, and what the first one said of them."""
+    closures = list(fleet(graph).values())
+    named = {graph.path(name): name for name in graph.packages}
+    print("\n### Bytes pushed after a change, 25 layers\n\n| | from one plan | planned anew |")
+    print("|---|--:|--:|")
+    for contender in [*published(closures), ours(OURS, None)[0]]:
+        told = again = 0
+        for image in images(closures[::12]):
+            (root,) = image.closure.roots
+            plan = contender.plan(image.closure, 25)
+            for path in list(image.closure)[::20]:
+                changed = graph.bumped([named[path]]).closure(named[root])
+                had = {frozenset(layer) for layer in plan}
+                new = [
+                    layer for layer in contender.plan(changed, 25) if frozenset(layer) not in had
+                ]
+                told += change(image, plan, [path])[0]
+                again += sum(changed.infos[path].nar_size for layer in new for path in layer)
+        print(f"| {contender.name} | {told / 1e6:.1f} MB | {again / 1e6:.1f} MB |", flush=True)
+
+
 def times() -> None:
     """Print how long a plan takes."""
     print(
@@ -69,7 +93,7 @@ def times() -> None:
     )
     large = [closure_of(paths) for paths in (1000, 10_000)]
     index_of = index(large[:1], 63)
-    everybody = [*published(large[:1]), ours("ours", None)[0], ours("ours, index", index_of)[0]]
+    everybody = [*published(large[:1]), ours(OURS, None)[0], ours(WITH_INDEX, index_of)[0]]
     for contender in everybody:
         seconds = []
         for closure in large:

@@ -21,7 +21,7 @@ from nix2oci.plan.popularity import Popularity, mark_of, package_of
 STORED_IF_GUESSED = 0.3
 """What a byte that is stored once more weighs against one that moves, where sharing is guessed."""
 
-STORED_IF_COUNTED = 1.25
+STORED_IF_COUNTED = 0.8
 """The same where an index has counted who shares what."""
 
 _ALIKE = 0.7

@@ -14,8 +14,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.layering.claims import METRICS, cells, claims
-from bench.layering.contenders import OURS, STATES, WITH_INDEX, Row, Track, ours, published
+from bench.layering.claims import LATER, METRICS, cells, claims
+from bench.layering.contenders import OURS, WITH_INDEX, Row, Track, ours, published
 from bench.layering.debianfleet import Graph, distribution, fleet
 from bench.layering.large import closure_of
 from bench.layering.metrics import change, images
@@ -56,8 +56,7 @@ def halves(closures: Mapping[str, Closure]) -> tuple[list[Closure], list[Closure
 
 def show(title: str, rows: Sequence[Row]) -> Sequence[Row]:
     """Print a table."""
-    later = [f"{what}, {share:.0%} new" for share, _ in STATES for what in ("pushed", "stored")]
-    columns = [*METRICS, "sum", *later]
+    columns = [*METRICS, "sum", *LATER]
     print(f"\n### {title}\n\n| | {' | '.join(columns)} |\n|---{'|--:' * len(columns)}|")
     for row in rows:
         print(f"| {row.name} | {' | '.join(f'{cell:.3f}' for cell in cells(row))} |", flush=True)

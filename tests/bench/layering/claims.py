@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from itertools import chain
 
-from bench.layering.contenders import OURS, WITH_INDEX, Row
+from bench.layering.contenders import OURS, STATES, WITH_INDEX, Row
 from bench.layering.metrics import Figures
 
 METRICS = tuple(field.name for field in fields(Figures))
+LATER = tuple(f"{what}, {share:.0%} new" for share, _ in STATES for what in ("pushed", "stored"))
+COLUMNS = (*METRICS, *LATER)
 _TOLERANCE = 1.02
 
 
@@ -33,21 +36,23 @@ class Claim:
 
 
 def nobody_is_better(where: str, rows: Sequence[Row], mine: str) -> Iterable[Claim]:
-    """No published planner is better by 2 % on any metric but one, and none on the sum."""
-    others, us = _others(rows), _named(rows, mine)
-    better = []
-    for metric in METRICS:
-        best, name = _best(others, metric)
-        if (ours := getattr(us, metric)) > best * _TOLERANCE:
-            better.append(f"{metric} {ours:.3f}, {name} {best:.3f}")
-    yield Claim(
-        f"{where}, {mine}: metrics on which a published planner is better by more than 2 %",
-        len(better),
-        1,
-        "; ".join(better),
-    )
-    best, name = _best(others, "sum")
-    yield Claim(f"{where}, {mine}: the sum against the best published one", us.sum, best, name)
+    """No published planner is better by 2 % on any metric but one, and none on the sum.
+
+    The second line counts what later states cost as metrics, too.
+    """
+    others = [row for row in rows if not row.name.startswith(OURS)]
+    us = next(row for row in rows if row.name == mine)
+    for what, columns in (("metrics", METRICS), ("metrics and later states", COLUMNS)):
+        better = []
+        for column in columns:
+            best, name = min((_cell(row, column), row.name) for row in others)
+            if (ours := _cell(us, column)) > best * _TOLERANCE:
+                better.append(f"{column} {ours:.3f}, {name} {best:.3f}")
+        text = f"{where}, {mine}: {what} on which a published planner is better by more than 2 %"
+        yield Claim(text, len(better), 1, "; ".join(better))
+    best, name = min((row.figures.sum, row.name) for row in others)
+    text = f"{where}, {mine}: the sum of the metrics against the best published one"
+    yield Claim(text, us.figures.sum, best, name)
 
 
 def excesses(where: str, rows: Sequence[Row], mine: str) -> Iterable[Claim]:
@@ -87,4 +92,11 @@ def _best(others: Mapping[str, Figures], metric: str) -> tuple[float, str]:
 
 def cells(row: Row) -> list[float]:
     """The figures of a row in the order of the columns."""
-    return [*astuple(row.figures), row.figures.sum, *(each for two in row.states for each in two)]
+    return [_cell(row, column) for column in (*METRICS, "sum", *LATER)]
+
+
+def _cell(row: Row, column: str) -> float:
+    if column in LATER:
+        return list(chain.from_iterable(row.states))[LATER.index(column)]
+    value: float = getattr(row.figures, column)
+    return value

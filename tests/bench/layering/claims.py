@@ -29,10 +29,11 @@ class Claim:
         return self.found <= self.bound + 1e-9
 
     def __str__(self) -> str:
-        missed = "" if self.met else f" by {self.found - self.bound:.3f}"
+        missed = "" if self.met else f" by {round(self.found - self.bound, 3):g}"
         verdict = "met" if self.met else "MISSED"
         remark = f" ({self.remark})" if self.remark else ""
-        return f"{verdict}{missed}: {self.text}: {self.found:.3f}, at most {self.bound:.3f}{remark}"
+        figures = f"{round(self.found, 3):g}, at most {round(self.bound, 3):g}"
+        return f"{verdict}{missed}: {self.text}: {figures}{remark}"
 
 
 def nobody_is_better(where: str, rows: Sequence[Row], mine: str) -> Iterable[Claim]:

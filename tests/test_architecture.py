@@ -45,7 +45,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     # What an image and its base decide together: the base is read by `oci`, laid under by `plan`.
     "base": frozenset({"errors", "config", "nix.closure", "oci", "plan"}),
     "twin": frozenset({"errors", "nix", "oci", "plan.debug", "plan.tree"}),
-    "platforms": frozenset({"build", "config", "errors", "nix.cli", "planning"})
+    "platforms": frozenset({"build", "config", "errors", "nix.cli", "plan.layering", "planning"})
     | frozenset({"oci.index", "oci.layout", "oci.reference", "oci.spec"}),
     "templates": frozenset({"errors", "plan.launcher"}),
     "amounts": frozenset(),

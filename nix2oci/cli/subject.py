@@ -46,10 +46,10 @@ def planned_image(
 
 def planned_record(path: str, values: dict[str, Any]) -> tuple[Closure, Plan]:
     """A recorded closure and the plan for it; `values` are left as they are."""
-    closure = recorded_closure(path)
     spec = options.image_spec(dict(values), None)
     if spec.base:
         raise ConfigError("cannot plan --closure on a base image: a record names no platform")
+    closure = recorded_closure(path)
     wishes = options.wishes(spec, values)
     plan = plan_layers(closure, store_layers(spec.max_layers), wishes)
     options.say_remarks(closure, plan, wishes, values)

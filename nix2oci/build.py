@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import merge
 
-from nix2oci import describe
+from nix2oci import amounts, describe
 from nix2oci.base import check_program, refuse_zstd
 from nix2oci.cache import Cache
 from nix2oci.cache.bound import prune
@@ -25,10 +25,11 @@ from nix2oci.nix.machine import check_machines
 from nix2oci.nix.store import store_layer
 from nix2oci.nix.survey import is_program
 from nix2oci.oci.inherit import Inherited, inherit
-from nix2oci.oci.layer import Layer, compressor_version
+from nix2oci.oci.layer import Layer, compressor_version, layer_form
 from nix2oci.oci.layout import Image, Staging
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import (
+    LAYER_FORM,
     STORE_PATHS,
     Descriptor,
     Digest,
@@ -52,12 +53,15 @@ from nix2oci.twin import (
     write_tools,
 )
 
+There = Callable[[Iterable[Digest]], Mapping[Digest, Layer]]
+"""Told what layers hold (`store_paths_digest`): those that are where the image is pushed to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where an image goes and what the machine around it decides.
 
-    No digest depends on `cores`, or on what `cache` holds.
+    No digest depends on `cores`, on what `cache` holds, or on what is `there`.
     """
 
     open: Callable[[Reference], AbstractContextManager[Staging]]
@@ -67,6 +71,26 @@ class Destination:
     cache: Cache | None = None
     reads_zstd: bool = True
     """Whether all that read what is there know zstd layers."""
+    there: There | None = None
+    """Only for an image that is pushed and kept nowhere else: such layers are left out of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read of the store for layers; `bytes` are those of NAR."""
+
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenLayers:
+    """The layers of an image that are not its base's, the view last."""
+
+    layers: tuple[Layer, ...]
+    reused: frozenset[Digest]
+    """Blobs that were where the image is pushed to."""
+    read: Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +101,9 @@ class WrittenImage:
     image: Image
     planned: Planned
     layers: tuple[Layer, ...]
+    reused: frozenset[Digest]
+    """Of these, the blobs that were where the image is pushed to."""
+    read: Read
     compressor: str
     twin: Twin | None = None
     inherited: tuple[Inherited, ...] = ()
@@ -102,8 +129,8 @@ def build(
         with destination.open(decided.name) as staging:
             if what.on_base:
                 what.on_base.base.copy_layers(staging)
-            layers = _write(what, spec, staging, destination, progress)
-            config, described, inherited = _documents(what, spec, decided, layers)
+            written = _write(what, spec, staging, destination, progress)
+            config, described, inherited = _documents(what, spec, decided, written.layers)
             base_notes = what.on_base.base.annotations if what.on_base else {}
             recorded = annotations_of(what.shells, what.plan.fleet)
             notes = {**base_notes, **recorded, **decided.annotations}
@@ -118,7 +145,8 @@ def build(
                 _check(staging, each)
             staging.finish(images)
     compressor = compressor_version(spec.compression)
-    return WrittenImage(decided, image, what, layers, compressor, twin, inherited)
+    layers, reused, read = written.layers, written.reused, written.read
+    return WrittenImage(decided, image, what, layers, reused, read, compressor, twin, inherited)
 
 
 def _tools(
@@ -166,7 +194,7 @@ def _check_machines(what: Planned, command: str) -> None:
 
 def _write(
     what: Planned, spec: ImageSpec, blobs: Staging, destination: Destination, progress: Progress
-) -> tuple[Layer, ...]:
+) -> WrittenLayers:
     wanted = [_wanted(layer, what) for layer in what.plan.layers]
     if spec.max_layers == 1:
         (only,) = wanted
@@ -175,18 +203,44 @@ def _write(
     else:
         wanted.append(Wanted(Unwritten(what.view, 0)))
 
+    there = _there(wanted, blobs, destination.there, progress) if destination.there else {}
+    rest = [each for each in wanted if each.contents not in there]
+
     def writing(made: int, weight: int) -> AbstractContextManager[Callable[[int], None]]:
-        if made < len(wanted):
-            progress.step(f"{len(wanted) - made} of {len(wanted)} layers are in the cache")
+        if made < len(rest):
+            progress.step(f"{len(rest) - made} of {len(wanted)} layers are in the cache")
         return progress.bytes("writing layers", weight)
 
     cache, cores = destination.cache, destination.cores
-    layers, made = write_missing(cache, wanted, spec.compression, blobs, cores=cores, begin=writing)
-    checked = {path for number in made for path in wanted[number].paths}
-    what.notes.keep(lambda info: str(info.path) in checked or what.store.is_right(info))
+    written, made = write_missing(cache, rest, spec.compression, blobs, cores=cores, begin=writing)
+    checked = {path for number in made for path in rest[number].paths}
+    unread = {path for each in wanted if each.contents in there for path in each.paths}
+    what.notes.keep(
+        lambda info: (
+            str(info.path) in checked
+            or (str(info.path) not in unread and what.store.is_right(info))
+        )
+    )
     if cache and checked:
         prune(cache, wait=False)
-    return layers
+    new = iter(written)
+    layers = tuple(there[w.contents] if w.contents in there else next(new) for w in wanted)
+    stored = [number for number in made if rest[number].paths]
+    nar_sizes = (rest[number].unwritten.weight for number in stored)
+    read = Read(sum(written[number].files for number in stored), sum(nar_sizes))
+    return WrittenLayers(layers, frozenset(layer.digest for layer in there.values()), read)
+
+
+def _there(
+    wanted: Sequence[Wanted], blobs: Staging, ask: There, progress: Progress
+) -> dict[Digest | None, Layer]:
+    """The layers that are where the image is pushed to, by what they hold."""
+    found = dict[Digest | None, Layer](ask(w.contents for w in wanted if w.contents).items())
+    for layer in found.values():
+        blobs.elsewhere(layer.digest, layer.size)
+    size = amounts.size(sum(layer.size for layer in found.values()))
+    progress.step(f"reused {len(found)} of {len(wanted)} layers that the registry has, {size}")
+    return found
 
 
 def _wanted(layer: LayerPlan, what: Planned) -> Wanted:
@@ -229,7 +283,10 @@ def _documents(
     )
     changed = spec.max_layers == 1 and bool(what.shells.launchers)
     infos = {} if changed else what.closure.infos
-    described = tuple(_descriptor(*pair, infos) for pair in zip(layers, contents, strict=True))
+    form = layer_form(spec.compression)
+    described = tuple(
+        _descriptor(*pair, infos, form) for pair in zip(layers, contents, strict=True)
+    )
     if on is None:
         return config, described, ()
     config, inherited = inherit(on.base.config, config, describe.assumed(spec))
@@ -244,7 +301,7 @@ def _check(staging: Staging, image: Image) -> None:
 
 
 def _descriptor(
-    layer: Layer, plan: LayerPlan | None, infos: Mapping[StorePath, PathInfo]
+    layer: Layer, plan: LayerPlan | None, infos: Mapping[StorePath, PathInfo], form: str
 ) -> Descriptor:
     """A layer's descriptor; a store layer's says what is in it, for whoever has the same paths.
 
@@ -252,5 +309,6 @@ def _descriptor(
     """
     described = {}
     if plan and infos:
-        described = {STORE_PATHS: str(_contents(infos[path] for path in plan.paths))}
+        contents = str(_contents(infos[path] for path in plan.paths))
+        described = {STORE_PATHS: contents, LAYER_FORM: form}
     return Descriptor(layer.media_type, layer.digest, layer.size, described)

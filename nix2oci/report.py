@@ -60,6 +60,7 @@ def build_document(built: WrittenImage) -> Json:
     """An image that was written: digests, sizes in bytes of blob and of tar, base layer first."""
     planned: Planned = built.planned
     plans: list[LayerPlan | None] = [*planned.plan.layers, None]
+    reused = [layer for layer in built.layers if layer.digest in built.reused]
     return {
         "name": str(built.decided.name),
         "platform": str(Platform.of_system(planned.package.system)),
@@ -70,9 +71,13 @@ def build_document(built: WrittenImage) -> Json:
         "compressor": built.compressor,
         "size": sum(layer.size for layer in built.image.layers),
         "nar_size": planned.closure.nar_size,
+        "read": {"files": built.read.files, "bytes": built.read.bytes},
+        "reused": {"layers": len(reused), "size": sum(layer.size for layer in reused)},
         "roots": [str(path) for path in planned.closure.roots],
         "layers": [
-            _written_layer(layer) | (_planned_layer(plan) if plan else {"paths": []})
+            _written_layer(layer)
+            | {"reused": layer in reused}
+            | (_planned_layer(plan) if plan else {"paths": []})
             for layer, plan in zip(built.layers, plans, strict=False)
         ],
         "base": base_document(planned.on_base) if planned.on_base else None,

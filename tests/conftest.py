@@ -9,6 +9,7 @@ from hypothesis import settings
 from support.fakeregistry import FakeRegistry
 from support.fakeserver import running
 from support.fakestore import FakeStore
+from support.pushbuild import Shop
 from support.pushing import SECRETS, Desk
 
 REAL = Path(__file__).parent / "real"
@@ -57,3 +58,13 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         registry.now = lambda: desk.time.time
         yield desk
     assert [secret for secret in SECRETS if secret in desk.said()] == []
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """Builds that push to a registry, none of which may say anything secret."""
+    with running(FakeRegistry()) as registry:
+        registry.auth = "bearer"
+        made = Shop.make(tmp_path, registry)
+        yield made
+    assert [secret for secret in SECRETS if any(secret in text for text in made.said)] == []

@@ -40,7 +40,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
         {"errors", "base", "cache", "config", "describe", "nix", "plan", "templates"}
     ),
     "build": frozenset(
-        {"errors", "base", "cache", "config", "describe", "nix", "oci", "plan", "planning", "twin"}
+        {"amounts", "errors", "base", "cache", "config", "describe", "nix", "oci", "plan"}
+        | {"planning", "twin"}
     ),
     # What an image and its base decide together: the base is read by `oci`, laid under by `plan`.
     "base": frozenset({"errors", "config", "nix.closure", "oci", "plan"}),

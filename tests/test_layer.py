@@ -158,6 +158,7 @@ def test_the_usual_tools_read_a_layer(tmp_path: Path, compression: Compression, 
 @pytest.mark.parametrize("compression", [Compression.GZIP, Compression.ZSTD])
 def test_compression_makes_a_layer_smaller(compression: Compression) -> None:
     layer, _ = written(compression)
+    assert layer.tar_size is not None
     assert layer.size < layer.tar_size * 0.6
 
 

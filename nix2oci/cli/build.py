@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nix2oci.cli import cache, loading, options, systems
+from nix2oci.cli import cache, loading, options, pushing, systems
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layer import Compression
 
@@ -29,6 +29,7 @@ from nix2oci.oci.layer import Compression
 )
 @click.option("--metadata", metavar="FILE", help="Write what --json prints into a file.")
 @loading.load_options
+@pushing.push_options
 @systems.platform_option
 @options.spec_options
 @options.nix_options
@@ -42,6 +43,7 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
     """
     output, form = values.pop("output"), values.pop("form")
     engine = loading.engine(values, output, form)
+    push = pushing.push(values, output, form, loaded=engine is not None)
     output, form = options.output_form(output, form)
     wanted = systems.systems(values)
     loading.check_platforms(engine, wanted)
@@ -53,6 +55,7 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
             "cannot write an archive with zstd layers: 'docker load' does not read them",
             hint="use --compression gzip, or --format oci",
         )
+    pushing.check_named(push, spec.name)
     loading.check_compression(engine, spec.compression)
     kept = cache.cache_for_build(values)
     options.created(spec)  # what is wrong with it is said now, not after an hour of building
@@ -61,5 +64,5 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
     builds = systems.evaluate(nix, wanted, (*named, *added), values)
     from nix2oci.cli import image  # noqa: PLC0415  # loaded while Nix was evaluating
 
-    place = image.Place(output, form, engine)
+    place = image.Place(output, form, engine, push)
     image.make(builds, spec, place, values, cache=kept, wishes=wishes)

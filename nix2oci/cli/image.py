@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,9 @@ from nix2oci import build as pipeline
 from nix2oci.cache import Cache
 from nix2oci.cli import base, loading, options, shell, ui
 from nix2oci.cli.output import write_file
+from nix2oci.cli.pushing import Push
 from nix2oci.config import ImageSpec
+from nix2oci.describe import image_name
 from nix2oci.oci.layout import Form, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.runtimes import Engine, Loaded
@@ -21,6 +23,9 @@ from nix2oci.plan.layering import Wishes
 from nix2oci.platforms import Evaluated, Published, publish
 from nix2oci.report import published_document
 from nix2oci.twin import Twin
+
+if TYPE_CHECKING:
+    from nix2oci.cli.delivery import Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,13 @@ class Place:
     form: Form
     engine: Engine | None = None
     """What it is loaded into when it is there."""
+    push: Push | None = None
+    """How it is pushed then."""
+
+    @property
+    def needs_all(self) -> bool:
+        """Whether somebody reads the image here, not only the registry."""
+        return self.output is not None or self.engine is not None
 
     def path(self, name: Reference) -> str:
         if self.output:
@@ -41,8 +53,10 @@ class Place:
     def reference(self, name: Reference, main: Reference) -> str | None:
         """What containers tools take for an image, when `main` is the one that names the place.
 
-        That is the engine's name for one that was loaded.
+        That is the name where it was pushed to, or the engine's for one that was loaded.
         """
+        if self.push:
+            return str(self.push.target(name, main))
         if self.engine:
             return self.engine.known_as(name)
         path = self.path(main)
@@ -64,6 +78,7 @@ def make(
     wishes: Wishes | None = None,
 ) -> None:
     """Build the image, say what was made on stderr, and print its reference or the report."""
+    delivery = _delivery(builds, spec, place, values)
     with loading.ready(place) as there:
         destination = pipeline.Destination(
             there.open,
@@ -71,6 +86,7 @@ def make(
             options.cores(),
             cache,
             reads_zstd=place.form != "archive",
+            there=delivery.there if delivery else None,
         )
         made = publish(builds, spec, destination, options.progress(values), wishes)
         name, platforms = made.main[0], made.platforms
@@ -84,9 +100,22 @@ def make(
             if len(platforms) > 1:
                 _say_index(made)
         loaded = [loading.load(there, each, name, platforms, values) for each, _ in made.named]
-    document = _document(made, place, loaded[0])
-    _write_files(made, document, values)
+        pushed = delivery.send(there.path(name), made.named) if delivery else ()
+    document = _document(made, place, loaded[0], pushed)
+    _write_files(made, place, document, values)
     _report(document, as_json=values["as_json"])
+
+
+def _delivery(
+    builds: Sequence[Evaluated], spec: ImageSpec, place: Place, values: dict[str, Any]
+) -> Delivery | None:
+    """What the registry says before anything is built, where the image is to go to one."""
+    if place.push is None:
+        return None
+    from nix2oci.cli.delivery import delivery  # noqa: PLC0415  # only this needs a registry
+
+    name = image_name(spec, builds[0][1][0])
+    return delivery(place.push, name, spec.compression, values, whole=place.needs_all)
 
 
 def _say_index(made: Published) -> None:
@@ -97,7 +126,7 @@ def _say_index(made: Published) -> None:
 
 def _say(built: pipeline.WrittenImage, spec: ImageSpec, *, verbose: bool, several: bool) -> None:
     """What was made, in a few lines on stderr."""
-    shells = built.planned.shells
+    shells, read = built.planned.shells, built.read
     for line in shell.details(shells, every=True) if verbose else ():
         click.echo(line, err=True)
     for line in shell.summary(shells, with_sh=spec.view.sh):
@@ -107,6 +136,9 @@ def _say(built: pipeline.WrittenImage, spec: ImageSpec, *, verbose: bool, severa
             click.echo(f"nix2oci: {line}", err=True)
         if verbose:
             click.echo(base.table(built.inherited), err=True)
+    if verbose:
+        files = f"{ui.count(read.files, 'file')}, {ui.size(read.bytes)}"
+        click.echo(f"nix2oci: read {files} of the store to write layers", err=True)
     total = sum(layer.size for layer in built.image.layers)
     platform = f" for {built.image.descriptor.platform}" if several else ""
     click.echo(
@@ -123,26 +155,33 @@ def _say_twin(twin: Twin, reference: str | None) -> None:
     click.echo(f"nix2oci: debug twin: {reference or twin.name}, {added}", err=True)
 
 
-def _document(made: Published, place: Place, loaded: Loaded | None) -> dict[str, Any]:
+def _document(
+    made: Published, place: Place, loaded: Loaded | None, pushed: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """What --json prints; `reference` is what is printed without it."""
     name = made.main[0]
-    document = {"reference": place.reference(name, name), **published_document(made)}
+    references = [each["reference"] for each in pushed] or [
+        place.reference(each, name) for each, _ in made.named
+    ]
+    document = {"reference": references[0], **published_document(made)}
     if made.twin:
-        document["debug"] = {
-            "reference": place.reference(made.twin[0], name),
-            **document["debug"],
-        }
+        document["debug"] = {"reference": references[1], **document["debug"]}
     engine = place.engine.name if place.engine else None
     document["loaded"] = {"engine": engine, "id": str(loaded.id)} if loaded else None
+    document["pushed"] = pushed[0] if pushed else None
     return document
 
 
-def _write_files(made: Published, document: dict[str, Any], values: dict[str, Any]) -> None:
+def _write_files(
+    made: Published, place: Place, document: dict[str, Any], values: dict[str, Any]
+) -> None:
     """The files that --metadata and --image-refs name."""
     if values["metadata"]:
         write_file(values["metadata"], ui.json_text(document).encode())
     if values["image_refs"]:
-        lines = (f"{name.at(descriptor.digest)}\n" for name, descriptor in made.named)
+        main, push = made.main[0], place.push
+        named = ((push.target(name, main) if push else name, of) for name, of in made.named)
+        lines = (f"{name.at(descriptor.digest)}\n" for name, descriptor in named)
         write_file(values["image_refs"], "".join(lines).encode())
 
 

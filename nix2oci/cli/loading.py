@@ -56,7 +56,7 @@ def engine(values: dict[str, Any], output: str | None, form: str | None) -> Engi
             if name != "containerd"
             else "use -o PATH.tar",
         )
-    if form is not None and output is None:
+    if form is not None and output is None and values["push"] is None:
         raise ConfigError(
             f"cannot use --format with --load {name}: no file is written", hint="add -o PATH"
         )
@@ -98,8 +98,8 @@ def _fitting(platforms: Sequence[Platform], wanted: Platform) -> Platform | None
 
 @contextmanager
 def ready(place: Place) -> Iterator[Place]:
-    """The place, or where nothing but a load was asked for, one that is gone after it."""
-    if place.engine is None or place.output:
+    """The place, or where no file was asked for, one that is gone afterwards."""
+    if place.output or not (place.engine or place.push):
         yield place
         return
     try:

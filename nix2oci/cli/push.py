@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from nix2oci.cli import options, registries, ui
 from nix2oci.errors import ConfigError
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.push import Cargo, Pushed, cargo, push
-from nix2oci.oci.source import open_layout
+from nix2oci.oci.source import Blobs, open_layout
 
 
 @click.command("push")
@@ -47,17 +48,36 @@ def command(image: str, ref: str, **values: Any) -> None:
     others = [_repository(text) for text in values["mount_from"]]
     layout, tag = open_layout(image)
     goods = cargo(layout, tag)
+    pushed = send(goods, layout.blobs, to, values, jobs=values["jobs"], others=others)
+    if values["as_json"]:
+        ui.echo_json(pushed_document(goods, pushed))
+    else:
+        click.echo(str(pushed))
+
+
+def send(
+    goods: Cargo,
+    blobs: Blobs,
+    to: Reference,
+    values: dict[str, Any],
+    *,
+    jobs: int = 4,
+    others: Sequence[str] = (),
+    told: set[str] | None = None,
+) -> Pushed:
+    """Push, and say what comes of it; raises what `push` raises.
+
+    A line about the registry that is in `told` is not said again; what is said is added to it.
+    """
     progress = ui.progress(quiet=values["quiet"])
     begun = datetime.now(UTC)
     with progress.bytes(f"pushing to {to}", goods.size) as counter:
-        access = registries.access(values, jobs=values["jobs"], counter=counter)
-        pushed = push(goods, layout.blobs, to, access, others)
+        heard = registries.once(counter, told) if told is not None else counter
+        access = registries.access(values, jobs=jobs, counter=heard)
+        pushed = push(goods, blobs, to, access, others)
     seconds = (datetime.now(UTC) - begun).total_seconds()
     progress.step(_summary(goods, pushed, seconds))
-    if values["as_json"]:
-        ui.echo_json(_document(goods, pushed))
-    else:
-        click.echo(str(pushed))
+    return pushed
 
 
 def _repository(text: str) -> str:
@@ -88,7 +108,8 @@ def _summary(goods: Cargo, pushed: Pushed, seconds: float) -> str:
     return "; ".join([words + rate, *rest])
 
 
-def _document(goods: Cargo, pushed: Pushed) -> dict[str, Any]:
+def pushed_document(goods: Cargo, pushed: Pushed) -> dict[str, Any]:
+    """What `--json` prints of a push."""
     return {
         "reference": str(pushed),
         "tag": pushed.tag,

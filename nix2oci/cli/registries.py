@@ -77,6 +77,17 @@ def access(values: dict[str, Any], *, jobs: int = 4, counter: ui.Counter | None 
     )
 
 
+def once(counter: ui.Counter, told: set[str]) -> ui.Counter:
+    """A counter that says each line only once; those in `told` were said."""
+
+    def say(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            counter.step(text)
+
+    return ui.Counter(counter.advance, say)
+
+
 def reference(text: str) -> Reference:
     """A name in a registry, with the prefix that skopeo has or without; `ConfigError`."""
     return Reference.parse(text.removeprefix(_SCHEME))

@@ -10,16 +10,16 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from typing import Protocol
 
 from nix2oci.oci.spec import LAYER, LAYER_GZIP, LAYER_ZSTD, Digest
-from nix2oci.oci.tar import tar_blocks
-from nix2oci.plan.tree import Entry
+from nix2oci.oci.tar import FORMAT, tar_blocks
+from nix2oci.plan.tree import Entry, File
 
 _AHEAD = 6
 """Blocks of one layer that may wait for a compressor or the disk: bounds memory."""
@@ -42,13 +42,16 @@ class Compression(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A written layer. `size` counts the bytes of the blob, `tar_size` those of the plain tar."""
+    """A layer's blob, and the plain tar in it. Sizes are in bytes."""
 
     media_type: str
     digest: Digest
     size: int
     diff_id: Digest
-    tar_size: int
+    tar_size: int | None
+    """None for a layer that was written elsewhere."""
+    files: int = field(default=0, compare=False)
+    """How many regular files were read to write it just now."""
 
 
 @cache
@@ -58,6 +61,11 @@ def compressor_version(compression: Compression) -> str:
 
     package = {"gzip": "deflate", "zstd": "zstandard"}.get(compression.value)
     return f"{package} {version(package)}" if package else "none"
+
+
+def layer_form(compression: Compression) -> str:
+    """All but the entries that decides a layer's bytes: `1 gzip deflate 0.9.0`."""
+    return f"{FORMAT} {compression} {compressor_version(compression)}"
 
 
 class Out(Protocol):
@@ -81,13 +89,19 @@ def write_layer(
     compress = _COMPRESS[compression]
     plain, packed = hashlib.sha256(), hashlib.sha256()
     waiting: deque[Future[bytes]] = deque()
-    tar_size = size = 0
+    tar_size = size = files = 0
+
+    def counted() -> Iterator[Entry]:
+        nonlocal files
+        for entry in entries:
+            files += isinstance(entry, File)
+            yield entry
 
     def write(data: bytes) -> int:
         packed.update(data)
         return out.write(data)
 
-    for block in tar_blocks(entries):
+    for block in tar_blocks(counted()):
         plain.update(block)
         tar_size += len(block)
         if compress is None:
@@ -101,7 +115,7 @@ def write_layer(
     size += sum(write(compressed.result()) for compressed in waiting)
     diff_id = Digest("sha256:" + plain.hexdigest())
     digest = Digest("sha256:" + packed.hexdigest()) if compress else diff_id
-    return Layer(compression.media_type, digest, size, diff_id, tar_size)
+    return Layer(compression.media_type, digest, size, diff_id, tar_size, files)
 
 
 def _gzip(block: bytes) -> bytes:

@@ -101,6 +101,13 @@ class Staging:
         """Take a file that is at hand for the layer of this digest, where its bytes are right."""
         return self._work.adopt(path, digest, size)
 
+    def elsewhere(self, digest: Digest, size: int) -> None:
+        """Do without the blob of a layer, since the registry that the image goes to has it.
+
+        What appears then is whole only for who pushes it there: never where a user looks.
+        """
+        self._work.elsewhere(digest, size)
+
     def blob_path(self, digest: Digest) -> str:
         """The file of a blob that is committed; nobody may change it."""
         return self._work.blob_path(digest)

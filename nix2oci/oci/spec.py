@@ -32,6 +32,8 @@ MOST_LAYERS = 127
 
 STORE_PATHS = "nix2oci.store-paths"
 """Layer annotation: what `store_paths_digest` says of the store paths in the layer."""
+LAYER_FORM = "nix2oci.layer-form"
+"""Layer annotation: what, with the store paths, decides its bytes; as `layer_form` has it."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

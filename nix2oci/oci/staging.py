@@ -86,6 +86,7 @@ class Workspace:
         """An absolute path; on the file system of the place where the image goes."""
         self.what = what
         self._numbers = itertools.count()
+        self._elsewhere: dict[Digest, int] = {}
         with self.reported():
             os.makedirs(os.path.join(directory, BLOBS))
 
@@ -128,6 +129,10 @@ class Workspace:
                 os.unlink(mine)
         return right
 
+    def elsewhere(self, digest: Digest, size: int) -> None:
+        """Take a blob for committed that is only where the image goes next."""
+        self._elsewhere[digest] = size
+
     def blob_path(self, digest: Digest) -> str:
         """The file of a committed blob, until it moves to its final place."""
         return os.path.join(self.directory, blob_name(digest))
@@ -136,7 +141,7 @@ class Workspace:
         """Bytes of a committed blob; None when there is none."""
         with suppress(FileNotFoundError):
             return os.path.getsize(self.blob_path(digest))
-        return None
+        return self._elsewhere.get(digest)
 
     def open(self, digest: Digest) -> BinaryIO:
         """A committed blob from its start."""

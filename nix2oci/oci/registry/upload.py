@@ -69,6 +69,21 @@ class Uploader:
 
         return self._client.persist(attempt)
 
+    def obtain(self, blob: Descriptor) -> bool:
+        """Whether a blob is there, or another repository gave it just now; nothing is sent.
+
+        Raises `TroubleError`, `CancelledError`.
+        """
+        return self._client.persist(lambda: self._is_there(blob) or self._is_given(blob))
+
+    def _is_given(self, blob: Descriptor) -> bool:
+        if not self._others:
+            return False
+        session = self._opened(blob.digest)
+        if session is not None:
+            self._delete(session)
+        return session is None
+
     def call_off(self) -> None:
         """Tell the registry that nothing more comes of the uploads that are open."""
         with self._lock:

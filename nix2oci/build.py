@@ -283,7 +283,8 @@ def _documents(
     )
     changed = spec.max_layers == 1 and bool(what.shells.launchers)
     infos = {} if changed else what.closure.infos
-    form = layer_form(spec.compression)
+    # A layer that has the view as well is not what any other image makes of the same paths.
+    form = {LAYER_FORM: layer_form(spec.compression)} if spec.max_layers > 1 else {}
     described = tuple(
         _descriptor(*pair, infos, form) for pair in zip(layers, contents, strict=True)
     )
@@ -301,7 +302,10 @@ def _check(staging: Staging, image: Image) -> None:
 
 
 def _descriptor(
-    layer: Layer, plan: LayerPlan | None, infos: Mapping[StorePath, PathInfo], form: str
+    layer: Layer,
+    plan: LayerPlan | None,
+    infos: Mapping[StorePath, PathInfo],
+    form: Mapping[str, str],
 ) -> Descriptor:
     """A layer's descriptor; a store layer's says what is in it, for whoever has the same paths.
 
@@ -310,5 +314,5 @@ def _descriptor(
     described = {}
     if plan and infos:
         contents = str(_contents(infos[path] for path in plan.paths))
-        described = {STORE_PATHS: contents, LAYER_FORM: form}
+        described = {STORE_PATHS: contents, **form}
     return Descriptor(layer.media_type, layer.digest, layer.size, described)

@@ -6,12 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
-from support.fakeregistry import error
+from support.fakeregistry import FakeRegistry, error
+from support.fakeserver import running
 from support.pushbuild import LIBRARY, Shop, notes, reused
 from support.pushing import REPOSITORY
 from test_cli_json import documented
+from test_platforms import BOTH, place
+from test_twin import Place
 
 from nix2oci.oci.source import open_image
+from nix2oci.oci.spec import INDEX
 from nix2oci.oci.validate import validate_layout
 
 
@@ -92,6 +96,51 @@ def test_the_cache_is_still_good_afterwards(shop: Shop) -> None:
         assert done.returncode == 0, done.stderr
     shop.terminal.run("build", ".#app", "-o", "x")
     assert validate_layout(f"{shop.terminal.directory}/x") == ()
+
+
+@pytest.mark.parametrize("compression", ["zstd", "none"])
+def test_a_layer_is_reused_in_its_own_compression_alone(shop: Shop, compression: str) -> None:
+    shop.push()
+    assert reused(shop.push("--compression", compression)) == [False] * 3
+    assert reused(shop.push("--compression", compression)) == [True, True, False]
+
+
+def test_one_layer_of_all_is_none_of_store_paths(shop: Shop) -> None:
+    """It has the view as well."""
+    assert reused(shop.push("--max-layers", "1")) == [False]
+    assert reused(shop.push("--max-layers", "2")) == [False, False]
+    assert reused(shop.push("--max-layers", "1")) == [False]
+
+
+def test_the_twin_goes_beside_the_image_and_comes_first(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with running(FakeRegistry()) as registry:
+        name = f"{registry.registry}/{REPOSITORY}:1.0"
+        done = place.terminal.run(
+            "build", ".#app", "--debug", "--push", name, "--json", "--image-refs", "refs"
+        )
+        assert done.returncode == 0, done.stderr
+        tags = [call.rpartition("/")[2] for call in registry.calls("PUT", "/manifests/[^s]")]
+    document = json.loads(done.stdout)
+    image, twin = document["digest"], document["debug"]["digest"]
+    assert tags == ["1.0-debug", "1.0"]
+    assert document["debug"]["reference"] == f"{name.removesuffix(':1.0')}@{twin}"
+    refs = (place.terminal.directory / "refs").read_text().splitlines()
+    assert refs == [f"{name}@{image}", f"{name}-debug@{twin}"]
+    assert f"nix2oci: debug twin: {name}-debug, " in done.stderr
+
+
+def test_an_index_of_platforms_is_pushed_and_reused(tmp_path: Path) -> None:
+    terminal = place(tmp_path)
+    with running(FakeRegistry()) as registry:
+        name = f"{registry.registry}/{REPOSITORY}:1.0"
+        argv = ("build", ".#app", *BOTH, "--push", name, "--no-cache", "--json")
+        first, second = (json.loads(terminal.run(*argv).stdout) for _ in range(2))
+        kind, _ = registry.manifests[REPOSITORY, "1.0"]
+    assert kind == INDEX
+    assert first["reference"] == second["reference"] == f"{name[:-4]}@{first['digest']}"
+    assert [reused(platform) for platform in second["platforms"]] == [[True, False]] * 2
+    assert second["pushed"]["sent"] == 0
 
 
 # --- when it goes wrong ---------------------------------------------------------------------

@@ -15,17 +15,18 @@ from enum import StrEnum
 from nix2oci.errors import ClosureError
 from nix2oci.nix.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.nix.references import Files
+from nix2oci.oci.reference import SCHEME, in_registry
 from nix2oci.oci.references import LayerNodes, Merged, merged, read_nodes
 from nix2oci.oci.settings import settings
 from nix2oci.oci.source import ImageSource
-from nix2oci.oci.spec import Descriptor
+from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.plan.chains import Graph
 from nix2oci.plan.difference import Contents, Layer
 from nix2oci.plan.hashparts import hash_parts
 from nix2oci.plan.layering import Plan
 from nix2oci.planning import Planned
 
-_PREFIXES = ("oci:", "oci-archive:", "docker-archive:")
+_PREFIXES = ("oci:", "oci-archive:", "docker-archive:", SCHEME)
 _IN_STORE = re.compile(r"/[0-9a-df-np-sv-z]{32}-")
 _RUN = ("entrypoint", "cmd", "env ", "workdir")
 """Settings that a container uses, so that a store path that they name is there for them."""
@@ -40,9 +41,10 @@ class Kind(StrEnum):
 
 
 def kind_of(text: str) -> Kind:
-    """By what is at a path, with or without a tag; by its end where nothing is there.
+    """By what is at a path, with or without a tag; by its name where nothing is there.
 
-    An output of Nix is an installable, unless it is a layout or an archive.
+    An output of Nix is an installable, unless it is a layout or an archive. A name that begins
+    with a registry is an image there.
     """
     if text.startswith(_PREFIXES):
         return Kind.IMAGE
@@ -55,7 +57,8 @@ def kind_of(text: str) -> Kind:
         return _kind_of_file(path)
     if text.endswith(".json"):
         return Kind.CLOSURE
-    return Kind.IMAGE if text.endswith((".oci", ".tar")) else Kind.INSTALLABLE
+    is_image = text.endswith((".oci", ".tar")) or in_registry(text) is not None
+    return Kind.IMAGE if is_image else Kind.INSTALLABLE
 
 
 def _kind_of_file(path: str) -> Kind:
@@ -74,13 +77,20 @@ def _kind_of_file(path: str) -> Kind:
 # --- what is in it -----------------------------------------------------------------------------
 
 
-def image_contents(source: ImageSource, workers: int = 0) -> Contents:
+def image_contents(
+    source: ImageSource, workers: int = 0, known: dict[Digest, LayerNodes] | None = None
+) -> Contents:
     """The store paths, layers and settings of an image.
 
-    Raises `OutputError` and `LayoutError` where it cannot be read.
+    What was found in each layer is added to `known`; a layer that is there is not read. Raises
+    `OutputError` and `LayoutError` where the image cannot be read.
     """
     described = source.layers()
-    nodes = read_nodes(source, described, search=False, workers=workers)
+    known = {} if known is None else known
+    missing = {each.digest: each for each in described if each.digest not in known}
+    found = read_nodes(source, tuple(missing.values()), search=False, workers=workers)
+    known |= zip(missing, found, strict=True)
+    nodes = tuple(known[each.digest] for each in described)
     sizes = {_parsed(path): size for path, size in merged(nodes).sizes.items()}
     layers = _image_layers(source, described, nodes)
     return Contents(sizes, layers, settings(source))

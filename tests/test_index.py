@@ -132,11 +132,11 @@ def test_two_images_for_one_platform(terminal: Terminal, here: Path) -> None:
 
 
 def test_a_blob_that_was_changed(terminal: Terminal, here: Path) -> None:
-    layer = open_image(str(here / "b")).layers()[0].digest
-    (here / "b/blobs/sha256" / layer.hex).write_bytes(b"other")
+    layer = open_image(str(here / "a")).layers()[0].digest
+    (here / "a/blobs/sha256" / layer.hex).write_bytes(b"other")
     assert fails(terminal, "a", "b") == (
         8,
-        [f"error: cannot read b: blob {layer} has other bytes", "hint: nix2oci validate b"],
+        [f"error: cannot read a: blob {layer} has other bytes", "hint: nix2oci validate a"],
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from nix2oci.cli import options, subject, ui
-from nix2oci.oci.source import open_image
+from nix2oci.cli import options, registries, subject, ui
+from nix2oci.oci.references import LayerNodes
+from nix2oci.oci.spec import Digest
 from nix2oci.plan.difference import (
     Change,
     Contents,
@@ -51,6 +52,7 @@ class _Side:
 @click.argument("old")
 @click.argument("new")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when OLD and NEW differ.")
+@registries.registry_options
 @options.spec_options
 @options.nix_options
 @options.output_options
@@ -58,11 +60,13 @@ def command(old: str, new: str, *, exit_code: bool, **values: Any) -> None:
     """Show what NEW has that OLD has not, and the bytes to push and to pull for it.
 
     Each is an image (a layout directory or an archive, as PATH, PATH:TAG or what `nix2oci build`
-    printed), a file with the output of 'nix path-info --json --recursive', or an installable.
+    printed, or in a registry: REGISTRY/REPOSITORY:TAG), a file with the output of 'nix path-info
+    --json --recursive', or an installable.
     An installable is built with Nix and planned as `nix2oci build` would, with the same options;
     no image is written. -v shows every change, and values of settings as a whole.
     """
-    sides = _side(old, values), _side(new, values)
+    known: dict[Digest, LayerNodes] = {}
+    sides = _side(old, values, known), _side(new, values, known)
     found = difference(*(side.contents for side in sides))
     if values["as_json"]:
         ui.echo_json(_document(*sides, found))
@@ -72,16 +76,17 @@ def command(old: str, new: str, *, exit_code: bool, **values: Any) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _side(text: str, values: dict[str, Any]) -> _Side:
+def _side(text: str, values: dict[str, Any], known: dict[Digest, LayerNodes]) -> _Side:
+    """`known` has the layers that were read: a registry sends none of them twice."""
     kind = kind_of(text)
     if kind is Kind.INSTALLABLE:
         with subject.planned_image((text,), values) as planned:
             return _Side(text, kind, closure_contents(planned.closure, planned.plan))
     if kind is Kind.CLOSURE:
         return _Side(text, kind, closure_contents(*subject.planned_record(text, values)))
-    source = open_image(text)
+    source = registries.open_anywhere(text, values)
     options.progress(values).step(f"reading {text}")
-    contents = image_contents(source, options.cores())
+    contents = image_contents(source, options.cores(), known)
     return _Side(text, kind, contents, str(source.descriptor.digest))
 
 

@@ -10,7 +10,7 @@ import click
 
 from nix2oci.cli import options, registries, shell, ui
 from nix2oci.oci.extract import small_files
-from nix2oci.oci.source import ImageSource, open_image
+from nix2oci.oci.source import ImageSource
 from nix2oci.oci.spec import Descriptor, Platform
 from nix2oci.oci.validate import read_layers
 from nix2oci.oci.validate.contents import LayerContents
@@ -37,8 +37,7 @@ def command(image: str, platform: str | None, **values: Any) -> None:
     still names a shell.
     """
     wanted = Platform.parse(platform) if platform else None
-    layout = registries.remote(image, values)
-    source = open_image(image, wanted) if layout is None else layout.image(platform=wanted)
+    source = registries.open_anywhere(image, values, wanted)
     ui.progress(quiet=values["quiet"]).step(f"reading {image}")
     layers = source.layers()
     contents = read_layers(source, layers, workers=options.cores())

@@ -11,16 +11,16 @@ import click
 
 from nix2oci import __version__
 from nix2oci.cli import options, ui
-from nix2oci.errors import InvalidReferenceError, RegistryError
-from nix2oci.oci.reference import Reference
-from nix2oci.oci.source import Layout, names_file
+from nix2oci.errors import RegistryError
+from nix2oci.oci.reference import SCHEME, Reference, in_registry
+from nix2oci.oci.source import ImageSource, Layout, names_file, open_image
+from nix2oci.oci.spec import Platform
 
 if TYPE_CHECKING:
     from nix2oci.oci.registry.access import Access
 
 F = Callable[..., Any]
 
-_SCHEME = "docker://"
 _HUNDREDTHS = 100
 
 
@@ -90,7 +90,7 @@ def once(counter: ui.Counter, told: set[str]) -> ui.Counter:
 
 def reference(text: str) -> Reference:
     """A name in a registry, with the prefix that skopeo has or without; `ConfigError`."""
-    return Reference.parse(text.removeprefix(_SCHEME))
+    return Reference.parse(text.removeprefix(SCHEME))
 
 
 def remote(text: str, values: dict[str, Any]) -> Layout | None:
@@ -106,18 +106,19 @@ def remote(text: str, values: dict[str, Any]) -> Layout | None:
     try:
         return open_remote(name, access(values, jobs=options.cores()))
     except RegistryError as err:
-        if not text.startswith(_SCHEME):
+        if not text.startswith(SCHEME):
             err.hint = err.hint or f"there is no file '{text}' either"
         raise
 
 
+def open_anywhere(
+    text: str, values: dict[str, Any], platform: Platform | None = None
+) -> ImageSource:
+    """IMAGE, of a file as `open_image` or in a registry as `remote`; raises what these raise."""
+    layout = remote(text, values)
+    return open_image(text, platform) if layout is None else layout.image(platform=platform)
+
+
 def _named(text: str) -> Reference | None:
-    if text.startswith(_SCHEME):
-        return reference(text)
-    if names_file(text):
-        return None
-    try:
-        name = Reference.parse(text)
-    except InvalidReferenceError:
-        return None
-    return name if name.registry else None
+    is_file = not text.startswith(SCHEME) and names_file(text)
+    return None if is_file else in_registry(text)

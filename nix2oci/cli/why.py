@@ -10,10 +10,9 @@ from typing import Any
 
 import click
 
-from nix2oci.cli import options, subject, ui
+from nix2oci.cli import options, registries, subject, ui
 from nix2oci.errors import ConfigError
 from nix2oci.nix.closure import StorePath
-from nix2oci.oci.source import open_image
 from nix2oci.plan.chains import Chain, named
 from nix2oci.plan.tree import display
 from nix2oci.plan.versions import PackageName
@@ -40,6 +39,7 @@ class _Answer:
 @click.command("why")
 @click.argument("image", metavar="IMAGE|INSTALLABLE")
 @click.argument("wanted", metavar="NAME")
+@registries.registry_options
 @options.spec_options
 @options.nix_options
 @options.output_options
@@ -47,9 +47,9 @@ def command(image: str, wanted: str, **values: Any) -> None:
     """Show the chains of references that keep NAME in an image, and what it weighs.
 
     NAME is a store path, its hash part, or its name with or without the version. IMAGE is a layout
-    directory or an archive, as for `nix2oci inspect`: its files are searched for store paths. An
-    INSTALLABLE is built with Nix and planned as `nix2oci build` would, with the same options; no
-    image is written. The shortest chains come first, 5 of them, with -v up to 100.
+    directory, an archive or in a registry, as for `nix2oci inspect`: its files are searched for
+    store paths. An INSTALLABLE is built with Nix and planned as `nix2oci build` would, with the
+    same options; no image is written. The shortest chains come first, 5 of them, with -v up to 100.
     """
     with _reasons(image, values) as found:
         paths = named(found.graph.sizes, wanted)
@@ -76,7 +76,7 @@ def _reasons(text: str, values: dict[str, Any]) -> Iterator[Reasons]:
         with subject.planned_image((text,), values) as planned:
             yield planned_reasons(planned)
         return
-    source = open_image(text)
+    source = registries.open_anywhere(text, values)
     options.progress(values).step(f"reading {text}")
     yield image_reasons(source, options.cores())
 

@@ -11,8 +11,8 @@ from nix2oci.oci.archive import chunks
 from nix2oci.oci.entry import CONTAINERD_NAME
 from nix2oci.oci.layout import Staging
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.source import INDEX_TYPES, ImageSource, open_layout
-from nix2oci.oci.spec import Descriptor, Index, Platform
+from nix2oci.oci.source import INDEX_TYPES, ImageSource, Layout, open_layout
+from nix2oci.oci.spec import Descriptor, Digest, Index, Platform
 
 _SHARED = "org.opencontainers.image."
 _NEVER_SHARED = _SHARED + "ref.name"
@@ -64,12 +64,13 @@ class Found:
     name: Reference | None
 
 
-def images_at(text: str) -> Found:
+def images_at(text: str, layout: Layout | None = None) -> Found:
     """The images for all platforms of `PATH` or `PATH:TAG`, a layout or an archive.
 
-    Raises `ConfigError` where it has images under several names, `LayoutError`, `OutputError`.
+    Of a `layout` that was opened already, as one in a registry, `text` is only the name. Raises
+    `ConfigError` where it has images under several names, `LayoutError`, `OutputError`.
     """
-    layout, tag = open_layout(text)
+    layout, tag = (layout, None) if layout else open_layout(text)
     entries = layout.entries(tag)
     if len({entry.digest for entry in entries}) > 1:
         tags = sorted({e.annotations.get("org.opencontainers.image.ref.name", "") for e in entries})
@@ -83,13 +84,20 @@ def images_at(text: str) -> Found:
     is_index = entry.media_type in INDEX_TYPES
     found = layout.nested(entry) if is_index else (entry,)
     images = tuple(ImageSource(text, each, layout.blobs) for each in found)
-    name = entry.annotations.get(CONTAINERD_NAME)
-    return Found(images, Reference.parse(name) if name else None)
+    full = entry.annotations.get(CONTAINERD_NAME)
+    name = Reference.parse(full) if full else None
+    return Found(images, name if name and name.tag else None)
 
 
-def copy_blobs(image: ImageSource, staging: Staging) -> None:
-    """Copy all that an image is made of; `LayoutError` for a blob that is not what it should be."""
-    for blob in _blobs(image):
+def copy_blobs(image: ImageSource, staging: Staging, copied: set[Digest]) -> None:
+    """Copy all that an image is made of, but what was `copied` before, and note it there.
+
+    Raises `LayoutError` for a blob that is not what it should be.
+    """
+    for blob in {blob.digest: blob for blob in _blobs(image)}.values():
+        if blob.digest in copied:
+            continue
+        copied.add(blob.digest)
         digest, size = hashlib.sha256(), 0
         with image.blobs.open(blob.digest) as file, staging.new_blob() as copy:
             for chunk in chunks(file):

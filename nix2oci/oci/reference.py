@@ -14,6 +14,9 @@ from nix2oci.errors import InvalidReferenceError, LayoutError
 from nix2oci.oci.spec import Digest
 from nix2oci.plan.tree import display
 
+SCHEME = "docker://"
+"""Says that a reference follows, and no path."""
+
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -61,6 +64,21 @@ class Reference:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{registry}{self.repository}{tag}{digest}"
+
+
+def in_registry(text: str) -> Reference | None:
+    """The reference that a text is when it says that a registry has the image, else None.
+
+    That is `docker://` with any reference, as skopeo writes it, and a reference that names its
+    registry. Raises `InvalidReferenceError` for the former where it is none.
+    """
+    if text.startswith(SCHEME):
+        return Reference.parse(text.removeprefix(SCHEME))
+    try:
+        found = Reference.parse(text)
+    except InvalidReferenceError:
+        return None
+    return found if found.registry else None
 
 
 def _digest(text: str, digest_text: str) -> Digest:

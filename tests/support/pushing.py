@@ -132,3 +132,9 @@ def refused(desk: Desk, **changes: Any) -> AuthenticationError:
 def cause(err: Nix2OCIError) -> str:
     """What the message says after the name of the repository."""
     return str(err).partition(f"/{REPOSITORY}: ")[2]
+
+
+def stored(path: Path, registry: FakeRegistry, tag: str) -> Pushed:
+    """Put the image of a layout into the repository `REPOSITORY` of a registry."""
+    desk = Desk(registry, open_layout(str(path))[0])
+    return push(desk.cargo, desk.layout.blobs, desk.reference(tag), desk.access())

@@ -7,12 +7,14 @@ middle is gone on with from there.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from threading import Lock
 from types import TracebackType
 from typing import Self
 
 from nix2oci.errors import LayoutError, OutputError
 from nix2oci.oci.archive import Readable
+from nix2oci.oci.entry import CONTAINERD_NAME
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.access import Access, Place
 from nix2oci.oci.registry.client import Client, Message
@@ -39,8 +41,17 @@ def open_remote(reference: Reference, access: Access) -> Layout:
         found, data = get_document(client, name)
     blobs = RemoteBlobs(client, purpose)
     blobs.note(found, data)
-    index = {"schemaVersion": 2, "manifests": [found.to_json()]}
+    named = replace(found, annotations=_named(reference))
+    index = {"schemaVersion": 2, "manifests": [named.to_json()]}
     return Layout(where, _NoFiles(), blobs, index)
+
+
+def _named(reference: Reference) -> dict[str, str]:
+    """The whole name of an image, as an index has it: a tag says more than a digest."""
+    place = Place.of(reference)
+    name = Reference(place.repository, place.registry, reference.tag, reference.digest)
+    has_tag = reference.tag or not reference.digest
+    return {CONTAINERD_NAME: str(name.tagged() if has_tag else name)}
 
 
 class _NoFiles:

@@ -7,14 +7,14 @@ is laid over it is decided in `plan.base`, how its configuration goes on in `oci
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from nix2oci.config import ImageSpec
 from nix2oci.errors import ConfigError, RepresentationError
 from nix2oci.nix.closure import Closure, StorePath
 from nix2oci.oci.base import Base, read_base
-from nix2oci.oci.source import open_image
+from nix2oci.oci.source import ImageSource, open_image
 from nix2oci.oci.spec import LAYER_ZSTD, MOST_LAYERS, Platform
 from nix2oci.oci.validate.untar import DIRECTORY, SYMLINK
 from nix2oci.plan.accounts import Accounts
@@ -44,16 +44,23 @@ class OnBase:
         return self.lower.has(CA_BUNDLE[1:].encode())
 
 
-def open_base(spec: ImageSpec, system: str) -> Base | None:
+Opener = Callable[[str, Platform], ImageSource]
+"""Opens what `ImageSpec.base` names, as `open_image` does; its blobs are read several times."""
+
+LOCAL: Opener = open_image
+"""Opens layouts and archives alone."""
+
+
+def open_base(spec: ImageSpec, system: str, opener: Opener = LOCAL) -> Base | None:
     """Read the base image of an image spec; None where it has none.
 
     Raises `ConfigError` and `RepresentationError` where it leaves too few layers, and what
-    `open_image` and `read_base` raise.
+    `opener` and `read_base` raise.
     """
     if spec.base is None:
         return None
     platform = Platform.of_system(system)
-    source = open_image(spec.base, platform)
+    source = opener(spec.base, platform)
     _check_room(len(source.layers()), spec)
     return read_base(source, platform)
 

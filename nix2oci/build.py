@@ -10,7 +10,7 @@ from datetime import datetime
 from heapq import merge
 
 from nix2oci import amounts, describe
-from nix2oci.base import check_program, refuse_zstd
+from nix2oci.base import LOCAL, Opener, check_program, refuse_zstd
 from nix2oci.cache import Cache
 from nix2oci.cache.bound import prune
 from nix2oci.cache.layers import Wanted, write_missing
@@ -73,6 +73,8 @@ class Destination:
     """Whether all that read what is there know zstd layers."""
     there: There | None = None
     """Only for an image that is pushed and kept nowhere else: such layers are left out of it."""
+    opener: Opener = LOCAL
+    """How a base image is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,11 @@ def build(
 ) -> WrittenImage:
     """Build one image of evaluated packages and put it at its destination, all or nothing."""
     with (
-        planned(nix, packages, spec, progress, destination.cache, wishes=wishes) as what,
+        planned(
+            *(nix, packages, spec, progress, destination.cache),
+            wishes=wishes,
+            opener=destination.opener,
+        ) as what,
         _tools(nix, packages[0].installable, spec, what, progress) as tools,
     ):
         decided = _decide(what, spec, destination)

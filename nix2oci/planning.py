@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nix2oci import describe
-from nix2oci.base import OnBase, on_base, open_base
+from nix2oci.base import LOCAL, OnBase, Opener, on_base, open_base
 from nix2oci.cache import Cache
 from nix2oci.config import ImageSpec
 from nix2oci.errors import RepresentationError
@@ -89,15 +89,16 @@ def planned(
     cache: Cache | None = None,
     *,
     wishes: Wishes | None = None,
+    opener: Opener = LOCAL,
 ) -> Iterator[Planned]:
     """Build with Nix what was evaluated, then decide everything; outputs are held until the end.
 
-    The cache is read, not written. Raises what goes wrong on the way: `NixError`, `StoreError`,
-    `ConfigError`, `ConflictError`.
+    The cache is read, not written; `opener` opens the base image. Raises what goes wrong on the
+    way: `NixError`, `StoreError`, `ConfigError`, `ConflictError`, and what `open_base` does.
     """
     if spec.base:
         progress.step(f"reading base image {spec.base}")
-    base = open_base(spec, packages[0].system)
+    base = open_base(spec, packages[0].system, opener)
     notes = Notes(cache.facts if cache else None)
     with _closure(nix, packages, progress, notes) as (built, closure, store):
         found = survey(closure, store.root, notes, store.fetch)

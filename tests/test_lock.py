@@ -54,12 +54,6 @@ def test_a_tag_can_be_locked_anew() -> None:
     assert Lock({str(DEBIAN): A}).with_image(DEBIAN, B).images == {str(DEBIAN): B}
 
 
-def test_what_is_not_needed_any_more_goes() -> None:
-    lock = Lock({str(DEBIAN): A, "h.io/a:latest": B})
-    assert lock.only(Reference.parse("h.io/a")).images == {"h.io/a:latest": B}
-    assert lock.only() == Lock()
-
-
 @pytest.mark.parametrize(
     ("document", "message"),
     [

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nix2oci.cli import cache, loading, options, pushing, systems
+from nix2oci.cli import cache, loading, options, pinned, pushing, registries, systems
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layer import Compression
 
@@ -31,6 +31,8 @@ from nix2oci.oci.layer import Compression
 @loading.load_options
 @pushing.push_options
 @systems.platform_option
+@pinned.refresh_option
+@registries.registry_options
 @options.spec_options
 @options.nix_options
 @options.output_options
@@ -49,6 +51,7 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
     loading.check_platforms(engine, wanted)
     nix = options.nix(values)
     named = options.named(nix, installables, values.pop("file"))
+    lock = options.lock_path(values, named[0])
     spec = options.image_spec(values, named[0])
     if form == "archive" and spec.compression is Compression.ZSTD:
         raise ConfigError(
@@ -60,9 +63,11 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
     kept = cache.cache_for_build(values)
     options.created(spec)  # what is wrong with it is said now, not after an hour of building
     wishes = options.wishes(spec, values)
+    base = pinned.pinned_base(spec, lock, values, write=True)
     added = [nix.installable(text) for text in spec.contents]
     builds = systems.evaluate(nix, wanted, (*named, *added), values)
     from nix2oci.cli import image  # noqa: PLC0415  # loaded while Nix was evaluating
 
     place = image.Place(output, form, engine, push)
-    image.make(builds, spec, place, values, cache=kept, wishes=wishes)
+    with base.opener() as opener:
+        image.make(builds, spec, place, values, cache=kept, wishes=wishes, opener=opener)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nix2oci import build as pipeline
+from nix2oci.base import LOCAL, Opener
 from nix2oci.cache import Cache
 from nix2oci.cli import base, loading, options, shell, ui
 from nix2oci.cli.output import write_file
@@ -76,6 +77,7 @@ def make(
     *,
     cache: Cache | None = None,
     wishes: Wishes | None = None,
+    opener: Opener = LOCAL,
 ) -> None:
     """Build the image, say what was made on stderr, and print its reference or the report."""
     delivery = _delivery(builds, spec, place, values)
@@ -87,6 +89,7 @@ def make(
             cache,
             reads_zstd=place.form != "archive",
             there=delivery.there if delivery else None,
+            opener=opener,
         )
         made = publish(builds, spec, destination, options.progress(values), wishes)
         name, platforms = made.main[0], made.platforms

@@ -22,6 +22,7 @@ from nix2oci.config import ImageSpec
 from nix2oci.config.beside import document_beside
 from nix2oci.config.keys import FLAGS
 from nix2oci.config.layers import Layers
+from nix2oci.config.lock import LOCK_NAME
 from nix2oci.errors import ConfigError
 from nix2oci.nix.cli import Nix, Package
 from nix2oci.nix.installable import Installable
@@ -166,6 +167,17 @@ def say_remarks(
 
     for line in remarks(closure, plan, wishes):
         progress(values).step(line)
+
+
+def lock_path(values: dict[str, Any], installable: Installable) -> str | None:
+    """The file that holds what a tag in the configuration file meant; None without that file.
+
+    What a flag names is not locked: then there is none, either.
+    """
+    path: str | None = values["config"] or _beside(installable)
+    if path is None or values["base"] is not None:
+        return None
+    return os.path.join(os.path.dirname(path), LOCK_NAME)
 
 
 def _beside(installable: Installable) -> str | None:

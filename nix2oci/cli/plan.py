@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from nix2oci.base import OnBase
-from nix2oci.cli import base, options, shell, subject, ui
+from nix2oci.cli import base, options, registries, shell, subject, ui
 from nix2oci.cli.output import write_file
 from nix2oci.errors import ConfigError
 from nix2oci.nix.closure import Closure
@@ -32,6 +32,7 @@ _SHOWN = 4
     help="Write the plan to FILE besides, as a page for a browser that needs no network.",
 )
 @options.origin_options
+@registries.registry_options
 @options.spec_options
 @options.nix_options
 @options.output_options

@@ -20,7 +20,6 @@ VARIABLE = "NIX2OCI_REPO"
 
 def push_options(function: F) -> F:
     """The options that put an image into a registry."""
-    function = registries.registry_options(function)
     function = click.option(
         "--trust-reuse",
         type=click.Choice(["repository", "registry"]),

@@ -98,9 +98,12 @@ def remote(text: str, values: dict[str, Any]) -> Layout | None:
 
     A file comes first; what is no file is looked for where the name says, if it names a registry.
     """
-    name = _named(text)
-    if name is None:
-        return None
+    name = named(text)
+    return None if name is None else opened(name, text, values)
+
+
+def opened(name: Reference, text: str, values: dict[str, Any]) -> Layout:
+    """What a reference names in its registry, where the user wrote `text` for it."""
     from nix2oci.oci.registry.pull import open_remote  # noqa: PLC0415  # loaded when used
 
     try:
@@ -119,6 +122,7 @@ def open_anywhere(
     return open_image(text, platform) if layout is None else layout.image(platform=platform)
 
 
-def _named(text: str) -> Reference | None:
+def named(text: str) -> Reference | None:
+    """The reference of an image in a registry; None for a file here."""
     is_file = not text.startswith(SCHEME) and names_file(text)
     return None if is_file else in_registry(text)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nix2oci.cli import options
+from nix2oci.cli import options, pinned
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.nix.answers import path_infos
 from nix2oci.nix.closure import Closure
@@ -35,11 +35,17 @@ def planned_image(
     values = dict(values)
     nix = options.nix(values)
     named = options.named(nix, texts, values.pop("file"))
+    lock = options.lock_path(values, named[0])
     spec = options.image_spec(values, named[0])
     wishes = options.wishes(spec, values) if by_wishes else None
+    base = pinned.pinned_base(spec, lock, values)
     added = [nix.installable(more) for more in spec.contents]
     packages = options.evaluate(nix, (*named, *added), values)
-    with planned(nix, packages, spec, options.progress(values), wishes=wishes) as found:
+    told = options.progress(values)
+    with (
+        base.opener() as opener,
+        planned(nix, packages, spec, told, wishes=wishes, opener=opener) as found,
+    ):
         options.say_remarks(found.closure, found.plan, wishes, values)
         yield found
 

@@ -154,7 +154,9 @@ KEYS: Mapping[str, Key] = {
     "tag": Key(
         values.image_tag, "[NAME:]TAG", "Tag of the image, or its name and tag.", tag_from_flag
     ),
-    "base": Key(values.base, "IMAGE", "Image to put this one on: a layout or an archive."),
+    "base": Key(
+        values.base, "IMAGE", "Image to put this one on: a layout, an archive, or in a registry."
+    ),
     "entrypoint": _many(
         values.entrypoint,
         "PROGRAM",

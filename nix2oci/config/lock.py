@@ -57,11 +57,6 @@ class Lock:
         """The lock in which a reference means a digest, whatever it meant before."""
         return Lock({**self.images, str(_tagged(reference)): digest})
 
-    def only(self, *references: Reference) -> Lock:
-        """The lock without what none of the references needs any more."""
-        needed = {str(_tagged(reference)) for reference in references}
-        return Lock({name: digest for name, digest in self.images.items() if name in needed})
-
 
 def _tagged(reference: Reference) -> Reference:
     return replace(reference, tag=reference.tag or "latest", digest=None)

@@ -108,6 +108,35 @@ def test_each_blob_of_a_base_is_fetched_once(place: Place, tmp_path: Path) -> No
     assert not list(tmp_path.rglob("nix2oci-base-*"))
 
 
+def test_the_next_build_has_the_layers_of_a_base_in_the_cache(place: Place, tmp_path: Path) -> None:
+    build = ("build", ".#app", "-o", "x", "--base", place.name)
+    place.terminal.run(*build)
+    first = place.image().descriptor
+    place.registry.seen.clear()
+    done = place.terminal.run(*build)
+    assert "fetching" not in done.stderr
+    assert fetches(place.registry, tmp_path / "base0") == {0}
+    assert place.image().descriptor == first
+    assert "a layer of a base image" in place.terminal.run("cache", "show").stdout
+
+
+def test_a_kept_layer_of_a_base_that_is_damaged_is_fetched_anew(
+    place: Place, tmp_path: Path
+) -> None:
+    build = ("build", ".#app", "-o", "x", "--base", place.name)
+    place.terminal.run(*build)
+    first = place.image().descriptor
+    (layer,) = open_image(str(tmp_path / "base0")).layers()
+    kept = place.terminal.fake.directory / ".cache/nix2oci/blobs/sha256" / layer.digest.hex
+    kept.chmod(0o600)
+    kept.write_bytes(b"other")
+    done = place.terminal.run(*build)
+    assert f"nix2oci: {kept} is damaged: the layer is fetched anew\n" in done.stderr
+    assert fetches(place.registry, tmp_path / "base0") == {2}
+    assert place.image().descriptor == first
+    assert kept.read_bytes() != b"other"
+
+
 @pytest.mark.parametrize("scheme", ["", "docker://"])
 def test_a_tag_in_the_file_means_the_same_until_it_is_looked_up_anew(
     place: Place, scheme: str

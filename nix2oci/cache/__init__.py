@@ -5,7 +5,7 @@ time: each file appears whole, under a name that says what it must hold, and is 
 read. What is missing or damaged is made anew, so no lock is needed to read or to write.
 
     CACHEDIR.TAG
-    layers/KEY          which blob a layer became, and the store paths in it
+    layers/KEY          which blob a layer became, and the store paths in it; or a base's blob
     blobs/sha256/HEX    the blob, named by its digest
     facts/KEY           what was found in the files of one store path
 """

@@ -106,18 +106,19 @@ def _keep(cache: Cache, layers: Mapping[str, tuple[Layer, Sequence[str]]], place
     """Keep layers that were made, each blob before the document that names it."""
     if layers and cache.prepare():
         for key, (layer, paths) in layers.items():
-            if _keep_blob(cache, layer, place):
+            if keep_blob(cache, layer.digest, place.blob_path(layer.digest)):
                 cache.layers.write(key, _document(layer, paths))
 
 
-def _keep_blob(cache: Cache, layer: Layer, place: Place) -> bool:
-    final = cache.path(f"{BLOBS}/{layer.digest.hex}")
+def keep_blob(cache: Cache, digest: Digest, path: str) -> bool:
+    """Put the blob at `path` into the cache; whether it is there. A document has to name it."""
+    final = cache.path(f"{BLOBS}/{digest.hex}")
     if os.path.lexists(final):
         return True
     try:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=cache.path(BLOBS)) as directory:
             new = os.path.join(directory, "blob")
-            share(place.blob_path(layer.digest), new)
+            share(path, new)
             os.replace(new, final)
     except OSError as err:
         cache.remark(f"nothing is kept in the cache at {cache.directory}: {err.strerror}")

@@ -63,7 +63,7 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
     kept = cache.cache_for_build(values)
     options.created(spec)  # what is wrong with it is said now, not after an hour of building
     wishes = options.wishes(spec, values)
-    base = pinned.pinned_base(spec, lock, values, write=True)
+    base = pinned.pinned_base(spec, lock, values, write=True, cache=kept)
     added = [nix.installable(text) for text in spec.contents]
     builds = systems.evaluate(nix, wanted, (*named, *added), values)
     from nix2oci.cli import image  # noqa: PLC0415  # loaded while Nix was evaluating

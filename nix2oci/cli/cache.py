@@ -127,6 +127,8 @@ def _when(item: Item) -> str:
 
 
 def _names(item: Item) -> str:
+    if not item.paths:
+        return "a layer of a base image"
     names = [os.path.basename(path).partition("-")[2] for path in item.paths]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

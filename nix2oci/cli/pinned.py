@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
 from nix2oci import config
+from nix2oci.cache import Cache
+from nix2oci.cache.bases import keep, take
+from nix2oci.cache.bound import prune
 from nix2oci.cli import options, registries
 from nix2oci.cli.output import write_file
 from nix2oci.config import ImageSpec
@@ -20,7 +23,7 @@ from nix2oci.errors import ConfigError
 from nix2oci.oci.entry import CONTAINERD_NAME
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.source import ImageSource, Layout, open_image
-from nix2oci.oci.spec import Platform
+from nix2oci.oci.spec import Descriptor, Platform
 
 F = Callable[..., Any]
 
@@ -41,6 +44,7 @@ class PinnedBase:
     layout: Layout | None
     """Where it is in a registry."""
     values: dict[str, Any]
+    cache: Cache | None = None
 
     @contextmanager
     def opener(self) -> Iterator[Callable[[str, Platform], ImageSource]]:
@@ -63,18 +67,48 @@ class PinnedBase:
         descriptor = replace(
             source.descriptor, annotations={**source.descriptor.annotations, **name}
         )
-        size = sum(layer.size for layer in source.layers())
-        with options.progress(self.values).bytes(f"fetching base image {text}", size) as told:
-            return fetch(replace(source, descriptor=descriptor), directory, told)
+        missing = self._missing(source, directory)
+        with self._fetching(text, missing) as told:
+            fetched = fetch(replace(source, descriptor=descriptor), directory, told)
+        if self.cache:
+            for layer in missing:
+                keep(self.cache, layer, os.path.join(directory, layer.digest.hex))
+            prune(self.cache, wait=False)
+        return fetched
+
+    def _fetching(
+        self, text: str, missing: list[Descriptor]
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """Told of bytes, where there is more to fetch than a manifest and a configuration."""
+        if not missing:
+            return nullcontext(lambda _: None)
+        size = sum(layer.size for layer in missing)
+        return options.progress(self.values).bytes(f"fetching base image {text}", size)
+
+    def _missing(self, source: ImageSource, directory: str) -> list[Descriptor]:
+        """The layers that neither the directory has nor the cache, from which they come there."""
+        layers = {layer.digest: layer for layer in source.layers()}.values()
+        places = [(layer, os.path.join(directory, layer.digest.hex)) for layer in layers]
+        return [
+            layer
+            for layer, path in places
+            if not (os.path.exists(path) or (self.cache and take(self.cache, layer, path)))
+        ]
 
 
 def pinned_base(
-    spec: ImageSpec, lock: str | None, values: dict[str, Any], *, write: bool = False
+    spec: ImageSpec,
+    lock: str | None,
+    values: dict[str, Any],
+    *,
+    write: bool = False,
+    cache: Cache | None = None,
 ) -> PinnedBase:
     """The base image that is meant, its manifest read where it is in a registry.
 
     `lock` is the file that says which image a tag means, None where every build asks anew. With
-    `write` it is written when it did not know. Raises `ConfigError`, and as `registries.remote`.
+    `write` it is written when it did not know. `cache` keeps layers for the next build. Raises
+    `ConfigError`, and as `registries.remote`.
     """
     reference = registries.named(spec.base) if spec.base else None
     refresh = values.get("refresh_base", False)
@@ -90,7 +124,7 @@ def pinned_base(
     layout = registries.opened(wanted, spec.base, values)
     if lock and write and not reference.digest:
         _write(lock, known, reference, layout, values)
-    return PinnedBase(layout, values)
+    return PinnedBase(layout, values, cache)
 
 
 def _write(

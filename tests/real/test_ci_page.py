@@ -8,7 +8,7 @@ from pathlib import Path
 
 from real.distro import FLAKES, nix
 from real.engines import output
-from real.images import NIX2OCI, Layout
+from real.images import NIX2OCI
 from real.registries import serving
 from support.tools import require
 
@@ -50,6 +50,5 @@ def test_the_script_of_the_page_pushes_an_image(distro: Path, tmp_path: Path) ->
         digest = output(*inspect, f"docker://{repository}:1.0").strip()
     assert done.stdout == f"{repository}@{digest}\n"
     assert (here / "refs.txt").read_text() == f"{repository}:1.0@{digest}\n"
-    assert Layout(here / "image.oci").descriptor["digest"] == digest
-    assert "layers are in the cache" in done.stderr
     assert "sent no blob" in done.stderr
+    assert sorted(path.name for path in here.iterdir() if path.suffix == ".oci") == []

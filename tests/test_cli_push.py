@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
+from threading import Event
 
 import pytest
-from support.fakeregistry import FakeRegistry, error
+from support.fakeregistry import Exchange, FakeRegistry, error
 from support.fakeserver import running
 from support.pushbuild import LIBRARY, Shop, notes, reused
 from support.pushing import REPOSITORY
@@ -162,6 +165,34 @@ def test_a_push_that_fails_leaves_the_tag_where_it_was_and_no_file(shop: Shop) -
     assert (done.returncode, done.stdout) == (6, "")
     assert shop.manifest() == before
     assert shop.terminal.left() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_interrupted_while_it_is_pushed(shop: Shop, tmp_path: Path, number: signal.Signals) -> None:
+    begun, over = Event(), Event()
+
+    def hold(exchange: Exchange) -> None:
+        begun.set()
+        over.wait(60)
+        exchange.cut()
+
+    shop.registry.script("PUT", "/blobs/uploads/", hold, always=True)
+    (tmp_path / "scratch").mkdir()
+    process = subprocess.Popen(
+        shop.terminal.argv("build", ".#app", "-q", "--push", shop.name),
+        cwd=shop.terminal.directory,
+        env=shop.terminal.env(**shop.env(TMPDIR=str(tmp_path / "scratch"))),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert begun.wait(60)
+    process.send_signal(number)
+    printed, said = process.communicate(timeout=60)
+    over.set()
+    assert (process.returncode, printed, said.strip()) == (130, "", "interrupted")
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert (shop.registry.uploads, shop.registry.manifests) == ({}, {})
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from real.editable import App
 from real.engines import ClientEngine, output
 from real.images import NIX2OCI, Layout
 from real.registries import Registry, fetched, serving
+from real.test_rebuild import opened
 from support.tools import require
 
 from nix2oci.oci.validate import validate_layout
@@ -34,12 +35,13 @@ class Runner:
             "NIX2OCI_REPO": f"{self.registry.host}/team",
         }
 
+    def argv(self) -> list[str]:
+        return [NIX2OCI, "build", self.app.installable, "--no-cache", "--tag=app:1"]
+
     def push(self, *options: str) -> dict[str, Any]:
         """What `--json` says of a build that pushes to team/app:1."""
-        argv = [NIX2OCI, "build", self.app.installable, "--no-cache", "--tag=app:1", "--json"]
-        done = subprocess.run(
-            [*argv, "--push", *options], env=self.env(), capture_output=True, text=True, check=False
-        )
+        argv = [*self.argv(), "--json", "--push", *options]
+        done = subprocess.run(argv, env=self.env(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         document: dict[str, Any] = json.loads(done.stdout)
         return document
@@ -84,6 +86,23 @@ def test_after_a_change_of_the_application_only_that_is_read_and_sent(runner: Ru
     assert second["read"]["bytes"] * 100 < first["read"]["bytes"]
     assert len(runner.registry.puts()) == sent + 3, "layer, last layer and configuration"
     assert second["pushed"]["sent"] * 100 < first["pushed"]["sent"]
+
+
+def test_without_the_search_for_shells_no_other_file_is_opened(
+    runner: Runner, tmp_path: Path
+) -> None:
+    """But for the interpreter of the script that the image starts, whose machine is checked."""
+    require("strace")
+    runner.push("--shell=keep")
+    runner.app.edit(f"one more thing, for {runner.home}")
+    path, trace = runner.app.build(), tmp_path / "trace"
+    strace = ("strace", "-f", "-qq", "-e", "trace=execve,open,openat", "-o", str(trace))
+    argv = [*strace, *runner.argv(), "--push", "--shell=keep"]
+    subprocess.run(argv, env=runner.env(), capture_output=True, check=True)
+    read = opened(trace, lambda program: not program.endswith(("/nix", "/git")))
+    mine = {f"{path}/bin/app", f"{path}/share/app.py"}
+    assert read >= mine
+    assert [Path(file).name for file in read - mine] == ["bash"]
 
 
 def test_what_was_put_together_there_is_the_image(runner: Runner, tmp_path: Path) -> None:

@@ -192,7 +192,9 @@ def test_interrupted_while_it_is_pushed(shop: Shop, tmp_path: Path, number: sign
     over.set()
     assert (process.returncode, printed, said.strip()) == (130, "", "interrupted")
     assert list((tmp_path / "scratch").iterdir()) == []
-    assert (shop.registry.uploads, shop.registry.manifests) == ({}, {})
+    # An upload that the registry opened in the same moment may stay: nobody knows its address.
+    assert shop.registry.calls("DELETE", "/blobs/uploads/")
+    assert shop.registry.manifests == {}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from nix2oci.cli import options, registries, subject, ui
 from nix2oci.cli.output import write_file
 from nix2oci.errors import ClosureError, NixOutputError
 from nix2oci.nix.closure import Closure
-from nix2oci.oci.source import open_image
 from nix2oci.plan.fleet import index, plans
 from nix2oci.plan.layering import store_layers
 from nix2oci.plan.popularity import Popularity
@@ -91,7 +90,9 @@ def _budget(installables: tuple[str, ...], values: dict[str, Any]) -> int:
 
 def _planned(text: str, values: dict[str, Any]) -> Closure:
     with subject.planned_image((text,), values, by_wishes=False) as planned:
-        return planned.closure
+        whole = planned.closure
+        present = planned.on_base.present if planned.on_base else ()
+        return whole.without(present) if len(present) < len(whole) else whole
 
 
 def _recorded(path: str) -> Closure:
@@ -100,8 +101,7 @@ def _recorded(path: str) -> Closure:
 
 
 def _of_image(text: str, values: dict[str, Any]) -> Closure:
-    layout = registries.remote(text, values)
-    source = open_image(text) if layout is None else layout.image()
+    source = registries.open_anywhere(text, values)
     options.progress(values).step(f"reading {text}")
     with _naming(f"image {text}"):
         return image_closure(source, options.cores())

@@ -15,7 +15,6 @@ from nix2oci.cli import options, registries
 from nix2oci.config import ImageSpec
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.nix.closure import Closure
-from nix2oci.oci.source import open_image
 from nix2oci.oci.validate import read_layers
 from nix2oci.plan.layering import Earlier, Plan, Wishes, unmatched
 from nix2oci.plan.popularity import Popularity, package_of
@@ -99,8 +98,7 @@ def _path(value: object) -> str:
 
 
 def _of_image(text: str, values: dict[str, Any]) -> list[list[str]]:
-    layout = registries.remote(text, {**_REGISTRY, **values})
-    source = open_image(text) if layout is None else layout.image()
+    source = registries.open_anywhere(text, {**_REGISTRY, **values})
     options.progress(values).step(f"reading the layers of {text}")
     contents = read_layers(source, source.layers(), workers=options.cores())
     return [sorted(found.store_paths) for found in contents]

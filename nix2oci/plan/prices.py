@@ -58,6 +58,8 @@ class Prices:
     """Each path as a layer of its own."""
     changing: int
     """The set of paths that may change; never empty."""
+    number: int
+    """How many these are."""
     stored: float
     """What a byte that is stored once more weighs against one that moves."""
     known: Mapping[int, int]
@@ -70,6 +72,7 @@ class Prices:
         """Count over a closure, and over a fleet if there is one; `stable` paths never change."""
         bit = {path: 1 << i for i, path in enumerate(closure)}
         changing = sum(bit[path] for path in closure if path not in stable) or 1
+        number = changing.bit_count()
         reach, users = closure.reach(bit), closure.users(bit)
         outside = fleet.outside(closure.roots) if fleet else 0
         alone = {}
@@ -81,12 +84,13 @@ class Prices:
             elif fleet:
                 holders = 1 + _NEW_TO_FLEET * (holders - 1)
             size, part = info.nar_size, info.nar_size / holders
-            moved = size * (reach[path] & changing).bit_count() / changing.bit_count()
+            moved = size * (reach[path] & changing).bit_count() / number
             mark = mark_of([package])
             alone[path] = Group(size, reach[path], using, using, size - part, part, mark, moved)
         layers = fleet.layers if fleet else ()
         known = {mark_of(layer.packages): layer.images + outside for layer in layers}
-        return cls(alone, changing, STORED_IF_COUNTED if fleet else STORED_IF_GUESSED, known)
+        weight = STORED_IF_COUNTED if fleet else STORED_IF_GUESSED
+        return cls(alone, changing, number, weight, known)
 
     def of_paths(self, paths: Iterable[StorePath]) -> Group:
         """Some paths, at least one, as one layer."""
@@ -95,7 +99,7 @@ class Prices:
     def moved(self, paths: Iterable[StorePath]) -> float:
         """Bytes of a layer that a change somewhere in the closure is expected to move."""
         group = self.of_paths(paths)
-        return group.size * (group.reach & self.changing).bit_count() / self.changing.bit_count()
+        return group.size * (group.reach & self.changing).bit_count() / self.number
 
     def joined(self, one: Group, other: Group) -> Group:
         """Two groups as one layer."""
@@ -113,7 +117,7 @@ class Prices:
     def dearer(self, one: Group, other: Group) -> float:
         """How much more two groups cost as one layer than as two."""
         size, reach = one.size + other.size, one.reach | other.reach
-        moved = size * (reach & self.changing).bit_count() / self.changing.bit_count()
+        moved = size * (reach & self.changing).bit_count() / self.number
         alike = (one.every & other.every).bit_count() / (one.some | other.some).bit_count()
         stored = (one.again + other.again) * (1 - _ALIKE * alike)
         if (images := self.known.get(one.mark + other.mark, 0)) > 1:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 from support.graphs import Graph, closure, graphs, info
 
-from nix2oci.nix.closure import Closure
+from nix2oci.nix.closure import Closure, StorePath
 from nix2oci.plan.popularity import Company, Popularity, SharedLayer
 from nix2oci.plan.prices import STORED_IF_COUNTED, STORED_IF_GUESSED, Prices
 
@@ -23,10 +23,14 @@ def close(number: float) -> object:
     return pytest.approx(number, rel=1e-9, abs=1e-3)
 
 
+def moved(prices: Prices, *paths: StorePath) -> float:
+    return prices.moved(prices.of_paths(paths))
+
+
 def test_what_refers_to_more_moves_more_often() -> None:
     """A change is as likely in one path as in another."""
     prices = Prices.of(CHAIN)
-    assert [prices.moved([path]) for path in (APP, LIB, LIBC)] == [
+    assert [moved(prices, path) for path in (APP, LIB, LIBC)] == [
         close(MB * 3 / 3),
         close(8 * MB * 2 / 3),
         close(30 * MB * 1 / 3),
@@ -34,24 +38,24 @@ def test_what_refers_to_more_moves_more_often() -> None:
 
 
 def test_a_layer_moves_when_any_of_its_paths_does() -> None:
-    assert Prices.of(CHAIN).moved([LIB, LIBC]) == close(38 * MB * 2 / 3)
+    assert moved(Prices.of(CHAIN), LIB, LIBC) == close(38 * MB * 2 / 3)
 
 
 def test_what_is_stable_never_changes_and_moves_only_with_others() -> None:
     prices = Prices.of(CHAIN, stable=[LIBC])
-    assert prices.moved([LIBC]) == 0
-    assert prices.moved([LIB]) == close(8 * MB / 2)
-    assert prices.moved([LIB, LIBC]) == close(38 * MB / 2)
+    assert moved(prices, LIBC) == 0
+    assert moved(prices, LIB) == close(8 * MB / 2)
+    assert moved(prices, LIB, LIBC) == close(38 * MB / 2)
 
 
 def test_where_all_is_stable_the_first_path_may_change_all_the_same() -> None:
     prices = Prices.of(CHAIN, stable=list(CHAIN))
-    assert [prices.moved([path]) for path in (APP, LIB, LIBC)] == [MB, 0, 0]
+    assert [moved(prices, path) for path in (APP, LIB, LIBC)] == [MB, 0, 0]
 
 
 def test_alone_a_path_costs_what_is_expected_to_move() -> None:
     prices = Prices.of(CHAIN)
-    assert all(group.price == close(prices.moved([path])) for path, group in prices.alone.items())
+    assert all(group.price == close(moved(prices, path)) for path, group in prices.alone.items())
 
 
 def fleet(*shared: SharedLayer, lib: tuple[int, ...] = (0, 1), of: int = 4) -> Popularity:
@@ -80,10 +84,10 @@ def test_what_the_same_images_have_is_cheaper_together() -> None:
     def stored_once_more(prices: Prices) -> float:
         one, other = prices.alone[LIB], prices.alone[LIBC]
         weight = one.again + other.again
-        return (prices.dearer(one, other) - moved(prices)) / (prices.stored * weight)
+        return (prices.dearer(one, other) - moved_more(prices)) / (prices.stored * weight)
 
-    def moved(prices: Prices) -> float:
-        return prices.moved([LIB, LIBC]) - prices.moved([LIB]) - prices.moved([LIBC])
+    def moved_more(prices: Prices) -> float:
+        return moved(prices, LIB, LIBC) - moved(prices, LIB) - moved(prices, LIBC)
 
     assert stored_once_more(alike) < stored_once_more(apart) <= 1
 
@@ -115,6 +119,6 @@ def test_two_layers_never_move_more_than_the_one_that_they_make(graph: Graph) ->
     whole = graph.closure()
     prices = Prices.of(whole)
     for one, other in itertools.pairwise(whole):
-        together = prices.moved([one, other])
-        assert together >= prices.moved([one]) + prices.moved([other]) - 1e-6
+        together = moved(prices, one, other)
+        assert together >= moved(prices, one) + moved(prices, other) - 1e-6
         assert prices.dearer(prices.alone[one], prices.alone[other]) >= -1e-3

@@ -110,10 +110,10 @@ def _own(closure: Closure, volatile: Sequence[str]) -> frozenset[StorePath]:
     return frozenset(own)
 
 
-def _named(closure: Closure, names: Sequence[str]) -> list[StorePath]:
+def _named(closure: Closure, names: Sequence[str]) -> frozenset[StorePath]:
     """The paths that a user's names mean, with or without their version."""
     wanted = frozenset(names)
-    return [path for path in closure if {path.name, package_of(path.name)} & wanted]
+    return frozenset(path for path in closure if {path.name, package_of(path.name)} & wanted)
 
 
 def unmatched(closure: Closure, names: Sequence[str]) -> tuple[str, ...]:
@@ -157,13 +157,17 @@ def _as_before(
         else:
             groups.setdefault(place, []).append(path)
     kept, _ = merged(map(tuple, groups.values()), room, prices)
+    whole = [prices.of_paths(group) for group in kept]
     for path in sorted(new, key=lambda path: (-prices.alone[path].price, path)):
+        alone = prices.alone[path]
         if len(kept) < room:
             kept.append((path,))
+            whole.append(alone)
         else:
-            added = [prices.dearer(prices.of_paths(group), prices.alone[path]) for group in kept]
+            added = [prices.dearer(group, alone) for group in whole]
             place = added.index(min(added))
             kept[place] = (*kept[place], path)
+            whole[place] = prices.joined(whole[place], alone)
     return kept
 
 
@@ -171,29 +175,33 @@ def _ranked(
     groups: Iterable[Paths], own: Iterable[StorePath], prices: Prices, fleet: Popularity | None
 ) -> tuple[LayerPlan, ...]:
     """The layers, most popular first, since engines reuse layers from the base up; `own` last."""
-    moved = {tuple(sorted(group)): prices.moved(group) for group in groups}
-    if last := tuple(sorted(own)):
-        moved[last] = prices.of_paths(last).size
+    whole = {paths: prices.of_paths(paths) for paths in map(_sorted, groups)}
+    moved = {paths: prices.moved(group) for paths, group in whole.items()}
+    if last := _sorted(own):
+        whole[last] = prices.of_paths(last)
+        moved[last] = whole[last].size
     expected = sum(moved.values()) or 1
     layers = [
         LayerPlan(
             paths,
-            prices.of_paths(paths).size,
+            group.size,
             max(prices.alone[path].every.bit_count() for path in paths),
-            round(bytes_ / expected, 6),
-            _shared_by(paths, prices, fleet),
+            round(moved[paths] / expected, 6),
+            _shared_by(paths, prices.known.get(group.mark, 0), fleet),
         )
-        for paths, bytes_ in moved.items()
+        for paths, group in whole.items()
     ]
     return tuple(
         sorted(layers, key=lambda each: (each.paths == last, -each.popularity, each.paths))
     )
 
 
-def _shared_by(paths: Paths, prices: Prices, fleet: Popularity | None) -> int | None:
+def _sorted(paths: Iterable[StorePath]) -> Paths:
+    return tuple(sorted(paths))
+
+
+def _shared_by(paths: Paths, known: int, fleet: Popularity | None) -> int | None:
+    """How many images have a layer; `known` is the number where it has several paths."""
     if not fleet:
         return None
-    group = prices.of_paths(paths)
-    if len(paths) == 1:
-        return fleet.holders(package_of(paths[0].name)).bit_count()
-    return prices.known.get(group.mark, 0)
+    return fleet.holders(package_of(paths[0].name)).bit_count() if len(paths) == 1 else known

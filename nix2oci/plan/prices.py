@@ -96,9 +96,8 @@ class Prices:
         """Some paths, at least one, as one layer."""
         return reduce(self.joined, (self.alone[path] for path in paths))
 
-    def moved(self, paths: Iterable[StorePath]) -> float:
+    def moved(self, group: Group) -> float:
         """Bytes of a layer that a change somewhere in the closure is expected to move."""
-        group = self.of_paths(paths)
         return group.size * (group.reach & self.changing).bit_count() / self.number
 
     def joined(self, one: Group, other: Group) -> Group:

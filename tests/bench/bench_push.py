@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.editing import edited_app
 from bench.measure import NixClock, median, run
-from real.distro import MAKE
 from real.editable import App
 from real.registries import serving
 
-PROGRAMS = ("postgresql", "git")
 BOUND_RATIO = 1.0
 
 
@@ -70,15 +67,8 @@ class Bench:
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    nix = shutil.which("nix")
-    assert nix is not None, "there is no nix on PATH"
-    distro = Path(__file__).parents[2] / ".cache/distro"
-    subprocess.run([MAKE, distro], check=True)
-    with tempfile.TemporaryDirectory(prefix="nix2oci-bench-") as scratch:
-        work = Path(scratch)
-        app = App.make(work / "app", distro, *PROGRAMS)
-        app.build()
-        compare(Bench(app, work, NixClock(work, nix)), runs)
+    with edited_app() as (app, work, clock):
+        compare(Bench(app, work, clock), runs)
 
 
 def compare(bench: Bench, runs: int) -> None:

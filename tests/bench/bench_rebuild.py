@@ -12,35 +12,25 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
+from bench.editing import edited_app
 from bench.measure import NixClock, median, run
-from real.distro import MAKE
 from real.editable import App
 
-PROGRAMS = ("postgresql", "git")
 BOUND_SECONDS, BOUND_RATIO = 0.5, 8
 
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    nix = shutil.which("nix")
-    assert nix is not None, "there is no nix on PATH"
-    distro = Path(__file__).parents[2] / ".cache/distro"
-    subprocess.run([MAKE, distro], check=True)
-    with tempfile.TemporaryDirectory(prefix="nix2oci-bench-") as scratch:
-        work = Path(scratch)
-        app = App.make(work / "app", distro, *PROGRAMS)
-        clock = NixClock(work, nix)
-        app.build()
-        print(f"closure: {closure_size(nix, app) / 1e6:.0f} MB; medians of {runs} runs")
+    with edited_app() as (app, work, clock):
+        print(f"closure: {closure_size(app) / 1e6:.0f} MB; medians of {runs} runs")
         for compression in ("gzip", "zstd", "none"):
             compare(compression, app, work, clock, runs)
 
 
-def closure_size(nix: str, app: App) -> int:
-    argv = [nix, "path-info", "--recursive", "--json", app.installable]
+def closure_size(app: App) -> int:
+    argv = ["nix", "path-info", "--recursive", "--json", app.installable]
     infos = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
     values = infos.values() if isinstance(infos, dict) else infos
     return sum(info["narSize"] for info in values)

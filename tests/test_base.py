@@ -27,9 +27,9 @@ from support.smallimage import (
 from support.spoiled import setting, zstd
 
 from nix2oci.errors import LayoutError, Nix2OCIError, OutputError, RepresentationError
-from nix2oci.oci.base import Base, read_base
-from nix2oci.oci.layout import streaming
-from nix2oci.oci.source import open_image
+from nix2oci.oci.base_image import Base, read_base
+from nix2oci.oci.layout.source import open_image
+from nix2oci.oci.layout.writer import streaming
 from nix2oci.oci.spec import LAYER, LAYER_GZIP, LAYER_ZSTD, Platform
 
 AMD64 = Platform("amd64")

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.faults import DONE, kill, run_with_fault
 
-from nix2oci.cache import Cache
-from nix2oci.cache.documents import Documents
+from nix2oci.cache.directory import Cache
+from nix2oci.cache.sealed_json import Documents
 
 NEVER = 1 << 30
 DOCUMENT = {"digest": "sha256:0", "paths": ["a", "b"], "size": 3, "line": None}

@@ -14,7 +14,7 @@ from support.terminal import Terminal
 from test_cli_ends import wait_for
 from test_cli_json import documented
 
-from nix2oci.oci.source import open_image
+from nix2oci.oci.layout.source import open_image
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from support.terminal import Terminal
 from test_cli_diff import APP1, LIB, LIB_AGAIN, TOOL, layer
 from test_index import image
 
-from nix2oci.oci.source import open_layout
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.layout.source import open_layout
+from nix2oci.oci.validate.image import validate_layout
 
 
 @pytest.fixture

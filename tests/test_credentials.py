@@ -12,8 +12,8 @@ import pytest
 from support.fakeregistry import CANARY
 
 from nix2oci.oci.registry.credentials import Asked, Credentials, find
-from nix2oci.oci.registry.surroundings import Account, Surroundings
-from nix2oci.oci.registry.trouble import TroubleError
+from nix2oci.oci.registry.environment import Account, Surroundings
+from nix2oci.oci.registry.request_error import TroubleError
 
 HOST = "registry.example:5000"
 HUB = "https://index.docker.io/v1/"

@@ -8,7 +8,7 @@ from threading import Barrier, Event
 
 import pytest
 
-from nix2oci.oci.registry.crew import together
+from nix2oci.oci.registry.parallel import together
 from nix2oci.oci.registry.retry import CancelledError
 
 

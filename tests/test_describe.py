@@ -10,8 +10,16 @@ from typing import Any
 import pytest
 from support.fakestore import store_path
 
-from nix2oci.config import ImageSpec
-from nix2oci.describe import (
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.errors import ConfigError, InvalidReferenceError
+from nix2oci.model.accounts import User
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure_contents import Found, Survey
+from nix2oci.nix.client import Built, Package
+from nix2oci.nix.installable import Installable
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.spec import Digest, History, Platform, canonical_json
+from nix2oci.pipeline.describe import (
     DEFAULT_PATH,
     Decided,
     entrypoint,
@@ -21,14 +29,8 @@ from nix2oci.describe import (
     manifest_annotations,
     wanted_paths,
 )
-from nix2oci.errors import ConfigError, InvalidReferenceError
-from nix2oci.nix.cli import Built, Package
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.nix.installable import Installable
-from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import Digest, History, Platform, canonical_json
-from nix2oci.plan.layering import LayerPlan
-from nix2oci.plan.view import Found, Survey, User, ViewSwitches
+from nix2oci.plan.layers.layering import LayerPlan
+from nix2oci.plan.rootfs import ViewSwitches
 
 APP, LIB = store_path("app-1"), store_path("lib-1")
 CREATED = datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.fakestore import FakeStore, Link, Program, store_path
 
-from nix2oci.nix.disk import Disk, unreadable
+from nix2oci.nix.store_files import Disk, unreadable
 
 APP, LIB, GONE = (str(store_path(name)).encode() for name in ("app-1", "lib-1", "gone-1"))
 

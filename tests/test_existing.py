@@ -14,9 +14,9 @@ from support.smallimage import entry as tar_entry
 from support.writes import FORMS, blob_names, digest_at, listing, write
 
 from nix2oci.errors import ConfigError, LayoutError
-from nix2oci.oci.layout import Form
+from nix2oci.oci.layout.writer import Form
 from nix2oci.oci.spec import INDEX
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 
 def occupy_with_files(path: Path) -> None:

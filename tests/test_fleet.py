@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 from support.graphs import closure, graphs, info
 
-from nix2oci.nix.closure import Closure, PathInfo
-from nix2oci.plan.fleet import index, plans
-from nix2oci.plan.layering import Wishes, plan_layers
-from nix2oci.plan.popularity import Popularity, SharedLayer
+from nix2oci.model.closure import Closure, PathInfo
+from nix2oci.plan.layers.fleet import index, plans
+from nix2oci.plan.layers.layering import Wishes, plan_layers
+from nix2oci.plan.layers.popularity import Popularity, SharedLayer
 
 KB, MB = 1000, 1_000_000
 COMPANY = tuple(f"common{n}" for n in range(12))

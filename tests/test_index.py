@@ -14,9 +14,9 @@ from test_cli_json import documented
 
 from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.oci.index import index_of
-from nix2oci.oci.source import open_image, open_layout
+from nix2oci.oci.layout.source import open_image, open_layout
 from nix2oci.oci.spec import Platform
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 NAMED = "io.containerd.image.name"
 PLATFORMS = {name: Platform.parse(f"linux/{name}") for name in ("amd64", "arm64", "riscv64")}

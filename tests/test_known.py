@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from support.fakestore import store_path
 
-from nix2oci.plan.known import KNOWN, known, losses, users
-from nix2oci.plan.shell import Kind, Mention
+from nix2oci.model.shell_references import Kind, Mention
+from nix2oci.plan.shell_uses import KNOWN, known, losses, users
 
 BASH = store_path("bash-5")
 

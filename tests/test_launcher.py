@@ -14,8 +14,9 @@ import pytest
 from support.tools import require
 
 from nix2oci.errors import RepresentationError
-from nix2oci.plan.launcher import MACHINES, MAX_OPERATIONS, encode
-from nix2oci.plan.ops import (
+from nix2oci.launcher.encoder import MACHINES, MAX_OPERATIONS, encode
+from nix2oci.pipeline.templates import launcher_template
+from nix2oci.wrappers.operations import (
     Append,
     Argv0,
     Chdir,
@@ -30,7 +31,6 @@ from nix2oci.plan.ops import (
     SuffixWhole,
     Unset,
 )
-from nix2oci.templates import launcher_template
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "nix2oci" / "plan" / "launcher"

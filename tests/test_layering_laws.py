@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 from support.graphs import Graph, closure, graphs, info, names
 
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.layering import Earlier, Kept, Plan, Wishes, plan_layers, unmatched
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.plan.layers.layering import Earlier, Kept, Plan, Wishes, plan_layers, unmatched
 
 MB = 1_000_000
 BUDGETS = st.integers(1, 30)

@@ -14,11 +14,11 @@ from support.smallimage import VIEW_LAYER, Layer, digest_of, tar
 from support.smallimage import entry as tar_entry
 from support.writes import CREATED, FORMS, blob_names, digest_at, listing, put, write
 
-from nix2oci.oci.layout import Form, Image, Staging, reference_to, streaming, writing
+from nix2oci.oci.layout.source import open_image
+from nix2oci.oci.layout.writer import Form, Image, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.source import open_image
 from nix2oci.oci.spec import LAYER_GZIP, Descriptor, Digest, History, ImageConfig, Platform
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -13,7 +13,7 @@ from support.smallimage import STORE_PATH
 from support.tools import require
 from support.writes import digest_at, write
 
-from nix2oci.oci.layout import Form, reference_to
+from nix2oci.oci.layout.writer import Form, reference_to
 from nix2oci.oci.reference import Reference
 
 pytestmark = pytest.mark.real

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nix2oci.errors import RepresentationError
-from nix2oci.plan.base.lower import Lower
-from nix2oci.plan.tree import Directory
+from nix2oci.model.tree import Directory
+from nix2oci.plan.overlay.lower_tree import Lower
 
 
 def lower(

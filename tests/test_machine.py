@@ -11,10 +11,10 @@ from support.fakestore import FakeStore, Link, Node, Program, store_path
 from support.terminal import Terminal
 
 from nix2oci.errors import RepresentationError
-from nix2oci.nix.disk import Disk
+from nix2oci.launcher.encoder import MACHINES
 from nix2oci.nix.machine import check_machines, machine
-from nix2oci.plan.launcher import MACHINES
-from nix2oci.templates import launcher_template
+from nix2oci.nix.store_files import Disk
+from nix2oci.pipeline.templates import launcher_template
 
 
 def elf(number: int, kind: int = 2, *, order: str = "<", bits: int = 2) -> bytes:

@@ -20,8 +20,8 @@ from nix2oci.errors import (
     NixOutputError,
     StoreError,
 )
-from nix2oci.nix.cli import Package
-from nix2oci.nix.closure import StorePath
+from nix2oci.model.closure import StorePath
+from nix2oci.nix.client import Package
 
 LIBRARY = "/nix/store/ai6vwhbrg1fgxn289gkabgn3d4hhfxa3-library-1.2"
 

@@ -9,7 +9,7 @@ from support.fakenix import DRV, OUT, SYSTEM, FakeNix, fails, info, make
 from nix2oci.errors import (
     NixError,
 )
-from nix2oci.nix.closure import StorePath
+from nix2oci.model.closure import StorePath
 from nix2oci.nix.package import QUESTION
 
 DATA = Path(__file__).parent / "data" / "nix"

@@ -14,7 +14,7 @@ from nix2oci.errors import (
     NixNotFoundError,
     NixOutputError,
 )
-from nix2oci.nix.cli import Nix
+from nix2oci.nix.client import Nix
 from nix2oci.nix.package import NAMES
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from support.fakestore import FakeStore, Link, Node, Program, store_path
 
-from nix2oci.nix.closure import Closure, PathInfo
-from nix2oci.nix.notes import Notes
+from nix2oci.model.closure import Closure, PathInfo
+from nix2oci.nix.fact_cache import Notes
 from nix2oci.nix.scan import scan
 from nix2oci.nix.store import LocalStore
 from nix2oci.nix.survey import survey

@@ -25,10 +25,10 @@ from support.terminal import APP, Completed, Terminal
 from test_cli_json import documented
 from test_twin import Place as WithTools
 
-from nix2oci.oci.base import Base, read_base
-from nix2oci.oci.source import ImageSource, open_image
+from nix2oci.oci.base_image import Base, read_base
+from nix2oci.oci.layout.source import ImageSource, open_image
 from nix2oci.oci.spec import Platform
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 PROGRAM = f"{OUT}/bin/app"
 STORE = (

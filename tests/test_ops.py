@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nix2oci.plan.ops import (
+from nix2oci.wrappers.operations import (
     Append,
     Argv0,
     Chdir,

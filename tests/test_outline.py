@@ -15,16 +15,16 @@ import pytest
 from support.fakestore import FakeStore, Link, Node, Program, nar, store_path
 
 from nix2oci.errors import OutputError, StoreError
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure_contents import Survey
+from nix2oci.model.shell_references import Kind, Scan
+from nix2oci.model.tree import Entry
+from nix2oci.nix.fact_cache import Notes
 from nix2oci.nix.nar import nar_entries
-from nix2oci.nix.notes import Notes
-from nix2oci.nix.outline import BUDGET, SMALL, Outline
 from nix2oci.nix.scan import scan
 from nix2oci.nix.store import store_entries
+from nix2oci.nix.store_skeleton import BUDGET, SMALL, Outline
 from nix2oci.nix.survey import survey
-from nix2oci.plan.shell import Kind, Scan
-from nix2oci.plan.tree import Entry
-from nix2oci.plan.view import Survey
 
 ELF = b"\x7fELF\x02\x01 a program"
 BASH_ELF = ELF + b"\0/no-such-path\0@(#)Bash version 5.2.15(1) release GNU\0"

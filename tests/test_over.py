@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 
 from nix2oci.errors import ConflictError, Nix2OCIError, RepresentationError
-from nix2oci.plan.base.lower import Lower
-from nix2oci.plan.base.over import Over, lay_over
-from nix2oci.plan.tree import Directory, Entry, File, Owned, Symlink, Tree, text_file
-from nix2oci.plan.view import Found, Survey, ViewSwitches, view
+from nix2oci.model.closure_contents import Found, Survey
+from nix2oci.model.tree import Directory, Entry, File, Owned, Symlink, Tree, text_file
+from nix2oci.plan.overlay.lower_tree import Lower
+from nix2oci.plan.overlay.overlay import Over, lay_over
+from nix2oci.plan.rootfs import ViewSwitches, view
 
 APP = store_path("app-1")
 TARGET = f"{APP}/bin/app".encode()

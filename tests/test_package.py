@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from nix2oci.errors import NixError, NixOutputError
-from nix2oci.nix.answers import Source
-from nix2oci.nix.closure import StorePath
+from nix2oci.model.closure import StorePath
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.output import Source
 from nix2oci.nix.package import (
     Package,
     Value,

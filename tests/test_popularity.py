@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from support.graphs import closure, graphs, info
 
 from nix2oci.errors import ConfigError
-from nix2oci.nix.closure import Closure
-from nix2oci.plan.popularity import (
+from nix2oci.model.closure import Closure
+from nix2oci.plan.layers.popularity import (
     Company,
     Popularity,
     SharedLayer,

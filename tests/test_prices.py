@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 from support.graphs import Graph, closure, graphs, info
 
-from nix2oci.nix.closure import Closure, StorePath
-from nix2oci.plan.popularity import Company, Popularity, SharedLayer
-from nix2oci.plan.prices import STORED_IF_COUNTED, STORED_IF_GUESSED, Prices
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.plan.layers.cost import STORED_IF_COUNTED, STORED_IF_GUESSED, Prices
+from nix2oci.plan.layers.popularity import Company, Popularity, SharedLayer
 
 MB = 1_000_000
 CHAIN = closure(info("app", MB, "lib"), info("lib", 8 * MB, "libc"), info("libc", 30 * MB))

@@ -12,9 +12,9 @@ from support.pushing import ALICE, REPOSITORY, Desk
 from support.smallimage import STORE_LAYER, VIEW_LAYER, SmallImage, write_index
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError, RegistryError
+from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.push import cargo, push
-from nix2oci.oci.source import open_layout
 from nix2oci.oci.spec import INDEX, MANIFEST
 
 UPLOADS = r"/blobs/uploads/"

@@ -21,7 +21,7 @@ from support.fakeserver import running
 from support.pushing import REPOSITORY, Desk
 
 from nix2oci.errors import RegistryError
-from nix2oci.oci.registry.access import Timeouts
+from nix2oci.oci.registry.client_options import Timeouts
 
 UPLOADS = r"/blobs/uploads/"
 SESSION = r"/blobs/uploads/."

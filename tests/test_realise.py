@@ -3,9 +3,9 @@
 import pytest
 
 from nix2oci.errors import Nix2OCIError, NixError, NixOutputError, StoreError
-from nix2oci.nix.answers import Realised
-from nix2oci.nix.closure import StorePath
+from nix2oci.model.closure import StorePath
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.output import Realised
 from nix2oci.nix.package import Package, Wanted
 from nix2oci.nix.realise import assign, operands, outputs_of
 

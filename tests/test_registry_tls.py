@@ -16,7 +16,7 @@ from support.fakeserver import running
 from support.pushing import ALICE, REPOSITORY, SECRETS, Desk
 
 from nix2oci.errors import AuthenticationError, RegistryError
-from nix2oci.oci.registry.surroundings import Proxies, Surroundings
+from nix2oci.oci.registry.environment import Proxies, Surroundings
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ from support.fakenix import DRV, OUT, FakeNix
 from support.fakestore import FakeStore, Node, Program, entries_of, nar, store_path, whole
 
 from nix2oci.errors import NixCommandError, StoreError
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.nix.options import Origin
-from nix2oci.nix.outline import Outline
 from nix2oci.nix.realise import Built
 from nix2oci.nix.remote import RemoteStore, known_outputs, remote_closure, remote_store
+from nix2oci.nix.store_skeleton import Outline
 
 URL = "https://user:secret@cache.test"
 NAME = "https://cache.test"

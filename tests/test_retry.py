@@ -7,8 +7,8 @@ from threading import Event
 import pytest
 from support.pushing import FakeClock
 
+from nix2oci.oci.registry.request_error import TroubleError
 from nix2oci.oci.registry.retry import CancelledError, Clock, Patience, persist
-from nix2oci.oci.registry.trouble import TroubleError
 
 
 def work(*outcomes: TroubleError | str) -> list[TroubleError | str]:

@@ -12,11 +12,11 @@ from support.fakestore import FakeStore, Link, Node, Program, store_path
 from support.tools import require
 
 from nix2oci.errors import StoreError
+from nix2oci.model.shell_references import Kind, Mention, Scan
 from nix2oci.nix.scan import find, scan
-from nix2oci.plan.ops import Prefix, Preset
-from nix2oci.plan.shell import Kind, Mention, Scan
-from nix2oci.plan.wrappers import Wrapper
-from nix2oci.plan.wrappers.chain import End
+from nix2oci.wrappers.chain import End
+from nix2oci.wrappers.operations import Prefix, Preset
+from nix2oci.wrappers.script import Wrapper
 
 ELF = b"\x7fELF\x02\x01 a program"
 BASH_ELF = ELF + b"\0/no-such-path\0@(#)Bash version 5.2.15(1) release GNU\0"

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 
 from nix2oci.errors import ConflictError, RepresentationError
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.launcher import MAX_OPERATIONS
+from nix2oci.launcher.encoder import MAX_OPERATIONS
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.model.shell_references import Kind, Mention, Scan
+from nix2oci.model.tree import Directory, File, Owned, Symlink, Tree, text_file
+from nix2oci.pipeline.templates import launcher_template
 from nix2oci.plan.shell import (
-    Kind,
     Launchers,
-    Mention,
     Mode,
-    Scan,
     Shells,
     decide,
     is_launcher,
@@ -27,11 +27,9 @@ from nix2oci.plan.shell import (
     untouched,
     with_launchers,
 )
-from nix2oci.plan.tree import Directory, File, Owned, Symlink, Tree, text_file
-from nix2oci.plan.wrappers.chain import File as ChainFile
-from nix2oci.plan.wrappers.chain import follow
-from nix2oci.plan.wrappers.refusal import Reason
-from nix2oci.templates import launcher_template
+from nix2oci.wrappers.chain import File as ChainFile
+from nix2oci.wrappers.chain import follow
+from nix2oci.wrappers.refusal import Reason
 
 APP, LIB, TOOL, BASH, DASH, READLINE = (
     store_path(name) for name in ("app-1", "lib-1", "tool-1", "bash-5", "dash-1", "readline-8")

@@ -17,10 +17,10 @@ from support import faults
 from support.writes import FORMS, blob_names, digest_at, listing, put, write
 
 from nix2oci.errors import OutputError
-from nix2oci.oci import staging
-from nix2oci.oci.layout import Form, writing
+from nix2oci.oci.layout import staging
+from nix2oci.oci.layout.writer import Form, writing
 from nix2oci.oci.spec import Digest
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 
 def states(path: Path, *texts: str) -> dict[Digest, str]:

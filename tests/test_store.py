@@ -24,11 +24,11 @@ from support.nodes import ANY_NODE, NODES
 from support.tools import require
 from support.treedump import treedump
 
-from nix2oci.nix.closure import PathInfo
+from nix2oci.model.closure import PathInfo
+from nix2oci.model.tree import Entry, File
 from nix2oci.nix.nar import CHUNK
 from nix2oci.nix.store import store_entries
-from nix2oci.oci.tar import tar_blocks
-from nix2oci.plan.tree import Entry, File
+from nix2oci.oci.layer.tar import tar_blocks
 
 EMPTY = "sha256:e3b0c442"
 

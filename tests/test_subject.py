@@ -11,17 +11,7 @@ import pytest
 from support.fakestore import FakeStore, Program
 from support.smallimage import Json, Layer, SmallImage, directory, entry, link, tar
 
-from nix2oci.nix.closure import StorePath
-from nix2oci.nix.notes import Notes
-from nix2oci.nix.store import LocalStore
-from nix2oci.oci.source import open_image
-from nix2oci.plan.layering import Plan
-from nix2oci.plan.shell import Kind as MentionKind
-from nix2oci.plan.shell import Mention, Shells, Staying, untouched
-from nix2oci.plan.tree import Tree
-from nix2oci.plan.view import Survey
-from nix2oci.planning import Planned
-from nix2oci.subject import (
+from nix2oci.compare.inputs import (
     Kind,
     Reasons,
     image_contents,
@@ -29,6 +19,17 @@ from nix2oci.subject import (
     kind_of,
     planned_reasons,
 )
+from nix2oci.model.closure import StorePath
+from nix2oci.model.closure_contents import Survey
+from nix2oci.model.shell_references import Kind as MentionKind
+from nix2oci.model.shell_references import Mention
+from nix2oci.model.tree import Tree
+from nix2oci.nix.fact_cache import Notes
+from nix2oci.nix.store import LocalStore
+from nix2oci.oci.layout.source import open_image
+from nix2oci.pipeline.prepare import Planned
+from nix2oci.plan.layers.layering import Plan
+from nix2oci.plan.shell import Shells, Staying, untouched
 
 PARTS = ["0123456789abcdfghijklmnpqrsvwxyz", *(digit * 32 for digit in "abcd")]
 APP, LIB, CERTS, TOOL, STRAY = (

@@ -9,9 +9,10 @@ import pytest
 from support.storefiles import Files, path_of, put, store
 
 from nix2oci.errors import StoreError
-from nix2oci.nix.closure import Closure, PathInfo
+from nix2oci.model.closure import Closure, PathInfo
+from nix2oci.model.closure_contents import Found, digest_content
 from nix2oci.nix.survey import survey
-from nix2oci.plan.view import Found, ViewSwitches, digest_content, view
+from nix2oci.plan.rootfs import ViewSwitches, view
 
 
 def targets(found: tuple[Found, ...]) -> list[str]:

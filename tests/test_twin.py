@@ -15,10 +15,10 @@ from support.terminal import Completed, Terminal
 from test_cli_json import documented
 
 from nix2oci.errors import ConfigError, InvalidReferenceError
+from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.source import open_image
-from nix2oci.oci.validate import validate_layout
-from nix2oci.twin import debug_name
+from nix2oci.oci.validate.image import validate_layout
+from nix2oci.pipeline.debug_twin import debug_name
 
 TOOLS = "/nix/store/q6sbazwb84960nz7saz7z551zi6vri7k-busybox-1.36"
 TOOLS_DRV = "/nix/store/32f2hlqgz41s6s2q495y7bkm0fn65sx6-busybox-1.36.drv"

@@ -25,8 +25,10 @@ from support.surveys import (
 from support.treedump import treedump
 
 from nix2oci.errors import ConfigError, ConflictError, RepresentationError
-from nix2oci.plan.tree import Directory, File, Symlink, Tree, parents, sort_key
-from nix2oci.plan.view import Found, Group, Survey, User, ViewSwitches, view
+from nix2oci.model.accounts import Group, User
+from nix2oci.model.closure_contents import Found, Survey
+from nix2oci.model.tree import Directory, File, Symlink, Tree, parents, sort_key
+from nix2oci.plan.rootfs import ViewSwitches, view
 
 GOLDENS = Path(__file__).parent / "data" / "view"
 FULL = Survey(

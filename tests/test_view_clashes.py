@@ -19,7 +19,8 @@ from support.surveys import (
 )
 
 from nix2oci.errors import ConflictError
-from nix2oci.plan.view import Survey, ViewSwitches, digest_content, view
+from nix2oci.model.closure_contents import Survey, digest_content
+from nix2oci.plan.rootfs import ViewSwitches, view
 
 OWN = "nix2oci's own"
 

@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 
 from nix2oci.errors import OutputError, StoreError
-from nix2oci.oci.layer import Compression
+from nix2oci.model.tree import Directory, Entry, File
+from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.tar import BLOCK
+from nix2oci.oci.layer.workers import Unwritten, write_layers
 from nix2oci.oci.spec import Digest
-from nix2oci.oci.tar import BLOCK
-from nix2oci.oci.workers import Unwritten, write_layers
-from nix2oci.plan.tree import Directory, Entry, File
 
 ALL = list(Compression)
 

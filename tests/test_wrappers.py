@@ -13,13 +13,13 @@ from fuzz.scripts import script
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nix2oci.plan.ops import Append, Launch, Op, Prepend, preset
-from nix2oci.plan.wrappers import Native, Surroundings, Wrapper, essence, read, read_shebang
-from nix2oci.plan.wrappers.binary import _MARK
-from nix2oci.plan.wrappers.chain import Chain, End, Step
-from nix2oci.plan.wrappers.explain import wrapper_text
-from nix2oci.plan.wrappers.refusal import Reason, Refusal
-from nix2oci.plan.wrappers.spellings import Form
+from nix2oci.wrappers.binary import _MARK
+from nix2oci.wrappers.chain import Chain, End, Step
+from nix2oci.wrappers.explain import wrapper_text
+from nix2oci.wrappers.operations import Append, Launch, Op, Prepend, preset
+from nix2oci.wrappers.refusal import Reason, Refusal
+from nix2oci.wrappers.script import Native, Surroundings, Wrapper, essence, read, read_shebang
+from nix2oci.wrappers.spellings import Form
 
 DIRECTORY = Path(__file__).parent / "data" / "wrappers"
 OUTPUT = b"# output\n"

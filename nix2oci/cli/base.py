@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from nix2oci.amounts import count
-from nix2oci.base import OnBase
 from nix2oci.cli import ui
 from nix2oci.oci.inherit import Inherited
-from nix2oci.plan.tree import display
+from nix2oci.pipeline.on_base import OnBase
+from nix2oci.text import count, display
 
 _SHOWN = 3
 _WIDTH = 60

@@ -8,7 +8,7 @@ import click
 
 from nix2oci.cli import cache, loading, options, pinned, pushing, registries, systems
 from nix2oci.errors import ConfigError
-from nix2oci.oci.layer import Compression
+from nix2oci.oci.layer.blob import Compression
 
 
 @click.command("build")

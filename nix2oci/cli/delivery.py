@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nix2oci.build import There
 from nix2oci.cli import options, registries, ui
 from nix2oci.cli.push import pushed_document, send
 from nix2oci.cli.pushing import Push
 from nix2oci.errors import ConfigError
-from nix2oci.oci.layer import Compression
+from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.access import Place
+from nix2oci.oci.registry.client_options import Place
+from nix2oci.oci.registry.existing_layers import PartlyThere, Reuse
 from nix2oci.oci.registry.push import cargo
-from nix2oci.oci.registry.reuse import PartlyThere, Reuse
-from nix2oci.oci.source import open_layout
-from nix2oci.platforms import Named
+from nix2oci.pipeline.build import There
+from nix2oci.pipeline.platforms import Named
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,7 @@ from typing import Any
 import click
 
 from nix2oci.cli import options, registries, subject, ui
-from nix2oci.oci.references import LayerNodes
-from nix2oci.oci.spec import Digest
-from nix2oci.plan.difference import (
+from nix2oci.compare.difference import (
     Change,
     Contents,
     Difference,
@@ -22,7 +20,9 @@ from nix2oci.plan.difference import (
     Setting,
     difference,
 )
-from nix2oci.subject import Kind, closure_contents, image_contents, kind_of
+from nix2oci.compare.inputs import Kind, closure_contents, image_contents, kind_of
+from nix2oci.oci.layer.file_scan import LayerNodes
+from nix2oci.oci.spec import Digest
 
 _SHOWN = 10
 """Rows of each kind of change that are shown without -v."""

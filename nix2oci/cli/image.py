@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nix2oci import build as pipeline
-from nix2oci.base import LOCAL, Opener
-from nix2oci.cache import Cache
+from nix2oci.cache.directory import Cache
 from nix2oci.cli import base, loading, options, shell, ui
 from nix2oci.cli.output import write_file
 from nix2oci.cli.pushing import Push
-from nix2oci.config import ImageSpec
-from nix2oci.describe import image_name
-from nix2oci.oci.layout import Form, Staging, reference_to, streaming, writing
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.oci.engines import Engine, Loaded
+from nix2oci.oci.layout.writer import Form, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.runtimes import Engine, Loaded
-from nix2oci.plan.layering import Wishes
-from nix2oci.platforms import Evaluated, Published, publish
-from nix2oci.report import published_document
-from nix2oci.twin import Twin
+from nix2oci.pipeline import build as pipeline
+from nix2oci.pipeline.debug_twin import Twin
+from nix2oci.pipeline.describe import image_name
+from nix2oci.pipeline.on_base import LOCAL, Opener
+from nix2oci.pipeline.platforms import Evaluated, Published, publish
+from nix2oci.plan.layers.layering import Wishes
+from nix2oci.report.documents import published_document
 
 if TYPE_CHECKING:
     from nix2oci.cli.delivery import Delivery

@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import click
 
-from nix2oci import config
 from nix2oci.cli import ui
-from nix2oci.config import ImageSpec
-from nix2oci.config.beside import document_beside
+from nix2oci.config import image_spec as config
+from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.keys import FLAGS
-from nix2oci.config.layers import Layers
+from nix2oci.config.layer_keys import Layers
 from nix2oci.config.lock import LOCK_NAME
+from nix2oci.config.relative_paths import document_beside
 from nix2oci.errors import ConfigError
-from nix2oci.nix.cli import Nix, Package
+from nix2oci.nix.client import Nix, Package
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.options import Origin
 
 if TYPE_CHECKING:
-    from nix2oci.nix.closure import Closure
-    from nix2oci.plan.layering import Plan, Wishes
+    from nix2oci.model.closure import Closure
+    from nix2oci.plan.layers.layering import Plan, Wishes
 
 F = Callable[..., Any]
 Form = Literal["oci", "archive"]
@@ -217,7 +217,7 @@ def evaluate(
     installables: Sequence[Installable],
     values: dict[str, Any],
     *,
-    meanwhile: str = "nix2oci.build",
+    meanwhile: str = "nix2oci.pipeline.build",
 ) -> tuple[Package, ...]:
     """What Nix knows of installables.
 
@@ -239,7 +239,7 @@ def created(spec: ImageSpec) -> Callable[[int | None], datetime]:
     Raises `ConfigError` for a SOURCE_DATE_EPOCH that has no meaning.
     """
     epoch = environment().get("SOURCE_DATE_EPOCH")
-    decide = partial(config.created, spec.created, epoch, now=lambda: datetime.now(UTC))
+    decide = partial(image_spec.created, spec.created, epoch, now=lambda: datetime.now(UTC))
     decide(None)
     return decide
 

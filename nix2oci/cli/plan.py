@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from nix2oci.base import OnBase
 from nix2oci.cli import base, options, registries, shell, subject, ui
 from nix2oci.cli.output import write_file
 from nix2oci.errors import ConfigError
-from nix2oci.nix.closure import Closure
-from nix2oci.plan.layering import LayerPlan, Plan
+from nix2oci.model.closure import Closure
+from nix2oci.pipeline.on_base import OnBase
+from nix2oci.plan.layers.layering import LayerPlan, Plan
 from nix2oci.plan.shell import Shells
-from nix2oci.report import plan_document
+from nix2oci.report.documents import plan_document
 
 _SHOWN = 4
 
@@ -72,8 +72,8 @@ def _from_nix(
 
 
 def _write_page(path: str, document: dict[str, Any]) -> None:
-    from nix2oci.page import page  # noqa: PLC0415  # seldom wanted
-    from nix2oci.templates import page_template  # noqa: PLC0415
+    from nix2oci.pipeline.templates import page_template  # noqa: PLC0415
+    from nix2oci.report.page.page import page  # noqa: PLC0415  # seldom wanted
 
     write_file(path, page(document, page_template()).encode())
 

@@ -10,12 +10,12 @@ import click
 
 from nix2oci.cli import options, registries, subject, ui
 from nix2oci.cli.output import write_file
+from nix2oci.compare.inputs import image_closure
 from nix2oci.errors import ClosureError, NixOutputError
-from nix2oci.nix.closure import Closure
-from nix2oci.plan.fleet import index, plans
-from nix2oci.plan.layering import store_layers
-from nix2oci.plan.popularity import Popularity
-from nix2oci.subject import image_closure
+from nix2oci.model.closure import Closure
+from nix2oci.plan.layers.fleet import index, plans
+from nix2oci.plan.layers.layering import store_layers
+from nix2oci.plan.layers.popularity import Popularity
 
 _SHOWN = 10
 """Packages that are told as the most worth sharing."""

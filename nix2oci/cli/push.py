@@ -11,9 +11,9 @@ import click
 
 from nix2oci.cli import options, registries, ui
 from nix2oci.errors import ConfigError
+from nix2oci.oci.layout.source import Blobs, open_layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.push import Cargo, Pushed, cargo, push
-from nix2oci.oci.source import Blobs, open_layout
 
 
 @click.command("push")

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nix2oci.cli import ui
-from nix2oci.nix.closure import PathInfo
-from nix2oci.plan.known import known, losses, users
-from nix2oci.plan.shell import Kind, Mention, Shells, Staying
-from nix2oci.plan.tree import display
-from nix2oci.plan.wrappers import Wrapper
-from nix2oci.plan.wrappers.binary import BinaryWrapper
-from nix2oci.plan.wrappers.chain import Chain
-from nix2oci.plan.wrappers.refusal import Refusal
+from nix2oci.model.closure import PathInfo
+from nix2oci.model.shell_references import Kind, Mention
+from nix2oci.plan.shell import Shells, Staying
+from nix2oci.plan.shell_uses import known, losses, users
+from nix2oci.text import display
+from nix2oci.wrappers.binary import BinaryWrapper
+from nix2oci.wrappers.chain import Chain
+from nix2oci.wrappers.refusal import Refusal
+from nix2oci.wrappers.script import Wrapper
 
 _SHOWN = 3
 _MOST = 12
@@ -192,7 +193,7 @@ def _cut(text: str) -> str:
 
 
 def recorded(record: Mapping[str, Any] | None) -> list[str]:
-    """The document of `plan.record` in words; anybody may have written the image."""
+    """The document of `plan.shell_record` in words; anybody may have written the image."""
     try:
         return [*_recorded(record)] if record else []
     except (KeyError, TypeError, AttributeError):

@@ -8,10 +8,10 @@ from typing import Any
 
 from nix2oci.cli import options, pinned
 from nix2oci.errors import ConfigError, OutputError
-from nix2oci.nix.answers import path_infos
-from nix2oci.nix.closure import Closure
-from nix2oci.plan.layering import Plan, plan_layers, store_layers
-from nix2oci.planning import Planned, planned
+from nix2oci.model.closure import Closure
+from nix2oci.nix.output import path_infos
+from nix2oci.pipeline.prepare import Planned, planned
+from nix2oci.plan.layers.layering import Plan, plan_layers, store_layers
 
 
 def recorded_closure(path: str) -> Closure:

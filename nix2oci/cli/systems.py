@@ -9,7 +9,7 @@ import click
 
 from nix2oci.cli import options
 from nix2oci.errors import ConfigError
-from nix2oci.nix.cli import Nix, Package
+from nix2oci.nix.client import Nix, Package
 from nix2oci.nix.installable import Installable
 from nix2oci.oci.spec import Platform
 

@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from nix2oci.cli import options, registries, subject, ui
+from nix2oci.compare.chains import Chain, named
+from nix2oci.compare.inputs import Kind, Reasons, image_reasons, kind_of, planned_reasons
 from nix2oci.errors import ConfigError
-from nix2oci.nix.closure import StorePath
-from nix2oci.plan.chains import Chain, named
-from nix2oci.plan.tree import display
-from nix2oci.plan.versions import PackageName
-from nix2oci.subject import Kind, Reasons, image_reasons, kind_of, planned_reasons
+from nix2oci.model.closure import StorePath
+from nix2oci.model.package_name import PackageName
+from nix2oci.text import display
 
 _CHAINS = 5
 _CHAINS_VERBOSE = 100

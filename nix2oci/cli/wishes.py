@@ -12,12 +12,12 @@ from difflib import get_close_matches
 from typing import Any
 
 from nix2oci.cli import options, registries
-from nix2oci.config import ImageSpec
+from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError, OutputError
-from nix2oci.nix.closure import Closure
-from nix2oci.oci.validate import read_layers
-from nix2oci.plan.layering import Earlier, Plan, Wishes, unmatched
-from nix2oci.plan.popularity import Popularity, package_of
+from nix2oci.model.closure import Closure
+from nix2oci.oci.validate.image import read_layers
+from nix2oci.plan.layers.layering import Earlier, Plan, Wishes, unmatched
+from nix2oci.plan.layers.popularity import Popularity, package_of
 
 _REGISTRY = {"plain_http": False, "tls_verify": True, "cert_dir": None}
 """How a registry is spoken to by commands that have no options about it."""

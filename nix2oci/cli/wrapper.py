@@ -11,15 +11,15 @@ import click
 from nix2oci.cli import ui
 from nix2oci.cli.output import write_file
 from nix2oci.errors import OutputError, RepresentationError
-from nix2oci.plan.launcher import MACHINES, encode
-from nix2oci.plan.tree import display
-from nix2oci.plan.wrappers import Surroundings, Wrapper
-from nix2oci.plan.wrappers.binary import BinaryWrapper
-from nix2oci.plan.wrappers.chain import Chain, File, follow
-from nix2oci.plan.wrappers.explain import refusal_document, wrapper_document, wrapper_text
-from nix2oci.plan.wrappers.refusal import Refusal
-from nix2oci.plan.wrappers.variables import path_preset
-from nix2oci.templates import launcher_template
+from nix2oci.launcher.encoder import MACHINES, encode
+from nix2oci.pipeline.templates import launcher_template
+from nix2oci.text import display
+from nix2oci.wrappers.binary import BinaryWrapper
+from nix2oci.wrappers.chain import Chain, File, follow
+from nix2oci.wrappers.explain import refusal_document, wrapper_document, wrapper_text
+from nix2oci.wrappers.refusal import Refusal
+from nix2oci.wrappers.script import Surroundings, Wrapper
+from nix2oci.wrappers.variables import path_preset
 
 
 @click.command("wrapper")

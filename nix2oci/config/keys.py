@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nix2oci.config import values
-from nix2oci.config.layers import PARTS, layers
+from nix2oci.config.layer_keys import PARTS, layers
 from nix2oci.config.reading import (
     Place,
     each_once,
@@ -23,9 +23,9 @@ from nix2oci.config.reading import (
     switch,
     texts,
 )
-from nix2oci.oci.layer import Compression
+from nix2oci.oci.layer.blob import Compression
+from nix2oci.plan.rootfs import ViewSwitches
 from nix2oci.plan.shell import Mode
-from nix2oci.plan.view import ViewSwitches
 
 Document = Mapping[str, object]
 """Keys of nix2oci.yaml and what stands under them."""

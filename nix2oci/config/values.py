@@ -25,9 +25,9 @@ from nix2oci.config.reading import (
     texts,
 )
 from nix2oci.errors import InvalidReferenceError
+from nix2oci.model.accounts import NOLOGIN, Group, User
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import MOST_LAYERS
-from nix2oci.plan.accounts import NOLOGIN, Group, User
 
 MAX_LABEL = 1 << 20
 """Bytes of a label, name and value: every engine reads the configuration as a whole."""

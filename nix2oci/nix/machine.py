@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from nix2oci.errors import RepresentationError
-from nix2oci.nix.closure import Closure
-from nix2oci.nix.disk import Disk, unreadable
-from nix2oci.plan.tree import display
+from nix2oci.model.closure import Closure
+from nix2oci.nix.store_files import Disk, unreadable
+from nix2oci.text import display
 
 _EHDR = 20
 _HEAD = 256

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nix2oci.errors import ClosureError, NixError
-from nix2oci.nix.answers import Source, read_json, unknown_shape
-from nix2oci.nix.closure import StorePath
+from nix2oci.model.closure import StorePath
 from nix2oci.nix.installable import Installable, attribute_names
+from nix2oci.nix.output import Source, read_json, unknown_shape
 
 # A store path or a placeholder, and nothing below it.
 _WHOLE_PATH = re.compile(r"(/[^/\s]+)*/([0-9a-z]{32}-[^/\s]+|[0-9a-z]{52})")

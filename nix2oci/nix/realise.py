@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nix2oci.errors import NixError, NixOutputError, StoreError
-from nix2oci.nix.answers import Realised
-from nix2oci.nix.closure import StorePath
+from nix2oci.model.closure import StorePath
+from nix2oci.nix.output import Realised
 from nix2oci.nix.package import Package, Wanted, resolve
 
 # By derivation, then by output; a store path that was named as such is its own output "".

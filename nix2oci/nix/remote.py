@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from functools import partial
 
 from nix2oci.errors import NixCommandError, StoreError
-from nix2oci.nix.answers import built_outputs, path_infos
-from nix2oci.nix.cli import Built, Nix, Package
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.model.tree import Entry
+from nix2oci.nix.client import Built, Nix, Package
+from nix2oci.nix.fact_cache import Notes
 from nix2oci.nix.failure import failure
 from nix2oci.nix.nar import nar_entries
-from nix2oci.nix.notes import Notes
 from nix2oci.nix.options import Origin, setting, store_options
-from nix2oci.nix.outline import Outline
+from nix2oci.nix.output import built_outputs, path_infos
 from nix2oci.nix.realise import Outputs, assign, operands, outputs_of
 from nix2oci.nix.signatures import check_signatures
 from nix2oci.nix.store import store_entries
-from nix2oci.plan.tree import Entry
+from nix2oci.nix.store_skeleton import Outline
 
 _NO_SUBSTITUTES = ("--option", "substitute", "false")
 _NOT_VALID = re.compile(r"path '(/[^']+)' is not valid")

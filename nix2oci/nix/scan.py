@@ -14,14 +14,14 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
-from nix2oci.nix.closure import Closure, StorePath
-from nix2oci.nix.disk import Disk, Fetch, is_there, unreadable
-from nix2oci.nix.imports import imported
-from nix2oci.nix.notes import Notes
-from nix2oci.plan.shell import Kind, Mention, Scan
-from nix2oci.plan.wrappers import Native, Surroundings, Wrapper, essence
-from nix2oci.plan.wrappers.chain import Chain, File, follow
-from nix2oci.plan.wrappers.variables import path_preset
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.model.shell_references import Kind, Mention, Scan
+from nix2oci.nix.dynamic_imports import imported
+from nix2oci.nix.fact_cache import Notes
+from nix2oci.nix.store_files import Disk, Fetch, is_there, unreadable
+from nix2oci.wrappers.chain import Chain, File, follow
+from nix2oci.wrappers.script import Native, Surroundings, Wrapper, essence
+from nix2oci.wrappers.variables import path_preset
 
 _NAMES = frozenset((b"ash", b"bash", b"busybox", b"dash", b"fish", b"ksh", b"mksh", b"sh", b"zsh"))
 _CALLS = (b"popen", b"system")
@@ -238,7 +238,7 @@ def lookup(disk: Disk) -> Callable[[bytes], File | None]:
 
 
 def _essence(disk: Disk, real: bytes) -> bytes:
-    """As much of a file as decides what it is: `plan.wrappers.essence`."""
+    """As much of a file as decides what it is: `wrappers.script.essence`."""
 
     def read() -> str | None:
         found = essence(_content(disk.content(real)))

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nix2oci.errors import NixOutputError, StoreError
-from nix2oci.nix.answers import path_entries, path_infos, read_json
-from nix2oci.nix.cli import Nix
-from nix2oci.nix.closure import PathInfo, StorePath
+from nix2oci.model.closure import PathInfo, StorePath
+from nix2oci.nix.client import Nix
 from nix2oci.nix.failure import failure
 from nix2oci.nix.options import Origin, store_options
+from nix2oci.nix.output import path_entries, path_infos, read_json
 
 _UNTRUSTED = 2
 """Bit of the exit code of `nix store verify` (src/nix/verify.cc)."""

@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from nix2oci.nix.closure import Closure, StorePath
-from nix2oci.nix.disk import Disk, Fetch, is_there, unreadable
-from nix2oci.nix.notes import Notes
-from nix2oci.plan.view import ETC_DIRECTORIES, ETC_FILES, Found, Survey, digest_content
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.model.closure_contents import ETC_DIRECTORIES, ETC_FILES, Found, Survey, digest_content
+from nix2oci.nix.fact_cache import Notes
+from nix2oci.nix.store_files import Disk, Fetch, is_there, unreadable
 
 # The dynamic loaders of glibc and musl: glibc's sysdeps/*/shlib-versions, musl's configure.
 _LOADER = re.compile(rb"(ld-linux(-[\w-]+)?|ld64|ld-musl-[\w-]+)\.so\.[0-9]+")

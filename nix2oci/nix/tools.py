@@ -9,10 +9,11 @@ import os
 import stat
 from collections.abc import Mapping
 
-from nix2oci.nix.closure import Closure, store_path_of
-from nix2oci.nix.disk import Disk, unreadable
+from nix2oci.model.closure import Closure, store_path_of
+from nix2oci.model.tree import File
 from nix2oci.nix.store import store_entries
-from nix2oci.plan.tree import File, display
+from nix2oci.nix.store_files import Disk, unreadable
+from nix2oci.text import display
 
 _DIRECTORIES = (b"bin", b"sbin")
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nix2oci.errors import ConfigError, LayoutError
-from nix2oci.oci.archive import chunks
-from nix2oci.oci.entry import CONTAINERD_NAME
-from nix2oci.oci.layout import Staging
+from nix2oci.oci.layout.archive import chunks
+from nix2oci.oci.layout.names import CONTAINERD_NAME
+from nix2oci.oci.layout.source import INDEX_TYPES, ImageSource, Layout, open_layout
+from nix2oci.oci.layout.writer import Staging
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.source import INDEX_TYPES, ImageSource, Layout, open_layout
 from nix2oci.oci.spec import Descriptor, Digest, Index, Platform
 
 _SHARED = "org.opencontainers.image."

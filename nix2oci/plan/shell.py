@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from nix2oci.errors import RepresentationError
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.launcher import MAGIC, encode
-from nix2oci.plan.tree import Directory, File, Owned, Tree, display, parents
-from nix2oci.plan.wrappers import Wrapper
-from nix2oci.plan.wrappers.chain import Chain
-from nix2oci.plan.wrappers.refusal import Refusal
+from nix2oci.launcher.encoder import MAGIC, encode
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.model.shell_references import Kind, Mention, Scan
+from nix2oci.model.tree import Directory, File, Owned, Tree, parents
+from nix2oci.text import display
+from nix2oci.wrappers.chain import Chain
+from nix2oci.wrappers.script import Wrapper
 
 _NEEDED = "a path that the configuration names would be lost with it"
 
@@ -34,69 +35,6 @@ class Mode(StrEnum):
     """As `auto`, and fail where a shell would stay."""
     DROP = "drop"
     """Replace wrappers; drop every shell, and say what breaks."""
-
-
-class Kind(StrEnum):
-    """How a file names a shell."""
-
-    SHEBANG = "shebang"
-    TEXT = "text"
-    BINARY = "binary"
-    LINK = "link"
-    OTHER = "other"
-    """In the file's name, or Nix recorded a reference that is in no file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """A file of the closure that names a shell by the hash part of its store path.
-
-    `file` is an absolute path; `line` counts from 1, `text` is that line or the link's target;
-    both are for `shebang`, `text` and `link` where they apply. A file has one mention for its
-    first line and one for the rest at most.
-    """
-
-    owner: StorePath
-    file: bytes
-    shell: StorePath
-    kind: Kind
-    line: int | None = None
-    text: bytes = b""
-
-    @property
-    def inside(self) -> str:
-        """The path within its store path: `bin/app`; empty for the store path itself."""
-        return display(self.file[len(str(self.owner)) + 1 :])
-
-    def explained(self, scripts: Mapping[bytes, Chain]) -> str:
-        """`FILE:LINE: KIND`, and for a script why it is not replaced, with the line that says it.
-
-        `scripts` has the chains of scripts by path.
-        """
-        chain = scripts.get(self.file) if self.kind is Kind.SHEBANG else None
-        first = chain.steps[0].what if chain else None
-        if isinstance(first, Refusal):
-            return f"{first.where}: {self.kind}: {first.cause}"
-        if chain and chain.target:
-            return f"{display(self.file)}: {self.kind}: {chain.target}"
-        line = f":{self.line}" if self.line else ""
-        return f"{display(self.file)}{line}: {self.kind}"
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """What a closure has to do with shells; nothing here depends on an order.
-
-    `shells` are the store paths that own a shell in bin/. `scripts` has the chain of every file
-    whose first line names one of them, `programs` that of every program in bin/ of the roots.
-    `calls` has, of the programs at the end of those chains, what they import that needs /bin/sh.
-    """
-
-    shells: tuple[StorePath, ...] = ()
-    mentions: tuple[Mention, ...] = ()
-    scripts: Mapping[bytes, Chain] = field(default_factory=dict)
-    programs: Mapping[bytes, Chain] = field(default_factory=dict)
-    calls: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +224,7 @@ def _forbidden(staying: Iterable[Staying], scan: Scan) -> RepresentationError:
 
 
 def is_launcher(data: bytes) -> bool:
-    """Whether a file is one that `plan.launcher` made."""
+    """Whether a file is one that `launcher.encoder` made."""
     return data.startswith(b"\x7fELF") and MAGIC in data
 
 

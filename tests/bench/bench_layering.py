@@ -21,8 +21,8 @@ from bench.layering.large import closure_of
 from bench.layering.metrics import change, images
 from bench.layering.realfleet import describe, real_fleet
 
-from nix2oci.nix.closure import Closure
-from nix2oci.plan.fleet import index
+from nix2oci.model.closure import Closure
+from nix2oci.plan.layers.fleet import index
 
 BUDGETS = (10, 25, 50)
 

@@ -30,9 +30,9 @@ from fuzz.cases import ELEMENTS, Case, draw, hostile
 from fuzz.running import Bench, judge
 from fuzz.scripts import Form, script
 from fuzz.wrappers import Setup, chunks
-from nix2oci.plan.ops import Chdir, Launch, Unset
-from nix2oci.plan.wrappers import Surroundings, Wrapper, read
-from nix2oci.plan.wrappers.refusal import Refusal
+from nix2oci.wrappers.operations import Chdir, Launch, Unset
+from nix2oci.wrappers.refusal import Refusal
+from nix2oci.wrappers.script import Surroundings, Wrapper, read
 
 # Forms that the generator of launchers does not write.
 SAMPLES = tuple(

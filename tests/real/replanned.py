@@ -5,13 +5,13 @@ from pathlib import Path
 
 from real.images import TAG, Layout
 
-from nix2oci.nix.closure import Closure, StorePath
+from nix2oci.model.closure import Closure, StorePath
 from nix2oci.nix.store import LocalStore, store_layer
-from nix2oci.oci.layer import Compression
-from nix2oci.oci.layout import Image, writing
+from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.workers import Unwritten, write_layers
+from nix2oci.oci.layout.writer import Image, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Descriptor, Digest, ImageConfig, Platform
-from nix2oci.oci.workers import Unwritten, write_layers
 
 
 def replanned(image: Layout, closure: Closure, plan: list[list[StorePath]], path: Path) -> Layout:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from nix2oci.errors import Nix2OCIError
-from nix2oci.nix.cli import Built, Nix
-from nix2oci.nix.closure import Closure
+from nix2oci.model.closure import Closure
+from nix2oci.nix.client import Built, Nix
 from nix2oci.nix.options import Origin
 
 SYSTEM = "x86_64-linux"

@@ -16,12 +16,12 @@ from support.fakeregistry import CANARY, PASSWORD, USER, FakeRegistry
 from support.smallimage import SmallImage
 
 from nix2oci.errors import AuthenticationError, Nix2OCIError
+from nix2oci.oci.layout.source import Layout, open_layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.access import Access, Listener, Timeouts
+from nix2oci.oci.registry.client_options import Access, Listener, Timeouts
+from nix2oci.oci.registry.environment import Account, Proxies, Surroundings
 from nix2oci.oci.registry.push import Cargo, Pushed, cargo, push
 from nix2oci.oci.registry.retry import Clock
-from nix2oci.oci.registry.surroundings import Account, Proxies, Surroundings
-from nix2oci.oci.source import Layout, open_layout
 
 REPOSITORY = "team/web"
 ALICE = Account(USER, PASSWORD)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from support.storefiles import path_of
 
-from nix2oci.plan.view import Found, digest_content
+from nix2oci.model.closure_contents import Found, digest_content
 
 SAME, OTHER = digest_content(b"\1" * 32), digest_content(b"\2" * 32)
 

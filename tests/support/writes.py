@@ -8,11 +8,11 @@ from pathlib import Path
 from support.smallimage import STORE_LAYER, STORE_PATH, VIEW_LAYER, Layer, digest_of, tar
 from support.smallimage import entry as tar_entry
 
-from nix2oci.oci.layout import Form, Image, Staging, writing
+from nix2oci.oci.layout.source import open_image
+from nix2oci.oci.layout.writer import Form, Image, Staging, writing
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.source import open_image
 from nix2oci.oci.spec import LAYER_GZIP, Descriptor, Digest, History, ImageConfig, Platform
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 FORMS: tuple[Form, ...] = ("oci", "archive")
 CREATED = datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)

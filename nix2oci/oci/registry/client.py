@@ -14,15 +14,15 @@ from threading import Event
 from typing import TypeVar
 
 from nix2oci.oci.registry import credentials
-from nix2oci.oci.registry.access import Access, Place
+from nix2oci.oci.registry.client_options import Access, Place
 from nix2oci.oci.registry.credentials import Asked, Credentials
+from nix2oci.oci.registry.request_error import TroubleError
 from nix2oci.oci.registry.retry import TEMPORARY, Patience, persist
 from nix2oci.oci.registry.tokens import Authenticator
 from nix2oci.oci.registry.transport import Answer, Request, Transport
-from nix2oci.oci.registry.trouble import TroubleError
 from nix2oci.oci.registry.urls import REDIRECTS, followed, is_loopback, same_host
 from nix2oci.oci.spec import Digest
-from nix2oci.plan.tree import display
+from nix2oci.text import display
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nix2oci.oci.registry import helpers
+from nix2oci.oci.registry.environment import Surroundings
 from nix2oci.oci.registry.helpers import HelperError, HelperMissingError
-from nix2oci.oci.registry.surroundings import Surroundings
-from nix2oci.oci.registry.trouble import TroubleError
+from nix2oci.oci.registry.request_error import TroubleError
 
 Json = dict[str, Any]
 

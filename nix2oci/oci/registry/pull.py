@@ -13,15 +13,15 @@ from types import TracebackType
 from typing import Self
 
 from nix2oci.errors import LayoutError, OutputError
-from nix2oci.oci.archive import Readable
-from nix2oci.oci.entry import CONTAINERD_NAME
+from nix2oci.oci.layout.archive import Readable
+from nix2oci.oci.layout.names import CONTAINERD_NAME
+from nix2oci.oci.layout.source import INDEX_TYPES, Layout, parse_object
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.access import Access, Place
 from nix2oci.oci.registry.client import Client, Message
-from nix2oci.oci.registry.documents import get_document
+from nix2oci.oci.registry.client_options import Access, Place
+from nix2oci.oci.registry.manifests import get_document
+from nix2oci.oci.registry.request_error import TroubleError, explained
 from nix2oci.oci.registry.transport import Answer
-from nix2oci.oci.registry.trouble import TroubleError, explained
-from nix2oci.oci.source import INDEX_TYPES, Layout, parse_object
 from nix2oci.oci.spec import Descriptor, Digest
 
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
+from nix2oci.oci.layout.source import INDEX_TYPES, Blobs, ImageSource, Layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.access import Access, Place
 from nix2oci.oci.registry.client import Client
-from nix2oci.oci.registry.crew import together
-from nix2oci.oci.registry.documents import add_referrer, put_document
-from nix2oci.oci.registry.trouble import TroubleError, explained
+from nix2oci.oci.registry.client_options import Access, Place
+from nix2oci.oci.registry.manifests import add_referrer, put_document
+from nix2oci.oci.registry.parallel import together
+from nix2oci.oci.registry.request_error import TroubleError, explained
 from nix2oci.oci.registry.upload import Outcome, Uploader
-from nix2oci.oci.source import INDEX_TYPES, Blobs, ImageSource, Layout
 from nix2oci.oci.spec import Descriptor, Digest, Json
 
 _LACKING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import TypeVar
 
-from nix2oci.oci.registry.trouble import TroubleError
+from nix2oci.oci.registry.request_error import TroubleError
 
 T = TypeVar("T")
 

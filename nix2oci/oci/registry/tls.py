@@ -10,8 +10,8 @@ import os
 import ssl
 from collections.abc import Iterator
 
-from nix2oci.oci.registry.surroundings import Surroundings
-from nix2oci.oci.registry.trouble import TroubleError
+from nix2oci.oci.registry.environment import Surroundings
+from nix2oci.oci.registry.request_error import TroubleError
 
 
 def context(

@@ -16,9 +16,9 @@ from urllib.parse import urlencode
 
 from nix2oci.oci.registry.challenge import Challenge, challenges, chosen
 from nix2oci.oci.registry.credentials import Credentials
+from nix2oci.oci.registry.request_error import TroubleError
 from nix2oci.oci.registry.retry import TEMPORARY, Clock
 from nix2oci.oci.registry.transport import Answer, Request
-from nix2oci.oci.registry.trouble import TroubleError
 from nix2oci.oci.registry.urls import REDIRECTS, followed, redacted, same_host, with_query
 
 Exchange = Callable[[Request], Answer]

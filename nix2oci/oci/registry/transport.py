@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3 import exceptions as failures
 
-from nix2oci.oci.registry.access import Access
+from nix2oci.oci.registry.client_options import Access
+from nix2oci.oci.registry.request_error import TroubleError
 from nix2oci.oci.registry.retry import Clock
 from nix2oci.oci.registry.tls import context
-from nix2oci.oci.registry.trouble import TroubleError
 from nix2oci.oci.registry.urls import redacted
 
 _PIECE = 64 << 10

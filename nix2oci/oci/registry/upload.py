@@ -18,12 +18,12 @@ from threading import Lock
 from typing import Literal
 
 from nix2oci.errors import OutputError
+from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.registry.client import Client, Message, RestartError, check_stored
+from nix2oci.oci.registry.request_error import TroubleError
 from nix2oci.oci.registry.retry import CancelledError
 from nix2oci.oci.registry.transport import Answer
-from nix2oci.oci.registry.trouble import TroubleError
 from nix2oci.oci.registry.urls import followed, with_query
-from nix2oci.oci.source import Blobs
 from nix2oci.oci.spec import Descriptor, Digest
 
 Outcome = Literal["sent", "there", "mounted"]

@@ -9,10 +9,10 @@ from bench.layering.later import later
 from bench.layering.metrics import Figures, Image, after, images, measured, planned, stored
 from bench.layering.published import PUBLISHED, Layers, Planner, nixery, popcount
 
-from nix2oci.nix.closure import Closure
-from nix2oci.plan.fleet import index
-from nix2oci.plan.layering import Earlier, Wishes, plan_layers
-from nix2oci.plan.popularity import Popularity
+from nix2oci.model.closure import Closure
+from nix2oci.plan.layers.fleet import index
+from nix2oci.plan.layers.layering import Earlier, Wishes, plan_layers
+from nix2oci.plan.layers.popularity import Popularity
 
 OURS, WITH_INDEX = "ours", "ours, index"
 STATES = ((0.01, ("a", "b", "c", "d")), (0.1, ("",)))

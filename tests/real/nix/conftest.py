@@ -10,7 +10,7 @@ import pytest
 from real.nix.tiny import FLAKE
 from support.tools import require
 
-from nix2oci.nix.cli import Nix
+from nix2oci.nix.client import Nix
 
 
 @pytest.fixture(scope="session")

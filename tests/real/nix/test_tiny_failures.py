@@ -9,7 +9,7 @@ import pytest
 from real.nix.tiny import FLAKE, fails, make, names
 
 from nix2oci.errors import BuildError, NixCommandError, NixError
-from nix2oci.nix.cli import Nix
+from nix2oci.nix.client import Nix
 
 
 def test_no_flake(nix: Nix, tmp_path: Path) -> None:

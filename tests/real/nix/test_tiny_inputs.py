@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from real.nix.tiny import PRELUDE, make, names
 
-from nix2oci.nix.cli import Nix
+from nix2oci.nix.client import Nix
 
 PACKAGES = f"""{{
   outputs = {{ self }}: let {PRELUDE} in {{

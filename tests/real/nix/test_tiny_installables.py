@@ -9,7 +9,7 @@ import pytest
 from real.nix.tiny import PRELUDE, fails, make, names
 
 from nix2oci.errors import NixCommandError, NixError
-from nix2oci.nix.cli import Nix
+from nix2oci.nix.client import Nix
 
 
 def test_a_package_with_its_meta(nix: Nix, flake: Path) -> None:

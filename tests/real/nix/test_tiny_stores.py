@@ -14,8 +14,8 @@ from real.nix.tiny import PRELUDE, fails, make, names
 from support.tools import require
 
 from nix2oci.errors import BuildError, NixCommandError, NixError, StoreError
-from nix2oci.nix.cli import Nix
-from nix2oci.nix.closure import StorePath
+from nix2oci.model.closure import StorePath
+from nix2oci.nix.client import Nix
 
 
 def test_a_store_in_a_directory(

@@ -3,8 +3,8 @@
 import pytest
 
 from nix2oci.errors import Nix2OCIError
-from nix2oci.nix.cli import Built, Nix
-from nix2oci.nix.closure import Closure, StorePath
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.nix.client import Built, Nix
 from nix2oci.nix.installable import Installable
 
 # `make NAME SCRIPT` is a derivation; the seed makes its path unlike that of any other run.

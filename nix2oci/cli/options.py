@@ -239,7 +239,7 @@ def created(spec: ImageSpec) -> Callable[[int | None], datetime]:
     Raises `ConfigError` for a SOURCE_DATE_EPOCH that has no meaning.
     """
     epoch = environment().get("SOURCE_DATE_EPOCH")
-    decide = partial(image_spec.created, spec.created, epoch, now=lambda: datetime.now(UTC))
+    decide = partial(config.created, spec.created, epoch, now=lambda: datetime.now(UTC))
     decide(None)
     return decide
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.credentials import DOCKER_HUB
-from nix2oci.oci.registry.environment import Surroundings
+from nix2oci.oci.registry.environment import RegistryEnvironment
 from nix2oci.oci.registry.retry import Clock, Patience
 
 
@@ -38,10 +38,10 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ClientOptions:
     """How to talk to registries."""
 
-    surroundings: Surroundings
+    environment: RegistryEnvironment
     clock: Clock
     listener: Listener = Listener()
     plain_http: bool = False
@@ -56,7 +56,7 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Repository:
     """A repository of a registry."""
 
     registry: str
@@ -64,7 +64,7 @@ class Place:
     repository: str
 
     @classmethod
-    def of(cls, reference: Reference) -> Place:
+    def of(cls, reference: Reference) -> Repository:
         """That of a reference; where it names no registry, Docker Hub is meant, as everywhere."""
         registry = reference.registry or DOCKER_HUB
         if registry in (DOCKER_HUB, "index.docker.io"):

@@ -80,7 +80,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RegistryEnvironment:
     """All of it."""
 
     account: Account | None = None
@@ -98,7 +98,7 @@ class Surroundings:
     user_agent: str = "nix2oci"
 
     @classmethod
-    def of(cls, env: Mapping[str, str], user_agent: str = "nix2oci") -> Surroundings:
+    def of(cls, env: Mapping[str, str], user_agent: str = "nix2oci") -> RegistryEnvironment:
         """What the environment says; raises `ConfigError` for half an account."""
         home = env.get("HOME", "")
         config = env.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")

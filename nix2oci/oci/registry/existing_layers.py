@@ -18,30 +18,34 @@ from nix2oci.oci.layout.archive import Readable
 from nix2oci.oci.layout.source import INDEX_TYPES, Blobs, ImageSource, Layout, parse_object
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client
-from nix2oci.oci.registry.client_options import Access, Place
-from nix2oci.oci.registry.parallel import together
+from nix2oci.oci.registry.client_options import ClientOptions, Repository
+from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.pull import open_remote
-from nix2oci.oci.registry.request_error import explained
+from nix2oci.oci.registry.request_error import as_registry_error
 from nix2oci.oci.registry.upload import Uploader
 from nix2oci.oci.spec import LAYER_FORM, STORE_PATHS, Descriptor, Digest, Json
 
 
-class Reuse:
+class ExistingLayers:
     """Layers of earlier images, for an image that goes to one repository."""
 
     def __init__(
-        self, to: Place, earlier: Sequence[Reference], access: Access, compression: Compression
+        self,
+        to: Repository,
+        earlier: Sequence[Reference],
+        access: ClientOptions,
+        compression: Compression,
     ) -> None:
         """Ask for the earlier images, of the same registry; what is wrong with one is a note.
 
         Raises `RegistryError` and `AuthenticationError` where nothing can be pushed to `to`.
         """
-        places = dict.fromkeys(Place.of(reference) for reference in earlier)
+        places = dict.fromkeys(Repository.of(reference) for reference in earlier)
         others = [place.repository for place in places if place != to]
         self._purpose = f"push to {to}"
         self._client = Client(to, access, "pull,push", others)
-        self._uploader = Uploader(self._client, _Nothing(), others)
-        with explained(self._purpose):
+        self._uploader = Uploader(self._client, _NoBlobs(), others)
+        with as_registry_error(self._purpose):
             self._client.meet()
         self.offered: dict[Digest, Layer] = {}
         """Layers of the earlier images, by what they hold."""
@@ -59,8 +63,8 @@ class Reuse:
         asked = [each for each in dict.fromkeys(contents) if each in self.offered]
         blobs = [_descriptor(self.offered[each]) for each in asked]
         work = [partial(self._uploader.obtain, blob) for blob in blobs]
-        with explained(self._purpose):
-            there = together(work, self._client.access.jobs, self._client.stop)
+        with as_registry_error(self._purpose):
+            there = run_all(work, self._client.access.jobs, self._client.stop)
         found = {
             each: self.offered[each]
             for each, is_there in zip(asked, there, strict=True)
@@ -75,7 +79,7 @@ def _descriptor(layer: Layer) -> Descriptor:
 
 
 def _offers(
-    reference: Reference, access: Access, compression: Compression
+    reference: Reference, access: ClientOptions, compression: Compression
 ) -> Iterator[tuple[Digest, Layer]]:
     """The layers of the image at a reference, or of those of its index, by what they hold."""
     note = access.listener.note
@@ -138,7 +142,7 @@ def _list(document: Json, key: str) -> list[object]:
     return found
 
 
-class _Nothing:
+class _NoBlobs:
     """No blob is here: nothing is sent before the image is made."""
 
     def size(self, digest: Digest) -> int | None:  # noqa: ARG002
@@ -149,7 +153,7 @@ class _Nothing:
 
 
 @dataclass(frozen=True, slots=True)
-class PartlyThere:
+class RemoteOrLocalBlobs:
     """Blobs of an image, some of which are only where it is pushed to."""
 
     blobs: Blobs

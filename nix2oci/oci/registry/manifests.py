@@ -12,7 +12,7 @@ import json
 from nix2oci.errors import LayoutError
 from nix2oci.oci.layout.source import INDEX_TYPES, MAX_DOCUMENT
 from nix2oci.oci.registry.client import Client, Message, check_stored
-from nix2oci.oci.registry.request_error import TroubleError
+from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.spec import INDEX, MANIFEST, Descriptor, Digest, Json, canonical_json
 
 _DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -22,7 +22,7 @@ _ROUNDS = 3
 
 
 def put_document(client: Client, descriptor: Descriptor, data: bytes, name: str) -> bool:
-    """Put a manifest or index; whether the registry took note of its subject. `TroubleError`."""
+    """Put a manifest or index; whether the registry took note of its subject. `RequestError`."""
     return _put(client, descriptor, data, name, {})
 
 
@@ -39,7 +39,7 @@ def _put(
 def get_document(client: Client, name: str) -> tuple[Descriptor, bytes]:
     """The manifest or index of a tag or digest, its bytes checked.
 
-    Raises `TroubleError`, with status 404 when there is none.
+    Raises `RequestError`, with status 404 when there is none.
     """
     found, data, _ = _get(client, name)
     return found, data
@@ -53,11 +53,11 @@ def _get(client: Client, name: str) -> tuple[Descriptor, bytes, str | None]:
         kind = (answer.header("Content-Type") or "").partition(";")[0].strip()
         etag = answer.header("ETag")
     if len(data) > MAX_DOCUMENT:
-        raise TroubleError(f"the manifest {name} has more than {MAX_DOCUMENT} bytes")
+        raise RequestError(f"the manifest {name} has more than {MAX_DOCUMENT} bytes")
     digest = Digest.of(data)
     wanted = name if name.startswith("sha256:") else said
     if wanted is not None and wanted.startswith("sha256:") and wanted != str(digest):
-        raise TroubleError(f"it sent {digest} when it was asked for {wanted}")
+        raise RequestError(f"it sent {digest} when it was asked for {wanted}")
     return Descriptor(_kind(data) or kind, digest, len(data)), data, etag
 
 
@@ -73,7 +73,7 @@ def _kind(data: bytes) -> str | None:
 def add_referrer(client: Client, subject: Digest, referrer: Json) -> None:
     """See to it that the list of a subject's referrers has one more, and loses none.
 
-    Raises `TroubleError`, also when there is something else under the tag of the list.
+    Raises `RequestError`, also when there is something else under the tag of the list.
     """
     tag = str(subject).replace(":", "-")
     for _ in range(_ROUNDS):
@@ -86,23 +86,23 @@ def add_referrer(client: Client, subject: Digest, referrer: Json) -> None:
         condition = {"If-Match": etag} if etag else {}
         try:
             _put(client, Descriptor.of(INDEX, data), data, tag, condition)
-        except TroubleError as err:
+        except RequestError as err:
             if err.status != 412:
                 raise
     listed, _ = _listed(client, tag)
     if all(entry["digest"] != referrer["digest"] for entry in listed):
-        raise TroubleError(f"the list of referrers, tag {tag}, is written by others all the time")
+        raise RequestError(f"the list of referrers, tag {tag}, is written by others all the time")
 
 
 def _listed(client: Client, tag: str) -> tuple[list[Json], str | None]:
     """The referrers under the tag, and what to hold against a race."""
     try:
         found, data, etag = _get(client, tag)
-    except TroubleError as err:
+    except RequestError as err:
         if err.status == 404:
             return [], None
         raise
-    foreign = TroubleError(f"tag {tag} is no list of referrers: it is left as it is")
+    foreign = RequestError(f"tag {tag} is no list of referrers: it is left as it is")
     if found.media_type not in INDEX_TYPES:
         raise foreign
     try:

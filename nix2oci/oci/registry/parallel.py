@@ -19,7 +19,7 @@ _GRACE = 2.0
 """Seconds that threads have to end by themselves after Ctrl-C."""
 
 
-def together(work: Sequence[Callable[[], T]], threads: int, stop: Event) -> list[T]:
+def run_all(work: Sequence[Callable[[], T]], threads: int, stop: Event) -> list[T]:
     """What each piece of work returns, in their order; begun in that order, `threads` at a time.
 
     The first failure sets `stop`, which the others are to heed, and is raised when they ended.

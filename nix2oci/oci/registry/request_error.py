@@ -10,7 +10,7 @@ from nix2oci.errors import AuthenticationError, RegistryError
 
 
 @dataclass(slots=True, eq=False)
-class TroubleError(Exception):
+class RequestError(Exception):
     """One exchange, or what came of it, went wrong."""
 
     cause: str
@@ -37,11 +37,11 @@ class TroubleError(Exception):
 
 
 @contextmanager
-def explained(purpose: str) -> Iterator[None]:
-    """Turn a `TroubleError` into the error that a user is told: `cannot <purpose>: <cause>`."""
+def as_registry_error(purpose: str) -> Iterator[None]:
+    """Turn a `RequestError` into the error that a user is told: `cannot <purpose>: <cause>`."""
     try:
         yield
-    except TroubleError as err:
+    except RequestError as err:
         message = f"cannot {purpose}: {err.cause}"
         # Not `from err`: what a library says may hold an address with a secret in it.
         if err.denied:

@@ -10,13 +10,13 @@ import os
 import ssl
 from collections.abc import Iterator
 
-from nix2oci.oci.registry.environment import Surroundings
-from nix2oci.oci.registry.request_error import TroubleError
+from nix2oci.oci.registry.environment import RegistryEnvironment
+from nix2oci.oci.registry.request_error import RequestError
 
 
 def context(
     registry: str,
-    surroundings: Surroundings,
+    environment: RegistryEnvironment,
     cert_dir: str | None = None,
     *,
     verify: bool = True,
@@ -25,13 +25,13 @@ def context(
     """How to speak TLS with a registry, named as in a reference.
 
     With `cert_dir`, that directory alone is asked for certificates; `own` says whether for one of
-    our own, too. Raises `TroubleError` when
+    our own, too. Raises `RequestError` when
     one cannot be read.
     """
-    directories = [cert_dir] if cert_dir is not None else _directories(registry, surroundings)
-    where = surroundings.ca_file or ""
+    directories = [cert_dir] if cert_dir is not None else _directories(registry, environment)
+    where = environment.ca_file or ""
     try:
-        made = ssl.create_default_context(cafile=surroundings.ca_file)
+        made = ssl.create_default_context(cafile=environment.ca_file)
         if not verify:
             made.check_hostname = False
             made.verify_mode = ssl.CERT_NONE
@@ -41,15 +41,15 @@ def context(
             made.load_cert_chain(where, where.removesuffix(".cert") + ".key")
     except FileNotFoundError as err:
         missing = err.filename or where
-        raise TroubleError(f"there is no certificate, or no key to it, at {missing}") from err
+        raise RequestError(f"there is no certificate, or no key to it, at {missing}") from err
     except (ssl.SSLError, OSError) as err:
         cause = "it is no certificate" if isinstance(err, ssl.SSLError) else err.strerror
-        raise TroubleError(f"the certificate {where} cannot be read: {cause}") from err
+        raise RequestError(f"the certificate {where} cannot be read: {cause}") from err
     return made
 
 
-def _directories(registry: str, surroundings: Surroundings) -> list[str]:
-    found = [os.path.join(home, registry) for home in surroundings.certificate_directories]
+def _directories(registry: str, environment: RegistryEnvironment) -> list[str]:
+    found = [os.path.join(home, registry) for home in environment.certificate_directories]
     return [directory for directory in found if os.path.isdir(directory)]
 
 

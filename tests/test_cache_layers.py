@@ -17,7 +17,7 @@ from nix2oci.cache.layer_store import Wanted, layer_key, write_missing
 from nix2oci.model.tree import Entry, File
 from nix2oci.oci.layer.blob import Compression, Layer
 from nix2oci.oci.layer.tar import FORMAT
-from nix2oci.oci.layer.workers import Unwritten
+from nix2oci.oci.layer.workers import LayerJob
 from nix2oci.oci.layout.staging import Workspace, staged
 from nix2oci.oci.spec import Digest
 
@@ -44,10 +44,10 @@ class Build:
         yield File(name.encode(), len(content), (content,))
 
     def wanted(self, name: str) -> Wanted:
-        unwritten = Unwritten(self.entries(name), 3000)
+        job = LayerJob(self.entries(name), 3000)
         if name == "view":
-            return Wanted(unwritten)
-        return Wanted(unwritten, Digest.of(name.encode()), (f"/nix/store/{name}",))
+            return Wanted(job)
+        return Wanted(job, Digest.of(name.encode()), (f"/nix/store/{name}",))
 
     def begin(self, made: int, _: int) -> AbstractContextManager[Callable[[int], None]]:
         self.begun.append(made)

@@ -202,8 +202,8 @@ def test_the_build_gives_the_same_bytes_everywhere(machine: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_second_build_gives_the_same_bytes(machine: str, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "another directory"
-    elsewhere.mkdir()
+    assume_remote = tmp_path / "another directory"
+    assume_remote.mkdir()
     for name in ("launcher.c", "kernel.h", "launcher.ld"):
-        (elsewhere / name).write_bytes((SOURCE / name).read_bytes())
-    assert hatch_build().compile_launcher(elsewhere, machine) == launcher_template(machine)
+        (assume_remote / name).write_bytes((SOURCE / name).read_bytes())
+    assert hatch_build().compile_launcher(assume_remote, machine) == launcher_template(machine)

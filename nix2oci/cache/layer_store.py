@@ -19,7 +19,7 @@ from nix2oci.cache.directory import BLOBS, Cache
 from nix2oci.cache.sealed_json import TEMPORARY
 from nix2oci.oci.layer.blob import Compression, Layer, compressor_version
 from nix2oci.oci.layer.tar import FORMAT
-from nix2oci.oci.layer.workers import Blobs, Told, Unwritten, write_layers
+from nix2oci.oci.layer.workers import Blobs, LayerJob, OnProgress, write_layers
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.spec import Digest
 
@@ -38,14 +38,14 @@ class Place(Blobs, Protocol):
 class Wanted:
     """A layer that an image needs."""
 
-    unwritten: Unwritten
+    job: LayerJob
     contents: Digest | None = None
     """The `store_paths_digest` of what is in it; None for a layer that no other image can have."""
     paths: tuple[str, ...] = ()
     """Its store paths."""
 
 
-Begin = Callable[[int, int], AbstractContextManager[Told]]
+Begin = Callable[[int, int], AbstractContextManager[OnProgress]]
 """Called with the number of layers that must be written and the weight of them together."""
 
 
@@ -65,9 +65,9 @@ def write_missing(
     keys = [layer_key(w.contents, compression) if cache and w.contents else "" for w in wanted]
     found = _take(cache, keys, place, cores) if cache else {}
     made = tuple(number for number in range(len(wanted)) if number not in found)
-    layers = [wanted[number].unwritten for number in made]
-    with begin(len(made), sum(layer.weight for layer in layers)) as told:
-        written = write_layers(layers, compression, place, cores, told)
+    layers = [wanted[number].job for number in made]
+    with begin(len(made), sum(layer.estimated_size for layer in layers)) as report_bytes:
+        written = write_layers(layers, compression, place, cores, report_bytes)
     new = dict(zip(made, written, strict=True))
     if cache:
         _keep(cache, {keys[n]: (new[n], wanted[n].paths) for n in made if keys[n]}, place)

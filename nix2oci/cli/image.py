@@ -15,7 +15,7 @@ from nix2oci.cli.output import write_file
 from nix2oci.cli.pushing import Push
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.oci.engines import Engine, Loaded
-from nix2oci.oci.layout.writer import Form, Staging, reference_to, streaming, writing
+from nix2oci.oci.layout.writer import OutputFormat, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.pipeline import build as pipeline
 from nix2oci.pipeline.debug_twin import Twin
@@ -34,7 +34,7 @@ class Place:
     """Where the image goes, as far as the user said; `-` is stdout."""
 
     output: str | None
-    form: Form
+    form: OutputFormat
     engine: Engine | None = None
     """What it is loaded into when it is there."""
     push: Push | None = None

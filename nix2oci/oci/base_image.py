@@ -49,7 +49,7 @@ _FORGIVEN = frozenset({"history-count", "name", "duplicate", "whiteout", "hardli
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class BaseImage:
     """A base image that was read and found good."""
 
     source: ImageSource
@@ -129,7 +129,7 @@ class Base:
                 blob.commit(digest, size)
 
 
-def read_base(source: ImageSource, platform: Platform, workers: int = 0) -> Base:
+def read_base_image(source: ImageSource, platform: Platform, workers: int = 0) -> BaseImage:
     """Read a base image for a platform; layers are read `workers` at once, all cores by default.
 
     Raises `LayoutError` for an image that is not as it should be, `RepresentationError` for one of
@@ -152,7 +152,7 @@ def read_base(source: ImageSource, platform: Platform, workers: int = 0) -> Base
         for layer in documents.layers
     )
     found = _complete(contents, nodes)
-    return Base(source, documents.config, layers, contents, nodes, found)
+    return BaseImage(source, documents.config, layers, contents, nodes, found)
 
 
 def _refuse(source: ImageSource, findings: Sequence[Finding]) -> None:

@@ -25,7 +25,7 @@ from nix2oci.nix.store_files import Disk
 from nix2oci.nix.survey import is_program
 from nix2oci.oci.inherit import Inherited, inherit
 from nix2oci.oci.layer.blob import Layer, compressor_version, layer_form
-from nix2oci.oci.layer.workers import Unwritten
+from nix2oci.oci.layer.workers import LayerJob
 from nix2oci.oci.layout.writer import Image, Staging
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import (
@@ -205,18 +205,18 @@ def _write(
     wanted = [_wanted(layer, what) for layer in what.plan.layers]
     if spec.max_layers == 1:
         (only,) = wanted
-        mixed = _laid_over(only.unwritten.entries, what.view)
-        wanted = [replace(only, unwritten=Unwritten(mixed, only.unwritten.weight), contents=None)]
+        mixed = _laid_over(only.job.entries, what.view)
+        wanted = [replace(only, job=LayerJob(mixed, only.job.estimated_size), contents=None)]
     else:
-        wanted.append(Wanted(Unwritten(what.view, 0)))
+        wanted.append(Wanted(LayerJob(what.view, 0)))
 
     there = _there(wanted, blobs, destination.there, progress) if destination.there else {}
     rest = [each for each in wanted if each.contents not in there]
 
-    def writing(made: int, weight: int) -> AbstractContextManager[Callable[[int], None]]:
+    def writing(made: int, estimated_size: int) -> AbstractContextManager[Callable[[int], None]]:
         if made < len(rest):
             progress.step(f"{len(rest) - made} of {len(wanted)} layers are in the cache")
-        return progress.bytes("writing layers", weight)
+        return progress.bytes("writing layers", estimated_size)
 
     cache, cores = destination.cache, destination.cores
     written, made = write_missing(cache, rest, spec.compression, blobs, cores=cores, begin=writing)
@@ -233,7 +233,7 @@ def _write(
     new = iter(written)
     layers = tuple(there[w.contents] if w.contents in there else next(new) for w in wanted)
     stored = [number for number in made if rest[number].paths]
-    nar_sizes = (rest[number].unwritten.weight for number in stored)
+    nar_sizes = (rest[number].job.estimated_size for number in stored)
     read = Read(sum(written[number].files for number in stored), sum(nar_sizes))
     return WrittenLayers(layers, frozenset(layer.digest for layer in there.values()), read)
 
@@ -244,7 +244,7 @@ def _there(
     """The layers that are where the image is pushed to, by what they hold."""
     found = dict[Digest | None, Layer](ask(w.contents for w in wanted if w.contents).items())
     for layer in found.values():
-        blobs.elsewhere(layer.digest, layer.size)
+        blobs.assume_remote(layer.digest, layer.size)
     size = text.size(sum(layer.size for layer in found.values()))
     progress.step(f"reused {len(found)} of {len(wanted)} layers that the registry has, {size}")
     return found
@@ -252,8 +252,8 @@ def _there(
 
 def _wanted(layer: LayerPlan, what: Planned) -> Wanted:
     infos = [what.closure.infos[path] for path in layer.paths]
-    unwritten = Unwritten(store_layer(infos, what.store), layer.nar_size)
-    return Wanted(unwritten, _contents(infos), tuple(map(str, layer.paths)))
+    job = LayerJob(store_layer(infos, what.store), layer.nar_size)
+    return Wanted(job, _contents(infos), tuple(map(str, layer.paths)))
 
 
 def _contents(infos: Iterable[PathInfo]) -> Digest:

@@ -18,7 +18,7 @@ from nix2oci.nix.installable import Installable
 from nix2oci.nix.store import LocalStore, store_layer
 from nix2oci.nix.tools import programs, read_file
 from nix2oci.oci.layer.blob import Compression, Layer
-from nix2oci.oci.layer.workers import Blobs, Unwritten, write_layers
+from nix2oci.oci.layer.workers import Blobs, LayerJob, write_layers
 from nix2oci.oci.layout.writer import Image
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import MOST_LAYERS, Descriptor, History, ImageConfig
@@ -123,7 +123,7 @@ def debug_name(name: Reference, layers: int) -> Reference:
 def write_tools(tools: Tools, compression: Compression, blobs: Blobs) -> Layer:
     """Write the layer of the tools."""
     size = sum(info.nar_size for info in tools.paths)
-    (layer,) = write_layers([Unwritten(tools.entries(), size)], compression, blobs, 1)
+    (layer,) = write_layers([LayerJob(tools.entries(), size)], compression, blobs, 1)
     return layer
 
 

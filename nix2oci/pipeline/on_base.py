@@ -15,7 +15,7 @@ from nix2oci.errors import ConfigError, RepresentationError
 from nix2oci.model.accounts import Accounts
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.tree import Directory, File, Symlink, Tree
-from nix2oci.oci.base_image import Base, read_base
+from nix2oci.oci.base_image import BaseImage, read_base_image
 from nix2oci.oci.layer.untar import DIRECTORY, SYMLINK
 from nix2oci.oci.layout.source import ImageSource, open_image
 from nix2oci.oci.spec import LAYER_ZSTD, MOST_LAYERS, Platform
@@ -32,7 +32,7 @@ _OURS = 2
 class OnBase:
     """What an image takes from its base, and what it has over it."""
 
-    base: Base
+    base: BaseImage
     present: tuple[StorePath, ...]
     """Store paths of the closure that the base has."""
     lower: Lower
@@ -51,18 +51,18 @@ LOCAL: Opener = open_image
 """Opens layouts and archives alone."""
 
 
-def open_base(spec: ImageSpec, system: str, opener: Opener = LOCAL) -> Base | None:
+def open_base(spec: ImageSpec, system: str, opener: Opener = LOCAL) -> BaseImage | None:
     """Read the base image of an image spec; None where it has none.
 
     Raises `ConfigError` and `RepresentationError` where it leaves too few layers, and what
-    `opener` and `read_base` raise.
+    `opener` and `read_base_image` raise.
     """
     if spec.base is None:
         return None
     platform = Platform.of_system(system)
     source = opener(spec.base, platform)
     _check_room(len(source.layers()), spec)
-    return read_base(source, platform)
+    return read_base_image(source, platform)
 
 
 def _check_room(layers: int, spec: ImageSpec) -> None:
@@ -80,7 +80,7 @@ def _check_room(layers: int, spec: ImageSpec) -> None:
         )
 
 
-def present_paths(closure: Closure, base: Base) -> tuple[StorePath, ...]:
+def present_paths(closure: Closure, base: BaseImage) -> tuple[StorePath, ...]:
     """The store paths of a closure that the base has, contents and all."""
     return tuple(
         path
@@ -89,7 +89,7 @@ def present_paths(closure: Closure, base: Base) -> tuple[StorePath, ...]:
     )
 
 
-def on_base(base: Base, spec: ImageSpec, closure: Closure, view: Tree) -> OnBase:
+def on_base(base: BaseImage, spec: ImageSpec, closure: Closure, view: Tree) -> OnBase:
     """Lay the view over the base; raises as `lay_over`, and `ConfigError` for users that clash."""
     lower = _lower(base)
     over = lay_over(view, lower, closure.store_dir, _accounts(base, lower, spec))
@@ -109,7 +109,7 @@ def check_program(on: OnBase, path: str, store_dir: str) -> None:
         )
 
 
-def refuse_zstd(base: Base) -> None:
+def refuse_zstd(base: BaseImage) -> None:
     """Raise `ConfigError` for a base that cannot be in an archive that every loader reads."""
     if any(layer.media_type == LAYER_ZSTD for layer in base.layers):
         raise ConfigError(
@@ -119,7 +119,7 @@ def refuse_zstd(base: Base) -> None:
         )
 
 
-def _lower(base: Base) -> Lower:
+def _lower(base: BaseImage) -> Lower:
     attributes = base.directories()
     directories, links, files = {}, {}, set()
     for path, node in base.nodes.items():
@@ -133,7 +133,7 @@ def _lower(base: Base) -> Lower:
     return Lower(directories, links, frozenset(files))
 
 
-def _accounts(base: Base, lower: Lower, spec: ImageSpec) -> Mapping[bytes, bytes]:
+def _accounts(base: BaseImage, lower: Lower, spec: ImageSpec) -> Mapping[bytes, bytes]:
     """The files of accounts that the base has, where something is added to them."""
     accounts = Accounts.of(spec.users, spec.groups)
     users, groups = {user.name for user in spec.users}, {group.name for group in spec.groups}

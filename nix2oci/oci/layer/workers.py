@@ -38,40 +38,40 @@ class Blobs(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Unwritten:
-    """A layer to write; `entries` is read once, `weight` is about its size in bytes."""
+class LayerJob:
+    """A layer to write; `entries` is read once, `estimated_size` is about its size in bytes."""
 
     entries: Iterable[Entry]
-    weight: int
+    estimated_size: int
 
 
-Told = Callable[[int], None]
+OnProgress = Callable[[int], None]
 """Called with the bytes of tar that were done since the last call."""
 
 
 def write_layers(
-    layers: Sequence[Unwritten],
+    layers: Sequence[LayerJob],
     compression: Compression,
     blobs: Blobs,
     cores: int,
-    progress: Told = lambda _: None,
+    progress: OnProgress = lambda _: None,
 ) -> tuple[Layer, ...]:
     """Write layers as blobs, up to `cores` at a time; answer in the order given.
 
     The first failure ends the others and is raised. Nothing but how long it takes depends on
     `cores`. Call it while no other thread runs: the process is forked.
     """
-    share = sum(layer.weight for layer in layers) / cores
+    share = sum(layer.estimated_size for layer in layers) / cores
 
-    def write(number: int, told: Told) -> Layer:
+    def write(number: int, report_bytes: OnProgress) -> Layer:
         # Threads hinder each other a little; they help where the others would wait for one layer.
-        threads = cores if layers[number].weight > share else 0
+        threads = cores if layers[number].estimated_size > share else 0
         with _pool(threads) as pool, blobs.new_blob() as blob:
-            layer = write_layer(layers[number].entries, compression, blob, pool, told)
+            layer = write_layer(layers[number].entries, compression, blob, pool, report_bytes)
             blob.commit(layer.digest, layer.size)
             return layer
 
-    heaviest_first = sorted(range(len(layers)), key=lambda number: -layers[number].weight)
+    heaviest_first = sorted(range(len(layers)), key=lambda number: -layers[number].estimated_size)
     if min(cores, len(layers)) < 2:
         written = {number: write(number, progress) for number in heaviest_first}
     else:
@@ -84,7 +84,10 @@ def _pool(threads: int) -> AbstractContextManager[ThreadPoolExecutor | None]:
 
 
 def _share(
-    numbers: Sequence[int], write: Callable[[int, Told], Layer], workers: int, progress: Told
+    numbers: Sequence[int],
+    write: Callable[[int, OnProgress], Layer],
+    workers: int,
+    progress: OnProgress,
 ) -> dict[int, Layer]:
     """Give numbers to workers, each its next one when it is done with the last."""
     todo = iter(numbers)
@@ -122,7 +125,7 @@ def _receive(line: connection.Connection) -> int | tuple[int, Layer]:
 
 @contextmanager
 def _forked(
-    write: Callable[[int, Told], Layer], workers: int
+    write: Callable[[int, OnProgress], Layer], workers: int
 ) -> Iterator[list[connection.Connection]]:
     """Start workers, with a line to each; at the end all of them are gone."""
     lines, processes = [], []
@@ -159,7 +162,7 @@ def _signals_held() -> Iterator[None]:
 
 
 def _work(
-    write: Callable[[int, Told], Layer],
+    write: Callable[[int, OnProgress], Layer],
     line: connection.Connection,
     others: Sequence[connection.Connection],
 ) -> None:

@@ -129,7 +129,7 @@ class Workspace:
                 os.unlink(mine)
         return right
 
-    def elsewhere(self, digest: Digest, size: int) -> None:
+    def assume_remote(self, digest: Digest, size: int) -> None:
         """Take a blob for committed that is only where the image goes next."""
         self._elsewhere[digest] = size
 

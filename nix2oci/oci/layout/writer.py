@@ -49,10 +49,10 @@ from nix2oci.oci.spec import (
     canonical_json,
 )
 
-Form = Literal["oci", "archive"]
+OutputFormat = Literal["oci", "archive"]
 """What an image is written as: an image layout directory, or one tar."""
 
-_FORMS: Mapping[Form, str] = {"oci": "image layout", "archive": "image archive"}
+_FORMS: Mapping[OutputFormat, str] = {"oci": "image layout", "archive": "image archive"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,12 @@ class Staging:
         """Take a file that is at hand for the layer of this digest, where its bytes are right."""
         return self._work.adopt(path, digest, size)
 
-    def elsewhere(self, digest: Digest, size: int) -> None:
+    def assume_remote(self, digest: Digest, size: int) -> None:
         """Do without the blob of a layer, since the registry that the image goes to has it.
 
         What appears then is whole only for who pushes it there: never where a user looks.
         """
-        self._work.elsewhere(digest, size)
+        self._work.assume_remote(digest, size)
 
     def blob_path(self, digest: Digest) -> str:
         """The file of a blob that is committed; nobody may change it."""
@@ -159,7 +159,7 @@ Publish = Callable[[Workspace, Sequence[Entry]], None]
 
 
 @contextmanager
-def writing(path: str, form: Form = "oci") -> Iterator[Staging]:
+def writing(path: str, form: OutputFormat = "oci") -> Iterator[Staging]:
     """Stage an image that `Staging.finish` puts at `path`, missing directories included.
 
     Symbolic links are followed. Raises `ConfigError` when what is there is neither an image of
@@ -190,7 +190,7 @@ def streaming(out: Sink, scratch: str | None = None) -> Iterator[Staging]:
         yield Staging(work, partial(_write, out))
 
 
-def reference_to(path: str, form: Form, name: Reference) -> str:
+def reference_to(path: str, form: OutputFormat, name: Reference) -> str:
     """What containers tools take for an image that was written, such as `oci:app.oci:1.0`."""
     return f"{'oci' if form == 'oci' else 'oci-archive'}:{path}:{name.tag or 'latest'}"
 

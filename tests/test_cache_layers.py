@@ -13,7 +13,7 @@ import pytest
 from support.faults import kill, run_with_fault
 
 from nix2oci.cache.directory import Cache
-from nix2oci.cache.layer_store import Wanted, layer_key, write_missing
+from nix2oci.cache.layer_store import LayerRequest, layer_key, write_missing
 from nix2oci.model.tree import Entry, File
 from nix2oci.oci.layer.blob import Compression, Layer
 from nix2oci.oci.layer.tar import FORMAT
@@ -43,13 +43,13 @@ class Build:
         content = hashlib.shake_128(name.encode()).digest(3000)
         yield File(name.encode(), len(content), (content,))
 
-    def wanted(self, name: str) -> Wanted:
+    def wanted(self, name: str) -> LayerRequest:
         job = LayerJob(self.entries(name), 3000)
         if name == "view":
-            return Wanted(job)
-        return Wanted(job, Digest.of(name.encode()), (f"/nix/store/{name}",))
+            return LayerRequest(job)
+        return LayerRequest(job, Digest.of(name.encode()), (f"/nix/store/{name}",))
 
-    def begin(self, made: int, _: int) -> AbstractContextManager[Callable[[int], None]]:
+    def start_progress(self, made: int, _: int) -> AbstractContextManager[Callable[[int], None]]:
         self.begun.append(made)
         return nullcontext(lambda _: None)
 
@@ -65,7 +65,7 @@ class Build:
             into = place(given)
             wanted = [self.wanted(name) for name in NAMES]
             layers, made = write_missing(
-                cache, wanted, compression, into, cores=1, begin=self.begin
+                cache, wanted, compression, into, cores=1, start_progress=self.start_progress
             )
             assert into.blobs() == tuple(sorted(layer.digest.hex for layer in layers))
             for layer in layers:

@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nix2oci.cache.sealed_json import Documents
+from nix2oci.cache.sealed_json import SealedJson
 
 LAYERS, FACTS, BLOBS = "layers", "facts", "blobs/sha256"
 
@@ -40,12 +40,12 @@ class Cache:
     """Told why nothing can be kept."""
 
     @property
-    def layers(self) -> Documents:
-        return Documents(self.path(LAYERS), self.warn, self.remark)
+    def layers(self) -> SealedJson:
+        return SealedJson(self.path(LAYERS), self.warn, self.remark)
 
     @property
-    def facts(self) -> Documents:
-        return Documents(self.path(FACTS), self.warn, self.remark)
+    def facts(self) -> SealedJson:
+        return SealedJson(self.path(FACTS), self.warn, self.remark)
 
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)

@@ -24,7 +24,7 @@ from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.spec import Digest
 
 
-class Place(Blobs, Protocol):
+class BlobSink(Blobs, Protocol):
     """Where an image is put together, as `oci.layout.writer.Staging`."""
 
     def adopt(self, path: str, digest: Digest, size: int) -> bool:
@@ -35,7 +35,7 @@ class Place(Blobs, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LayerRequest:
     """A layer that an image needs."""
 
     job: LayerJob
@@ -45,33 +45,33 @@ class Wanted:
     """Its store paths."""
 
 
-Begin = Callable[[int, int], AbstractContextManager[OnProgress]]
+StartProgress = Callable[[int, int], AbstractContextManager[OnProgress]]
 """Called with the number of layers that must be written and the weight of them together."""
 
 
 def write_missing(
     cache: Cache | None,
-    wanted: Sequence[Wanted],
+    requests: Sequence[LayerRequest],
     compression: Compression,
-    place: Place,
+    sink: BlobSink,
     *,
     cores: int,
-    begin: Begin,
+    start_progress: StartProgress,
 ) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
     """Put layers in place, from the cache or as `write_layers` does; which numbers were written.
 
     Every byte from the cache is checked against its digest, and what was written is kept.
     """
-    keys = [layer_key(w.contents, compression) if cache and w.contents else "" for w in wanted]
-    found = _take(cache, keys, place, cores) if cache else {}
-    made = tuple(number for number in range(len(wanted)) if number not in found)
-    layers = [wanted[number].job for number in made]
-    with begin(len(made), sum(layer.estimated_size for layer in layers)) as report_bytes:
-        written = write_layers(layers, compression, place, cores, report_bytes)
+    keys = [layer_key(w.contents, compression) if cache and w.contents else "" for w in requests]
+    found = _take(cache, keys, sink, cores) if cache else {}
+    made = tuple(number for number in range(len(requests)) if number not in found)
+    layers = [requests[number].job for number in made]
+    with start_progress(len(made), sum(layer.estimated_size for layer in layers)) as report_bytes:
+        written = write_layers(layers, compression, sink, cores, report_bytes)
     new = dict(zip(made, written, strict=True))
     if cache:
-        _keep(cache, {keys[n]: (new[n], wanted[n].paths) for n in made if keys[n]}, place)
-    return tuple({**found, **new}[number] for number in range(len(wanted))), made
+        _keep(cache, {keys[n]: (new[n], requests[n].paths) for n in made if keys[n]}, sink)
+    return tuple({**found, **new}[number] for number in range(len(requests))), made
 
 
 def layer_key(contents: Digest, compression: Compression) -> str:
@@ -83,7 +83,7 @@ def layer_key(contents: Digest, compression: Compression) -> str:
     return hashlib.sha256(f"layer {FORMAT}\n{how}\n{contents}\n".encode()).hexdigest()
 
 
-def _take(cache: Cache, keys: Sequence[str], place: Place, cores: int) -> dict[int, Layer]:
+def _take(cache: Cache, keys: Sequence[str], sink: BlobSink, cores: int) -> dict[int, Layer]:
     """The layers that are at hand, by number, each with its blob in place."""
 
     def one(key: str) -> Layer | None:
@@ -92,7 +92,7 @@ def _take(cache: Cache, keys: Sequence[str], place: Place, cores: int) -> dict[i
             return None
         layer = _layer(document)
         path = cache.path(f"{BLOBS}/{layer.digest.hex}")
-        if place.adopt(path, layer.digest, layer.size):
+        if sink.adopt(path, layer.digest, layer.size):
             return layer
         if not _is_right(path, layer):
             _drop(cache, key, path)
@@ -102,11 +102,11 @@ def _take(cache: Cache, keys: Sequence[str], place: Place, cores: int) -> dict[i
         return {number: layer for number, layer in enumerate(pool.map(one, keys)) if layer}
 
 
-def _keep(cache: Cache, layers: Mapping[str, tuple[Layer, Sequence[str]]], place: Place) -> None:
+def _keep(cache: Cache, layers: Mapping[str, tuple[Layer, Sequence[str]]], sink: BlobSink) -> None:
     """Keep layers that were made, each blob before the document that names it."""
     if layers and cache.prepare():
         for key, (layer, paths) in layers.items():
-            if keep_blob(cache, layer.digest, place.blob_path(layer.digest)):
+            if keep_blob(cache, layer.digest, sink.blob_path(layer.digest)):
                 cache.layers.write(key, _document(layer, paths))
 
 

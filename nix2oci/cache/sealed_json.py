@@ -23,7 +23,7 @@ _MOST = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Documents:
+class SealedJson:
     """The JSON objects in one directory, by name. Nothing here raises `OSError`."""
 
     directory: str

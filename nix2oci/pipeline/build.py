@@ -12,7 +12,7 @@ from heapq import merge
 from nix2oci import text
 from nix2oci.cache.bound import prune
 from nix2oci.cache.directory import Cache
-from nix2oci.cache.layer_store import Wanted, write_missing
+from nix2oci.cache.layer_store import LayerRequest, write_missing
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.model.closure import PathInfo, StorePath
@@ -208,7 +208,7 @@ def _write(
         mixed = _laid_over(only.job.entries, what.view)
         wanted = [replace(only, job=LayerJob(mixed, only.job.estimated_size), contents=None)]
     else:
-        wanted.append(Wanted(LayerJob(what.view, 0)))
+        wanted.append(LayerRequest(LayerJob(what.view, 0)))
 
     there = _there(wanted, blobs, destination.there, progress) if destination.there else {}
     rest = [each for each in wanted if each.contents not in there]
@@ -219,7 +219,9 @@ def _write(
         return progress.bytes("writing layers", estimated_size)
 
     cache, cores = destination.cache, destination.cores
-    written, made = write_missing(cache, rest, spec.compression, blobs, cores=cores, begin=writing)
+    written, made = write_missing(
+        cache, rest, spec.compression, blobs, cores=cores, start_progress=writing
+    )
     checked = {path for number in made for path in rest[number].paths}
     unread = {path for each in wanted if each.contents in there for path in each.paths}
     what.notes.keep(
@@ -239,7 +241,7 @@ def _write(
 
 
 def _there(
-    wanted: Sequence[Wanted], blobs: Staging, ask: There, progress: Progress
+    wanted: Sequence[LayerRequest], blobs: Staging, ask: There, progress: Progress
 ) -> dict[Digest | None, Layer]:
     """The layers that are where the image is pushed to, by what they hold."""
     found = dict[Digest | None, Layer](ask(w.contents for w in wanted if w.contents).items())
@@ -250,10 +252,10 @@ def _there(
     return found
 
 
-def _wanted(layer: LayerPlan, what: Planned) -> Wanted:
+def _wanted(layer: LayerPlan, what: Planned) -> LayerRequest:
     infos = [what.closure.infos[path] for path in layer.paths]
     job = LayerJob(store_layer(infos, what.store), layer.nar_size)
-    return Wanted(job, _contents(infos), tuple(map(str, layer.paths)))
+    return LayerRequest(job, _contents(infos), tuple(map(str, layer.paths)))
 
 
 def _contents(infos: Iterable[PathInfo]) -> Digest:

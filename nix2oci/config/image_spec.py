@@ -19,7 +19,7 @@ import yaml
 from nix2oci.config import values
 from nix2oci.config.keys import FLAGS, KEYS, LAYERS, Document
 from nix2oci.config.layer_keys import Layers
-from nix2oci.config.reading import Place, known, mapping, number_of, one_line, plain
+from nix2oci.config.reading import Location, known, mapping, number_of, one_line, plain
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.model.accounts import Accounts, Group, User
 from nix2oci.oci.layer.blob import Compression
@@ -106,7 +106,7 @@ def read_document(path: str) -> Document:
     if len(data) > MAX_BYTES:
         raise ConfigError(f"cannot read {where}: it is larger than {MAX_BYTES >> 20} MiB")
     found = _read_yaml(data, where)
-    return mapping({} if found is None else found, Place(where))
+    return mapping({} if found is None else found, Location(where))
 
 
 def flags(options: Mapping[str, Given]) -> Document:
@@ -119,15 +119,15 @@ def flags(options: Mapping[str, Given]) -> Document:
     for key, given in options.items():
         if given is None or (FLAGS[key].repeated and not given):
             continue
-        place = Place(f"--{key}", is_flag=True)
-        value = FLAGS[key].from_flag(given, place)
+        location = Location(f"--{key}", is_flag=True)
+        value = FLAGS[key].from_flag(given, location)
         if key in LAYERS:
-            FLAGS[key].read(value, place)
+            FLAGS[key].read(value, location)
             below[key] = value
             continue
         found = value if key == "tag" and isinstance(value, Mapping) else {key: value}
         for part, part_value in found.items():
-            KEYS[part].read(part_value, place)
+            KEYS[part].read(part_value, location)
             if document.setdefault(part, part_value) != part_value:
                 raise ConfigError(f"--name and --tag give the image different {part}s")
     return {**document, **({"layers": below} if below else {})}
@@ -177,14 +177,14 @@ def created(
     only when the specification says `now`. Raises `ConfigError` for a variable that is not a
     number of seconds, whether or not it is used.
     """
-    place = Place("SOURCE_DATE_EPOCH")
+    location = Location("SOURCE_DATE_EPOCH")
     from_variable = None
     if source_date_epoch is not None:
         seconds = number_of(source_date_epoch)
         if seconds is None:
             what = "a number of seconds since 1970"
-            raise place.expected(what, source_date_epoch, "unset the variable to do without it")
-        from_variable = values.moment(seconds, place)
+            raise location.expected(what, source_date_epoch, "unset the variable to do without it")
+        from_variable = values.moment(seconds, location)
     if spec_created == "now":
         return now().astimezone(UTC).replace(microsecond=0)
     if spec_created is not None:
@@ -192,7 +192,7 @@ def created(
     if from_variable is not None:
         return from_variable
     if last_modified is not None:
-        return values.moment(last_modified, Place("lastModified of the flake"))
+        return values.moment(last_modified, Location("lastModified of the flake"))
     return OLDEST
 
 
@@ -201,8 +201,8 @@ def _field(key: str) -> str:
 
 
 def _read_keys(document: object, where: str) -> Mapping[str, object]:
-    found = known(document, Place(where), tuple(KEYS))
-    return {key: KEYS[key].read(v, Place(f"{where}: {key}")) for key, v in found.items()}
+    found = known(document, Location(where), tuple(KEYS))
+    return {key: KEYS[key].read(v, Location(f"{where}: {key}")) for key, v in found.items()}
 
 
 class _Loader(yaml.BaseLoader):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nix2oci.config.reading import Place, Reader, each_once, filled, known, plain
+from nix2oci.config.reading import Location, Reader, each_once, filled, known, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +23,23 @@ class Layers:
     """An image, or a document about one, whose layers are to be kept."""
 
 
-def one_name(value: object, place: Place) -> str:
+def one_name(value: object, location: Location) -> str:
     """A file, or what else is named by text in one line."""
-    found = filled(value, place)
+    found = filled(value, location)
     if not found.isprintable():
-        raise place.expected("a name in printable characters", found)
+        raise location.expected("a name in printable characters", found)
     return found
 
 
-def names(value: object, place: Place) -> tuple[str, ...]:
+def names(value: object, location: Location) -> tuple[str, ...]:
     """Names of packages or store paths, each once."""
-    return each_once(value, place, _package)
+    return each_once(value, location, _package)
 
 
-def _package(value: object, place: Place) -> str:
-    found = one_name(value, place)
+def _package(value: object, location: Location) -> str:
+    found = one_name(value, location)
     if "/" in found:
-        raise place.expected("a name such as openssl or openssl-3.0.14", found)
+        raise location.expected("a name such as openssl or openssl-3.0.14", found)
     return found
 
 
@@ -52,14 +52,14 @@ PARTS: Mapping[str, Reader] = {
 """The keys below `layers`."""
 
 
-def layers(value: object, place: Place) -> Layers:
+def layers(value: object, location: Location) -> Layers:
     """The value of `layers`; no name is both stable and volatile."""
-    parts = known(value, place, tuple(PARTS))
+    parts = known(value, location, tuple(PARTS))
     found: dict[str, Any] = {
-        name.replace("-", "_"): PARTS[name](part, place.at(name)) for name, part in parts.items()
+        name.replace("-", "_"): PARTS[name](part, location.at(name)) for name, part in parts.items()
     }
     read = Layers(**found)
     for name in read.stable:
         if name in read.volatile:
-            raise place.wrong(f"'{plain(name)}' is both stable and volatile")
+            raise location.wrong(f"'{plain(name)}' is both stable and volatile")
     return read

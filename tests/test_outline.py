@@ -19,11 +19,11 @@ from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.model.closure_contents import Survey
 from nix2oci.model.shell_references import Kind, Scan
 from nix2oci.model.tree import Entry
-from nix2oci.nix.fact_cache import Notes
+from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.nar import nar_entries
 from nix2oci.nix.scan import scan
 from nix2oci.nix.store import store_entries
-from nix2oci.nix.store_skeleton import BUDGET, SMALL, Outline
+from nix2oci.nix.store_skeleton import BUDGET, SMALL, StoreSkeleton
 from nix2oci.nix.survey import survey
 
 ELF = b"\x7fELF\x02\x01 a program"
@@ -49,10 +49,17 @@ class Remote:
         return nar_entries(info, iter([self.nars[info.path]]), "https://cache.test")
 
     def outline(
-        self, root: Path, *, notes: Notes | None = None, small: int = SMALL, budget: int = BUDGET
-    ) -> Outline:
-        outline = Outline(self.closure, str(root), self.read, notes or Notes(), small, budget)
-        outline.draw()
+        self,
+        root: Path,
+        *,
+        notes: FactCache | None = None,
+        small: int = SMALL,
+        budget: int = BUDGET,
+    ) -> StoreSkeleton:
+        outline = StoreSkeleton(
+            self.closure, str(root), self.read, notes or FactCache(), small, budget
+        )
+        outline.materialize()
         return outline
 
 
@@ -91,7 +98,10 @@ def sample(store: FakeStore) -> Sample:
 
 
 def decided(
-    closure: Closure, root: str, outline: Outline | None = None, notes: Notes | None = None
+    closure: Closure,
+    root: str,
+    outline: StoreSkeleton | None = None,
+    notes: FactCache | None = None,
 ) -> tuple[Survey, Scan]:
     """All that is decided from what lies below a directory."""
     if outline is None:
@@ -161,8 +171,8 @@ def test_content_that_was_not_kept_is_sent_again_once(sample: Sample, tmp_path: 
     assert outline.whole == set()
     decided(remote.closure, outline.root, outline)
     # The program of the root, and what names a shell, are kept in any case.
-    once = {"libc-2": 1, "app-1": 1}
-    assert remote.sent == {**once, "bash-5.2": 2, "tool-1": 2, "certs-1": 2}
+    get_or_compute = {"libc-2": 1, "app-1": 1}
+    assert remote.sent == {**get_or_compute, "bash-5.2": 2, "tool-1": 2, "certs-1": 2}
 
 
 def test_what_is_kept_of_a_large_object_is_little(sample: Sample, tmp_path: Path) -> None:
@@ -258,29 +268,29 @@ class Memory:
 def test_what_was_noted_is_not_sent_for_again(
     sample: Sample, tmp_path: Path, small: int, budget: int
 ) -> None:
-    memory, found = Memory(), []
+    fact_store, found = Memory(), []
     for run in ("first", "second"):
-        remote, notes = sample.remote(), Notes(memory)
+        remote, notes = sample.remote(), FactCache(fact_store)
         root = tmp_path / run
         outline = remote.outline(root, notes=notes, small=small, budget=budget)
         found.append(decided(remote.closure, outline.root, outline, notes))
-        notes.keep(lambda _: True)
+        notes.commit(lambda _: True)
         assert bool(remote.sent) == (run == "first")
     assert found == [decided(sample.remote().closure, sample.store.root)] * 2
     assert listing(str(tmp_path / "second")) == listing(str(tmp_path / "first"))
 
 
 def test_only_a_path_that_is_new_is_sent_for(sample: Sample, tmp_path: Path) -> None:
-    memory = Memory()
-    notes = Notes(memory)
+    fact_store = Memory()
+    notes = FactCache(fact_store)
     remote = sample.remote()
     outline = remote.outline(tmp_path / "first", notes=notes)
     decided(remote.closure, outline.root, outline, notes)
-    notes.keep(lambda _: True)
+    notes.commit(lambda _: True)
     new = store_path("app-2")
     sample.store.infos[:] = [info for info in sample.store.infos if info.path != APP]
     sample.add(new, {b"bin": {b"app": Program(WRAPPER)}}, BASH, TOOL, CERTS)
-    remote, notes = sample.remote(new), Notes(memory)
+    remote, notes = sample.remote(new), FactCache(fact_store)
     outline = remote.outline(tmp_path / "second", notes=notes)
     decided(remote.closure, outline.root, outline, notes)
     assert set(remote.sent) == {"app-2"}

@@ -24,7 +24,7 @@ from nix2oci.model.closure_contents import Survey
 from nix2oci.model.shell_references import Kind as MentionKind
 from nix2oci.model.shell_references import Mention
 from nix2oci.model.tree import Tree
-from nix2oci.nix.fact_cache import Notes
+from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.store import LocalStore
 from nix2oci.oci.layout.source import open_image
 from nix2oci.pipeline.prepare import Planned
@@ -155,7 +155,9 @@ def test_a_launcher_no_longer_refers_to_the_shell_of_its_wrapper(store: FakeStor
     kept = Mention(python, str(python).encode(), shell, MentionKind.TEXT)
 
     def references(shells: Shells) -> list[str]:
-        planned = Planned((), shells, Plan(()), Survey(), Tree({}), LocalStore(store.root), Notes())
+        planned = Planned(
+            (), shells, Plan(()), Survey(), Tree({}), LocalStore(store.root), FactCache()
+        )
         return [path.name for path in planned_reasons(planned).graph.references[app]]
 
     whole = untouched(closure)

@@ -24,7 +24,7 @@ from nix2oci.config.layer_keys import Layers
 from nix2oci.config.lock import LOCK_NAME
 from nix2oci.config.relative_paths import document_beside
 from nix2oci.errors import ConfigError
-from nix2oci.nix.client import Nix, Package
+from nix2oci.nix.client import NixClient, Package
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.options import Origin
 
@@ -207,13 +207,13 @@ def _flake_directory(flake_ref: str) -> str | None:
     return os.path.normpath(directory)
 
 
-def named(nix: Nix, texts: tuple[str, ...], file: str | None) -> list[Installable]:
+def named(nix: NixClient, texts: tuple[str, ...], file: str | None) -> list[Installable]:
     """What the user named, or the flake here when that is nothing."""
     return [nix.installable(text, file=file) for text in texts or ("." if file is None else "",)]
 
 
 def evaluate(
-    nix: Nix,
+    nix: NixClient,
     installables: Sequence[Installable],
     values: dict[str, Any],
     *,
@@ -244,13 +244,13 @@ def created(spec: ImageSpec) -> Callable[[int | None], datetime]:
     return decide
 
 
-def nix(values: dict[str, Any]) -> Nix:
+def nix(values: dict[str, Any]) -> NixClient:
     """Nix as `nix_options`, `origin_options` and `output_options` ask for it.
 
     On a terminal Nix draws its own progress; else its lines are passed on as they come.
     """
     loud = ("--print-build-logs",) if values["verbose"] else ()
-    return Nix(
+    return NixClient(
         environment(),
         (*nix_arguments(values), *loud),
         show=(lambda _: None) if values["quiet"] else ui.echo_line,

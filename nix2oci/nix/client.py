@@ -38,10 +38,10 @@ from nix2oci.nix.options import (
 )
 from nix2oci.nix.output import Source, Version, built_outputs, flake_source, path_infos, read_json
 from nix2oci.nix.package import (
+    EVAL_EXPRESSION,
     NAMES,
-    QUESTION,
+    EvalResult,
     Package,
-    Value,
     join,
     package_of,
     package_of_path,
@@ -49,14 +49,14 @@ from nix2oci.nix.package import (
 from nix2oci.nix.process import communicate, start, stream
 from nix2oci.nix.realise import Built, assign, operands, outputs_of
 
-__all__ = ["Built", "Nix", "Package"]
+__all__ = ["Built", "NixClient", "Package"]
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _UNCACHED = ("--option", "eval-cache", "false")
 _ATTEMPTS = 3
 
 
-class Nix:
+class NixClient:
     """The Nix of this machine, with the options that the user passes through.
 
     `env` is the whole environment of the children. `show` takes each line of what Nix says
@@ -118,7 +118,7 @@ class Nix:
         """The system to build for, such as `x86_64-linux`: `--system`, or that of this machine."""
         return self._system
 
-    def for_system(self, system: str) -> Nix:
+    def for_system(self, system: str) -> NixClient:
         """The same Nix, that evaluates for another system, whichever a derivation is built on.
 
         Unlike `--system`, this does not make Nix take the machine for one of that system.
@@ -167,11 +167,11 @@ class Nix:
             raise self._missing(installable)
         return package_of(installable, value, app, source, self.system())
 
-    def _value(self, installable: Installable, operand: str) -> Value | None:
+    def _value(self, installable: Installable, operand: str) -> EvalResult | None:
         """The value of an attribute; None when the flake has no such attribute."""
-        done = self._evaluate(installable, operand, QUESTION)
+        done = self._evaluate(installable, operand, EVAL_EXPRESSION)
         if done.returncode == 0:
-            return Value.parse(done.stdout)
+            return EvalResult.parse(done.stdout)
         missing = "does not provide attribute" in cause(done.said)
         if installable.kind == "flake" and missing:
             return None

@@ -21,7 +21,7 @@ T = TypeVar("T")
 Facts = dict[str, Any]
 
 
-class Memory(Protocol):
+class FactStore(Protocol):
     """Where JSON objects are kept from one run to the next, by name; it may forget any of them."""
 
     def read(self, name: str) -> Facts | None: ...
@@ -29,42 +29,42 @@ class Memory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Notes:
+class FactCache:
     """The answers to questions about store paths; without memory each is found out every time."""
 
-    memory: Memory | None = None
+    fact_store: FactStore | None = None
     _known: dict[StorePath, Facts] = field(default_factory=dict)
     _new: dict[StorePath, PathInfo] = field(default_factory=dict)
 
-    def once(self, info: PathInfo, question: str, answer: Callable[[], T]) -> T:
+    def get_or_compute(self, info: PathInfo, question: str, answer: Callable[[], T]) -> T:
         """The answer, made of JSON values, to a question about the bytes of one store path."""
         if question in self.facts(info):
             found: T = self.facts(info)[question]
             return found
         found = answer()
-        self.note(info, question, found)
+        self.record(info, question, found)
         return found
 
     def facts(self, info: PathInfo) -> Facts:
         """What is known of a store path, by question."""
-        if self.memory is None:
+        if self.fact_store is None:
             return {}
         if info.path not in self._known:
-            self._known[info.path] = self.memory.read(_name(info)) or {}
+            self._known[info.path] = self.fact_store.read(_name(info)) or {}
         return self._known[info.path]
 
-    def note(self, info: PathInfo, question: str, answer: object) -> None:
+    def record(self, info: PathInfo, question: str, answer: object) -> None:
         """Write down an answer."""
-        if self.memory is not None:
+        if self.fact_store is not None:
             self.facts(info)[question] = answer
             self._new[info.path] = info
 
-    def keep(self, is_right: Callable[[PathInfo], bool]) -> None:
+    def commit(self, is_right: Callable[[PathInfo], bool]) -> None:
         """Keep what is new of the paths whose bytes are those that Nix recorded."""
-        if self.memory is not None:
+        if self.fact_store is not None:
             for path, info in self._new.items():
                 if is_right(info):
-                    self.memory.write(_name(info), self._known[path])
+                    self.fact_store.write(_name(info), self._known[path])
         self._new.clear()
 
 

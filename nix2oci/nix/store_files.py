@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from nix2oci.errors import StoreError
 from nix2oci.model.closure import Closure, PathInfo
-from nix2oci.nix.fact_cache import Notes
+from nix2oci.nix.fact_cache import FactCache
 from nix2oci.text import display
 
 # As many links as Linux follows before it says ELOOP.
@@ -33,14 +33,14 @@ def is_there(path: bytes) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
+class StoreFiles:
     """Where the bytes of logical paths lie, and where their links lead."""
 
     physical_root: bytes
     store_dir: bytes
     owners: Mapping[bytes, PathInfo]
     """By the last part of the store path: `HASH-NAME`."""
-    notes: Notes
+    facts_known: FactCache
     fetch: Fetch
 
     @classmethod
@@ -48,25 +48,25 @@ class Disk:
         cls,
         closure: Closure,
         physical_root: str = "",
-        notes: Notes | None = None,
+        facts_known: FactCache | None = None,
         fetch: Fetch = is_there,
-    ) -> Disk:
+    ) -> StoreFiles:
         """The store objects of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
 
         Every method raises `OSError` for what is there and cannot be read.
         """
         owners = {path.base.encode(): info for path, info in closure.infos.items()}
         root = os.fsencode(physical_root)
-        return cls(root, closure.store_dir.encode(), owners, notes or Notes(), fetch)
+        return cls(root, closure.store_dir.encode(), owners, facts_known or FactCache(), fetch)
 
-    def once(self, real: bytes, question: str, answer: Callable[[], T]) -> T:
+    def get_or_compute(self, real: bytes, question: str, answer: Callable[[], T]) -> T:
         """What `answer` finds in the bytes at a path that has no links; known of an earlier run.
 
         Answers are JSON values.
         """
         base, _, inside = real[len(self.store_dir) + 1 :].partition(b"/")
         asked = f"{question} {inside.decode('latin-1')}" if inside else question
-        return self.notes.once(self.owners[base], asked, answer)
+        return self.facts_known.get_or_compute(self.owners[base], asked, answer)
 
     def at(self, path: bytes) -> bytes:
         return self.physical_root + path

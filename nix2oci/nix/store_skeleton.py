@@ -19,9 +19,9 @@ from typing import IO, Any
 from nix2oci.errors import OutputError
 from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.model.tree import Directory, Entry, File, Symlink
-from nix2oci.nix.fact_cache import Notes
+from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.scan import mentions_of, owns_shell
-from nix2oci.nix.store_files import Disk
+from nix2oci.nix.store_files import StoreFiles
 
 SMALL = 1 << 24
 """A NAR up to this size is kept whole, and is not read again; of others a program in bin/ is."""
@@ -49,13 +49,13 @@ They are sent for with the call.
 
 
 @dataclass(slots=True)
-class Outline:
+class StoreSkeleton:
     """The outline of `closure` below the directory `root`; `read` gives its objects' entries."""
 
     closure: Closure
     root: str
     read: Read
-    notes: Notes = field(default_factory=Notes)
+    facts_known: FactCache = field(default_factory=FactCache)
     small: int = SMALL
     budget: int = BUDGET
     """What is left of it."""
@@ -63,25 +63,25 @@ class Outline:
     """Store objects with the content of every file."""
     _kept: set[bytes] = field(default_factory=set)
 
-    def draw(self, told: Callable[[int], None] = lambda _: None) -> None:
+    def materialize(self, told: Callable[[int], None] = lambda _: None) -> None:
         """Read every store object once, if nothing is noted of it; keep what decisions will need.
 
         `told` is given the NAR size of each when it was read. Raises what `read` raises, and
         `OutputError` when the outline cannot be written.
         """
-        disk = Disk.of(self.closure, self.root)
+        files = StoreFiles.of(self.closure, self.root)
         searched: dict[StorePath, frozenset[StorePath]] = {}
         with _writing(self.root), closing(self._sent()) as sent:
             os.makedirs(self.root + self.closure.store_dir, exist_ok=True)
             for path, entries in sent:
-                searched[path] = self._shells(disk, path)
+                searched[path] = self._shells(files, path)
                 self._draw_once(path, entries, searched[path])
                 told(self.closure.infos[path].nar_size)
             for path, shells in searched.items():
-                if path not in self.whole and self._shells(disk, path) != shells:
+                if path not in self.whole and self._shells(files, path) != shells:
                     # What makes it a shell lies in a path that it does not refer to.
                     self._erase(path)
-                    self._draw_once(path, None, self._shells(disk, path))
+                    self._draw_once(path, None, self._shells(files, path))
 
     def fetch(self, path: bytes) -> None:
         """See to it that a file has its content, and small ones beside it: they may be next.
@@ -110,7 +110,7 @@ class Outline:
         try:
             for path in self.closure.references_first():
                 info = self.closure.infos[path]
-                noted = _OUTLINE in self.notes.facts(info)
+                noted = _OUTLINE in self.facts_known.facts(info)
                 waiting.append((path, None if noted else self.read(info)))
                 if len(waiting) > _AHEAD:
                     yield waiting.popleft()
@@ -119,17 +119,17 @@ class Outline:
         finally:
             waiting.clear()  # what nobody will read is called off
 
-    def _shells(self, disk: Disk, path: StorePath) -> frozenset[StorePath]:
+    def _shells(self, files: StoreFiles, path: StorePath) -> frozenset[StorePath]:
         """The shells that a store object refers to, as far as they are drawn."""
         references = self.closure.references(path)
-        return frozenset(each for each in references if owns_shell(disk, each))
+        return frozenset(each for each in references if owns_shell(files, each))
 
     def _draw_once(
         self, path: StorePath, entries: Iterator[Entry] | None, shells: frozenset[StorePath]
     ) -> None:
         """Draw what is noted of an object, or else the object, and note it."""
         info = self.closure.infos[path]
-        facts = self.notes.facts(info)
+        facts = self.facts_known.facts(info)
         searched = mentions_of(shell.hash_part for shell in shells)
         if _OUTLINE in facts and (not shells or searched in facts):
             for kind, name, what in facts[_OUTLINE]:
@@ -137,7 +137,7 @@ class Outline:
             return
         found = self._draw(path, entries or self.read(info), shells)
         if len(found) <= _MOST_NOTED:
-            self.notes.note(info, _OUTLINE, found)
+            self.facts_known.record(info, _OUTLINE, found)
 
     def _lay(self, path: bytes, kind: str, what: Any) -> None:
         """One entry without content, at an absolute path."""
@@ -170,7 +170,7 @@ class Outline:
                 case Symlink(_, target):
                     os.symlink(target, place)
                 case File() if whole or self._is_program(entry, of_root=is_root):
-                    self._write(entry, _NEW, note=not whole)
+                    self._write(entry, _NEW, record=not whole)
                     self.budget -= entry.size
                 case File():
                     self._search(entry, needles)
@@ -192,11 +192,11 @@ class Outline:
         in_bin = bool(entry.mode & 0o100) and b"/bin/" in entry.path
         return in_bin and (of_root or entry.size <= min(self.small, self.budget))
 
-    def _write(self, entry: File, flags: int, *, note: bool = True) -> None:
+    def _write(self, entry: File, flags: int, *, record: bool = True) -> None:
         with self._open(entry, flags) as file:
             for chunk in entry.chunks:
                 file.write(chunk)
-        if note:
+        if record:
             self._kept.add(b"/" + entry.path)
 
     def _search(self, entry: File, needles: list[bytes]) -> None:

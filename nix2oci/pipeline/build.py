@@ -17,11 +17,11 @@ from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.model.closure import PathInfo, StorePath
 from nix2oci.model.tree import Entry, File, Tree, sort_key
-from nix2oci.nix.client import Nix, Package
+from nix2oci.nix.client import NixClient, Package
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.machine import check_machines
 from nix2oci.nix.store import store_layer
-from nix2oci.nix.store_files import Disk
+from nix2oci.nix.store_files import StoreFiles
 from nix2oci.nix.survey import is_program
 from nix2oci.oci.inherit import Inherited, inherit
 from nix2oci.oci.layer.blob import Layer, compressor_version, layer_form
@@ -114,7 +114,7 @@ class WrittenImage:
 
 
 def build(
-    nix: Nix,
+    nix: NixClient,
     packages: Sequence[Package],
     spec: ImageSpec,
     destination: Destination,
@@ -157,7 +157,7 @@ def build(
 
 
 def _tools(
-    nix: Nix, main: Installable, spec: ImageSpec, what: Planned, progress: Progress
+    nix: NixClient, main: Installable, spec: ImageSpec, what: Planned, progress: Progress
 ) -> AbstractContextManager[Tools | None]:
     """The tools of the debug twin, None where there is to be none."""
     if not spec.debug:
@@ -195,7 +195,7 @@ def _check_machines(what: Planned, command: str) -> None:
     system = what.package.system
     platform = str(Platform.of_system(system))
     started = [os.fsencode(command), *steps]
-    disk = Disk.of(what.closure, what.store.root, what.notes, what.store.fetch)
+    disk = StoreFiles.of(what.closure, what.store.root, what.notes, what.store.fetch)
     check_machines(disk, what.closure, started, system, platform)
 
 
@@ -224,7 +224,7 @@ def _write(
     )
     checked = {path for number in made for path in rest[number].paths}
     unread = {path for each in wanted if each.contents in there for path in each.paths}
-    what.notes.keep(
+    what.notes.commit(
         lambda info: (
             str(info.path) in checked
             or (str(info.path) not in unread and what.store.is_right(info))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from nix2oci.errors import ConfigError, NixError
 from nix2oci.model.closure import Closure, PathInfo
 from nix2oci.model.tree import Entry, Tree
-from nix2oci.nix.client import Nix, Package
+from nix2oci.nix.client import NixClient, Package
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.store import LocalStore, store_layer
 from nix2oci.nix.tools import programs, read_file
@@ -67,7 +67,7 @@ class Twin:
 
 @contextmanager
 def debug_tools(
-    nix: Nix, asked: str | None, main: Installable, system: str, image: Closure
+    nix: NixClient, asked: str | None, main: Installable, system: str, image: Closure
 ) -> Iterator[Tools]:
     """Build the tools, and hold them until the block ends.
 
@@ -95,7 +95,7 @@ def debug_tools(
         yield Tools(package, tree, missing_paths(closure, found, busybox, image), root)
 
 
-def _evaluate(nix: Nix, asked: str | None, main: Installable, system: str) -> Package:
+def _evaluate(nix: NixClient, asked: str | None, main: Installable, system: str) -> Package:
     if asked is not None:
         return nix.evaluate(nix.installable(asked))
     if main.kind != "flake":

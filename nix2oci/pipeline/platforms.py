@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError
-from nix2oci.nix.client import Nix, Package
+from nix2oci.nix.client import NixClient, Package
 from nix2oci.oci.index import index_of
 from nix2oci.oci.layout.writer import Image, Staging
 from nix2oci.oci.reference import Reference
@@ -20,7 +20,7 @@ from nix2oci.pipeline.build import Destination, WrittenImage, build
 from nix2oci.pipeline.prepare import Progress
 from nix2oci.plan.layers.layering import Wishes
 
-Evaluated = tuple[Nix, Sequence[Package]]
+Evaluated = tuple[NixClient, Sequence[Package]]
 """What Nix knows of the installables for one system."""
 
 Named = tuple[Reference, Descriptor]

@@ -14,8 +14,8 @@ from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.closure_contents import Survey
 from nix2oci.model.shell_references import Scan
 from nix2oci.model.tree import Tree
-from nix2oci.nix.client import Built, Nix, Package
-from nix2oci.nix.fact_cache import Notes
+from nix2oci.nix.client import Built, NixClient, Package
+from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.remote import known_outputs, remote_closure, remote_store
 from nix2oci.nix.scan import scan
 from nix2oci.nix.store import LocalStore, Store
@@ -59,7 +59,7 @@ class Planned:
     view: Tree
     store: Store
     """Where the bytes of the store paths come from."""
-    notes: Notes
+    notes: FactCache
     """What was found in files on the way."""
     on_base: OnBase | None = None
     """What comes of the base image, where there is one."""
@@ -83,7 +83,7 @@ class Planned:
 
 @contextmanager
 def planned(
-    nix: Nix,
+    nix: NixClient,
     packages: Sequence[Package],
     spec: ImageSpec,
     progress: Progress,
@@ -100,7 +100,7 @@ def planned(
     if spec.base:
         progress.step(f"reading base image {spec.base}")
     base = open_base(spec, packages[0].system, opener)
-    notes = Notes(cache.facts if cache else None)
+    notes = FactCache(cache.facts if cache else None)
     with _closure(nix, packages, progress, notes) as (built, closure, store):
         found = survey(closure, store.root, notes, store.fetch)
         progress.step("looking for wrappers, and for what else needs a shell")
@@ -128,7 +128,7 @@ def _plan(closure: Closure, spec: ImageSpec, on: OnBase | None, wishes: Wishes |
 
 @contextmanager
 def _closure(
-    nix: Nix, packages: Sequence[Package], progress: Progress, notes: Notes
+    nix: NixClient, packages: Sequence[Package], progress: Progress, notes: FactCache
 ) -> Iterator[tuple[tuple[Built, ...], Closure, Store]]:
     """The closure of packages and the store that has it: the one here, or the origin."""
     if nix.origin is None:
@@ -141,7 +141,7 @@ def _closure(
     closure = remote_closure(nix, nix.origin, _roots(built))
     with remote_store(nix, nix.origin, closure, notes) as store:
         with progress.bytes("looking through the store paths", closure.nar_size) as told:
-            store.outline.draw(told)
+            store.skeleton.materialize(told)
         yield built, closure, store
 
 

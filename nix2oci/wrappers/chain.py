@@ -14,15 +14,7 @@ from enum import Enum
 
 from nix2oci.wrappers.binary import BinaryWrapper
 from nix2oci.wrappers.refusal import Reason, Refusal
-from nix2oci.wrappers.script import (
-    STORE,
-    Native,
-    Surroundings,
-    Wrapper,
-    is_shell,
-    read,
-    read_shebang,
-)
+from nix2oci.wrappers.script import STORE, HostFacts, Native, Wrapper, is_shell, read, read_shebang
 
 _DEPTH = 8
 
@@ -80,12 +72,12 @@ class Chain:
         return self.end is not End.NATIVE
 
 
-def follow(path: bytes, lookup: Lookup, around: Surroundings | None = None) -> Chain:
+def follow(path: bytes, lookup: Lookup, host: HostFacts | None = None) -> Chain:
     """The chain that begins at `path`; at most 8 files, and none twice."""
     steps: list[Step] = []
     current: bytes | None = path
     while current is not None:
-        step = _step(current, steps, lookup, around)
+        step = _step(current, steps, lookup, host)
         steps.append(step)
         if isinstance(step.what, Refusal):
             return _refused(steps, step.what)
@@ -93,7 +85,7 @@ def follow(path: bytes, lookup: Lookup, around: Surroundings | None = None) -> C
     return Chain(tuple(steps), End.NATIVE)
 
 
-def _step(path: bytes, before: list[Step], lookup: Lookup, around: Surroundings | None) -> Step:
+def _step(path: bytes, before: list[Step], lookup: Lookup, host: HostFacts | None) -> Step:
     detail = _obstacle(path, before)
     file = lookup(path) if not detail else None
     if file is not None and file.link is not None:
@@ -104,7 +96,7 @@ def _step(path: bytes, before: list[Step], lookup: Lookup, around: Surroundings 
         detail = "it is not an executable file"
     if detail or file is None or file.content is None:
         return Step(path, Refusal(Reason.TARGET_MISSING, path, None, b"", detail))
-    what = read(file.content, path, around)
+    what = read(file.content, path, host)
     if what is Native.OTHER and before:
         return Step(path, Refusal(Reason.TARGET_NO_SHEBANG, path, 1, b"", wrapper_like=False))
     return Step(path, what)

@@ -82,7 +82,7 @@ class Wrapper:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class HostFacts:
     """What a reader is told of the world outside the file.
 
     `is_bash` knows the interpreters that are bash, `path_preset` is the PATH that this bash makes
@@ -96,7 +96,7 @@ class Surroundings:
 
 
 def read(
-    data: bytes, path: bytes, around: Surroundings | None = None
+    data: bytes, path: bytes, host: HostFacts | None = None
 ) -> Wrapper | BinaryWrapper | Refusal | Native:
     """What the file is. `path` is only for the answer; never raises.
 
@@ -110,7 +110,7 @@ def read(
     shebang = read_shebang(data)
     if not is_shell(shebang):
         return Native.INTERPRETED
-    return _script(data, path, shebang, around or Surroundings())
+    return _script(data, path, shebang, host or HostFacts())
 
 
 def essence(data: bytes) -> bytes:
@@ -138,17 +138,17 @@ def is_shell(shebang: Shebang) -> bool:
     return not shebang.interpreter or any(word in _SHELLS for word in words)
 
 
-def _script(data: bytes, path: bytes, shebang: Shebang, around: Surroundings) -> Wrapper | Refusal:
+def _script(data: bytes, path: bytes, shebang: Shebang, host: HostFacts) -> Wrapper | Refusal:
     lines = data.split(b"\n")
     statements: list[Statement] = []
     try:
-        _check_shebang(shebang, around)
+        _check_shebang(shebang, host)
         _check_bytes(lines)
-        state = _State(around.path_preset(shebang.interpreter), shebang.argument == b"-e")
+        state = _State(host.path_preset(shebang.interpreter), shebang.argument == b"-e")
         for statement in read_statements(lines[1:-1]):
             state.take(statement)
             statements.append(statement)
-        launch = _launch(statements, state.path_preset, around)
+        launch = _launch(statements, state.path_preset, host)
     except _AtLineError as err:
         return _refusal(err, path, lines, err.at)
     except RefusedError as err:
@@ -168,8 +168,8 @@ class _AtLineError(RefusedError):
         self.at = at
 
 
-def _check_shebang(shebang: Shebang, around: Surroundings) -> None:
-    if not around.is_bash(shebang.interpreter):
+def _check_shebang(shebang: Shebang, host: HostFacts) -> None:
+    if not host.is_bash(shebang.interpreter):
         raise _AtLineError(0, Reason.OTHER_INTERPRETER)
     if shebang.argument not in (b"", b"-e"):
         raise _AtLineError(0, Reason.OTHER_INTERPRETER, "bash is given options other than -e")
@@ -259,13 +259,13 @@ def _effect(statement: Statement) -> Effect | None:
         raise RefusedError(Reason.RELATIVE_CHDIR) from err
 
 
-def _launch(statements: list[Statement], path_preset: bytes | None, around: Surroundings) -> Launch:
+def _launch(statements: list[Statement], path_preset: bytes | None, host: HostFacts) -> Launch:
     """What all of them do together."""
     (last,) = (statement for statement in statements if isinstance(statement, Exec))
     ops = tuple(effect.op for effect in map(_effect, statements) if effect)
     target, argv0 = last.target.word.value, last.argv0
     if b"/" not in target:
-        found = _search(ops, target, around.is_program)
+        found = _search(ops, target, host.is_program)
         if found is None:
             del statements[statements.index(last) :]  # it is this one that is refused
             raise RefusedError(Reason.TARGET_NOT_ABSOLUTE, _NOT_FOUND)

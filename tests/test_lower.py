@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from nix2oci.errors import RepresentationError
 from nix2oci.model.tree import Directory
-from nix2oci.plan.overlay.lower_tree import Lower
+from nix2oci.plan.overlay.lower_tree import LowerTree
 
 
 def lower(
     links: Mapping[bytes, bytes], *directories: bytes, files: tuple[bytes, ...] = ()
-) -> Lower:
-    return Lower({path: Directory(path) for path in directories}, links, frozenset(files))
+) -> LowerTree:
+    return LowerTree({path: Directory(path) for path in directories}, links, frozenset(files))
 
 
 @pytest.mark.parametrize(

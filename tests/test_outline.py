@@ -16,8 +16,8 @@ from support.fakestore import FakeStore, Link, Node, Program, nar, store_path
 
 from nix2oci.errors import OutputError, StoreError
 from nix2oci.model.closure import Closure, PathInfo, StorePath
-from nix2oci.model.closure_contents import Survey
-from nix2oci.model.shell_references import Kind, Scan
+from nix2oci.model.closure_contents import ClosureContents
+from nix2oci.model.shell_references import ReferenceKind, Scan
 from nix2oci.model.tree import Entry
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.nar import nar_entries
@@ -102,7 +102,7 @@ def decided(
     root: str,
     outline: StoreSkeleton | None = None,
     notes: FactCache | None = None,
-) -> tuple[Survey, Scan]:
+) -> tuple[ClosureContents, Scan]:
     """All that is decided from what lies below a directory."""
     if outline is None:
         found = survey(closure, root)
@@ -128,7 +128,9 @@ def test_decisions_are_those_of_the_store(
     outline = remote.outline(tmp_path / "outline", small=small, budget=budget)
     expected = decided(remote.closure, sample.store.root)
     assert decided(remote.closure, outline.root, outline) == expected
-    assert {Kind.SHEBANG, Kind.TEXT, Kind.LINK} <= {m.kind for m in expected[1].mentions}
+    assert {ReferenceKind.SHEBANG, ReferenceKind.TEXT, ReferenceKind.LINK} <= {
+        m.kind for m in expected[1].mentions
+    }
 
 
 @pytest.mark.parametrize(("small", "budget"), LIMITS)

@@ -13,7 +13,7 @@ from support.graphs import closure, graphs, info
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
 from nix2oci.plan.layers.popularity import (
-    Company,
+    PackageGroup,
     Popularity,
     SharedLayer,
     image_of,
@@ -58,11 +58,11 @@ def test_packages_are_counted_by_name_whatever_their_version() -> None:
     assert Popularity.counted(FLEET) == Popularity.of(
         ("admin", "shop", "tool"),
         (
-            Company((0,), {"admin": 4}),
-            Company((0, 1), {"python": 64}),
-            Company((0, 1, 2), {"libc": 30}),
-            Company((1,), {"shop": 5}),
-            Company((2,), {"tool": 3}),
+            PackageGroup((0,), {"admin": 4}),
+            PackageGroup((0, 1), {"python": 64}),
+            PackageGroup((0, 1, 2), {"libc": 30}),
+            PackageGroup((1,), {"shop": 5}),
+            PackageGroup((2,), {"tool": 3}),
         ),
     )
 
@@ -79,7 +79,7 @@ def test_an_index_is_written_as_it_always_was() -> None:
 def test_two_versions_in_one_image_count_once_with_the_larger_size() -> None:
     both = closure(info("app", 1, "lib-1", "lib-2"), info("lib-1", 10), info("lib-2", 7))
     found = Popularity.counted([both])
-    assert found.companies == (Company((0,), {"app": 1, "lib": 10}),)
+    assert found.companies == (PackageGroup((0,), {"app": 1, "lib": 10}),)
 
 
 def test_two_images_of_one_package_are_two() -> None:
@@ -124,7 +124,7 @@ def indices(draw: st.DrawFn) -> Popularity:
     packages = draw(st.lists(NAMES, unique=True, max_size=6))
     sets = st.sets(st.integers(0, len(images) - 1), min_size=1)
     companies = [
-        Company(tuple(sorted(draw(sets))), {package: draw(st.integers(0, 10**12))})
+        PackageGroup(tuple(sorted(draw(sets))), {package: draw(st.integers(0, 10**12))})
         for package in packages
     ]
     layer = st.builds(

@@ -10,7 +10,7 @@ import pytest
 from test_shell import APP, SMALL, decided
 
 from nix2oci.cli.shell import recorded
-from nix2oci.plan.shell import untouched
+from nix2oci.plan.shell import keep_all
 from nix2oci.plan.shell_record import ANNOTATION, annotations_of, shell_document
 
 
@@ -21,7 +21,7 @@ def test_the_note_is_the_document_in_one_line() -> None:
 
 
 def test_nothing_looked_at_is_no_note() -> None:
-    assert annotations_of(untouched(SMALL)) == {}
+    assert annotations_of(keep_all(SMALL)) == {}
 
 
 def test_a_note_that_would_make_the_manifest_large_is_left_out() -> None:

@@ -22,7 +22,7 @@ from nix2oci.pipeline.debug_twin import Twin
 from nix2oci.pipeline.describe import image_name
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Published, publish
-from nix2oci.plan.layers.layering import Wishes
+from nix2oci.plan.layers.layering import LayerHints
 from nix2oci.report.documents import published_document
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def make(
     values: dict[str, Any],
     *,
     cache: Cache | None = None,
-    wishes: Wishes | None = None,
+    hints: LayerHints | None = None,
     opener: Opener = LOCAL,
 ) -> None:
     """Build the image, say what was made on stderr, and print its reference or the report."""
@@ -91,10 +91,10 @@ def make(
             there=delivery.there if delivery else None,
             opener=opener,
         )
-        made = publish(builds, spec, destination, options.progress(values), wishes)
+        made = publish(builds, spec, destination, options.progress(values), hints)
         name, platforms = made.main[0], made.platforms
         for image in made.images:
-            options.say_remarks(image.planned.closure, image.planned.plan, wishes, values)
+            options.say_remarks(image.planned.closure, image.planned.plan, hints, values)
         if not values["quiet"]:
             for image in made.images:
                 _say(image, spec, verbose=bool(values["verbose"]), several=len(platforms) > 1)

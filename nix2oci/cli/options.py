@@ -30,7 +30,7 @@ from nix2oci.nix.options import Origin
 
 if TYPE_CHECKING:
     from nix2oci.model.closure import Closure
-    from nix2oci.plan.layers.layering import Plan, Wishes
+    from nix2oci.plan.layers.layering import LayerHints, Plan
 
 F = Callable[..., Any]
 Form = Literal["oci", "archive"]
@@ -148,24 +148,24 @@ def image_spec(values: dict[str, Any], installable: Installable | None) -> Image
     return spec
 
 
-def wishes(spec: ImageSpec, values: dict[str, Any]) -> Wishes | None:
+def hints(spec: ImageSpec, values: dict[str, Any]) -> LayerHints | None:
     """What the user knows of store paths, read from the files that the image spec names."""
     if spec.layers == Layers():
         return None
-    from nix2oci.cli.wishes import read  # noqa: PLC0415  # seldom needed
+    from nix2oci.cli.hints import read  # noqa: PLC0415  # seldom needed
 
     return read(spec, values)
 
 
 def say_remarks(
-    closure: Closure, plan: Plan, wishes: Wishes | None, values: dict[str, Any]
+    closure: Closure, plan: Plan, hints: LayerHints | None, values: dict[str, Any]
 ) -> None:
     """Tell the user what became of wishes."""
-    if wishes is None:
+    if hints is None:
         return
-    from nix2oci.cli.wishes import remarks  # noqa: PLC0415  # seldom needed
+    from nix2oci.cli.hints import remarks  # noqa: PLC0415  # seldom needed
 
-    for line in remarks(closure, plan, wishes):
+    for line in remarks(closure, plan, hints):
         progress(values).step(line)
 
 

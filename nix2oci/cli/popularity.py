@@ -13,7 +13,7 @@ from nix2oci.cli.output import write_file
 from nix2oci.compare.inputs import image_closure
 from nix2oci.errors import ClosureError, NixOutputError
 from nix2oci.model.closure import Closure
-from nix2oci.plan.layers.fleet import index, plans
+from nix2oci.plan.layers.fleet import build_popularity, plans
 from nix2oci.plan.layers.layering import store_layers
 from nix2oci.plan.layers.popularity import Popularity
 
@@ -68,7 +68,9 @@ def command(
         *(_of_image(text, values) for text in images),
     ]
     options.progress(values).step(f"planning the layers of {ui.count(len(closures), 'image')}")
-    found = index(closures, budget, _counter(plans(closures, budget), options.progress(values)))
+    found = build_popularity(
+        closures, budget, _counter(plans(closures, budget), options.progress(values))
+    )
     if output in {None, "-"}:
         options.standard_output().write(str(found).encode())
         if values["as_json"]:

@@ -12,7 +12,7 @@ import click
 
 from nix2oci.cli import options, registries, subject, ui
 from nix2oci.compare.chains import Chain, named
-from nix2oci.compare.inputs import Kind, Reasons, image_reasons, kind_of, planned_reasons
+from nix2oci.compare.inputs import InputKind, Reasons, image_reasons, kind_of, planned_reasons
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import StorePath
 from nix2oci.model.package_name import PackageName
@@ -67,12 +67,12 @@ def command(image: str, wanted: str, **values: Any) -> None:
 @contextmanager
 def _reasons(text: str, values: dict[str, Any]) -> Iterator[Reasons]:
     kind = kind_of(text)
-    if kind is Kind.CLOSURE:
+    if kind is InputKind.CLOSURE:
         raise ConfigError(
             f"cannot explain {text}: a recorded closure has no files",
             hint="name an image or an installable",
         )
-    if kind is Kind.INSTALLABLE:
+    if kind is InputKind.INSTALLABLE:
         with subject.planned_image((text,), values) as planned:
             yield planned_reasons(planned)
         return

@@ -32,7 +32,7 @@ _RUN = ("entrypoint", "cmd", "env ", "workdir")
 """Settings that a container uses, so that a store path that they name is there for them."""
 
 
-class Kind(StrEnum):
+class InputKind(StrEnum):
     """What a name on the command line stands for."""
 
     IMAGE = "image"
@@ -40,38 +40,38 @@ class Kind(StrEnum):
     INSTALLABLE = "installable"
 
 
-def kind_of(text: str) -> Kind:
+def kind_of(text: str) -> InputKind:
     """By what is at a path, with or without a tag; by its name where nothing is there.
 
     An output of Nix is an installable, unless it is a layout or an archive. A name that begins
     with a registry is an image there.
     """
     if text.startswith(_PREFIXES):
-        return Kind.IMAGE
+        return InputKind.IMAGE
     path = next((p for p in (text, text.rpartition(":")[0]) if os.path.exists(p)), "")
     if os.path.isdir(path):
         names = ("oci-layout", "index.json")
         found = any(os.path.exists(os.path.join(path, name)) for name in names)
-        return Kind.IMAGE if found else Kind.INSTALLABLE
+        return InputKind.IMAGE if found else InputKind.INSTALLABLE
     if os.path.isfile(path):
         return _kind_of_file(path)
     if text.endswith(".json"):
-        return Kind.CLOSURE
+        return InputKind.CLOSURE
     is_image = text.endswith((".oci", ".tar")) or in_registry(text) is not None
-    return Kind.IMAGE if is_image else Kind.INSTALLABLE
+    return InputKind.IMAGE if is_image else InputKind.INSTALLABLE
 
 
-def _kind_of_file(path: str) -> Kind:
+def _kind_of_file(path: str) -> InputKind:
     try:
         with open(path, "rb") as file:
             head = file.read(512)
     except OSError:
-        return Kind.IMAGE  # which says why it cannot be read
+        return InputKind.IMAGE  # which says why it cannot be read
     if path.endswith(".json") or head.lstrip().startswith((b"{", b"[")):
-        return Kind.CLOSURE
+        return InputKind.CLOSURE
     is_tar = head[257:262] == b"ustar" or head.startswith(b"\x1f\x8b")
     of_nix = _IN_STORE.search(os.path.realpath(path))
-    return Kind.INSTALLABLE if of_nix and not is_tar else Kind.IMAGE
+    return InputKind.INSTALLABLE if of_nix and not is_tar else InputKind.IMAGE
 
 
 # --- what is in it -----------------------------------------------------------------------------

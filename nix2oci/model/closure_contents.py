@@ -24,7 +24,7 @@ ETC_FILES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFile:
     """A file or directory of the closure that the view can link to.
 
     `name` is relative to where it was found: `app` in bin/, `nginx/nginx.conf` in etc/.
@@ -42,7 +42,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class ClosureContents:
     """What a closure has that the view shows; nothing here depends on an order.
 
     `programs` are executable files in bin/ of the roots, hidden names left out. `etc` are the
@@ -52,17 +52,17 @@ class Survey:
     """
 
     store_dir: str = "/nix/store"
-    programs: tuple[Found, ...] = ()
-    etc: tuple[Found, ...] = ()
-    loaders: tuple[Found, ...] = ()
-    ca_bundle: Found | None = None
-    zoneinfo: Found | None = None
-    services: Found | None = None
-    protocols: Found | None = None
-    mime_types: Found | None = None
-    shell: Found | None = None
+    programs: tuple[FoundFile, ...] = ()
+    etc: tuple[FoundFile, ...] = ()
+    loaders: tuple[FoundFile, ...] = ()
+    ca_bundle: FoundFile | None = None
+    zoneinfo: FoundFile | None = None
+    services: FoundFile | None = None
+    protocols: FoundFile | None = None
+    mime_types: FoundFile | None = None
+    shell: FoundFile | None = None
 
 
 def digest_content(sha256: bytes) -> bytes:
-    """What `Found.content` is for a regular file, known by the SHA-256 of its bytes."""
+    """What `FoundFile.content` is for a regular file, known by the SHA-256 of its bytes."""
     return b"sha256:" + sha256.hex().encode()

@@ -15,7 +15,7 @@ from nix2oci.wrappers.chain import Chain
 from nix2oci.wrappers.refusal import Refusal
 
 
-class Kind(StrEnum):
+class ReferenceKind(StrEnum):
     """How a file names a shell."""
 
     SHEBANG = "shebang"
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mention:
+class ShellReference:
     """A file of the closure that names a shell by the hash part of its store path.
 
     `file` is an absolute path; `line` counts from 1, `text` is that line or the link's target;
@@ -38,7 +38,7 @@ class Mention:
     owner: StorePath
     file: bytes
     shell: StorePath
-    kind: Kind
+    kind: ReferenceKind
     line: int | None = None
     text: bytes = b""
 
@@ -52,7 +52,7 @@ class Mention:
 
         `scripts` has the chains of scripts by path.
         """
-        chain = scripts.get(self.file) if self.kind is Kind.SHEBANG else None
+        chain = scripts.get(self.file) if self.kind is ReferenceKind.SHEBANG else None
         first = chain.steps[0].what if chain else None
         if isinstance(first, Refusal):
             return f"{first.where}: {self.kind}: {first.cause}"
@@ -72,7 +72,7 @@ class Scan:
     """
 
     shells: tuple[StorePath, ...] = ()
-    mentions: tuple[Mention, ...] = ()
+    mentions: tuple[ShellReference, ...] = ()
     scripts: Mapping[bytes, Chain] = field(default_factory=dict)
     programs: Mapping[bytes, Chain] = field(default_factory=dict)
     calls: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from functools import cache, partial
 from typing import Any
 
 from nix2oci.model.closure import Closure, StorePath
-from nix2oci.model.shell_references import Kind, Mention, Scan
+from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
 from nix2oci.nix.dynamic_imports import imported
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
@@ -65,7 +65,7 @@ def scan(
         def chain(path: bytes) -> Chain:
             return follow(path, lookup(files), around)
 
-        scripts = {m.file: chain(m.file) for m in mentions if m.kind is Kind.SHEBANG}
+        scripts = {m.file: chain(m.file) for m in mentions if m.kind is ReferenceKind.SHEBANG}
         runs = {path: chain(path) for path in programs}
         replaced = [each for each in scripts.values() if isinstance(each.steps[0].what, Wrapper)]
         calls = _calls(files, [*runs.values(), *replaced])
@@ -92,7 +92,7 @@ def owns_shell(files: StoreFiles, path: StorePath) -> bool:
 
 def _mentions(
     closure: Closure, files: StoreFiles, shells: Iterable[StorePath]
-) -> Iterator[Mention]:
+) -> Iterator[ShellReference]:
     wanted = frozenset(shells)
     for owner in closure:
         named = {s.hash_part.encode(): s for s in closure.references(owner) if s in wanted}
@@ -100,10 +100,12 @@ def _mentions(
             found = _noted(files, owner, named)
             yield from found
             for shell in sorted(set(named.values()) - {mention.shell for mention in found}):
-                yield Mention(owner, str(owner).encode(), shell, Kind.OTHER)
+                yield ShellReference(owner, str(owner).encode(), shell, ReferenceKind.OTHER)
 
 
-def _noted(files: StoreFiles, owner: StorePath, named: Mapping[bytes, StorePath]) -> list[Mention]:
+def _noted(
+    files: StoreFiles, owner: StorePath, named: Mapping[bytes, StorePath]
+) -> list[ShellReference]:
     """The mentions in one store path, in order: searched for once, as long as it is the same."""
     top = str(owner).encode()
     question = mentions_of(needle.decode() for needle in named)
@@ -115,7 +117,14 @@ def _noted(files: StoreFiles, owner: StorePath, named: Mapping[bytes, StorePath]
         ]
 
     return [
-        Mention(owner, top + _data(inside), named[shell.encode()], Kind(kind), line, _data(text))
+        ShellReference(
+            owner,
+            top + _data(inside),
+            named[shell.encode()],
+            ReferenceKind(kind),
+            line,
+            _data(text),
+        )
         for inside, shell, kind, line, text in files.get_or_compute(top, question, search)
     ]
 
@@ -134,13 +143,13 @@ def _data(text: str) -> bytes:
     return text.encode("latin-1")
 
 
-def _order(mention: Mention) -> tuple[bytes, StorePath, int]:
+def _order(mention: ShellReference) -> tuple[bytes, StorePath, int]:
     return mention.file, mention.shell, mention.line or 0
 
 
 def _of_path(
     files: StoreFiles, owner: StorePath, named: Mapping[bytes, StorePath]
-) -> Iterator[Mention]:
+) -> Iterator[ShellReference]:
     top = str(owner).encode()
     waiting = [top] if stat.S_ISDIR(os.lstat(files.at(top)).st_mode) else []
     if not waiting:
@@ -152,7 +161,7 @@ def _of_path(
             for entry in entries:
                 path = directory + b"/" + entry.name
                 for needle in filter(entry.name.__contains__, named):
-                    yield Mention(owner, path, named[needle], Kind.OTHER)
+                    yield ShellReference(owner, path, named[needle], ReferenceKind.OTHER)
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(path)
                 elif entry.is_symlink():
@@ -163,22 +172,25 @@ def _of_path(
 
 def _of_link(
     files: StoreFiles, owner: StorePath, path: bytes, named: Mapping[bytes, StorePath]
-) -> Iterator[Mention]:
+) -> Iterator[ShellReference]:
     target = os.readlink(files.at(path))
     for needle in filter(target.__contains__, named):
-        yield Mention(owner, path, named[needle], Kind.LINK, text=target)
+        yield ShellReference(owner, path, named[needle], ReferenceKind.LINK, text=target)
 
 
 def _of_file(
     files: StoreFiles, owner: StorePath, path: bytes, named: Mapping[bytes, StorePath]
-) -> Iterator[Mention]:
+) -> Iterator[ShellReference]:
     fd = os.open(files.at(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         for needle, at in find(fd, named).items():
-            mention, first = Mention(owner, path, named[needle], Kind.BINARY), _first_line(fd)
+            mention, first = (
+                ShellReference(owner, path, named[needle], ReferenceKind.BINARY),
+                _first_line(fd),
+            )
             rest = at
             if at < len(first):
-                yield replace(mention, kind=Kind.SHEBANG, line=1, text=first)
+                yield replace(mention, kind=ReferenceKind.SHEBANG, line=1, text=first)
                 rest = find(fd, [needle], len(first)).get(needle, -1)
             if rest >= 0:
                 yield _located(fd, mention, rest)
@@ -210,7 +222,7 @@ def _first_line(fd: int) -> bytes:
     return head.partition(b"\n")[0] if head.startswith(b"#!") else b""
 
 
-def _located(fd: int, mention: Mention, at: int) -> Mention:
+def _located(fd: int, mention: ShellReference, at: int) -> ShellReference:
     """The mention with the line that has it, or as it is for a file that is not text."""
     start = max(0, at - _LINE)
     around = os.pread(fd, 2 * _LINE, start)
@@ -219,7 +231,7 @@ def _located(fd: int, mention: Mention, at: int) -> Mention:
     before, after = around[: at - start], around[at - start :]
     text = before.rpartition(b"\n")[2] + after.partition(b"\n")[0]
     lines = sum(os.pread(fd, min(_CHUNK, at - i), i).count(b"\n") for i in range(0, at, _CHUNK))
-    return replace(mention, kind=Kind.TEXT, line=lines + 1, text=text)
+    return replace(mention, kind=ReferenceKind.TEXT, line=lines + 1, text=text)
 
 
 # --- following ---------------------------------------------------------------------------------

@@ -14,7 +14,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from nix2oci.model.closure import Closure, StorePath
-from nix2oci.model.closure_contents import ETC_DIRECTORIES, ETC_FILES, Found, Survey, digest_content
+from nix2oci.model.closure_contents import (
+    ETC_DIRECTORIES,
+    ETC_FILES,
+    ClosureContents,
+    FoundFile,
+    digest_content,
+)
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
 
@@ -32,7 +38,7 @@ def survey(
     physical_root: str = "",
     facts_known: FactCache | None = None,
     fetch: Fetch = is_there,
-) -> Survey:
+) -> ClosureContents:
     """Look at the files of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
 
     What `facts_known` know of a file's bytes is not read again.
@@ -54,11 +60,11 @@ def survey(
         raise unreadable(err) from err
 
 
-def _survey(named: list[_Place], places: list[_Place]) -> Survey:
+def _survey(named: list[_Place], places: list[_Place]) -> ClosureContents:
     programs = [program for place in named for program in place.programs()]
     counts = Counter([b"sh", *(program.name for program in programs)])
     files = named[0].files
-    return Survey(
+    return ClosureContents(
         store_dir=named[0].path.store_dir,
         programs=tuple(_by_bytes(files, p) if counts[p.name] > 1 else p for p in programs),
         etc=tuple(_etc(named)),
@@ -104,23 +110,23 @@ class _Place:
             return name, 0
         return self.files.follow(self.real, name)
 
-    def found(self, name: bytes, real: bytes) -> Found:
-        return Found(name.rpartition(b"/")[2], self.text + b"/" + name, self.path, real)
+    def found(self, name: bytes, real: bytes) -> FoundFile:
+        return FoundFile(name.rpartition(b"/")[2], self.text + b"/" + name, self.path, real)
 
-    def programs(self) -> Iterator[Found]:
+    def programs(self) -> Iterator[FoundFile]:
         directory, mode = self.look(b"bin")
         for name in self.files.names(directory) if stat.S_ISDIR(mode) else ():
             real, mode = self.files.follow(directory, name)
             if not name.startswith(b".") and stat.S_ISREG(mode) and mode & stat.S_IXUSR:
                 yield self.found(b"bin/" + name, real)
 
-    def zoneinfo(self) -> Found | None:
+    def zoneinfo(self) -> FoundFile | None:
         """The time zones; a directory of that name without UTC in it is something else."""
         real, mode = self.look(b"share/zoneinfo")
         is_there = stat.S_ISDIR(mode) and stat.S_ISREG(self.files.follow(real, b"UTC")[1])
         return self.found(b"share/zoneinfo", real) if is_there else None
 
-    def loaders(self, directory: bytes) -> Iterator[Found]:
+    def loaders(self, directory: bytes) -> Iterator[FoundFile]:
         """The loaders in a directory and, as Debian has it, in <triplet>/ below it."""
         where, mode = self.look(directory)
         for name in self.files.names(where) if stat.S_ISDIR(mode) else ():
@@ -132,7 +138,7 @@ class _Place:
                 yield from self.loaders(directory + b"/" + name)
 
 
-def _first(places: Iterable[_Place], names: Iterable[bytes], bits: int = 0) -> Found | None:
+def _first(places: Iterable[_Place], names: Iterable[bytes], bits: int = 0) -> FoundFile | None:
     """The first regular file of these names that has the mode's bits."""
     for place in places:
         for name in names:
@@ -142,9 +148,9 @@ def _first(places: Iterable[_Place], names: Iterable[bytes], bits: int = 0) -> F
     return None
 
 
-def _loaders(places: Iterable[_Place]) -> list[Found]:
+def _loaders(places: Iterable[_Place]) -> list[FoundFile]:
     """One loader for each name; lib/ of a place comes before its lib64/."""
-    loaders: dict[bytes, Found] = {}
+    loaders: dict[bytes, FoundFile] = {}
     for place in places:
         for directory in (b"lib", b"lib64"):
             for loader in place.loaders(directory):
@@ -157,7 +163,7 @@ class _Etc:
     """Something in etc/ of a root: as the view sees it, and the real directories above it."""
 
     files: StoreFiles
-    found: Found
+    found: FoundFile
     is_file: bool = False
     above: tuple[bytes, ...] = ()
 
@@ -167,7 +173,7 @@ class _Etc:
         above = (*self.above, where)
         for name in self.files.names(where):
             real, mode = self.files.follow(where, name)
-            found = Found(
+            found = FoundFile(
                 prefix + name,
                 self.found.target + b"/" + name,
                 self.found.owner,
@@ -182,7 +188,7 @@ class _Etc:
         return b"link to " + os.path.join(where, target)
 
 
-def _etc(named: Iterable[_Place]) -> Iterator[Found]:
+def _etc(named: Iterable[_Place]) -> Iterator[FoundFile]:
     """Level by level; only directories that the view may have to merge are entered."""
     level = list(_etc_of(named))
     while level:
@@ -200,11 +206,11 @@ def _etc_of(named: Iterable[_Place]) -> Iterator[_Etc]:
     for place in named:
         real, mode = place.look(b"etc")
         if stat.S_ISDIR(mode):
-            top = Found(b"", place.text + b"/etc", place.path, real, directory=True)
+            top = FoundFile(b"", place.text + b"/etc", place.path, real, directory=True)
             yield _Etc(place.files, top)
 
 
-def _by_bytes(files: StoreFiles, found: Found) -> Found:
+def _by_bytes(files: StoreFiles, found: FoundFile) -> FoundFile:
     """The same file, its content known by its bytes instead of by where it lies."""
 
     def digest() -> str:

@@ -50,7 +50,7 @@ from nix2oci.pipeline.debug_twin import (
 from nix2oci.pipeline.describe import Decided
 from nix2oci.pipeline.on_base import LOCAL, Opener, check_program, refuse_zstd
 from nix2oci.pipeline.prepare import Planned, Progress, planned
-from nix2oci.plan.layers.layering import LayerPlan, Wishes
+from nix2oci.plan.layers.layering import LayerHints, LayerPlan
 from nix2oci.plan.rootfs import CA_BUNDLE
 from nix2oci.plan.shell_record import annotations_of
 
@@ -120,13 +120,13 @@ def build(
     destination: Destination,
     progress: Progress,
     *,
-    wishes: Wishes | None = None,
+    hints: LayerHints | None = None,
 ) -> WrittenImage:
     """Build one image of evaluated packages and put it at its destination, all or nothing."""
     with (
         planned(
             *(nix, packages, spec, progress, destination.cache),
-            wishes=wishes,
+            hints=hints,
             opener=destination.opener,
         ) as what,
         _tools(nix, packages[0].installable, spec, what, progress) as tools,
@@ -205,10 +205,10 @@ def _write(
     wanted = [_wanted(layer, what) for layer in what.plan.layers]
     if spec.max_layers == 1:
         (only,) = wanted
-        mixed = _laid_over(only.job.entries, what.view)
+        mixed = _laid_over(only.job.entries, what.rootfs)
         wanted = [replace(only, job=LayerJob(mixed, only.job.estimated_size), contents=None)]
     else:
-        wanted.append(LayerRequest(LayerJob(what.view, 0)))
+        wanted.append(LayerRequest(LayerJob(what.rootfs, 0)))
 
     there = _there(wanted, blobs, destination.there, progress) if destination.there else {}
     rest = [each for each in wanted if each.contents not in there]
@@ -262,10 +262,10 @@ def _contents(infos: Iterable[PathInfo]) -> Digest:
     return store_paths_digest({str(info.path): info.nar_hash for info in infos})
 
 
-def _laid_over(entries: Iterable[Entry], view: Tree) -> Iterator[Entry]:
+def _laid_over(entries: Iterable[Entry], rootfs: Tree) -> Iterator[Entry]:
     """Store and view as one: what both have, replaced wrappers above all, is the view's."""
-    for entry in merge(entries, view, key=lambda entry: sort_key(entry.path)):
-        mine = view.get(entry.path)
+    for entry in merge(entries, rootfs, key=lambda entry: sort_key(entry.path)):
+        mine = rootfs.get(entry.path)
         if mine is None or mine is entry:
             yield entry
         elif isinstance(entry, File):
@@ -287,7 +287,7 @@ def _documents(
             for layer, plan in zip(layers, contents, strict=True)
         ],
         platform=Platform.of_system(what.package.system),
-        certificates=what.view.get(CA_BUNDLE[1:].encode()) is not None
+        certificates=what.rootfs.get(CA_BUNDLE[1:].encode()) is not None
         or (on is not None and on.certificates),
     )
     changed = spec.max_layers == 1 and bool(what.shells.launchers)

@@ -16,7 +16,7 @@ from datetime import datetime
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure, StorePath
-from nix2oci.model.closure_contents import Survey
+from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.nix.package import Package
 from nix2oci.nix.realise import Built
 from nix2oci.oci.reference import Reference
@@ -48,7 +48,7 @@ def image_name(spec: ImageSpec, package: Package) -> Reference:
     return Reference.parse(f"{name}:{spec.tag or 'latest'}")
 
 
-def entrypoint(spec: ImageSpec, built: Built, survey: Survey) -> tuple[str, ...]:
+def entrypoint(spec: ImageSpec, built: Built, survey: ClosureContents) -> tuple[str, ...]:
     """The program that the image starts, as an absolute path, and its fixed arguments.
 
     In this order: what the image spec names (a program in `bin/`, a path, or a list), the
@@ -82,7 +82,7 @@ def entrypoint(spec: ImageSpec, built: Built, survey: Survey) -> tuple[str, ...]
     )
 
 
-def _programs(outputs: Sequence[StorePath], survey: Survey) -> dict[str, str]:
+def _programs(outputs: Sequence[StorePath], survey: ClosureContents) -> dict[str, str]:
     """Programs by name, of these outputs, or of all when none are named; the first one counts."""
     found: dict[str, str] = {}
     for program in survey.programs:
@@ -179,7 +179,7 @@ def layer_history(layer: LayerPlan | None, launchers: int = 0) -> History:
 
 
 def wanted_paths(
-    spec: ImageSpec, survey: Survey, closure: Closure, shells: Sequence[StorePath]
+    spec: ImageSpec, survey: ClosureContents, closure: Closure, shells: Sequence[StorePath]
 ) -> dict[StorePath, str]:
     """The store paths that the image spec asks for, with the reason.
 

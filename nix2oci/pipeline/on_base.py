@@ -20,8 +20,8 @@ from nix2oci.oci.layer.untar import DIRECTORY, SYMLINK
 from nix2oci.oci.layout.source import ImageSource, open_image
 from nix2oci.oci.spec import LAYER_ZSTD, MOST_LAYERS, Platform
 from nix2oci.plan.overlay.join_accounts import join_group, join_passwd
-from nix2oci.plan.overlay.lower_tree import Lower
-from nix2oci.plan.overlay.overlay import Over, lay_over
+from nix2oci.plan.overlay.lower_tree import LowerTree
+from nix2oci.plan.overlay.overlay import Overlaid, lay_over
 from nix2oci.plan.rootfs import CA_BUNDLE
 
 _OURS = 2
@@ -35,8 +35,8 @@ class OnBase:
     base: BaseImage
     present: tuple[StorePath, ...]
     """Store paths of the closure that the base has."""
-    lower: Lower
-    over: Over
+    lower: LowerTree
+    over: Overlaid
 
     @property
     def certificates(self) -> bool:
@@ -89,10 +89,10 @@ def present_paths(closure: Closure, base: BaseImage) -> tuple[StorePath, ...]:
     )
 
 
-def on_base(base: BaseImage, spec: ImageSpec, closure: Closure, view: Tree) -> OnBase:
+def on_base(base: BaseImage, spec: ImageSpec, closure: Closure, rootfs: Tree) -> OnBase:
     """Lay the view over the base; raises as `lay_over`, and `ConfigError` for users that clash."""
     lower = _lower(base)
-    over = lay_over(view, lower, closure.store_dir, _accounts(base, lower, spec))
+    over = lay_over(rootfs, lower, closure.store_dir, _accounts(base, lower, spec))
     return OnBase(base, present_paths(closure, base), lower, over)
 
 
@@ -119,7 +119,7 @@ def refuse_zstd(base: BaseImage) -> None:
         )
 
 
-def _lower(base: BaseImage) -> Lower:
+def _lower(base: BaseImage) -> LowerTree:
     attributes = base.directories()
     directories, links, files = {}, {}, set()
     for path, node in base.nodes.items():
@@ -130,10 +130,10 @@ def _lower(base: BaseImage) -> Lower:
             links[path] = node.target
         else:
             files.add(path)
-    return Lower(directories, links, frozenset(files))
+    return LowerTree(directories, links, frozenset(files))
 
 
-def _accounts(base: BaseImage, lower: Lower, spec: ImageSpec) -> Mapping[bytes, bytes]:
+def _accounts(base: BaseImage, lower: LowerTree, spec: ImageSpec) -> Mapping[bytes, bytes]:
     """The files of accounts that the base has, where something is added to them."""
     accounts = Accounts.of(spec.users, spec.groups)
     users, groups = {user.name for user in spec.users}, {group.name for group in spec.groups}

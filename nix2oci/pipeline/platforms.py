@@ -18,7 +18,7 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import INDEX, Descriptor, Index, Platform, canonical_json
 from nix2oci.pipeline.build import Destination, WrittenImage, build
 from nix2oci.pipeline.prepare import Progress
-from nix2oci.plan.layers.layering import Wishes
+from nix2oci.plan.layers.layering import LayerHints
 
 Evaluated = tuple[NixClient, Sequence[Package]]
 """What Nix knows of the installables for one system."""
@@ -51,7 +51,7 @@ def publish(
     spec: ImageSpec,
     destination: Destination,
     progress: Progress,
-    wishes: Wishes | None = None,
+    hints: LayerHints | None = None,
 ) -> Published:
     """Build an image for each system and put them at their destination, all or nothing.
 
@@ -59,13 +59,13 @@ def publish(
     """
     if len(builds) == 1:
         ((nix, packages),) = builds
-        image = build(nix, packages, spec, destination, progress, wishes=wishes)
+        image = build(nix, packages, spec, destination, progress, hints=hints)
         twin = (image.twin.name, image.twin.image.descriptor) if image.twin else None
         return Published((image.decided.name, image.image.descriptor), twin, (image,))
     with ExitStack() as stack:
         shared = _Shared(destination.open, stack)
         parts = replace(destination, open=shared.open)
-        images = tuple(_build(each, spec, parts, progress, wishes) for each in builds)
+        images = tuple(_build(each, spec, parts, progress, hints) for each in builds)
         name, staging = shared.opened[0]
         indexes = [(_index([each.image for each in images], staging), name)]
         twins = [each.twin for each in images if each.twin]
@@ -83,11 +83,11 @@ def _build(
     spec: ImageSpec,
     destination: Destination,
     progress: Progress,
-    wishes: Wishes | None,
+    hints: LayerHints | None,
 ) -> WrittenImage:
     nix, packages = evaluated
     progress.step(f"the image for {Platform.of_system(packages[0].system)}")
-    return build(nix, packages, spec, destination, progress, wishes=wishes)
+    return build(nix, packages, spec, destination, progress, hints=hints)
 
 
 @dataclass(frozen=True, slots=True)

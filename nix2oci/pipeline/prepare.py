@@ -11,7 +11,7 @@ from nix2oci.cache.directory import Cache
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import RepresentationError
 from nix2oci.model.closure import Closure, StorePath
-from nix2oci.model.closure_contents import Survey
+from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.model.shell_references import Scan
 from nix2oci.model.tree import Tree
 from nix2oci.nix.client import Built, NixClient, Package
@@ -23,16 +23,16 @@ from nix2oci.nix.survey import survey
 from nix2oci.pipeline import describe
 from nix2oci.pipeline.on_base import LOCAL, OnBase, Opener, on_base, open_base
 from nix2oci.pipeline.templates import launcher_template
-from nix2oci.plan.layers.layering import Plan, Wishes, plan_layers, store_layers
-from nix2oci.plan.rootfs import view
+from nix2oci.plan.layers.layering import LayerHints, Plan, plan_layers, store_layers
+from nix2oci.plan.rootfs import rootfs
 from nix2oci.plan.shell import (
     Launchers,
     Mode,
-    Shells,
+    ShellDecision,
     decide,
+    keep_all,
     make_launchers,
     no_launchers,
-    untouched,
     with_launchers,
 )
 
@@ -53,10 +53,10 @@ class Planned:
 
     built: tuple[Built, ...]
     """What Nix made of each installable, in their order."""
-    shells: Shells
+    shells: ShellDecision
     plan: Plan
-    survey: Survey
-    view: Tree
+    survey: ClosureContents
+    rootfs: Tree
     store: Store
     """Where the bytes of the store paths come from."""
     notes: FactCache
@@ -89,7 +89,7 @@ def planned(
     progress: Progress,
     cache: Cache | None = None,
     *,
-    wishes: Wishes | None = None,
+    hints: LayerHints | None = None,
     opener: Opener = LOCAL,
 ) -> Iterator[Planned]:
     """Build with Nix what was evaluated, then decide everything; outputs are held until the end.
@@ -104,26 +104,26 @@ def planned(
     with _closure(nix, packages, progress, notes) as (built, closure, store):
         found = survey(closure, store.root, notes, store.fetch)
         progress.step("looking for wrappers, and for what else needs a shell")
-        shells = untouched(closure)
+        shells = keep_all(closure)
         if spec.shell is not Mode.KEEP:
             programs = [program.target for program in found.programs]
             scanned = scan(closure, programs, store.root, notes, store.fetch)
             shells = _shells(closure, found, spec, built[0].package.system, scanned)
         if shells.dropped:
             found = survey(shells.closure, store.root, notes, store.fetch)
-        tree = with_launchers(view(found, spec.view, spec.users, spec.groups), shells)
+        tree = with_launchers(rootfs(found, spec.rootfs, spec.users, spec.groups), shells)
         on = on_base(base, spec, shells.closure, tree) if base else None
-        plan = _plan(shells.closure, spec, on, wishes)
+        plan = _plan(shells.closure, spec, on, hints)
         tree = on.over.tree if on else tree
         yield Planned(built, shells, plan, found, tree, store, notes, on)
 
 
-def _plan(closure: Closure, spec: ImageSpec, on: OnBase | None, wishes: Wishes | None) -> Plan:
+def _plan(closure: Closure, spec: ImageSpec, on: OnBase | None, hints: LayerHints | None) -> Plan:
     """The layers of what the base image lacks, within what it leaves of the budget."""
     budget = store_layers(spec.max_layers - (len(on.base.layers) if on else 0))
     if on and len(on.present) == len(closure):
         return Plan(())
-    return plan_layers(closure.without(on.present) if on else closure, budget, wishes)
+    return plan_layers(closure.without(on.present) if on else closure, budget, hints)
 
 
 @contextmanager
@@ -149,7 +149,9 @@ def _roots(built: Sequence[Built]) -> list[StorePath]:
     return [root for each in built for root in each.roots]
 
 
-def _shells(closure: Closure, found: Survey, spec: ImageSpec, system: str, scanned: Scan) -> Shells:
+def _shells(
+    closure: Closure, found: ClosureContents, spec: ImageSpec, system: str, scanned: Scan
+) -> ShellDecision:
     """What is replaced and dropped, so that the image needs no shell."""
     launchers = _launchers(scanned, system.partition("-")[0])
     wanted = describe.wanted_paths(spec, found, closure, scanned.shells)

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 
 from nix2oci.errors import ConfigError, ConflictError
 from nix2oci.model.accounts import Accounts, Group, User
-from nix2oci.model.closure_contents import ETC_DIRECTORIES, ETC_FILES, Found, Survey, digest_content
+from nix2oci.model.closure_contents import (
+    ETC_DIRECTORIES,
+    ETC_FILES,
+    ClosureContents,
+    FoundFile,
+    digest_content,
+)
 from nix2oci.model.tree import (
     ROOT,
     Directory,
@@ -103,7 +109,7 @@ class ViewSwitches:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _Claim:
     """An entry that somebody wants; two for one path agree when their contents do."""
 
     owned: Owned
@@ -122,8 +128,8 @@ def _text_content(data: bytes) -> bytes:
     return digest_content(hashlib.sha256(data).digest())
 
 
-def view(
-    survey: Survey,
+def rootfs(
+    survey: ClosureContents,
     switches: ViewSwitches,
     users: tuple[User, ...] = (),
     groups: tuple[Group, ...] = (),
@@ -139,16 +145,16 @@ def view(
     that is asked for and not there, and `RepresentationError` for a name no layer can carry.
     """
     accounts = Accounts.of(users, groups)
-    wishes = [*_base(accounts), *_homes(users, survey.store_dir), *_shared(survey, switches)]
+    hints = [*_base(accounts), *_homes(users, survey.store_dir), *_shared(survey, switches)]
     if switches.programs:
-        wishes += _programs(survey.programs, with_sh=switches.sh)
+        hints += _programs(survey.programs, with_sh=switches.sh)
     if switches.etc:
-        made = {wish.owned.entry.path for wish in wishes}
-        wishes += _etc(survey.etc, made)
-    return Tree.merge(_settle(wishes))
+        made = {claim.owned.entry.path for claim in hints}
+        hints += _etc(survey.etc, made)
+    return Tree.merge(_settle(hints))
 
 
-def _base(accounts: Accounts) -> Iterator[_Wish]:
+def _base(accounts: Accounts) -> Iterator[_Claim]:
     """What every image has."""
     files = (
         text_file("etc/passwd", accounts.passwd()),
@@ -160,10 +166,10 @@ def _base(accounts: Accounts) -> Iterator[_Wish]:
     return map(_own, entries)
 
 
-def _own(entry: Entry, content: bytes | None = None) -> _Wish:
+def _own(entry: Entry, content: bytes | None = None) -> _Claim:
     if content is None:
         content = _own_content(entry)
-    return _Wish(Owned(entry, f"nix2oci's own /{display(entry.path)}"), content)
+    return _Claim(Owned(entry, f"nix2oci's own /{display(entry.path)}"), content)
 
 
 def _own_content(entry: Entry) -> bytes:
@@ -174,7 +180,7 @@ def _own_content(entry: Entry) -> bytes:
     return b"directory" if isinstance(entry, Directory) else b"link to " + entry.target
 
 
-def _homes(users: Iterable[User], store_dir: str) -> Iterator[_Wish]:
+def _homes(users: Iterable[User], store_dir: str) -> Iterator[_Claim]:
     """A home for each user, but none where the image has a directory already, or never has one."""
     there = {directory.path for directory in _DIRECTORIES} | {b"", b"nonexistent"}
     for user in users:
@@ -185,10 +191,12 @@ def _homes(users: Iterable[User], store_dir: str) -> Iterator[_Wish]:
             )
         if path.encode() not in there:
             home = Directory(path.encode(), 0o700, user.uid, user.gid)
-            yield _Wish(Owned(home, f"user '{user.name}'"), b"home of %d:%d" % (user.uid, user.gid))
+            yield _Claim(
+                Owned(home, f"user '{user.name}'"), b"home of %d:%d" % (user.uid, user.gid)
+            )
 
 
-def _shared(survey: Survey, switches: ViewSwitches) -> Iterator[_Wish]:
+def _shared(survey: ClosureContents, switches: ViewSwitches) -> Iterator[_Claim]:
     """What any path of the closure may provide."""
     for loader in survey.loaders:
         yield _link(b"usr/lib/" + loader.name, loader)
@@ -214,7 +222,7 @@ def _shared(survey: Survey, switches: ViewSwitches) -> Iterator[_Wish]:
         yield _link(b"usr/bin/sh", survey.shell)
 
 
-def _certificates(bundle: Found) -> Iterator[_Wish]:
+def _certificates(bundle: FoundFile) -> Iterator[_Claim]:
     for path in sorted(ETC_DIRECTORIES):
         yield _own(Directory(b"etc/" + path, 0o755))
     yield _link(CA_BUNDLE[1:].encode(), bundle)
@@ -222,19 +230,19 @@ def _certificates(bundle: Found) -> Iterator[_Wish]:
         yield _own(alias, bundle.content)
 
 
-def _link(path: bytes, found: Found) -> _Wish:
-    return _Wish(Owned(Symlink(path, found.target), str(found.owner)), found.content)
+def _link(path: bytes, found: FoundFile) -> _Claim:
+    return _Claim(Owned(Symlink(path, found.target), str(found.owner)), found.content)
 
 
-def _programs(programs: Iterable[Found], *, with_sh: bool) -> Iterator[_Wish]:
+def _programs(programs: Iterable[FoundFile], *, with_sh: bool) -> Iterator[_Claim]:
     for found in sorted(programs, key=_by_owner):
         if with_sh or found.name != b"sh":
             yield _link(b"usr/bin/" + found.name, found)
 
 
-def _etc(etc: Iterable[Found], made: set[bytes]) -> Iterator[_Wish]:
+def _etc(etc: Iterable[FoundFile], made: set[bytes]) -> Iterator[_Claim]:
     """Links to what the outputs have in etc/; shared directories are entered and merged."""
-    groups: dict[bytes, list[Found]] = {}
+    groups: dict[bytes, list[FoundFile]] = {}
     for found in sorted(etc, key=_by_owner):
         groups.setdefault(found.name, []).append(found)
     entered = {b""}
@@ -247,25 +255,25 @@ def _etc(etc: Iterable[Found], made: set[bytes]) -> Iterator[_Wish]:
         is_made = path in made and name in ETC_DIRECTORIES
         if all(f.directory for f in group) and (is_made or len({f.content for f in group}) > 1):
             entered.add(name)
-            yield _Wish(Owned(Directory(path, 0o755), str(group[0].owner)), b"directory")
+            yield _Claim(Owned(Directory(path, 0o755), str(group[0].owner)), b"directory")
         else:
             yield from (_link(path, found) for found in group)
 
 
-def _by_owner(found: Found) -> tuple[tuple[bytes, ...], str, str, str]:
+def _by_owner(found: FoundFile) -> tuple[tuple[bytes, ...], str, str, str]:
     owner = found.owner
     return sort_key(found.name), owner.name, owner.hash_part, owner.store_dir
 
 
-def _settle(wishes: Iterable[_Wish]) -> Iterator[Owned]:
+def _settle(hints: Iterable[_Claim]) -> Iterator[Owned]:
     """The first wish for each path; the others must want the same content there."""
-    chosen: dict[bytes, _Wish] = {}
-    for wish in wishes:
-        path = wish.owned.entry.path
-        first = chosen.setdefault(path, wish)
-        if first.content != wish.content and first.owned.entry != wish.owned.entry:
-            raise _clash(path, first.owned.owner, wish.owned.owner)
-    return (wish.owned for wish in chosen.values())
+    chosen: dict[bytes, _Claim] = {}
+    for claim in hints:
+        path = claim.owned.entry.path
+        first = chosen.setdefault(path, claim)
+        if first.content != claim.content and first.owned.entry != claim.owned.entry:
+            raise _clash(path, first.owned.owner, claim.owned.owner)
+    return (claim.owned for claim in chosen.values())
 
 
 def _clash(path: bytes, one: str, other: str) -> ConflictError:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from nix2oci.errors import RepresentationError
 from nix2oci.launcher.encoder import MAGIC, encode
 from nix2oci.model.closure import Closure, PathInfo, StorePath
-from nix2oci.model.shell_references import Kind, Mention, Scan
+from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
 from nix2oci.model.tree import Directory, File, Owned, Tree, parents
 from nix2oci.text import display
 from nix2oci.wrappers.chain import Chain
@@ -46,16 +46,16 @@ class Launchers:
 
 
 @dataclass(frozen=True, slots=True)
-class Staying:
+class RemainingShell:
     """A shell that the image keeps: what names it still, and why it is wanted anyway, if it is."""
 
     shell: StorePath
     wanted: str
-    mentions: tuple[Mention, ...]
+    mentions: tuple[ShellReference, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Shells:
+class ShellDecision:
     """What was decided. `closure` is what the image holds; `launchers` lie over its files.
 
     `dropped` is what of the whole closure is not in it; `broken` are mentions, in files that
@@ -70,18 +70,18 @@ class Shells:
     scripts: Mapping[bytes, Chain] = field(default_factory=dict)
     programs: Mapping[bytes, Chain] = field(default_factory=dict)
     dropped: tuple[PathInfo, ...] = ()
-    staying: tuple[Staying, ...] = ()
-    broken: tuple[Mention, ...] = ()
+    staying: tuple[RemainingShell, ...] = ()
+    broken: tuple[ShellReference, ...] = ()
     droppable: tuple[PathInfo, ...] = ()
     calls: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
 
-    def programs_of(self, mentions: Iterable[Mention]) -> dict[bytes, tuple[bytes, ...]]:
+    def programs_of(self, mentions: Iterable[ShellReference]) -> dict[bytes, tuple[bytes, ...]]:
         """The programs of the outputs that run one of these files as a script, or the shell itself.
 
         By path, with each the files of its chain.
         """
         found = tuple(mentions)
-        scripts = {mention.file for mention in found if mention.kind is Kind.SHEBANG}
+        scripts = {mention.file for mention in found if mention.kind is ReferenceKind.SHEBANG}
         shells = tuple({f"{mention.shell}/".encode() for mention in found})
         chains = {path: [s.path for s in chain.steps] for path, chain in self.programs.items()}
         return {
@@ -96,9 +96,9 @@ class Shells:
         return sum(info.nar_size for info in self.dropped)
 
 
-def untouched(closure: Closure) -> Shells:
+def keep_all(closure: Closure) -> ShellDecision:
     """The decision of `Mode.KEEP`: nothing is looked at."""
-    return Shells(Mode.KEEP, closure)
+    return ShellDecision(Mode.KEEP, closure)
 
 
 def make_launchers(scan: Scan, machine: str, template: bytes) -> Launchers:
@@ -134,14 +134,18 @@ def decide(
     launchers: Launchers,
     mode: Mode,
     wanted: Mapping[StorePath, str],
-) -> Shells:
+) -> ShellDecision:
     """What is replaced and dropped. `wanted` are paths that the user asked for, with the reason.
 
     Raises `RepresentationError` in mode `forbid` where a shell would stay, wanted or not; its
     hint lists every file that names one.
     """
     wanted = {**wanted, **dict.fromkeys(closure.roots, "it is an output that was named")}
-    left = [m for m in scan.mentions if m.kind is not Kind.SHEBANG or m.file not in launchers.made]
+    left = [
+        m
+        for m in scan.mentions
+        if m.kind is not ReferenceKind.SHEBANG or m.file not in launchers.made
+    ]
     names: dict[StorePath, set[StorePath]] = {}
     for mention in left:
         names.setdefault(mention.owner, set()).add(mention.shell)
@@ -152,14 +156,14 @@ def decide(
     mine = [mention for mention in left if mention.owner in kept]
     by_shell = {shell: tuple(m for m in mine if m.shell == shell) for shell in scan.shells}
     staying = tuple(
-        Staying(shell, wanted.get(shell, "" if found else _NEEDED), found)
+        RemainingShell(shell, wanted.get(shell, "" if found else _NEEDED), found)
         for shell, found in by_shell.items()
         if shell in kept
     )
     if mode is Mode.FORBID and staying:
         raise _forbidden(staying, scan)
-    scripts = {m.file for m in scan.mentions if m.kind is Kind.SHEBANG and m.owner in kept}
-    return Shells(
+    scripts = {m.file for m in scan.mentions if m.kind is ReferenceKind.SHEBANG and m.owner in kept}
+    return ShellDecision(
         mode,
         _only(closure, kept),
         {path: elf for path, elf in launchers.made.items() if path in scripts},
@@ -210,7 +214,7 @@ def _infos(closure: Closure, paths: Iterable[StorePath]) -> tuple[PathInfo, ...]
     return tuple(closure.infos[path] for path in sorted(paths))
 
 
-def _forbidden(staying: Iterable[Staying], scan: Scan) -> RepresentationError:
+def _forbidden(staying: Iterable[RemainingShell], scan: Scan) -> RepresentationError:
     shells = " and ".join(each.shell.name for each in staying)
     mentions = [mention for each in staying for mention in each.mentions]
     files = len({mention.file for mention in mentions})
@@ -228,7 +232,7 @@ def is_launcher(data: bytes) -> bool:
     return data.startswith(b"\x7fELF") and MAGIC in data
 
 
-def with_launchers(tree: Tree, shells: Shells) -> Tree:
+def with_launchers(tree: Tree, shells: ShellDecision) -> Tree:
     """The view with the launchers over the wrappers, in directories of the store's own modes.
 
     Raises `ConflictError` where the view has something there.

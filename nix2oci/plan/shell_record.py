@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from nix2oci.model.closure import PathInfo
-from nix2oci.model.shell_references import Mention
+from nix2oci.model.shell_references import ShellReference
 from nix2oci.plan.layers.popularity import Popularity
-from nix2oci.plan.shell import Mode, Shells
+from nix2oci.plan.shell import Mode, ShellDecision
 from nix2oci.plan.shell_uses import known
 from nix2oci.text import display
 from nix2oci.wrappers.binary import BinaryWrapper
@@ -33,12 +33,12 @@ POPULARITY = "nix2oci.popularity"
 """The digest of the index that layers were planned by."""
 
 
-def annotations_of(shells: Shells, fleet: Popularity | None = None) -> dict[str, str]:
+def annotations_of(shells: ShellDecision, fleet: Popularity | None = None) -> dict[str, str]:
     """What the manifest records of how the image was made."""
     return _shell(shells) | ({POPULARITY: fleet.digest} if fleet else {})
 
 
-def _shell(shells: Shells) -> dict[str, str]:
+def _shell(shells: ShellDecision) -> dict[str, str]:
     """The annotation that records all of it; none where nothing was looked at or found."""
     if shells.mode is Mode.KEEP or not (shells.scripts or shells.dropped or shells.staying):
         return {}
@@ -46,7 +46,7 @@ def _shell(shells: Shells) -> dict[str, str]:
     return {ANNOTATION: text} if len(text) <= _MOST else {}
 
 
-def shell_document(shells: Shells) -> Json:
+def shell_document(shells: ShellDecision) -> Json:
     """Wrappers and what became of them, what was dropped, and what still names a shell."""
     return {
         "mode": str(shells.mode),
@@ -68,7 +68,7 @@ def shell_document(shells: Shells) -> Json:
     }
 
 
-def _wrappers(shells: Shells) -> Iterator[Json]:
+def _wrappers(shells: ShellDecision) -> Iterator[Json]:
     """Every script whose first line names a shell, and the wrapper binaries among the programs."""
     binaries = {p: c for p, c in shells.programs.items() if isinstance(_first(c), BinaryWrapper)}
     for path, chain in sorted({**binaries, **shells.scripts}.items()):
@@ -90,7 +90,7 @@ def _first(chain: Chain) -> object:
     return next((s.what for s in chain.steps if not isinstance(s.what, bytes)), None)
 
 
-def _mention(mention: Mention) -> Json:
+def _mention(mention: ShellReference) -> Json:
     kind = known(mention)
     return {
         "file": display(mention.file),

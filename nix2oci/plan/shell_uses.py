@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nix2oci.model.shell_references import Kind, Mention
+from nix2oci.model.shell_references import ReferenceKind, ShellReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +110,23 @@ KNOWN: tuple[Known, ...] = (
 )
 
 
-def known(mention: Mention) -> Known | None:
+def known(mention: ShellReference) -> Known | None:
     """The entry of the table that a mention falls under."""
     path = mention.inside
     return next((each for each in KNOWN if each.pattern.fullmatch(path)), None)
 
 
-def users(mentions: Iterable[Mention]) -> tuple[str, ...]:
+def users(mentions: Iterable[ShellReference]) -> tuple[str, ...]:
     """Who names a shell: known kinds in the table's order, with their number, then other files."""
     by_kind, others = _sorted(mentions)
     known_ = (f"{kind.name} ({_count(found, 'file')})" for kind, found in by_kind.items())
     return (*known_, *dict.fromkeys(map(_file, others)))
 
 
-def losses(mentions: Iterable[Mention]) -> tuple[str, ...]:
+def losses(mentions: Iterable[ShellReference]) -> tuple[str, ...]:
     """What does not work without the shell: what is known, then how many files are not."""
     by_kind, others = _sorted(mentions)
-    scripts = [mention for mention in others if mention.kind is Kind.SHEBANG]
+    scripts = [mention for mention in others if mention.kind is ReferenceKind.SHEBANG]
     rest = [m for m in others if m.file not in {script.file for script in scripts}]
     counts = ((scripts, "script"), (rest, "other file" if by_kind or scripts else "file"))
     return (
@@ -135,18 +135,20 @@ def losses(mentions: Iterable[Mention]) -> tuple[str, ...]:
     )
 
 
-def _sorted(mentions: Iterable[Mention]) -> tuple[dict[Known, list[Mention]], list[Mention]]:
-    found: dict[Known | None, list[Mention]] = {kind: [] for kind in KNOWN}
+def _sorted(
+    mentions: Iterable[ShellReference],
+) -> tuple[dict[Known, list[ShellReference]], list[ShellReference]]:
+    found: dict[Known | None, list[ShellReference]] = {kind: [] for kind in KNOWN}
     for mention in mentions:
         found.setdefault(known(mention), []).append(mention)
     return {kind: mine for kind, mine in found.items() if kind and mine}, found.get(None, [])
 
 
-def _count(mentions: Iterable[Mention], noun: str) -> str:
+def _count(mentions: Iterable[ShellReference], noun: str) -> str:
     files = len({mention.file for mention in mentions})
     return f"{files} {noun}" if files == 1 else f"{files} {noun}s"
 
 
-def _file(mention: Mention) -> str:
+def _file(mention: ShellReference) -> str:
     """A file by the name of its store path, which is shorter than the path, and known to people."""
     return f"{mention.owner.name}/{mention.inside}".rstrip("/")

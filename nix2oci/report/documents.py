@@ -16,7 +16,7 @@ from nix2oci.pipeline.platforms import Published
 from nix2oci.pipeline.prepare import Planned
 from nix2oci.plan.layers.layering import LayerPlan, Plan
 from nix2oci.plan.layers.popularity import Popularity
-from nix2oci.plan.shell import Shells
+from nix2oci.plan.shell import ShellDecision
 from nix2oci.plan.shell_record import shell_document
 from nix2oci.text import display
 
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 
 def plan_document(
-    closure: Closure, plan: Plan, shells: Shells | None = None, on: OnBase | None = None
+    closure: Closure, plan: Plan, shells: ShellDecision | None = None, on: OnBase | None = None
 ) -> Json:
     """A plan: sizes in bytes of NAR, layers base layer first; `shell` null where none was read."""
     return {

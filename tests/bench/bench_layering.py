@@ -22,7 +22,7 @@ from bench.layering.metrics import change, images
 from bench.layering.realfleet import describe, real_fleet
 
 from nix2oci.model.closure import Closure
-from nix2oci.plan.layers.fleet import index
+from nix2oci.plan.layers.fleet import build_popularity
 
 BUDGETS = (10, 25, 50)
 
@@ -39,7 +39,7 @@ def main() -> None:
     counted, held_out = halves(fleets["large"])
     track = Track.of(held_out)
     for budget in BUDGETS:
-        rows = track.rows(budget, index(counted, budget))
+        rows = track.rows(budget, build_popularity(counted, budget))
         tables["held out", budget] = show(f"held out, {budget} layers", rows)
     replanned(distribution())
     times()
@@ -91,7 +91,7 @@ def times() -> None:
         "\n### Seconds for one plan of 63 layers\n\n| | 1,000 paths | 10,000 paths |\n|---|--:|--:|"
     )
     large = [closure_of(paths) for paths in (1000, 10_000)]
-    index_of = index(large[:1], 63)
+    index_of = build_popularity(large[:1], 63)
     everybody = [*published(large[:1]), ours(OURS, None)[0], ours(WITH_INDEX, index_of)[0]]
     for contender in everybody:
         seconds = []

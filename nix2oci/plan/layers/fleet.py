@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from nix2oci.model.closure import Closure
-from nix2oci.plan.layers.layering import Wishes, plan_layers
+from nix2oci.plan.layers.layering import LayerHints, plan_layers
 from nix2oci.plan.layers.popularity import Popularity, SharedLayer, package_of
 
 _ROUNDS = 5
 
 
-def index(
+def build_popularity(
     closures: Sequence[Closure], budget: int, progress: Callable[[int], None] = lambda _: None
 ) -> Popularity:
     """The index of a fleet whose images have at most `budget` store layers each.
@@ -40,7 +40,7 @@ def index(
 
 
 def plans(closures: Sequence[Closure], budget: int) -> int:
-    """How many plans `index` makes."""
+    """How many plans `build_popularity` makes."""
     return _ROUNDS * len(_crowded(closures, budget))
 
 
@@ -76,7 +76,7 @@ class _Image:
         """The packages of each layer that has several."""
         offered = tuple(each for each in fleet.layers if self._packages.issuperset(each.packages))
         if offered != self._offered:
-            plan = plan_layers(self._closure, budget, Wishes(fleet))
+            plan = plan_layers(self._closure, budget, LayerHints(fleet))
             self._offered = offered
             self._layers = [
                 tuple(sorted(package_of(path.name) for path in layer.paths))

@@ -33,7 +33,7 @@ class LayerPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ReusedPlan:
     """An earlier plan that was kept."""
 
     where: str
@@ -43,7 +43,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class PreviousPlan:
     """An earlier plan, to be kept as far as possible."""
 
     where: str
@@ -59,15 +59,15 @@ class Plan:
     layers: tuple[LayerPlan, ...]
     fleet: Popularity | None = None
     """The index that it was made by."""
-    kept: Kept | None = None
+    kept: ReusedPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class LayerHints:
     """What the user knows of a closure that the closure does not tell."""
 
     fleet: Popularity | None = None
-    earlier: Earlier | None = None
+    earlier: PreviousPlan | None = None
     stable: tuple[str, ...] = ()
     """Names, with or without a version, of what seldom changes."""
     volatile: tuple[str, ...] = ()
@@ -82,21 +82,21 @@ def store_layers(max_layers: int) -> int:
     return max(1, max_layers - 1)
 
 
-def plan_layers(closure: Closure, budget: int, wishes: Wishes | None = None) -> Plan:
+def plan_layers(closure: Closure, budget: int, hints: LayerHints | None = None) -> Plan:
     """Plan at most `budget` store layers (at least 1); every path of the closure is in one."""
-    wishes = wishes or Wishes()
-    own = _own(closure, wishes.volatile) if budget > 1 else frozenset()
-    prices = Prices.of(closure, wishes.fleet, _named(closure, wishes.stable))
+    hints = hints or LayerHints()
+    own = _own(closure, hints.volatile) if budget > 1 else frozenset()
+    prices = Prices.of(closure, hints.fleet, _named(closure, hints.stable))
     rest = [path for path in closure if path not in own]
     room = max(1, budget - bool(own))
-    groups = _grouped(rest, room, prices, wishes.fleet)
+    groups = _grouped(rest, room, prices, hints.fleet)
     kept = None
-    if wishes.earlier:
+    if hints.earlier:
         least = total(groups, prices)
-        groups = _as_before(rest, room, prices, wishes.earlier)
+        groups = _as_before(rest, room, prices, hints.earlier)
         excess = total(groups, prices) / least - 1 if least else 0.0
-        kept = Kept(wishes.earlier.where, max(0.0, round(excess, 6)))
-    return Plan(_ranked(groups, own, prices, wishes.fleet), wishes.fleet, kept)
+        kept = ReusedPlan(hints.earlier.where, max(0.0, round(excess, 6)))
+    return Plan(_ranked(groups, own, prices, hints.fleet), hints.fleet, kept)
 
 
 def _own(closure: Closure, volatile: Sequence[str]) -> frozenset[StorePath]:
@@ -117,7 +117,7 @@ def _named(closure: Closure, names: Sequence[str]) -> frozenset[StorePath]:
 
 
 def unmatched(closure: Closure, names: Sequence[str]) -> tuple[str, ...]:
-    """The names, of `Wishes.stable` or `Wishes.volatile`, that mean no path of a closure."""
+    """The names in `stable` or `volatile` of hints that mean no path of a closure."""
     return tuple(name for name in names if not _named(closure, [name]))
 
 
@@ -143,7 +143,7 @@ def _as_before(
     paths: Sequence[StorePath],
     room: int,
     prices: Prices,
-    earlier: Earlier,
+    earlier: PreviousPlan,
 ) -> list[Paths]:
     """The groups of an earlier plan; a path that it does not know goes where it costs least."""
     by_name = {name: place for place, names in enumerate(earlier.layers) for name in names}

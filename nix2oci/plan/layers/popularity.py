@@ -39,7 +39,7 @@ def _mark(package: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Company:
+class PackageGroup:
     """Packages that are in exactly the same images."""
 
     images: tuple[int, ...]
@@ -62,7 +62,7 @@ class Popularity:
 
     images: tuple[str, ...]
     """The package that each image is of, sorted."""
-    companies: tuple[Company, ...]
+    companies: tuple[PackageGroup, ...]
     layers: tuple[SharedLayer, ...]
     _sets: Mapping[str, int] = field(repr=False, compare=False)
     """The images of each package: bit `i` for image number `i`."""
@@ -71,7 +71,7 @@ class Popularity:
     def of(
         cls,
         images: Iterable[str],
-        companies: Iterable[Company],
+        companies: Iterable[PackageGroup],
         layers: Iterable[SharedLayer] = (),
     ) -> Popularity:
         known = tuple(companies)
@@ -99,7 +99,7 @@ class Popularity:
         for package in sorted(holders):
             together.setdefault(tuple(holders[package]), {})[package] = sizes[package]
         names = (image_of(closure.roots) for closure in fleet)
-        return cls.of(names, (Company(*each) for each in sorted(together.items())))
+        return cls.of(names, (PackageGroup(*each) for each in sorted(together.items())))
 
     def holders(self, package: str) -> int:
         """The set of images that have a package, as the bits of an integer; 0 if none has it."""
@@ -123,7 +123,7 @@ class Popularity:
                     hint="make it anew with 'nix2oci popularity'",
                 )
             images = [_text(each) for each in _list(document["images"])]
-            companies = [_company(each, len(images)) for each in _list(document["companies"])]
+            companies = [_group(each, len(images)) for each in _list(document["companies"])]
             _check_each_once(package for company in companies for package in company.packages)
             layers = [_layer(each) for each in _list(document["layers"])]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
@@ -157,12 +157,12 @@ def _lines(documents: Iterable[Json]) -> str:
     return ",\n".join(json.dumps(each) for each in documents)
 
 
-def _company(document: Json, images: int) -> Company:
+def _group(document: Json, images: int) -> PackageGroup:
     numbers = tuple(_number(each) for each in _list(document["images"]))
     if not numbers or list(numbers) != sorted(set(numbers)) or numbers[-1] >= images:
         raise ValueError("not images of the index")
     packages = {_text(name): _number(size) for name, size in document["packages"].items()}
-    return Company(numbers, packages)
+    return PackageGroup(numbers, packages)
 
 
 def _check_each_once(packages: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ _MOST_LINKS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Lower:
+class LowerTree:
     """All paths of a base image, relative to its root, by what is there; no link is followed."""
 
     directories: Mapping[bytes, Directory]

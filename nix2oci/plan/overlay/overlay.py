@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from nix2oci.errors import ConflictError, RepresentationError
 from nix2oci.model.tree import ROOT, Directory, Entry, File, Owned, Symlink, Tree, parents
-from nix2oci.plan.overlay.lower_tree import Lower
+from nix2oci.plan.overlay.lower_tree import LowerTree
 from nix2oci.plan.rootfs import is_common
 from nix2oci.text import display
 
@@ -26,7 +26,7 @@ _OS_RELEASE = {b"etc/os-release", b"usr/lib/os-release"}
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
+class Overlaid:
     """What the last layer has on a base, and what became of names that both have."""
 
     tree: Tree
@@ -38,7 +38,7 @@ class Over:
 
 @dataclass(slots=True)
 class _Laying:
-    lower: Lower
+    lower: LowerTree
     store: bytes
     joined: Mapping[bytes, bytes]
     placed: list[Owned] = field(default_factory=list)
@@ -122,8 +122,8 @@ class _Laying:
 
 
 def lay_over(
-    view: Tree, lower: Lower, store_dir: str, joined: Mapping[bytes, bytes] | None = None
-) -> Over:
+    view: Tree, lower: LowerTree, store_dir: str, joined: Mapping[bytes, bytes] | None = None
+) -> Overlaid:
     """Lay the view over a base; `store_dir` must be real directories there, if it is there.
 
     `joined` has the new content of files that the view and the base make together.
@@ -143,7 +143,7 @@ def lay_over(
     for item in sorted(view.owned.values(), key=lambda item: is_common(item.entry.path)):
         if item.entry.path != ROOT:
             laying.lay(item)
-    return Over(Tree.merge(laying.all()), laying.replaced, tuple(laying.kept))
+    return Overlaid(Tree.merge(laying.all()), laying.replaced, tuple(laying.kept))
 
 
 def _moved(entry: Entry, path: bytes) -> Entry:

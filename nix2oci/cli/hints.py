@@ -16,21 +16,21 @@ from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.model.closure import Closure
 from nix2oci.oci.validate.image import read_layers
-from nix2oci.plan.layers.layering import Earlier, Plan, Wishes, unmatched
+from nix2oci.plan.layers.layering import LayerHints, Plan, PreviousPlan, unmatched
 from nix2oci.plan.layers.popularity import Popularity, package_of
 
 _REGISTRY = {"plain_http": False, "tls_verify": True, "cert_dir": None}
 """How a registry is spoken to by commands that have no options about it."""
 
 
-def read(spec: ImageSpec, values: dict[str, Any]) -> Wishes:
+def read(spec: ImageSpec, values: dict[str, Any]) -> LayerHints:
     """The wishes that an image spec names.
 
     Raises `OutputError` for a file that cannot be read, `ConfigError` for one that is something
     else, and what opening an image raises.
     """
     known = spec.layers
-    return Wishes(
+    return LayerHints(
         _index(known.popularity) if known.popularity else None,
         _earlier(known.plan_from, values) if known.plan_from else None,
         known.stable,
@@ -38,9 +38,9 @@ def read(spec: ImageSpec, values: dict[str, Any]) -> Wishes:
     )
 
 
-def remarks(closure: Closure, plan: Plan, wishes: Wishes) -> Iterator[str]:
+def remarks(closure: Closure, plan: Plan, hints: LayerHints) -> Iterator[str]:
     """Lines about wishes that came to nothing, and what keeping an earlier plan costs."""
-    for key, names in (("stable", wishes.stable), ("volatile", wishes.volatile)):
+    for key, names in (("stable", hints.stable), ("volatile", hints.volatile)):
         for name in unmatched(closure, names):
             yield f"warning: no store path is called '{name}' ({key}){_meant(name, closure)}"
     if plan.kept:
@@ -67,10 +67,10 @@ def _text(path: str, what: str) -> str:
         raise OutputError(f"cannot read {what} {path}: {err.strerror}") from err
 
 
-def _earlier(text: str, values: dict[str, Any]) -> Earlier:
+def _earlier(text: str, values: dict[str, Any]) -> PreviousPlan:
     """The plan of a document that `--json` printed, else of an image."""
     layers = _of_document(text) if _is_document(text) else _of_image(text, values)
-    return Earlier(text, tuple(_own_names(layers)))
+    return PreviousPlan(text, tuple(_own_names(layers)))
 
 
 def _is_document(path: str) -> bool:

@@ -21,7 +21,7 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Digest, History, Platform, canonical_json
 from nix2oci.pipeline.describe import (
     DEFAULT_PATH,
-    Decided,
+    ImageIdentity,
     entrypoint,
     image_config,
     image_name,
@@ -263,7 +263,7 @@ def test_annotations_that_are_asked_for_win() -> None:
     assert notes[PREFIX + "version"] == "1.2"
 
 
-DECIDED = Decided(Reference("app"), ("/nix/store/app/bin/app", "-x"), CREATED, {"note": "n"})
+DECIDED = ImageIdentity(Reference("app"), ("/nix/store/app/bin/app", "-x"), CREATED, {"note": "n"})
 LAYERS = [(Digest.of(b"1"), History("nix2oci", "one")), (Digest.of(b"2"), History("nix2oci"))]
 
 

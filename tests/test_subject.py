@@ -27,7 +27,7 @@ from nix2oci.model.tree import Tree
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.store import LocalStore
 from nix2oci.oci.layout.source import open_image
-from nix2oci.pipeline.prepare import Planned
+from nix2oci.pipeline.prepare import Prepared
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.plan.shell import RemainingShell, ShellDecision, keep_all
 
@@ -155,7 +155,7 @@ def test_a_launcher_no_longer_refers_to_the_shell_of_its_wrapper(store: FakeStor
     kept = ShellReference(python, str(python).encode(), shell, MentionKind.TEXT)
 
     def references(shells: ShellDecision) -> list[str]:
-        planned = Planned(
+        planned = Prepared(
             (), shells, Plan(()), ClosureContents(), Tree({}), LocalStore(store.root), FactCache()
         )
         return [path.name for path in planned_reasons(planned).graph.references[app]]

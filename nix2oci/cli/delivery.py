@@ -16,7 +16,7 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.existing_layers import ExistingLayers, RemoteOrLocalBlobs
 from nix2oci.oci.registry.push import read_push_set
-from nix2oci.pipeline.build import There
+from nix2oci.pipeline.build import FindExisting
 from nix2oci.pipeline.platforms import Named
 
 
@@ -31,7 +31,7 @@ class Delivery:
     """Lines about the registry that were said."""
 
     @property
-    def there(self) -> There | None:
+    def existing(self) -> FindExisting | None:
         """Which layers the registry has; None where nothing is known of any."""
         return self.reuse if self.reuse.offered else None
 

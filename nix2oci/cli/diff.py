@@ -80,8 +80,8 @@ def _side(text: str, values: dict[str, Any], known: dict[Digest, LayerNodes]) ->
     """`known` has the layers that were read: a registry sends none of them twice."""
     kind = kind_of(text)
     if kind is InputKind.INSTALLABLE:
-        with subject.planned_image((text,), values) as planned:
-            return _Side(text, kind, closure_contents(planned.closure, planned.plan))
+        with subject.planned_image((text,), values) as prepared:
+            return _Side(text, kind, closure_contents(prepared.closure, prepared.plan))
     if kind is InputKind.CLOSURE:
         return _Side(text, kind, closure_contents(*subject.planned_record(text, values)))
     source = registries.open_anywhere(text, values)

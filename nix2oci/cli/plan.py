@@ -10,7 +10,7 @@ from nix2oci.cli import base, options, registries, shell, subject, ui
 from nix2oci.cli.output import write_file
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
-from nix2oci.pipeline.on_base import OnBase
+from nix2oci.pipeline.on_base import Overlay
 from nix2oci.plan.layers.layering import LayerPlan, Plan
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.report.documents import plan_document
@@ -66,7 +66,7 @@ def _recorded(path: str, values: dict[str, Any]) -> tuple[Closure, Plan, None, N
 
 def _from_nix(
     installables: tuple[str, ...], values: dict[str, Any]
-) -> tuple[Closure, Plan, ShellDecision, OnBase | None]:
+) -> tuple[Closure, Plan, ShellDecision, Overlay | None]:
     with subject.planned_image(installables, values) as found:
         return found.closure, found.plan, found.shells, found.on_base
 
@@ -79,7 +79,7 @@ def _write_page(path: str, document: dict[str, Any]) -> None:
 
 
 def plan_text(
-    closure: Closure, plan: Plan, shells: ShellDecision | None, on: OnBase | None, *, every: bool
+    closure: Closure, plan: Plan, shells: ShellDecision | None, on: Overlay | None, *, every: bool
 ) -> str:
     """The plan for people: a line for each layer, one for the image's own, then the shells."""
     rows = [_row(number, layer) for number, layer in enumerate(plan.layers, 1)]

@@ -91,9 +91,9 @@ def _budget(installables: tuple[str, ...], values: dict[str, Any]) -> int:
 
 
 def _planned(text: str, values: dict[str, Any]) -> Closure:
-    with subject.planned_image((text,), values, by_wishes=False) as planned:
-        whole = planned.closure
-        present = planned.on_base.present if planned.on_base else ()
+    with subject.planned_image((text,), values, by_wishes=False) as prepared:
+        whole = prepared.closure
+        present = prepared.on_base.present if prepared.on_base else ()
         return whole.without(present) if len(present) < len(whole) else whole
 
 

@@ -10,7 +10,7 @@ from nix2oci.cli import options, pinned
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.model.closure import Closure
 from nix2oci.nix.output import path_infos
-from nix2oci.pipeline.prepare import Planned, planned
+from nix2oci.pipeline.prepare import Prepared, prepare
 from nix2oci.plan.layers.layering import Plan, plan_layers, store_layers
 
 
@@ -27,7 +27,7 @@ def recorded_closure(path: str) -> Closure:
 @contextmanager
 def planned_image(
     texts: tuple[str, ...], values: dict[str, Any], *, by_wishes: bool = True
-) -> Iterator[Planned]:
+) -> Iterator[Prepared]:
     """What `nix2oci build` would make of installables; `values` are left as they are.
 
     Without `by_wishes` the plan is made without what `layers` names, which need not be there.
@@ -44,7 +44,7 @@ def planned_image(
     told = options.progress(values)
     with (
         base.opener() as opener,
-        planned(nix, packages, spec, told, hints=hints, opener=opener) as found,
+        prepare(nix, packages, spec, told, hints=hints, opener=opener) as found,
     ):
         options.say_remarks(found.closure, found.plan, hints, values)
         yield found

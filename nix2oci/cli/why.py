@@ -73,8 +73,8 @@ def _reasons(text: str, values: dict[str, Any]) -> Iterator[Reasons]:
             hint="name an image or an installable",
         )
     if kind is InputKind.INSTALLABLE:
-        with subject.planned_image((text,), values) as planned:
-            yield planned_reasons(planned)
+        with subject.planned_image((text,), values) as prepared:
+            yield planned_reasons(prepared)
         return
     source = registries.open_anywhere(text, values)
     options.progress(values).step(f"reading {text}")

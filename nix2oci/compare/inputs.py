@@ -23,7 +23,7 @@ from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.reference import SCHEME, in_registry
 from nix2oci.oci.settings import settings
 from nix2oci.oci.spec import Descriptor, Digest
-from nix2oci.pipeline.prepare import Planned
+from nix2oci.pipeline.prepare import Prepared
 from nix2oci.plan.layers.layering import Plan
 
 _PREFIXES = ("oci:", "oci-archive:", "docker-archive:", SCHEME)
@@ -144,17 +144,17 @@ class Reasons:
     packed: Mapping[StorePath, int] | None = None
 
 
-def planned_reasons(planned: Planned) -> Reasons:
+def planned_reasons(prepared: Prepared) -> Reasons:
     """Of the image that would be built; the store must be held.
 
     References are those that Nix recorded, less those to a shell that only wrappers held which
     become launchers.
     """
-    launchers, closure = planned.shells.launchers, planned.closure
-    files = Files(closure, planned.store.root, launchers)
+    launchers, closure = prepared.shells.launchers, prepared.closure
+    files = Files(closure, prepared.store.root, launchers)
     replaced = {store_path_of(os.fsdecode(path), closure.store_dir) for path in launchers}
     shells = {
-        staying.shell: {m.owner for m in staying.mentions} for staying in planned.shells.staying
+        staying.shell: {m.owner for m in staying.mentions} for staying in prepared.shells.staying
     }
 
     def holds(owner: StorePath, reference: StorePath) -> bool:

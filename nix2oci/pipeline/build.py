@@ -47,14 +47,14 @@ from nix2oci.pipeline.debug_twin import (
     with_tools,
     write_tools,
 )
-from nix2oci.pipeline.describe import Decided
+from nix2oci.pipeline.describe import ImageIdentity
 from nix2oci.pipeline.on_base import LOCAL, Opener, check_program, refuse_zstd
-from nix2oci.pipeline.prepare import Planned, Progress, planned
+from nix2oci.pipeline.prepare import Prepared, Progress, prepare
 from nix2oci.plan.layers.layering import LayerHints, LayerPlan
 from nix2oci.plan.rootfs import CA_BUNDLE
 from nix2oci.plan.shell_record import annotations_of
 
-There = Callable[[Iterable[Digest]], Mapping[Digest, Layer]]
+FindExisting = Callable[[Iterable[Digest]], Mapping[Digest, Layer]]
 """Told what layers hold (`store_paths_digest`): those that are where the image is pushed to."""
 
 
@@ -62,7 +62,7 @@ There = Callable[[Iterable[Digest]], Mapping[Digest, Layer]]
 class Destination:
     """Where an image goes and what the machine around it decides.
 
-    No digest depends on `cores`, on what `cache` holds, or on what is `there`.
+    No digest depends on `cores`, on what `cache` holds, or on what is `existing`.
     """
 
     open: Callable[[Reference], AbstractContextManager[Staging]]
@@ -72,7 +72,7 @@ class Destination:
     cache: Cache | None = None
     reads_zstd: bool = True
     """Whether all that read what is there know zstd layers."""
-    there: There | None = None
+    existing: FindExisting | None = None
     """Only for an image that is pushed and kept nowhere else: such layers are left out of it."""
     opener: Opener = LOCAL
     """How a base image is opened."""
@@ -100,9 +100,9 @@ class WrittenLayers:
 class WrittenImage:
     """An image that is at its destination, and what went into it."""
 
-    decided: Decided
+    identity: ImageIdentity
     image: Image
-    planned: Planned
+    prepared: Prepared
     layers: tuple[Layer, ...]
     reused: frozenset[Digest]
     """Of these, the blobs that were where the image is pushed to."""
@@ -124,25 +124,25 @@ def build(
 ) -> WrittenImage:
     """Build one image of evaluated packages and put it at its destination, all or nothing."""
     with (
-        planned(
+        prepare(
             *(nix, packages, spec, progress, destination.cache),
             hints=hints,
             opener=destination.opener,
-        ) as what,
-        _tools(nix, packages[0].installable, spec, what, progress) as tools,
+        ) as prepared,
+        _tools(nix, packages[0].installable, spec, prepared, progress) as tools,
     ):
-        decided = _decide(what, spec, destination)
-        twin_name = debug_name(decided.name, what.layer_count) if tools else None
-        with destination.open(decided.name) as staging:
-            if what.on_base:
-                what.on_base.base.copy_layers(staging)
-            written = _write(what, spec, staging, destination, progress)
-            config, described, inherited = _documents(what, spec, decided, written.layers)
-            base_notes = what.on_base.base.annotations if what.on_base else {}
-            recorded = annotations_of(what.shells, what.plan.fleet)
-            notes = {**base_notes, **recorded, **decided.annotations}
+        identity = _decide(prepared, spec, destination)
+        twin_name = debug_name(identity.name, prepared.layer_count) if tools else None
+        with destination.open(identity.name) as staging:
+            if prepared.on_base:
+                prepared.on_base.base.copy_layers(staging)
+            written = _write(prepared, spec, staging, destination, progress)
+            config, described, inherited = _documents(prepared, spec, identity, written.layers)
+            base_notes = prepared.on_base.base.annotations if prepared.on_base else {}
+            recorded = annotations_of(prepared.shells, prepared.plan.fleet)
+            notes = {**base_notes, **recorded, **identity.annotations}
             image = Image.of(config, described, notes)
-            images, twin = [(image, decided.name)], None
+            images, twin = [(image, identity.name)], None
             if tools and twin_name:
                 top = write_tools(tools, spec.compression, staging)
                 twin_image = with_tools(config, described, notes, tools, top)
@@ -153,65 +153,75 @@ def build(
             staging.finish(images)
     compressor = compressor_version(spec.compression)
     layers, reused, read = written.layers, written.reused, written.read
-    return WrittenImage(decided, image, what, layers, reused, read, compressor, twin, inherited)
+    return WrittenImage(
+        identity, image, prepared, layers, reused, read, compressor, twin, inherited
+    )
 
 
 def _tools(
-    nix: NixClient, main: Installable, spec: ImageSpec, what: Planned, progress: Progress
+    nix: NixClient, main: Installable, spec: ImageSpec, prepared: Prepared, progress: Progress
 ) -> AbstractContextManager[Tools | None]:
     """The tools of the debug twin, None where there is to be none."""
     if not spec.debug:
         return nullcontext()
     progress.step("building the tools of the debug twin")
-    return debug_tools(nix, spec.debug_tools, main, what.package.system, what.closure)
+    return debug_tools(nix, spec.debug_tools, main, prepared.package.system, prepared.closure)
 
 
-def _decide(what: Planned, spec: ImageSpec, destination: Destination) -> Decided:
-    name = describe.image_name(spec, what.package)
-    command = describe.entrypoint(spec, what.built[0], what.survey)
-    _check_program(what, command[0])
-    if what.on_base:
-        check_program(what.on_base, command[0], what.closure.store_dir)
+def _decide(prepared: Prepared, spec: ImageSpec, destination: Destination) -> ImageIdentity:
+    name = describe.image_name(spec, prepared.package)
+    command = describe.entrypoint(spec, prepared.built[0], prepared.survey)
+    _check_program(prepared, command[0])
+    if prepared.on_base:
+        check_program(prepared.on_base, command[0], prepared.closure.store_dir)
         if not destination.reads_zstd:
-            refuse_zstd(what.on_base.base)
-    _check_machines(what, command[0])
-    created = destination.created(what.package.last_modified)
-    notes = describe.manifest_annotations(spec, what.package, name, created)
-    return Decided(name, command, created, notes)
+            refuse_zstd(prepared.on_base.base)
+    _check_machines(prepared, command[0])
+    created = destination.created(prepared.package.last_modified)
+    notes = describe.manifest_annotations(spec, prepared.package, name, created)
+    return ImageIdentity(name, command, created, notes)
 
 
-def _check_program(what: Planned, path: str) -> None:
+def _check_program(prepared: Prepared, path: str) -> None:
     """Raise `ConfigError` for an entrypoint in the store that is not there or cannot be run."""
-    in_store = path.startswith(what.closure.store_dir + "/")
-    if in_store and not is_program(what.closure, path, what.store.root):
+    in_store = path.startswith(prepared.closure.store_dir + "/")
+    if in_store and not is_program(prepared.closure, path, prepared.store.root):
         raise ConfigError(
             f"cannot use entrypoint {path}: it is not an executable file in the closure"
         )
 
 
-def _check_machines(what: Planned, command: str) -> None:
+def _check_machines(prepared: Prepared, command: str) -> None:
     """Raise `RepresentationError` for a program that the image's platform cannot run."""
-    steps = (step.path for chain in what.shells.programs.values() for step in chain.steps)
-    system = what.package.system
+    steps = (step.path for chain in prepared.shells.programs.values() for step in chain.steps)
+    system = prepared.package.system
     platform = str(Platform.of_system(system))
     started = [os.fsencode(command), *steps]
-    disk = StoreFiles.of(what.closure, what.store.root, what.notes, what.store.fetch)
-    check_machines(disk, what.closure, started, system, platform)
+    disk = StoreFiles.of(
+        prepared.closure, prepared.store.root, prepared.notes, prepared.store.fetch
+    )
+    check_machines(disk, prepared.closure, started, system, platform)
 
 
 def _write(
-    what: Planned, spec: ImageSpec, blobs: Staging, destination: Destination, progress: Progress
+    prepared: Prepared,
+    spec: ImageSpec,
+    blobs: Staging,
+    destination: Destination,
+    progress: Progress,
 ) -> WrittenLayers:
-    wanted = [_wanted(layer, what) for layer in what.plan.layers]
+    wanted = [_wanted(layer, prepared) for layer in prepared.plan.layers]
     if spec.max_layers == 1:
         (only,) = wanted
-        mixed = _laid_over(only.job.entries, what.rootfs)
+        mixed = _laid_over(only.job.entries, prepared.rootfs)
         wanted = [replace(only, job=LayerJob(mixed, only.job.estimated_size), contents=None)]
     else:
-        wanted.append(LayerRequest(LayerJob(what.rootfs, 0)))
+        wanted.append(LayerRequest(LayerJob(prepared.rootfs, 0)))
 
-    there = _there(wanted, blobs, destination.there, progress) if destination.there else {}
-    rest = [each for each in wanted if each.contents not in there]
+    existing = (
+        _existing(wanted, blobs, destination.existing, progress) if destination.existing else {}
+    )
+    rest = [each for each in wanted if each.contents not in existing]
 
     def writing(made: int, estimated_size: int) -> AbstractContextManager[Callable[[int], None]]:
         if made < len(rest):
@@ -223,25 +233,25 @@ def _write(
         cache, rest, spec.compression, blobs, cores=cores, start_progress=writing
     )
     checked = {path for number in made for path in rest[number].paths}
-    unread = {path for each in wanted if each.contents in there for path in each.paths}
-    what.notes.commit(
+    unread = {path for each in wanted if each.contents in existing for path in each.paths}
+    prepared.notes.commit(
         lambda info: (
             str(info.path) in checked
-            or (str(info.path) not in unread and what.store.is_right(info))
+            or (str(info.path) not in unread and prepared.store.is_right(info))
         )
     )
     if cache and checked:
         prune(cache, wait=False)
     new = iter(written)
-    layers = tuple(there[w.contents] if w.contents in there else next(new) for w in wanted)
+    layers = tuple(existing[w.contents] if w.contents in existing else next(new) for w in wanted)
     stored = [number for number in made if rest[number].paths]
     nar_sizes = (rest[number].job.estimated_size for number in stored)
     read = Read(sum(written[number].files for number in stored), sum(nar_sizes))
-    return WrittenLayers(layers, frozenset(layer.digest for layer in there.values()), read)
+    return WrittenLayers(layers, frozenset(layer.digest for layer in existing.values()), read)
 
 
-def _there(
-    wanted: Sequence[LayerRequest], blobs: Staging, ask: There, progress: Progress
+def _existing(
+    wanted: Sequence[LayerRequest], blobs: Staging, ask: FindExisting, progress: Progress
 ) -> dict[Digest | None, Layer]:
     """The layers that are where the image is pushed to, by what they hold."""
     found = dict[Digest | None, Layer](ask(w.contents for w in wanted if w.contents).items())
@@ -252,9 +262,9 @@ def _there(
     return found
 
 
-def _wanted(layer: LayerPlan, what: Planned) -> LayerRequest:
-    infos = [what.closure.infos[path] for path in layer.paths]
-    job = LayerJob(store_layer(infos, what.store), layer.nar_size)
+def _wanted(layer: LayerPlan, prepared: Prepared) -> LayerRequest:
+    infos = [prepared.closure.infos[path] for path in layer.paths]
+    job = LayerJob(store_layer(infos, prepared.store), layer.nar_size)
     return LayerRequest(job, _contents(infos), tuple(map(str, layer.paths)))
 
 
@@ -274,24 +284,24 @@ def _laid_over(entries: Iterable[Entry], rootfs: Tree) -> Iterator[Entry]:
 
 
 def _documents(
-    what: Planned, spec: ImageSpec, decided: Decided, layers: tuple[Layer, ...]
+    prepared: Prepared, spec: ImageSpec, identity: ImageIdentity, layers: tuple[Layer, ...]
 ) -> tuple[ImageConfig, tuple[Descriptor, ...], tuple[Inherited, ...]]:
     """The image's configuration, its layers as the manifest has them, and what is of the base."""
-    on = what.on_base
-    contents: list[LayerPlan | None] = [*what.plan.layers, None][: len(layers)]
+    on = prepared.on_base
+    contents: list[LayerPlan | None] = [*prepared.plan.layers, None][: len(layers)]
     config = describe.image_config(
         spec,
-        decided,
+        identity,
         [
-            (layer.diff_id, describe.layer_history(plan, len(what.shells.launchers)))
+            (layer.diff_id, describe.layer_history(plan, len(prepared.shells.launchers)))
             for layer, plan in zip(layers, contents, strict=True)
         ],
-        platform=Platform.of_system(what.package.system),
-        certificates=what.rootfs.get(CA_BUNDLE[1:].encode()) is not None
+        platform=Platform.of_system(prepared.package.system),
+        certificates=prepared.rootfs.get(CA_BUNDLE[1:].encode()) is not None
         or (on is not None and on.certificates),
     )
-    changed = spec.max_layers == 1 and bool(what.shells.launchers)
-    infos = {} if changed else what.closure.infos
+    changed = spec.max_layers == 1 and bool(prepared.shells.launchers)
+    infos = {} if changed else prepared.closure.infos
     # A layer that has the view as well is not what any other image makes of the same paths.
     form = {LAYER_FORM: layer_form(spec.compression)} if spec.max_layers > 1 else {}
     described = tuple(

@@ -32,7 +32,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class ImageIdentity:
     """What was decided for one image before its layers are written."""
 
     name: Reference
@@ -129,7 +129,7 @@ def manifest_annotations(
 
 def image_config(
     spec: ImageSpec,
-    decided: Decided,
+    identity: ImageIdentity,
     layers: Sequence[tuple[Digest, History]],
     *,
     platform: Platform,
@@ -145,17 +145,17 @@ def image_config(
     env |= dict(spec.env)
     return ImageConfig(
         platform,
-        decided.created,
+        identity.created,
         tuple(diff_id for diff_id, _ in layers),
         tuple(history for _, history in layers),
-        entrypoint=decided.entrypoint,
+        entrypoint=identity.entrypoint,
         cmd=spec.cmd,
         env=tuple(f"{key}={value}" for key, value in sorted(env.items())),
         user=spec.user or DEFAULT_USER,
         working_dir=spec.working_dir or "/",
         exposed_ports=spec.ports,
         volumes=spec.volumes,
-        labels={**decided.annotations, **spec.labels},
+        labels={**identity.annotations, **spec.labels},
         stop_signal=spec.stop_signal,
     )
 

@@ -29,7 +29,7 @@ _OURS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class OnBase:
+class Overlay:
     """What an image takes from its base, and what it has over it."""
 
     base: BaseImage
@@ -89,14 +89,14 @@ def present_paths(closure: Closure, base: BaseImage) -> tuple[StorePath, ...]:
     )
 
 
-def on_base(base: BaseImage, spec: ImageSpec, closure: Closure, rootfs: Tree) -> OnBase:
+def on_base(base: BaseImage, spec: ImageSpec, closure: Closure, rootfs: Tree) -> Overlay:
     """Lay the view over the base; raises as `lay_over`, and `ConfigError` for users that clash."""
     lower = _lower(base)
     over = lay_over(rootfs, lower, closure.store_dir, _accounts(base, lower, spec))
-    return OnBase(base, present_paths(closure, base), lower, over)
+    return Overlay(base, present_paths(closure, base), lower, over)
 
 
-def check_program(on: OnBase, path: str, store_dir: str) -> None:
+def check_program(on: Overlay, path: str, store_dir: str) -> None:
     """Raise `ConfigError` for a program outside the store that neither image nor base has."""
     ours = {entry.path: entry.target for entry in on.over.tree if isinstance(entry, Symlink)}
     both = replace(on.lower, links={**on.lower.links, **ours})

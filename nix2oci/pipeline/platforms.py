@@ -38,7 +38,7 @@ class Published:
     @property
     def platforms(self) -> tuple[Platform, ...]:
         """Those of the images, in their order."""
-        return tuple(Platform.of_system(image.planned.package.system) for image in self.images)
+        return tuple(Platform.of_system(image.prepared.package.system) for image in self.images)
 
     @property
     def named(self) -> tuple[Named, ...]:
@@ -61,7 +61,7 @@ def publish(
         ((nix, packages),) = builds
         image = build(nix, packages, spec, destination, progress, hints=hints)
         twin = (image.twin.name, image.twin.image.descriptor) if image.twin else None
-        return Published((image.decided.name, image.image.descriptor), twin, (image,))
+        return Published((image.identity.name, image.image.descriptor), twin, (image,))
     with ExitStack() as stack:
         shared = _Shared(destination.open, stack)
         parts = replace(destination, open=shared.open)

@@ -21,7 +21,7 @@ from nix2oci.nix.scan import scan
 from nix2oci.nix.store import LocalStore, Store
 from nix2oci.nix.survey import survey
 from nix2oci.pipeline import describe
-from nix2oci.pipeline.on_base import LOCAL, OnBase, Opener, on_base, open_base
+from nix2oci.pipeline.on_base import LOCAL, Opener, Overlay, on_base, open_base
 from nix2oci.pipeline.templates import launcher_template
 from nix2oci.plan.layers.layering import LayerHints, Plan, plan_layers, store_layers
 from nix2oci.plan.rootfs import rootfs
@@ -48,7 +48,7 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class Prepared:
     """All that is decided before a byte is written. The store must be held while it is used."""
 
     built: tuple[Built, ...]
@@ -61,7 +61,7 @@ class Planned:
     """Where the bytes of the store paths come from."""
     notes: FactCache
     """What was found in files on the way."""
-    on_base: OnBase | None = None
+    on_base: Overlay | None = None
     """What comes of the base image, where there is one."""
 
     @property
@@ -82,7 +82,7 @@ class Planned:
 
 
 @contextmanager
-def planned(
+def prepare(
     nix: NixClient,
     packages: Sequence[Package],
     spec: ImageSpec,
@@ -91,7 +91,7 @@ def planned(
     *,
     hints: LayerHints | None = None,
     opener: Opener = LOCAL,
-) -> Iterator[Planned]:
+) -> Iterator[Prepared]:
     """Build with Nix what was evaluated, then decide everything; outputs are held until the end.
 
     The cache is read, not written; `opener` opens the base image. Raises what goes wrong on the
@@ -111,14 +111,14 @@ def planned(
             shells = _shells(closure, found, spec, built[0].package.system, scanned)
         if shells.dropped:
             found = survey(shells.closure, store.root, notes, store.fetch)
-        tree = with_launchers(rootfs(found, spec.rootfs, spec.users, spec.groups), shells)
+        tree = with_launchers(rootfs(found, spec.view, spec.users, spec.groups), shells)
         on = on_base(base, spec, shells.closure, tree) if base else None
         plan = _plan(shells.closure, spec, on, hints)
         tree = on.over.tree if on else tree
-        yield Planned(built, shells, plan, found, tree, store, notes, on)
+        yield Prepared(built, shells, plan, found, tree, store, notes, on)
 
 
-def _plan(closure: Closure, spec: ImageSpec, on: OnBase | None, hints: LayerHints | None) -> Plan:
+def _plan(closure: Closure, spec: ImageSpec, on: Overlay | None, hints: LayerHints | None) -> Plan:
     """The layers of what the base image lacks, within what it leaves of the budget."""
     budget = store_layers(spec.max_layers - (len(on.base.layers) if on else 0))
     if on and len(on.present) == len(closure):

@@ -11,9 +11,9 @@ from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.spec import Platform, rfc3339
 from nix2oci.pipeline.build import WrittenImage
 from nix2oci.pipeline.debug_twin import Twin
-from nix2oci.pipeline.on_base import OnBase
+from nix2oci.pipeline.on_base import Overlay
 from nix2oci.pipeline.platforms import Published
-from nix2oci.pipeline.prepare import Planned
+from nix2oci.pipeline.prepare import Prepared
 from nix2oci.plan.layers.layering import LayerPlan, Plan
 from nix2oci.plan.layers.popularity import Popularity
 from nix2oci.plan.shell import ShellDecision
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 
 def plan_document(
-    closure: Closure, plan: Plan, shells: ShellDecision | None = None, on: OnBase | None = None
+    closure: Closure, plan: Plan, shells: ShellDecision | None = None, on: Overlay | None = None
 ) -> Json:
     """A plan: sizes in bytes of NAR, layers base layer first; `shell` null where none was read."""
     return {
@@ -58,36 +58,36 @@ def published_document(made: Published) -> Json:
 
 def build_document(built: WrittenImage) -> Json:
     """An image that was written: digests, sizes in bytes of blob and of tar, base layer first."""
-    planned: Planned = built.planned
-    plans: list[LayerPlan | None] = [*planned.plan.layers, None]
+    prepared: Prepared = built.prepared
+    plans: list[LayerPlan | None] = [*prepared.plan.layers, None]
     reused = [layer for layer in built.layers if layer.digest in built.reused]
     return {
-        "name": str(built.decided.name),
-        "platform": str(Platform.of_system(planned.package.system)),
+        "name": str(built.identity.name),
+        "platform": str(Platform.of_system(prepared.package.system)),
         "digest": str(built.image.descriptor.digest),
         "image_id": str(built.image.id),
-        "created": rfc3339(built.decided.created),
-        "entrypoint": list(built.decided.entrypoint),
+        "created": rfc3339(built.identity.created),
+        "entrypoint": list(built.identity.entrypoint),
         "compressor": built.compressor,
         "size": sum(layer.size for layer in built.image.layers),
-        "nar_size": planned.closure.nar_size,
+        "nar_size": prepared.closure.nar_size,
         "read": {"files": built.read.files, "bytes": built.read.bytes},
         "reused": {"layers": len(reused), "size": sum(layer.size for layer in reused)},
-        "roots": [str(path) for path in planned.closure.roots],
+        "roots": [str(path) for path in prepared.closure.roots],
         "layers": [
             _written_layer(layer)
             | {"reused": layer in reused}
             | (_planned_layer(plan) if plan else {"paths": []})
             for layer, plan in zip(built.layers, plans, strict=False)
         ],
-        "base": base_document(planned.on_base) if planned.on_base else None,
+        "base": base_document(prepared.on_base) if prepared.on_base else None,
         "inherited": inherited_document(built.inherited),
-        "shell": shell_document(planned.shells),
+        "shell": shell_document(prepared.shells),
         "debug": debug_document(built.twin) if built.twin else None,
     }
 
 
-def base_document(on: OnBase) -> Json:
+def base_document(on: Overlay) -> Json:
     """The base image, and what became of its files and store paths."""
     return {
         "name": on.base.name,

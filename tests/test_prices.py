@@ -61,8 +61,8 @@ def test_alone_a_path_costs_what_is_expected_to_move() -> None:
 def fleet(*shared: SharedLayer, lib: tuple[int, ...] = (0, 1), of: int = 4) -> Popularity:
     names = ("app", "b", "c", "d")[:of]
     everywhere = tuple(range(of))
-    companies = [PackageGroup(everywhere, {"libc": 30 * MB}), PackageGroup(lib, {"lib": 8 * MB})]
-    return Popularity.of(names, companies, shared)
+    groups = [PackageGroup(everywhere, {"libc": 30 * MB}), PackageGroup(lib, {"lib": 8 * MB})]
+    return Popularity.of(names, groups, shared)
 
 
 def test_bytes_weigh_more_where_they_were_counted() -> None:

@@ -134,9 +134,9 @@ def _counter(total: int, progress: ui.Lines | ui.Bars) -> Callable[[int], None]:
 
 def _shared(found: Popularity) -> Iterator[tuple[int, str, int, int]]:
     """Bytes that sharing saves, package, its size and in how many images it is."""
-    for company in found.companies:
-        images = len(company.images)
-        for package, size in company.packages.items():
+    for group in found.groups:
+        images = len(group.images)
+        for package, size in group.packages.items():
             yield size * (images - 1), package, size, images
 
 
@@ -146,7 +146,7 @@ def _document(found: Popularity) -> dict[str, Any]:
         "digest": found.digest,
         "images": len(found.images),
         "packages": len(most),
-        "companies": len(found.companies),
+        "groups": len(found.groups),
         "layers": len(found.layers),
         "most": [
             {"package": package, "nar_size": size, "images": images, "saved": saved}

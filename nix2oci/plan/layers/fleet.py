@@ -2,7 +2,7 @@
 
 Each image is planned by what the index says of the others, and the index says which layers the
 images then have in common; after a few rounds they agree. At first it offers the small packages of
-each company.
+each group.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def plans(closures: Sequence[Closure], budget: int) -> int:
 
 
 def _offers(fleet: Popularity) -> Iterator[SharedLayer]:
-    """Layers to begin with: the smallest packages of a company, once all and then ever fewer.
+    """Layers to begin with: the smallest packages of a group, once all and then ever fewer.
 
     Images agree on layers by finding that they have the same; without offers some never meet.
     """
-    for company in fleet.companies:
-        images = len(company.images)
-        count = len(company.packages) if images > 1 else 0
-        smallest = sorted(company.packages, key=lambda name: (company.packages[name], name))
+    for group in fleet.groups:
+        images = len(group.images)
+        count = len(group.packages) if images > 1 else 0
+        smallest = sorted(group.packages, key=lambda name: (group.packages[name], name))
         while count > 1:
             yield SharedLayer(tuple(sorted(smallest[:count])), images)
             count = count * 2 // 3

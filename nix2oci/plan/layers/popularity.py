@@ -1,4 +1,4 @@
-"""A popularity index: which packages a fleet of images has, and which it has in company.
+"""A popularity index: which packages a fleet of images has, and which it has together.
 
 Packages are counted by name, without version and hash, so that an index outlives updates. It is
 made of many closures, kept in the repository, and named in each image that was planned by it.
@@ -17,7 +17,10 @@ from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.package_name import PackageName
 
-FORMAT = 1
+FORMAT = 2
+"""Of the file. Format 1 has the word `companies` for `groups`, and is still read."""
+
+_GROUPS = {1: "companies", FORMAT: "groups"}
 Json = dict[str, Any]
 
 
@@ -62,7 +65,7 @@ class Popularity:
 
     images: tuple[str, ...]
     """The package that each image is of, sorted."""
-    companies: tuple[PackageGroup, ...]
+    groups: tuple[PackageGroup, ...]
     layers: tuple[SharedLayer, ...]
     _sets: Mapping[str, int] = field(repr=False, compare=False)
     """The images of each package: bit `i` for image number `i`."""
@@ -71,14 +74,14 @@ class Popularity:
     def of(
         cls,
         images: Iterable[str],
-        companies: Iterable[PackageGroup],
+        groups: Iterable[PackageGroup],
         layers: Iterable[SharedLayer] = (),
     ) -> Popularity:
-        known = tuple(companies)
+        known = tuple(groups)
         sets = {
-            package: sum(1 << image for image in company.images)
-            for company in known
-            for package in company.packages
+            package: sum(1 << image for image in group.images)
+            for group in known
+            for package in group.packages
         }
         return cls(tuple(images), known, tuple(layers), sets)
 
@@ -116,30 +119,30 @@ class Popularity:
         """Read an index; `ConfigError` names `where` for anything else."""
         try:
             document = json.loads(text)
-            if document["format"] != FORMAT:
+            if document["format"] not in _GROUPS:
                 raise ConfigError(
                     f"cannot read popularity index {where}: its format is {document['format']!r}, "
                     f"not {FORMAT}",
-                    hint="make it anew with 'nix2oci popularity'",
+                    hint="make it again with 'nix2oci popularity'",
                 )
             images = [_text(each) for each in _list(document["images"])]
-            companies = [_group(each, len(images)) for each in _list(document["companies"])]
-            _check_each_once(package for company in companies for package in company.packages)
+            listed = _list(document[_GROUPS[document["format"]]])
+            groups = [_group(each, len(images)) for each in listed]
+            _check_each_once(package for group in groups for package in group.packages)
             layers = [_layer(each) for each in _list(document["layers"])]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
             raise ConfigError(f"cannot read popularity index {where}: it is not one") from err
-        return cls.of(images, companies, layers)
+        return cls.of(images, groups, layers)
 
     def __str__(self) -> str:
-        """The file: JSON with a line for each company and layer, so that changes show well."""
-        companies = (
-            {"images": list(each.images), "packages": dict(each.packages)}
-            for each in self.companies
+        """The file: JSON with a line for each group and layer, so that changes show well."""
+        groups = (
+            {"images": list(each.images), "packages": dict(each.packages)} for each in self.groups
         )
         layers = ({"images": each.images, "packages": list(each.packages)} for each in self.layers)
         return (
             f'{{\n"format": {FORMAT},\n"images": {json.dumps(self.images)},\n'
-            f'"companies": [\n{_lines(companies)}\n],\n"layers": [\n{_lines(layers)}\n]\n}}\n'
+            f'"groups": [\n{_lines(groups)}\n],\n"layers": [\n{_lines(layers)}\n]\n}}\n'
         )
 
     @property
@@ -168,7 +171,7 @@ def _group(document: Json, images: int) -> PackageGroup:
 def _check_each_once(packages: Iterable[str]) -> None:
     found = list(packages)
     if len(set(found)) < len(found):
-        raise ValueError("a package is in two companies")
+        raise ValueError("a package is in two groups")
 
 
 def _layer(document: Json) -> SharedLayer:

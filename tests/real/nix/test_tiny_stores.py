@@ -136,14 +136,14 @@ def test_installables_that_look_like_something_else(
 
 DRIVER = """
 import os, signal, sys
-from nix2oci.nix.cli import Nix
-from nix2oci.nix.closure import StorePath
+from nix2oci.nix.client import NixClient
+from nix2oci.model.closure import StorePath
 
 def interrupt(number, frame):
     raise KeyboardInterrupt
 
 signal.signal(signal.SIGTERM, interrupt)
-nix = Nix(os.environ, ("--print-build-logs",), show=lambda line: print(line, flush=True))
+nix = NixClient(os.environ, ("--print-build-logs",), show=lambda line: print(line, flush=True))
 try:
     with nix.build([nix.evaluate(nix.installable(sys.argv[1]))]):
         pass

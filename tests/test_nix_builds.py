@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support import covered
 from support.fakenix import DRV, OUT, SYSTEM, FakeNix, fails, info, make, missing, value
 
 from nix2oci.errors import (
@@ -242,7 +243,11 @@ def test_interrupted_while_building(
     temporary.mkdir()
     driver = subprocess.Popen(
         [sys.executable, "-c", DRIVER, fake.bin, fake.directory, fake.root],
-        env={"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={
+            "TMPDIR": str(temporary),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            **covered.environment(),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

@@ -13,6 +13,12 @@ from collections.abc import Iterator
 from nix2oci.oci.registry.environment import RegistryEnvironment
 from nix2oci.oci.registry.request_error import RequestError
 
+# What Python 3.13 made its default: on every Python, it is as for docker, podman and skopeo.
+_ONLY_NEWER = ssl.VERIFY_X509_STRICT
+"""Refuses authorities without a key usage, as many private ones are."""
+_ALSO_OLDER = ssl.VERIFY_X509_PARTIAL_CHAIN
+"""A certificate that is named as an authority is one, even if another authority signed it."""
+
 
 def context(
     registry: str,
@@ -32,6 +38,7 @@ def context(
     where = environment.ca_file or ""
     try:
         made = ssl.create_default_context(cafile=environment.ca_file)
+        made.verify_flags = made.verify_flags & ~_ONLY_NEWER | _ALSO_OLDER
         if not verify:
             made.check_hostname = False
             made.verify_mode = ssl.CERT_NONE

@@ -14,7 +14,7 @@ import pytest
 from support import cli_page
 
 from nix2oci import errors
-from nix2oci.config.keys import FLAGS, KEYS
+from nix2oci.config.keys import BY_FLAG, KEYS
 from nix2oci.errors import Nix2OCIError
 
 TOP = Path(__file__).parent.parent
@@ -72,7 +72,7 @@ def test_cli_page_has_every_command_and_option() -> None:
 def test_every_key_of_the_file_has_its_option_and_its_section() -> None:
     command, page = cli_page.commands()["build"], (DOCS / "configuration.md").read_text()
     options = {spelling for option in command.params for spelling in option.opts}
-    assert {f"--{name}" for name in FLAGS} <= options
+    assert {f"--{name}" for name in BY_FLAG} <= options
     for key in KEYS:
         assert f"\n### `{key}`\n" in page
 

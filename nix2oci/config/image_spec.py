@@ -17,7 +17,7 @@ from typing import Any, Literal
 import yaml
 
 from nix2oci.config import values
-from nix2oci.config.keys import FLAGS, KEYS, LAYERS, Document
+from nix2oci.config.keys import BY_FLAG, KEYS, LAYERS, Document
 from nix2oci.config.layer_keys import Layers
 from nix2oci.config.reading import Location, known, mapping, number_of, one_line, plain
 from nix2oci.errors import ConfigError, OutputError
@@ -117,12 +117,12 @@ def flags(options: Mapping[str, Given]) -> Document:
     document: dict[str, object] = {}
     below: dict[str, object] = {}
     for key, given in options.items():
-        if given is None or (FLAGS[key].repeated and not given):
+        if given is None or given in ((), []):
             continue
         location = Location(f"--{key}", is_flag=True)
-        value = FLAGS[key].from_flag(given, location)
+        value = BY_FLAG[key].from_flag(given, location)
         if key in LAYERS:
-            FLAGS[key].read(value, location)
+            BY_FLAG[key].read(value, location)
             below[key] = value
             continue
         found = value if key == "tag" and isinstance(value, Mapping) else {key: value}

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from test_shell import APP, SMALL, decided
 
-from nix2oci.cli.render.shells import recorded
 from nix2oci.plan.shell import keep_all
-from nix2oci.plan.shell_record import ANNOTATION, annotations_of, shell_document
+from nix2oci.plan.shell_record import ANNOTATION, annotations_of, recorded, shell_document
 
 
 def test_the_note_is_the_document_in_one_line() -> None:

@@ -7,7 +7,7 @@ annotation of its manifest, unless it is larger than registries like.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nix2oci.model.closure import PathInfo
@@ -15,7 +15,7 @@ from nix2oci.model.shell_references import ShellReference
 from nix2oci.plan.layers.popularity import Popularity
 from nix2oci.plan.shell import Mode, ShellDecision
 from nix2oci.plan.shell_uses import known
-from nix2oci.text import display
+from nix2oci.text import count, display, size
 from nix2oci.wrappers.binary import BinaryWrapper
 from nix2oci.wrappers.chain import Chain
 from nix2oci.wrappers.explain import chain_document, refusal_document, wrapper_document
@@ -104,3 +104,28 @@ def _mention(mention: ShellReference) -> Json:
 
 def _path(info: PathInfo) -> Json:
     return {"path": str(info.path), "nar_size": info.nar_size}
+
+
+def recorded(record: Mapping[str, object] | None) -> list[str]:
+    """The document in words; anyone may have written the image."""
+    try:
+        return [*_recorded({**record})] if record else []
+    except (KeyError, TypeError, AttributeError):
+        return ["what the image records of shells is nothing that nix2oci writes"]
+
+
+def _recorded(record: Json) -> Iterator[str]:
+    for wrapper in record["wrappers"]:
+        was, refusal = wrapper["was"], wrapper["refusal"]
+        if wrapper["became"] and was:
+            form = was["form"].upper()
+            yield f"{wrapper['file']}: {form}, became a launcher for {was['target']}"
+        elif refusal:
+            line = f":{refusal['line']}" if refusal["line"] else ""
+            yield f"{refusal['path']}{line}: stays: {refusal['reason']}: {refusal['detail']}"
+    for path in record["dropped"]:
+        yield f"dropped: {path['path']}  {size(path['nar_size'])}"
+    for each in record["staying"]:
+        needed = f"needed by {count(len(each['files']), 'file')}"
+        yield f"{each['path']} stays: {each['wanted'] or needed}"
+        yield from (f"  {file['file']}: {file['kind']}" for file in each["files"])

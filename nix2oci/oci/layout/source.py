@@ -17,6 +17,7 @@ from typing import BinaryIO, Protocol, cast
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
 from nix2oci.oci.layout.archive import Readable, Section, blob_name, scan_archive
+from nix2oci.oci.reference import SCHEME, Reference, in_registry
 from nix2oci.oci.spec import (
     CONFIG,
     INDEX,
@@ -171,6 +172,15 @@ def open_image(text: str, platform: Platform | None = None) -> ImageSource:
 def names_file(text: str) -> bool:
     """Whether a name is one of a layout or archive here, as in `open_image`."""
     return text.startswith(_PREFIXES) or os.path.lexists(_path_and_tag(text)[0])
+
+
+def reference_in_registry(text: str) -> Reference | None:
+    """The name of an image in a registry; None for what is, or should be, a file here.
+
+    A file comes first; what is no file is looked for where the name says, if it names a registry.
+    """
+    is_file = not text.startswith(SCHEME) and names_file(text)
+    return None if is_file else in_registry(text)
 
 
 def open_layout(text: str) -> tuple[Layout, str | None]:

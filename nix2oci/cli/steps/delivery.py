@@ -13,7 +13,7 @@ from nix2oci.cli.steps.push_target import PushTarget
 from nix2oci.cli.steps.registry import client_options
 from nix2oci.cli.steps.send import pushed_document, send
 from nix2oci.errors import ConfigError
-from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -43,6 +42,8 @@ class LocatedBase:
             yield open_image
             return
         layout = self.layout
+        import tempfile  # start-up counts
+
         with tempfile.TemporaryDirectory(prefix="nix2oci-base-") as directory:
             yield lambda text, platform: self._fetched(layout, directory, text, platform)
 

@@ -20,7 +20,7 @@ import pytest
 
 from nix2oci.errors import OutputError, StoreError
 from nix2oci.model.tree import Directory, Entry, File
-from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import BLOCK
 from nix2oci.oci.layer.workers import LayerJob, write_layers
 from nix2oci.oci.spec import Digest

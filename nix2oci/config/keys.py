@@ -23,9 +23,9 @@ from nix2oci.config.reading import (
     switch,
     texts,
 )
-from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.plan.rootfs import ViewSwitches
-from nix2oci.plan.shell import Mode
+from nix2oci.plan.shell_mode import Mode
 
 Document = Mapping[str, object]
 """Keys of nix2oci.yaml and what stands under them."""

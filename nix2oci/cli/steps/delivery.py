@@ -10,7 +10,7 @@ from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.registry import client_options
 from nix2oci.cli.steps.send import send
-from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository

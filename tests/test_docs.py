@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from support import cli_page
 
 from nix2oci import errors
@@ -122,6 +123,24 @@ def test_every_dev_command_that_a_page_names_is_there() -> None:
     for page in PAGES:
         for name in re.findall(r"\./dev (\w+)", page.read_text()):
             assert name in {*listed, "lists"}, f"{page.name}: ./dev {name}"
+
+
+WORKFLOWS = tuple(path for path in known_files() if path.is_relative_to(TOP / ".github/workflows"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_types_what_a_developer_types_and_may_only_read(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    commands = set(re.findall(r"^#: ([\w-]+)", (TOP / "dev").read_text(), re.MULTILINE))
+    for job in workflow["jobs"].values():
+        assert "permissions" not in job
+        for step in job["steps"]:
+            assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step.get("uses", "actions/checkout@v4"))
+            script = step.get("run", "")
+            assert set(re.findall(r"\./dev ([\w-]+)", script)) <= commands
+            for ours in re.findall(r"^\.\S+", script):
+                assert (TOP / ours).exists(), ours
 
 
 def test_every_file_that_a_page_names_is_there() -> None:

@@ -113,9 +113,14 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in headings(target), link
 
 
-def test_every_page_can_be_reached_from_the_readme() -> None:
-    missing = [page.name for page in PAGES if page.parent == DOCS and page.name not in README]
-    assert missing == []
+def test_the_pages_are_grouped_and_each_is_there_once() -> None:
+    page = (DOCS / "README.md").read_text()
+    links = re.findall(r"\]\(([\w-]+\.md)\)", page)
+    pages = [path.name for path in PAGES if path.parent == DOCS and path.name != "README.md"]
+    assert sorted(links) == sorted(pages)
+    groups = re.findall(r"^## (.*)$", page, re.MULTILINE)
+    assert groups == ["Start", "Deploy", "Understand", "Reference", "Develop"]
+    assert "](docs/README.md)" in README
 
 
 def test_every_dev_command_that_a_page_names_is_there() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from support import cli_page
 
 from nix2oci import errors
@@ -112,9 +113,14 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in headings(target), link
 
 
-def test_every_page_can_be_reached_from_the_readme() -> None:
-    missing = [page.name for page in PAGES if page.parent == DOCS and page.name not in README]
-    assert missing == []
+def test_the_pages_are_grouped_and_each_is_there_once() -> None:
+    page = (DOCS / "README.md").read_text()
+    links = re.findall(r"\]\(([\w-]+\.md)\)", page)
+    pages = [path.name for path in PAGES if path.parent == DOCS and path.name != "README.md"]
+    assert sorted(links) == sorted(pages)
+    groups = re.findall(r"^## (.*)$", page, re.MULTILINE)
+    assert groups == ["Start", "Deploy", "Understand", "Reference", "Develop"]
+    assert "](docs/README.md)" in README
 
 
 def test_every_dev_command_that_a_page_names_is_there() -> None:
@@ -122,6 +128,24 @@ def test_every_dev_command_that_a_page_names_is_there() -> None:
     for page in PAGES:
         for name in re.findall(r"\./dev (\w+)", page.read_text()):
             assert name in {*listed, "lists"}, f"{page.name}: ./dev {name}"
+
+
+WORKFLOWS = tuple(path for path in known_files() if path.is_relative_to(TOP / ".github/workflows"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_types_what_a_developer_types_and_may_only_read(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    commands = set(re.findall(r"^#: ([\w-]+)", (TOP / "dev").read_text(), re.MULTILINE))
+    for job in workflow["jobs"].values():
+        assert "permissions" not in job
+        for step in job["steps"]:
+            assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step.get("uses", "actions/checkout@v4"))
+            script = step.get("run", "")
+            assert set(re.findall(r"\./dev ([\w-]+)", script)) <= commands
+            for ours in re.findall(r"^\.\S+", script):
+                assert (TOP / ours).exists(), ours
 
 
 def test_every_file_that_a_page_names_is_there() -> None:

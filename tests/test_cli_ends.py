@@ -10,12 +10,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from support.terminal import NIX2OCI, Terminal
 from support.tools import require
+from support.waiting import wait_for
 
 import nix2oci
 
@@ -51,14 +51,6 @@ def test_interrupted_while_nix_builds(number: signal.Signals, terminal: Terminal
     assert terminal.left() == []
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)
-
-
-def wait_for(path: Path) -> None:
-    for _ in range(1200):
-        if path.exists() and path.read_text():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"no {path} after a minute")
 
 
 @pytest.mark.parametrize(

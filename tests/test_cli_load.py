@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from support.fakeengine import FakeEngine
+from support.json_page import documented
 from support.terminal import Terminal
-from test_cli_ends import wait_for
-from test_cli_json import documented
+from support.waiting import wait_for
 
 from nix2oci.oci.source import open_image
 

@@ -11,11 +11,11 @@ from threading import Event
 import pytest
 from support.fakeregistry import Exchange, FakeRegistry, error
 from support.fakeserver import running
+from support.json_page import documented
 from support.pushbuild import LIBRARY, Shop, notes, reused
 from support.pushing import REPOSITORY
-from test_cli_json import documented
+from support.tools_terminal import ToolsTerminal
 from test_platforms import BOTH, place
-from test_twin import Place
 
 from nix2oci.oci.source import open_image
 from nix2oci.oci.spec import INDEX
@@ -116,7 +116,7 @@ def test_one_layer_of_all_is_none_of_store_paths(shop: Shop) -> None:
 
 
 def test_the_twin_goes_beside_the_image_and_comes_first(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = ToolsTerminal(tmp_path)
     with running(FakeRegistry()) as registry:
         name = f"{registry.registry}/{REPOSITORY}:1.0"
         done = place.terminal.run(

@@ -260,11 +260,9 @@ def test_interrupted_while_building(
 
 
 def test_a_grandchild_that_keeps_the_pipe_open_is_not_waited_for(fake: FakeNix) -> None:
-    fake.answer("flake metadata", "{}", run=f"sleep 30 & echo $! > {fake.directory}/pid")
-    started = time.monotonic()
+    fake.answer("flake metadata", "{}", run=f"sleep 300 & echo $! > {fake.directory}/pid")
     make(fake.nix())
-    assert time.monotonic() - started < 20
-    os.kill(int((fake.directory / "pid").read_text()), signal.SIGKILL)
+    os.kill(int((fake.directory / "pid").read_text()), signal.SIGKILL)  # it is still there
 
 
 def test_a_null_byte_reaches_no_command_line(fake: FakeNix) -> None:

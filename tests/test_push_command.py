@@ -24,10 +24,10 @@ from support.fakeregistry import (
     error,
 )
 from support.fakeserver import running
+from support.json_page import documented
 from support.pushing import REPOSITORY, SECRETS
 from support.smallimage import SmallImage, write_index
 from support.terminal import NIX2OCI
-from test_cli_json import documented
 
 Completed = subprocess.CompletedProcess[str]
 UPLOADS = r"/blobs/uploads/"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.paths import DATA
 from support.surveys import (
     BASH,
     CACERT,
@@ -28,7 +29,7 @@ from nix2oci.errors import ConfigError, ConflictError, RepresentationError
 from nix2oci.plan.tree import Directory, File, Symlink, Tree, parents, sort_key
 from nix2oci.plan.view import Found, Group, Survey, User, ViewSwitches, view
 
-GOLDENS = Path(__file__).parent / "data" / "view"
+GOLDENS = DATA / "view"
 FULL = Survey(
     programs=(found("app-1.0", "bin/app"), found("app-1.0", "bin/appctl")),
     etc=(found("app-1.0", "etc/app", directory=True), found("app-1.0", "etc/app.conf")),

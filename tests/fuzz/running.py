@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from support.wrapper_run import apply
+
 from fuzz.cases import Case, Places
 from fuzz.scripts import Form, script
 from nix2oci.plan.launcher import encode
-from nix2oci.plan.ops import Chdir, Launch, apply, preset
+from nix2oci.plan.ops import Chdir, Launch, preset
 from nix2oci.templates import launcher_template
 
 HERE = Path(__file__).parent

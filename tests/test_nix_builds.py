@@ -3,13 +3,13 @@
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from support.fakenix import DRV, OUT, SYSTEM, FakeNix, fails, info, make, missing, value
+from support.started import started
+from support.waiting import wait_for
 
 from nix2oci.errors import (
     BuildError,
@@ -240,20 +240,14 @@ def test_interrupted_while_building(
     fake.nix()
     temporary = fake.directory / "tmp"
     temporary.mkdir()
-    driver = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, fake.bin, fake.directory, fake.root],
-        env={"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    for _ in range(1000):
-        if pid.exists():
-            break
-        time.sleep(0.01)
-    assert list(temporary.iterdir()) != []
-    driver.send_signal(number)
-    stdout, stderr = driver.communicate(timeout=30)
-    assert (driver.returncode, stdout, stderr) == (130, b"", b"")
+    argv = [sys.executable, "-c", DRIVER, str(fake.bin), str(fake.directory), str(fake.root)]
+    env = {"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)}
+    with started(argv, env) as driver:
+        wait_for(pid)
+        assert list(temporary.iterdir()) != []
+        driver.send_signal(number)
+        stdout, stderr = driver.communicate(timeout=30)
+    assert (driver.returncode, stdout, stderr) == (130, "", "")
     assert list(temporary.iterdir()) == []
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)

@@ -27,6 +27,7 @@ from support.fakeserver import running
 from support.json_page import documented
 from support.pushing import REPOSITORY, SECRETS
 from support.smallimage import SmallImage, write_index
+from support.started import started
 from support.terminal import NIX2OCI
 
 Completed = subprocess.CompletedProcess[str]
@@ -218,10 +219,7 @@ def test_a_push_that_is_interrupted_calls_its_uploads_off(
 
     shell.registry.script("PUT", UPLOADS, hold)
     argv = [NIX2OCI, "push", "--jobs", "1", "web.oci", f"{shell.name}:1.0"]
-    with subprocess.Popen(
-        argv, cwd=shell.directory, env=shell.env(), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    with started(argv, shell.env(), shell.directory) as process:
         assert begun.wait(60)
         process.send_signal(name)
         out, err = process.communicate(timeout=60)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.paths import DATA
 
 from nix2oci.errors import ClosureError, Nix2OCIError, NixOutputError, StoreError
-from nix2oci.nix.answers import (
+from nix2oci.model.closure import Closure, PathInfo, StorePath, format_nar_hash, parse_nar_hash
+from nix2oci.nix.output import (
     Realised,
     Source,
     Version,
@@ -20,7 +21,6 @@ from nix2oci.nix.answers import (
     path_infos,
     read_json,
 )
-from nix2oci.nix.closure import Closure, PathInfo, StorePath, format_nar_hash, parse_nar_hash
 
 ANSWERS = DATA / "nix"
 LIBRARY = StorePath.parse("/nix/store/ai6vwhbrg1fgxn289gkabgn3d4hhfxa3-library-1.2")

@@ -14,7 +14,7 @@ from support.started import started
 from support.terminal import Terminal
 from support.waiting import wait_for
 
-from nix2oci.oci.source import open_image
+from nix2oci.oci.layout.source import open_image
 
 
 @pytest.fixture

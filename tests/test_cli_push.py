@@ -17,9 +17,9 @@ from support.started import started
 from support.tools_terminal import ToolsTerminal
 from test_platforms import BOTH, place
 
-from nix2oci.oci.source import open_image
+from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.spec import INDEX
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 
 def test_stdout_has_one_line_which_is_the_reference_with_its_digest(shop: Shop) -> None:

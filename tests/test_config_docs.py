@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from support.paths import DOCS
 
-from nix2oci.config import ImageSpec, flags, load, merge, parse
+from nix2oci.config.image_spec import ImageSpec, flags, load, merge, parse
 from nix2oci.config.keys import FLAGS, KEYS, LAYERS, Document
 from nix2oci.errors import ConfigError
-from nix2oci.plan.accounts import NOLOGIN
-from nix2oci.plan.view import ViewSwitches
+from nix2oci.model.accounts import NOLOGIN
+from nix2oci.plan.rootfs import ViewSwitches
 
 PAGE = (DOCS / "configuration.md").read_text()
 SCHEMA: dict[str, Any] = json.loads((DOCS / "nix2oci.schema.json").read_text())

@@ -148,7 +148,7 @@ FORBIDDEN = {
     rule: pattern.replace("~", "")
     for rule, pattern in {
         "a path of one machine": r"/wo~rk/|(?<!/1)(?<!pid)/ro~ot/\w|/tmp/br~ief",
-        "a directory beside the repository": r"\bsha~red/(?!tools/install-nix)",
+        "a directory beside the repository": r"\bsha~red/",
         "a host of a package registry": r"python~hosted\.|py~pi\.org|npm~js\."
         r"|(deb|ftp|snapshot)\.deb~ian\.",
         "how it was written": r"(?i)\bcla~ude\b|\bL~LM\b|\bchat~gpt\b|\banth~ropic\b|br~ief\.md",

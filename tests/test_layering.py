@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 from support.graphs import Graph, closure, graphs, info, names
 
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.grouping import merged, settled
-from nix2oci.plan.layering import LayerPlan, plan_layers, store_layers
-from nix2oci.plan.prices import Group, Prices
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.plan.layers.cost import Group, Prices
+from nix2oci.plan.layers.grouping import merged, settled
+from nix2oci.plan.layers.layering import LayerPlan, plan_layers, store_layers
 
 KB, MB = 1000, 1_000_000
 SMALL = [f"small{n}" for n in range(8)]

@@ -11,10 +11,10 @@ from support.fakestore import FakeStore, Link, Node, Program, store_path
 from support.terminal import Terminal
 
 from nix2oci.errors import RepresentationError
-from nix2oci.nix.disk import Disk
+from nix2oci.launcher.encoder import MACHINES
 from nix2oci.nix.machine import check_machines, machine
-from nix2oci.plan.launcher import MACHINES
-from nix2oci.templates import launcher_template
+from nix2oci.nix.store_files import StoreFiles
+from nix2oci.pipeline.templates import launcher_template
 
 ROOT = str(store_path("app")).encode()
 
@@ -47,7 +47,7 @@ def check(store: FakeStore, node: Node, system: str, *started: str) -> None:
     platform = {"x86_64-linux": "linux/amd64", "aarch64-linux": "linux/arm64"}.get(system, "any")
     paths = [f"{root.path}/{path}".encode() for path in started]
     closure = store.closure(root.path)
-    check_machines(Disk.of(closure, store.root), closure, paths, system, platform)
+    check_machines(StoreFiles.of(closure, store.root), closure, paths, system, platform)
 
 
 @pytest.mark.parametrize(

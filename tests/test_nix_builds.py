@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import covered
 from support.fakenix import DRV, OUT, SYSTEM, FakeNix, fails, info, make, missing, value
 from support.started import started
 from support.waiting import wait_for
@@ -20,8 +21,8 @@ from nix2oci.errors import (
     NixOutputError,
     StoreError,
 )
-from nix2oci.nix.cli import Package
-from nix2oci.nix.closure import StorePath
+from nix2oci.model.closure import StorePath
+from nix2oci.nix.client import Package
 
 LIBRARY = "/nix/store/ai6vwhbrg1fgxn289gkabgn3d4hhfxa3-library-1.2"
 
@@ -242,6 +243,7 @@ def test_interrupted_while_building(
     temporary.mkdir()
     argv = [sys.executable, "-c", DRIVER, str(fake.bin), str(fake.directory), str(fake.root)]
     env = {"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)}
+    env |= covered.environment()
     with started(argv, env) as driver:
         wait_for(pid)
         assert list(temporary.iterdir()) != []

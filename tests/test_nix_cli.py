@@ -10,8 +10,8 @@ from support.paths import DATA
 from nix2oci.errors import (
     NixError,
 )
-from nix2oci.nix.closure import StorePath
-from nix2oci.nix.package import QUESTION
+from nix2oci.model.closure import StorePath
+from nix2oci.nix.package import EVAL_EXPRESSION
 
 RECORDED = DATA / "nix"
 UNCACHED = ["--option", "eval-cache", "false"]
@@ -32,10 +32,10 @@ def test_seven_calls_are_all(fake: FakeNix) -> None:
     link = fake.calls[5][fake.calls[5].index("--out-link") + 1]
     assert fake.calls == [
         ["flake", "metadata", "--json", *store, "--", "."],
-        ["eval", "--json", *store, *UNCACHED, "--apply", QUESTION, "--", ".#app"],
+        ["eval", "--json", *store, *UNCACHED, "--apply", EVAL_EXPRESSION, "--", ".#app"],
         ["eval", "--impure", "--json", *store, "--expr", "builtins.currentSystem"],
         [
-            *("eval", "--json", *store, *UNCACHED, "--apply", QUESTION, "--"),
+            *("eval", "--json", *store, *UNCACHED, "--apply", EVAL_EXPRESSION, "--"),
             f".#apps.{SYSTEM}.app",
         ],
         ["--version"],
@@ -101,7 +101,7 @@ def test_an_attribute_of_a_file(fake: FakeNix) -> None:
     found = nix.evaluate(nix.installable("-a.b", file="-f.nix"))
     assert (found.name, found.version, found.revision) == ("app", "1.0", "")
     (call,) = fake.calls
-    assert call[-6:] == ["--file", "-f.nix", "--apply", QUESTION, "--", "-a.b"]
+    assert call[-6:] == ["--file", "-f.nix", "--apply", EVAL_EXPRESSION, "--", "-a.b"]
 
 
 def test_a_link_to_a_store_path(fake: FakeNix, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,10 +25,10 @@ from support.spoiled import zstd
 from support.terminal import APP, Completed, Terminal
 from support.tools_terminal import ToolsTerminal
 
-from nix2oci.oci.base import Base, read_base
-from nix2oci.oci.source import ImageSource, open_image
+from nix2oci.oci.base_image import BaseImage, read_base_image
+from nix2oci.oci.layout.source import ImageSource, open_image
 from nix2oci.oci.spec import Platform
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 PROGRAM = f"{OUT}/bin/app"
 STORE = (
@@ -67,9 +67,9 @@ class Place:
         return done.returncode, lines[next(i for i, x in enumerate(lines) if "error: " in x) :]
 
 
-def files(source: ImageSource) -> Base:
+def files(source: ImageSource) -> BaseImage:
     """What is in an image, read as a base is."""
-    return read_base(source, Platform("amd64"))
+    return read_base_image(source, Platform("amd64"))
 
 
 def digests(source: ImageSource) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from support.wrapper_run import Exec, apply
 
-from nix2oci.plan.ops import (
+from nix2oci.wrappers.operations import (
     Append,
     Argv0,
     Chdir,

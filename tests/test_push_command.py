@@ -12,6 +12,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from support import covered
 from support.certificates import Certificates
 from support.fakeregistry import (
     CANARY,
@@ -57,6 +58,7 @@ class Shell:
             "PATH": "/usr/bin:/bin",
             "HOME": str(self.directory),
             "LC_ALL": "C.UTF-8",
+            **covered.environment(),
             "NIX2OCI_USERNAME": USER,
             "NIX2OCI_PASSWORD": PASSWORD,
             **more,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nix2oci.page.treemap import Box, squarify
+from nix2oci.report.page.treemap import Box, squarify
 
 WEIGHTS = st.lists(st.integers(1, 10**12), min_size=1, max_size=40)
 SIDES = st.floats(0.1, 5000)

@@ -12,10 +12,10 @@ from support.json_page import documented
 from support.tools_terminal import NIXPKGS, ToolsTerminal
 
 from nix2oci.errors import ConfigError, InvalidReferenceError
+from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.source import open_image
-from nix2oci.oci.validate import validate_layout
-from nix2oci.twin import debug_name
+from nix2oci.oci.validate.image import validate_layout
+from nix2oci.pipeline.debug_twin import debug_name
 
 
 def test_busybox_is_that_of_the_nixpkgs_that_the_flake_uses(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from support.smallimage import (
 from support.spoiled import findings, setting, without
 
 from nix2oci.errors import ConfigError, OutputError
-from nix2oci.oci.source import open_image
-from nix2oci.oci.validate import check_written, validate, validate_layout
+from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.validate.finding import RULES
+from nix2oci.oci.validate.image import check_written, validate, validate_layout
 
 
 def damage_blob(number: int) -> Callable[[Path], None]:

@@ -17,17 +17,17 @@ from support.blob_directory import Blobs, endless
 from support.paths import TESTS
 
 from nix2oci.errors import OutputError, StoreError
-from nix2oci.oci.layer import Compression
-from nix2oci.oci.tar import BLOCK
-from nix2oci.oci.workers import Unwritten, write_layers
-from nix2oci.plan.tree import Directory, Entry, File
+from nix2oci.model.tree import Directory, Entry, File
+from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.tar import BLOCK
+from nix2oci.oci.layer.workers import LayerJob, write_layers
 
 ALL = list(Compression)
 
 
-def one_file(name: str, size: int = 10) -> Unwritten:
+def one_file(name: str, size: int = 10) -> LayerJob:
     content = hashlib.shake_128(name.encode()).digest(size)
-    return Unwritten([File(name.encode(), size, (content,))], size)
+    return LayerJob([File(name.encode(), size, (content,))], size)
 
 
 def failing(error: Exception) -> Iterator[Entry]:
@@ -68,7 +68,10 @@ def test_the_heaviest_layer_is_begun_first(tmp_path: Path) -> None:
         begun.append(name)
         yield Directory(name.encode())
 
-    layers = [Unwritten(noted(name), weight) for name, weight in (("a", 1), ("b", 9), ("c", 5))]
+    layers = [
+        LayerJob(noted(name), estimated_size)
+        for name, estimated_size in (("a", 1), ("b", 9), ("c", 5))
+    ]
     write_layers(layers, Compression.NONE, Blobs(tmp_path), 1)
     assert begun == ["b", "c", "a"]
 
@@ -90,7 +93,7 @@ def test_the_first_failure_ends_the_other_layers_and_is_raised(
     compression: Compression, tmp_path: Path
 ) -> None:
     error = StoreError("cannot read it: it is gone", hint="build again")
-    layers = [Unwritten(endless(), 3), Unwritten(failing(error), 2), Unwritten(endless(), 1)]
+    layers = [LayerJob(endless(), 3), LayerJob(failing(error), 2), LayerJob(endless(), 1)]
     blobs = Blobs(tmp_path)
     with pytest.raises(StoreError) as caught:
         write_layers(layers, compression, blobs, 2)
@@ -117,7 +120,7 @@ def test_a_worker_that_is_ended_leaves_its_blocks_first(tmp_path: Path) -> None:
         os.read(begun, 1)
         raise StoreError("no")
 
-    layers = [Unwritten(waiting(), 2), Unwritten(failing(), 1)]
+    layers = [LayerJob(waiting(), 2), LayerJob(failing(), 1)]
     with pytest.raises(StoreError):
         write_layers(layers, Compression.NONE, Blobs(blobs), 2)
     assert (tmp_path / "left").exists()
@@ -125,7 +128,7 @@ def test_a_worker_that_is_ended_leaves_its_blocks_first(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_ends_all_layers(tmp_path: Path) -> None:
-    layers = [Unwritten(endless(), 1) for _ in range(3)]
+    layers = [LayerJob(endless(), 1) for _ in range(3)]
     with pytest.raises(OutputError) as caught:
         write_layers(layers, Compression.NONE, Blobs(tmp_path, full=3 * BLOCK), 2)
     assert str(caught.value) == "cannot write it: No space left on device"
@@ -135,7 +138,7 @@ def test_an_interrupt_ends_all_layers(tmp_path: Path) -> None:
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
-    layers = [Unwritten(endless(), 1) for _ in range(3)]
+    layers = [LayerJob(endless(), 1) for _ in range(3)]
     with pytest.raises(KeyboardInterrupt):
         write_layers(layers, Compression.NONE, Blobs(tmp_path), 2, interrupt)
 
@@ -145,7 +148,7 @@ def test_a_worker_that_is_killed_is_an_error(tmp_path: Path) -> None:
         yield Directory(b"d")
         os.kill(os.getpid(), signal.SIGKILL)
 
-    layers = [Unwritten(endless(), 2), Unwritten(killed(), 1)]
+    layers = [LayerJob(endless(), 2), LayerJob(killed(), 1)]
     with pytest.raises(OutputError) as caught:
         write_layers(layers, Compression.NONE, Blobs(tmp_path), 2)
     assert str(caught.value) == "cannot write layers: a worker process was killed"
@@ -156,9 +159,9 @@ _PARENT = """
 import sys
 from pathlib import Path
 from support.blob_directory import Blobs, endless
-from nix2oci.oci.layer import Compression
-from nix2oci.oci.workers import Unwritten, write_layers
-layers = [Unwritten(endless(), 1) for _ in range(2)]
+from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.workers import LayerJob, write_layers
+layers = [LayerJob(endless(), 1) for _ in range(2)]
 told = []
 write_layers(layers, Compression.NONE, Blobs(Path(sys.argv[1])), 2,
              lambda n: told or (told.append(n), print("begun", flush=True)))

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from nix2oci.amounts import count
-from nix2oci.base import OnBase
 from nix2oci.cli import ui
 from nix2oci.oci.inherit import Inherited
-from nix2oci.plan.tree import display
+from nix2oci.pipeline.on_base import Overlay
+from nix2oci.text import count, display
 
 _SHOWN = 3
 _WIDTH = 60
 """Characters of a value in the table."""
 
 
-def details(on: OnBase, *, every: bool) -> Iterator[str]:
+def details(on: Overlay, *, every: bool) -> Iterator[str]:
     """The base in a line, and in others which of its files are hidden, or stay."""
     paths = f", which has {count(len(on.present), 'store path')} already" if on.present else ""
     layers = count(len(on.base.layers), "layer")

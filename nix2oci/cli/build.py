@@ -8,7 +8,7 @@ import click
 
 from nix2oci.cli import cache, loading, options, pinned, pushing, registries, systems
 from nix2oci.errors import ConfigError
-from nix2oci.oci.layer import Compression
+from nix2oci.oci.layer.blob import Compression
 
 
 @click.command("build")
@@ -62,7 +62,7 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
     loading.check_compression(engine, spec.compression)
     kept = cache.cache_for_build(values)
     options.created(spec)  # what is wrong with it is said now, not after an hour of building
-    wishes = options.wishes(spec, values)
+    hints = options.hints(spec, values)
     base = pinned.pinned_base(spec, lock, values, write=True, cache=kept)
     added = [nix.installable(text) for text in spec.contents]
     builds = systems.evaluate(nix, wanted, (*named, *added), values)
@@ -70,4 +70,4 @@ def command(installables: tuple[str, ...], **values: Any) -> None:
 
     place = image.Place(output, form, engine, push)
     with base.opener() as opener:
-        image.make(builds, spec, place, values, cache=kept, wishes=wishes, opener=opener)
+        image.make(builds, spec, place, values, cache=kept, hints=hints, opener=opener)

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from nix2oci.cache import FACTS, Cache
 from nix2oci.cache.bound import Item, clear, items, prune, size
+from nix2oci.cache.directory import FACTS, Cache
 from nix2oci.cli import options, ui
 from nix2oci.errors import ConfigError
 

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nix2oci.build import There
 from nix2oci.cli import options, registries, ui
 from nix2oci.cli.push import pushed_document, send
 from nix2oci.cli.pushing import Push
 from nix2oci.errors import ConfigError
-from nix2oci.oci.layer import Compression
+from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.access import Place
-from nix2oci.oci.registry.push import cargo
-from nix2oci.oci.registry.reuse import PartlyThere, Reuse
-from nix2oci.oci.source import open_layout
-from nix2oci.platforms import Named
+from nix2oci.oci.registry.client_options import Repository
+from nix2oci.oci.registry.existing_layers import ExistingLayers, RemoteOrLocalBlobs
+from nix2oci.oci.registry.push import read_push_set
+from nix2oci.pipeline.build import FindExisting
+from nix2oci.pipeline.platforms import Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Delivery:
 
     push: Push
     values: dict[str, Any]
-    reuse: Reuse
+    reuse: ExistingLayers
     told: set[str]
     """Lines about the registry that were said."""
 
     @property
-    def there(self) -> There | None:
+    def existing(self) -> FindExisting | None:
         """Which layers the registry has; None where nothing is known of any."""
         return self.reuse if self.reuse.offered else None
 
@@ -45,11 +45,11 @@ class Delivery:
         found = []
         for name, _ in reversed(images):
             to = self.push.target(name, main)
-            blobs = PartlyThere(layout.blobs, self.reuse.taken, str(Place.of(to)))
+            blobs = RemoteOrLocalBlobs(layout.blobs, self.reuse.taken, str(Repository.of(to)))
             whole = replace(layout, blobs=blobs)
-            goods = cargo(whole, name.tag or "latest")
-            pushed = send(goods, blobs, to, self.values, told=self.told)
-            found.append(pushed_document(goods, pushed))
+            push_set = read_push_set(whole, name.tag or "latest")
+            pushed = send(push_set, blobs, to, self.values, told=self.told)
+            found.append(pushed_document(push_set, pushed))
         return tuple(reversed(found))
 
 
@@ -62,7 +62,7 @@ def delivery(
     image that is not trusted, `RegistryError`, and `AuthenticationError`.
     """
     to = push.target(name)
-    place = Place.of(to)
+    place = Repository.of(to)
     earlier = () if whole or push.anew else push.reuse or (to,)
     for reference in earlier:
         _check_trust(push, reference, place)
@@ -70,12 +70,12 @@ def delivery(
     progress = ui.progress(quiet=values["quiet"])
     counter = registries.once(ui.Counter(lambda _: None, progress.step), told)
     access = registries.access(values, jobs=max(options.cores(), 4), counter=counter)
-    return Delivery(push, values, Reuse(place, earlier, access, compression), told)
+    return Delivery(push, values, ExistingLayers(place, earlier, access, compression), told)
 
 
-def _check_trust(push: Push, reference: Reference, to: Place) -> None:
+def _check_trust(push: Push, reference: Reference, to: Repository) -> None:
     """Raise `ConfigError` for an image whose word is not to be taken."""
-    place = Place.of(reference)
+    place = Repository.of(reference)
     if place.registry != to.registry:
         raise ConfigError(
             f"cannot reuse layers of {reference}: it is in another registry than {to}",

@@ -10,9 +10,7 @@ from typing import Any
 import click
 
 from nix2oci.cli import options, registries, subject, ui
-from nix2oci.oci.references import LayerNodes
-from nix2oci.oci.spec import Digest
-from nix2oci.plan.difference import (
+from nix2oci.compare.difference import (
     Change,
     Contents,
     Difference,
@@ -22,7 +20,9 @@ from nix2oci.plan.difference import (
     Setting,
     difference,
 )
-from nix2oci.subject import Kind, closure_contents, image_contents, kind_of
+from nix2oci.compare.inputs import InputKind, closure_contents, image_contents, kind_of
+from nix2oci.oci.layer.file_scan import LayerNodes
+from nix2oci.oci.spec import Digest
 
 _SHOWN = 10
 """Rows of each kind of change that are shown without -v."""
@@ -43,7 +43,7 @@ class _Side:
     """What was named, and what is in it."""
 
     name: str
-    kind: Kind
+    kind: InputKind
     contents: Contents
     digest: str | None = None
 
@@ -79,10 +79,10 @@ def command(old: str, new: str, *, exit_code: bool, **values: Any) -> None:
 def _side(text: str, values: dict[str, Any], known: dict[Digest, LayerNodes]) -> _Side:
     """`known` has the layers that were read: a registry sends none of them twice."""
     kind = kind_of(text)
-    if kind is Kind.INSTALLABLE:
-        with subject.planned_image((text,), values) as planned:
-            return _Side(text, kind, closure_contents(planned.closure, planned.plan))
-    if kind is Kind.CLOSURE:
+    if kind is InputKind.INSTALLABLE:
+        with subject.planned_image((text,), values) as prepared:
+            return _Side(text, kind, closure_contents(prepared.closure, prepared.plan))
+    if kind is InputKind.CLOSURE:
         return _Side(text, kind, closure_contents(*subject.planned_record(text, values)))
     source = registries.open_anywhere(text, values)
     options.progress(values).step(f"reading {text}")

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nix2oci import build as pipeline
-from nix2oci.base import LOCAL, Opener
-from nix2oci.cache import Cache
+from nix2oci.cache.directory import Cache
 from nix2oci.cli import base, loading, options, shell, ui
 from nix2oci.cli.output import write_file
 from nix2oci.cli.pushing import Push
-from nix2oci.config import ImageSpec
-from nix2oci.describe import image_name
-from nix2oci.oci.layout import Form, Staging, reference_to, streaming, writing
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.oci.engines import Engine, Loaded
+from nix2oci.oci.layout.writer import OutputFormat, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.runtimes import Engine, Loaded
-from nix2oci.plan.layering import Wishes
-from nix2oci.platforms import Evaluated, Published, publish
-from nix2oci.report import published_document
-from nix2oci.twin import Twin
+from nix2oci.pipeline import build as pipeline
+from nix2oci.pipeline.debug_twin import Twin
+from nix2oci.pipeline.describe import image_name
+from nix2oci.pipeline.on_base import LOCAL, Opener
+from nix2oci.pipeline.platforms import Evaluated, Published, publish
+from nix2oci.plan.layers.layering import LayerHints
+from nix2oci.report.documents import published_document
 
 if TYPE_CHECKING:
     from nix2oci.cli.delivery import Delivery
@@ -34,7 +34,7 @@ class Place:
     """Where the image goes, as far as the user said; `-` is stdout."""
 
     output: str | None
-    form: Form
+    form: OutputFormat
     engine: Engine | None = None
     """What it is loaded into when it is there."""
     push: Push | None = None
@@ -76,25 +76,25 @@ def make(
     values: dict[str, Any],
     *,
     cache: Cache | None = None,
-    wishes: Wishes | None = None,
+    hints: LayerHints | None = None,
     opener: Opener = LOCAL,
 ) -> None:
     """Build the image, say what was made on stderr, and print its reference or the report."""
     delivery = _delivery(builds, spec, place, values)
-    with loading.ready(place) as there:
+    with loading.ready(place) as existing:
         destination = pipeline.Destination(
-            there.open,
+            existing.open,
             options.created(spec),
             options.cores(),
             cache,
             reads_zstd=place.form != "archive",
-            there=delivery.there if delivery else None,
+            existing=delivery.existing if delivery else None,
             opener=opener,
         )
-        made = publish(builds, spec, destination, options.progress(values), wishes)
+        made = publish(builds, spec, destination, options.progress(values), hints)
         name, platforms = made.main[0], made.platforms
         for image in made.images:
-            options.say_remarks(image.planned.closure, image.planned.plan, wishes, values)
+            options.say_remarks(image.prepared.closure, image.prepared.plan, hints, values)
         if not values["quiet"]:
             for image in made.images:
                 _say(image, spec, verbose=bool(values["verbose"]), several=len(platforms) > 1)
@@ -102,8 +102,8 @@ def make(
                     _say_twin(image.twin, place.reference(image.twin.name, name))
             if len(platforms) > 1:
                 _say_index(made)
-        loaded = [loading.load(there, each, name, platforms, values) for each, _ in made.named]
-        pushed = delivery.send(there.path(name), made.named) if delivery else ()
+        loaded = [loading.load(existing, each, name, platforms, values) for each, _ in made.named]
+        pushed = delivery.send(existing.path(name), made.named) if delivery else ()
     document = _document(made, place, loaded[0], pushed)
     _write_files(made, place, document, values)
     _report(document, as_json=values["as_json"])
@@ -129,13 +129,13 @@ def _say_index(made: Published) -> None:
 
 def _say(built: pipeline.WrittenImage, spec: ImageSpec, *, verbose: bool, several: bool) -> None:
     """What was made, in a few lines on stderr."""
-    shells, read = built.planned.shells, built.read
+    shells, read = built.prepared.shells, built.read
     for line in shell.details(shells, every=True) if verbose else ():
         click.echo(line, err=True)
     for line in shell.summary(shells, with_sh=spec.view.sh):
         click.echo(f"nix2oci: {line}", err=True)
-    if built.planned.on_base:
-        for line in base.details(built.planned.on_base, every=verbose):
+    if built.prepared.on_base:
+        for line in base.details(built.prepared.on_base, every=verbose):
             click.echo(f"nix2oci: {line}", err=True)
         if verbose:
             click.echo(base.table(built.inherited), err=True)
@@ -145,9 +145,9 @@ def _say(built: pipeline.WrittenImage, spec: ImageSpec, *, verbose: bool, severa
     total = sum(layer.size for layer in built.image.layers)
     platform = f" for {built.image.descriptor.platform}" if several else ""
     click.echo(
-        f"nix2oci: {built.decided.name}{platform} is {len(built.image.layers)} layers, "
+        f"nix2oci: {built.identity.name}{platform} is {len(built.image.layers)} layers, "
         f"{ui.size(total)}, "
-        f"of {ui.count(len(built.planned.closure), 'store path')}; "
+        f"of {ui.count(len(built.prepared.closure), 'store path')}; "
         f"digest {built.image.descriptor.digest}",
         err=True,
     )

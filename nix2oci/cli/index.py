@@ -9,7 +9,7 @@ import click
 from nix2oci.cli import options, registries, ui
 from nix2oci.errors import ConfigError
 from nix2oci.oci.index import copy_blobs, images_at, index_of
-from nix2oci.oci.layout import reference_to, streaming, writing
+from nix2oci.oci.layout.writer import reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Digest, canonical_json
 

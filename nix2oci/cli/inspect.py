@@ -9,14 +9,14 @@ from typing import Any
 import click
 
 from nix2oci.cli import options, registries, shell, ui
-from nix2oci.oci.extract import small_files
-from nix2oci.oci.source import ImageSource
+from nix2oci.oci.layer.extract import small_files
+from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor, Platform
-from nix2oci.oci.validate import read_layers
-from nix2oci.oci.validate.contents import LayerContents
-from nix2oci.plan.record import ANNOTATION, POPULARITY
+from nix2oci.oci.validate.image import read_layers
+from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.plan.shell import is_launcher
-from nix2oci.plan.tree import display
+from nix2oci.plan.shell_record import ANNOTATION, POPULARITY
+from nix2oci.text import display
 
 _SHOWN = 3
 

@@ -13,13 +13,13 @@ import click
 
 from nix2oci.cli import options, ui
 from nix2oci.errors import ConfigError, OutputError
-from nix2oci.oci.layer import Compression
+from nix2oci.oci.layer.blob import Compression
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Platform
 
 if TYPE_CHECKING:
     from nix2oci.cli.image import Place
-    from nix2oci.oci.runtimes import Engine, Loaded
+    from nix2oci.oci.engines import Engine, Loaded
 
 F = Callable[..., Any]
 
@@ -60,7 +60,7 @@ def engine(values: dict[str, Any], output: str | None, form: str | None) -> Engi
         raise ConfigError(
             f"cannot use --format with --load {name}: no file is written", hint="add -o PATH"
         )
-    from nix2oci.oci.runtimes import Engine  # noqa: PLC0415  # only this needs it
+    from nix2oci.oci.engines import Engine  # noqa: PLC0415  # only this needs it
 
     found = Engine(name, options.environment(), namespace)
     options.progress(values).step(f"{name} runs {found.platform}")
@@ -123,7 +123,7 @@ def load(
     """
     if place.engine is None:
         return None
-    from nix2oci.oci.source import open_layout  # noqa: PLC0415  # only this needs it
+    from nix2oci.oci.layout.source import open_layout  # noqa: PLC0415  # only this needs it
 
     layout, _ = open_layout(place.path(main))
     wanted = place.engine.platform

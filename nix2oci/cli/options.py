@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import click
 
-from nix2oci import config
 from nix2oci.cli import ui
-from nix2oci.config import ImageSpec
-from nix2oci.config.beside import document_beside
+from nix2oci.config import image_spec as config
+from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.keys import FLAGS
-from nix2oci.config.layers import Layers
+from nix2oci.config.layer_keys import Layers
 from nix2oci.config.lock import LOCK_NAME
+from nix2oci.config.relative_paths import document_beside
 from nix2oci.errors import ConfigError
-from nix2oci.nix.cli import Nix, Package
+from nix2oci.nix.client import NixClient, Package
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.options import Origin
 
 if TYPE_CHECKING:
-    from nix2oci.nix.closure import Closure
-    from nix2oci.plan.layering import Plan, Wishes
+    from nix2oci.model.closure import Closure
+    from nix2oci.plan.layers.layering import LayerHints, Plan
 
 F = Callable[..., Any]
 Form = Literal["oci", "archive"]
@@ -148,24 +148,24 @@ def image_spec(values: dict[str, Any], installable: Installable | None) -> Image
     return spec
 
 
-def wishes(spec: ImageSpec, values: dict[str, Any]) -> Wishes | None:
+def hints(spec: ImageSpec, values: dict[str, Any]) -> LayerHints | None:
     """What the user knows of store paths, read from the files that the image spec names."""
     if spec.layers == Layers():
         return None
-    from nix2oci.cli.wishes import read  # noqa: PLC0415  # seldom needed
+    from nix2oci.cli.hints import read  # noqa: PLC0415  # seldom needed
 
     return read(spec, values)
 
 
 def say_remarks(
-    closure: Closure, plan: Plan, wishes: Wishes | None, values: dict[str, Any]
+    closure: Closure, plan: Plan, hints: LayerHints | None, values: dict[str, Any]
 ) -> None:
     """Tell the user what became of wishes."""
-    if wishes is None:
+    if hints is None:
         return
-    from nix2oci.cli.wishes import remarks  # noqa: PLC0415  # seldom needed
+    from nix2oci.cli.hints import remarks  # noqa: PLC0415  # seldom needed
 
-    for line in remarks(closure, plan, wishes):
+    for line in remarks(closure, plan, hints):
         progress(values).step(line)
 
 
@@ -207,17 +207,17 @@ def _flake_directory(flake_ref: str) -> str | None:
     return os.path.normpath(directory)
 
 
-def named(nix: Nix, texts: tuple[str, ...], file: str | None) -> list[Installable]:
+def named(nix: NixClient, texts: tuple[str, ...], file: str | None) -> list[Installable]:
     """What the user named, or the flake here when that is nothing."""
     return [nix.installable(text, file=file) for text in texts or ("." if file is None else "",)]
 
 
 def evaluate(
-    nix: Nix,
+    nix: NixClient,
     installables: Sequence[Installable],
     values: dict[str, Any],
     *,
-    meanwhile: str = "nix2oci.build",
+    meanwhile: str = "nix2oci.pipeline.build",
 ) -> tuple[Package, ...]:
     """What Nix knows of installables.
 
@@ -244,13 +244,13 @@ def created(spec: ImageSpec) -> Callable[[int | None], datetime]:
     return decide
 
 
-def nix(values: dict[str, Any]) -> Nix:
+def nix(values: dict[str, Any]) -> NixClient:
     """Nix as `nix_options`, `origin_options` and `output_options` ask for it.
 
     On a terminal Nix draws its own progress; else its lines are passed on as they come.
     """
     loud = ("--print-build-logs",) if values["verbose"] else ()
-    return Nix(
+    return NixClient(
         environment(),
         (*nix_arguments(values), *loud),
         show=(lambda _: None) if values["quiet"] else ui.echo_line,

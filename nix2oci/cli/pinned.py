@@ -11,18 +11,18 @@ from typing import Any
 
 import click
 
-from nix2oci import config
-from nix2oci.cache import Cache
-from nix2oci.cache.bases import keep, take
+from nix2oci.cache.base_layers import keep, take
 from nix2oci.cache.bound import prune
+from nix2oci.cache.directory import Cache
 from nix2oci.cli import options, registries
 from nix2oci.cli.output import write_file
-from nix2oci.config import ImageSpec
+from nix2oci.config import image_spec
+from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.lock import Lock
 from nix2oci.errors import ConfigError
-from nix2oci.oci.entry import CONTAINERD_NAME
+from nix2oci.oci.layout.names import CONTAINERD_NAME
+from nix2oci.oci.layout.source import ImageSource, Layout, open_image
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.source import ImageSource, Layout, open_image
 from nix2oci.oci.spec import Descriptor, Platform
 
 F = Callable[..., Any]
@@ -59,7 +59,7 @@ class PinnedBase:
     def _fetched(
         self, layout: Layout, directory: str, text: str, platform: Platform
     ) -> ImageSource:
-        from nix2oci.oci.registry.fetch import fetch  # noqa: PLC0415  # loaded when used
+        from nix2oci.oci.registry.download import fetch  # noqa: PLC0415  # loaded when used
 
         source = layout.image(platform=platform)
         (entry,) = layout.entries()
@@ -118,7 +118,7 @@ def pinned_base(
         return PinnedBase(None, values)
     known = Lock()
     if lock and os.path.exists(lock):
-        known = Lock.parse(config.read_document(lock), lock)
+        known = Lock.parse(image_spec.read_document(lock), lock)
     wanted = reference if refresh else known.pinned(reference) or reference
     options.progress(values).step(f"looking up base image {spec.base}")
     layout = registries.opened(wanted, spec.base, values)

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from nix2oci.base import OnBase
 from nix2oci.cli import base, options, registries, shell, subject, ui
 from nix2oci.cli.output import write_file
 from nix2oci.errors import ConfigError
-from nix2oci.nix.closure import Closure
-from nix2oci.plan.layering import LayerPlan, Plan
-from nix2oci.plan.shell import Shells
-from nix2oci.report import plan_document
+from nix2oci.model.closure import Closure
+from nix2oci.pipeline.on_base import Overlay
+from nix2oci.plan.layers.layering import LayerPlan, Plan
+from nix2oci.plan.shell import ShellDecision
+from nix2oci.report.documents import plan_document
 
 _SHOWN = 4
 
@@ -66,20 +66,20 @@ def _recorded(path: str, values: dict[str, Any]) -> tuple[Closure, Plan, None, N
 
 def _from_nix(
     installables: tuple[str, ...], values: dict[str, Any]
-) -> tuple[Closure, Plan, Shells, OnBase | None]:
+) -> tuple[Closure, Plan, ShellDecision, Overlay | None]:
     with subject.planned_image(installables, values) as found:
         return found.closure, found.plan, found.shells, found.on_base
 
 
 def _write_page(path: str, document: dict[str, Any]) -> None:
-    from nix2oci.page import page  # noqa: PLC0415  # seldom wanted
-    from nix2oci.templates import page_template  # noqa: PLC0415
+    from nix2oci.pipeline.templates import page_template  # noqa: PLC0415
+    from nix2oci.report.page.page import page  # noqa: PLC0415  # seldom wanted
 
     write_file(path, page(document, page_template()).encode())
 
 
 def plan_text(
-    closure: Closure, plan: Plan, shells: Shells | None, on: OnBase | None, *, every: bool
+    closure: Closure, plan: Plan, shells: ShellDecision | None, on: Overlay | None, *, every: bool
 ) -> str:
     """The plan for people: a line for each layer, one for the image's own, then the shells."""
     rows = [_row(number, layer) for number, layer in enumerate(plan.layers, 1)]

@@ -10,12 +10,12 @@ import click
 
 from nix2oci.cli import options, registries, subject, ui
 from nix2oci.cli.output import write_file
+from nix2oci.compare.inputs import image_closure
 from nix2oci.errors import ClosureError, NixOutputError
-from nix2oci.nix.closure import Closure
-from nix2oci.plan.fleet import index, plans
-from nix2oci.plan.layering import store_layers
-from nix2oci.plan.popularity import Popularity
-from nix2oci.subject import image_closure
+from nix2oci.model.closure import Closure
+from nix2oci.plan.layers.fleet import build_popularity, plans
+from nix2oci.plan.layers.layering import store_layers
+from nix2oci.plan.layers.popularity import Popularity
 
 _SHOWN = 10
 """Packages that are told as the most worth sharing."""
@@ -68,7 +68,9 @@ def command(
         *(_of_image(text, values) for text in images),
     ]
     options.progress(values).step(f"planning the layers of {ui.count(len(closures), 'image')}")
-    found = index(closures, budget, _counter(plans(closures, budget), options.progress(values)))
+    found = build_popularity(
+        closures, budget, _counter(plans(closures, budget), options.progress(values))
+    )
     if output in {None, "-"}:
         options.standard_output().write(str(found).encode())
         if values["as_json"]:
@@ -89,9 +91,9 @@ def _budget(installables: tuple[str, ...], values: dict[str, Any]) -> int:
 
 
 def _planned(text: str, values: dict[str, Any]) -> Closure:
-    with subject.planned_image((text,), values, by_wishes=False) as planned:
-        whole = planned.closure
-        present = planned.on_base.present if planned.on_base else ()
+    with subject.planned_image((text,), values, by_wishes=False) as prepared:
+        whole = prepared.closure
+        present = prepared.on_base.present if prepared.on_base else ()
         return whole.without(present) if len(present) < len(whole) else whole
 
 
@@ -132,9 +134,9 @@ def _counter(total: int, progress: ui.Lines | ui.Bars) -> Callable[[int], None]:
 
 def _shared(found: Popularity) -> Iterator[tuple[int, str, int, int]]:
     """Bytes that sharing saves, package, its size and in how many images it is."""
-    for company in found.companies:
-        images = len(company.images)
-        for package, size in company.packages.items():
+    for group in found.groups:
+        images = len(group.images)
+        for package, size in group.packages.items():
             yield size * (images - 1), package, size, images
 
 
@@ -144,7 +146,7 @@ def _document(found: Popularity) -> dict[str, Any]:
         "digest": found.digest,
         "images": len(found.images),
         "packages": len(most),
-        "companies": len(found.companies),
+        "groups": len(found.groups),
         "layers": len(found.layers),
         "most": [
             {"package": package, "nar_size": size, "images": images, "saved": saved}

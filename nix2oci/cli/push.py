@@ -11,9 +11,9 @@ import click
 
 from nix2oci.cli import options, registries, ui
 from nix2oci.errors import ConfigError
+from nix2oci.oci.layout.source import Blobs, open_layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.push import Cargo, Pushed, cargo, push
-from nix2oci.oci.source import Blobs, open_layout
+from nix2oci.oci.registry.push import Pushed, PushSet, push, read_push_set
 
 
 @click.command("push")
@@ -47,16 +47,16 @@ def command(image: str, ref: str, **values: Any) -> None:
         to = replace(to, tag="latest")
     others = [_repository(text) for text in values["mount_from"]]
     layout, tag = open_layout(image)
-    goods = cargo(layout, tag)
-    pushed = send(goods, layout.blobs, to, values, jobs=values["jobs"], others=others)
+    push_set = read_push_set(layout, tag)
+    pushed = send(push_set, layout.blobs, to, values, jobs=values["jobs"], others=others)
     if values["as_json"]:
-        ui.echo_json(pushed_document(goods, pushed))
+        ui.echo_json(pushed_document(push_set, pushed))
     else:
         click.echo(str(pushed))
 
 
 def send(
-    goods: Cargo,
+    push_set: PushSet,
     blobs: Blobs,
     to: Reference,
     values: dict[str, Any],
@@ -71,12 +71,12 @@ def send(
     """
     progress = ui.progress(quiet=values["quiet"])
     begun = datetime.now(UTC)
-    with progress.bytes(f"pushing to {to}", goods.size) as counter:
+    with progress.bytes(f"pushing to {to}", push_set.size) as counter:
         heard = registries.once(counter, told) if told is not None else counter
         access = registries.access(values, jobs=jobs, counter=heard)
-        pushed = push(goods, blobs, to, access, others)
+        pushed = push(push_set, blobs, to, access, others)
     seconds = (datetime.now(UTC) - begun).total_seconds()
-    progress.step(_summary(goods, pushed, seconds))
+    progress.step(_summary(push_set, pushed, seconds))
     return pushed
 
 
@@ -89,13 +89,13 @@ def _repository(text: str) -> str:
     return text
 
 
-def _sent(goods: Cargo, pushed: Pushed) -> int:
+def _sent(push_set: PushSet, pushed: Pushed) -> int:
     """Bytes."""
-    return sum(blob.size for blob in goods.blobs if pushed.outcomes[blob.digest] == "sent")
+    return sum(blob.size for blob in push_set.blobs if pushed.outcomes[blob.digest] == "sent")
 
 
-def _summary(goods: Cargo, pushed: Pushed, seconds: float) -> str:
-    sent = _sent(goods, pushed)
+def _summary(push_set: PushSet, pushed: Pushed, seconds: float) -> str:
+    sent = _sent(push_set, pushed)
     outcomes = list(pushed.outcomes.values())
     rest = [
         f"{outcomes.count(outcome)} {words}"
@@ -108,14 +108,14 @@ def _summary(goods: Cargo, pushed: Pushed, seconds: float) -> str:
     return "; ".join([words + rate, *rest])
 
 
-def pushed_document(goods: Cargo, pushed: Pushed) -> dict[str, Any]:
+def pushed_document(push_set: PushSet, pushed: Pushed) -> dict[str, Any]:
     """What `--json` prints of a push."""
     return {
         "reference": str(pushed),
         "tag": pushed.tag,
         "digest": str(pushed.descriptor.digest),
         "media_type": pushed.descriptor.media_type,
-        "sent": _sent(goods, pushed),
+        "sent": _sent(push_set, pushed),
         "blobs": [
             {
                 "digest": str(blob.digest),
@@ -123,6 +123,6 @@ def pushed_document(goods: Cargo, pushed: Pushed) -> dict[str, Any]:
                 "size": blob.size,
                 "outcome": pushed.outcomes[blob.digest],
             }
-            for blob in goods.blobs
+            for blob in push_set.blobs
         ],
     }

@@ -12,12 +12,12 @@ import click
 from nix2oci import __version__
 from nix2oci.cli import options, ui
 from nix2oci.errors import RegistryError
+from nix2oci.oci.layout.source import ImageSource, Layout, names_file, open_image
 from nix2oci.oci.reference import SCHEME, Reference, in_registry
-from nix2oci.oci.source import ImageSource, Layout, names_file, open_image
 from nix2oci.oci.spec import Platform
 
 if TYPE_CHECKING:
-    from nix2oci.oci.registry.access import Access
+    from nix2oci.oci.registry.client_options import ClientOptions
 
 F = Callable[..., Any]
 
@@ -44,14 +44,16 @@ def registry_options(function: F) -> F:
     )(function)
 
 
-def access(values: dict[str, Any], *, jobs: int = 4, counter: ui.Counter | None = None) -> Access:
+def access(
+    values: dict[str, Any], *, jobs: int = 4, counter: ui.Counter | None = None
+) -> ClientOptions:
     """How to talk to registries, as the options and the environment have it.
 
     `counter` is told of bytes, and of what is to be said meanwhile.
     """
-    from nix2oci.oci.registry.access import Access, Listener  # noqa: PLC0415  # loaded when used
+    from nix2oci.oci.registry.client_options import ClientOptions, Listener  # noqa: PLC0415  # loaded when used
+    from nix2oci.oci.registry.environment import RegistryEnvironment  # noqa: PLC0415
     from nix2oci.oci.registry.retry import Clock  # noqa: PLC0415
-    from nix2oci.oci.registry.surroundings import Surroundings  # noqa: PLC0415
 
     counter = counter or ui.Counter(lambda _: None, ui.progress(quiet=values["quiet"]).step)
     say = counter.step
@@ -65,9 +67,9 @@ def access(values: dict[str, Any], *, jobs: int = 4, counter: ui.Counter | None 
         jitter=lambda: secrets.randbelow(_HUNDREDTHS) / _HUNDREDTHS,
     )
     exchange = say if values["verbose"] > 2 else (lambda _: None)
-    surroundings = Surroundings.of(options.environment(), f"nix2oci/{__version__}")
-    return Access(
-        surroundings,
+    environment = RegistryEnvironment.of(options.environment(), f"nix2oci/{__version__}")
+    return ClientOptions(
+        environment,
         clock,
         Listener(say, exchange, counter.advance),
         plain_http=values["plain_http"],

@@ -6,21 +6,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nix2oci.cli import ui
-from nix2oci.nix.closure import PathInfo
-from nix2oci.plan.known import known, losses, users
-from nix2oci.plan.shell import Kind, Mention, Shells, Staying
-from nix2oci.plan.tree import display
-from nix2oci.plan.wrappers import Wrapper
-from nix2oci.plan.wrappers.binary import BinaryWrapper
-from nix2oci.plan.wrappers.chain import Chain
-from nix2oci.plan.wrappers.refusal import Refusal
+from nix2oci.model.closure import PathInfo
+from nix2oci.model.shell_references import ReferenceKind, ShellReference
+from nix2oci.plan.shell import RemainingShell, ShellDecision
+from nix2oci.plan.shell_uses import known, losses, users
+from nix2oci.text import display
+from nix2oci.wrappers.binary import BinaryWrapper
+from nix2oci.wrappers.chain import Chain
+from nix2oci.wrappers.refusal import Refusal
+from nix2oci.wrappers.script import Wrapper
 
 _SHOWN = 3
 _MOST = 12
 _WIDTH = 100
 
 
-def summary(shells: Shells, *, with_sh: bool) -> list[str]:
+def summary(shells: ShellDecision, *, with_sh: bool) -> list[str]:
     """A line for each thing that a user should know; none where nothing was found."""
     staying = [each for each in shells.staying if _is_news(each)]
     lines = [*_done(shells), *map(_stays, staying)]
@@ -36,7 +37,7 @@ def summary(shells: Shells, *, with_sh: bool) -> list[str]:
     return lines
 
 
-def _done(shells: Shells) -> Iterator[str]:
+def _done(shells: ShellDecision) -> Iterator[str]:
     parts = []
     if shells.launchers:
         became = "a launcher" if len(shells.launchers) == 1 else "launchers"
@@ -50,26 +51,26 @@ def _done(shells: Shells) -> Iterator[str]:
         yield f"{ui.count(len(shells.unmade), 'wrapper')} stayed as it is: {'; '.join(reasons)}"
 
 
-def _is_news(each: Staying) -> bool:
+def _is_news(each: RemainingShell) -> bool:
     return not each.wanted and bool(each.mentions)
 
 
-def _stays(each: Staying) -> str:
+def _stays(each: RemainingShell) -> str:
     names = users(each.mentions)
     return f"{each.shell.name} stays: {_some(names)} {'needs' if len(names) == 1 else 'need'} it"
 
 
-def _obstacles(needed: Sequence[Mention], shells: Shells) -> Iterator[str]:
+def _obstacles(needed: Sequence[ShellReference], shells: ShellDecision) -> Iterator[str]:
     """Why what the user's own programs run is not replaced, a few at most."""
     files = {file for chain in shells.programs_of(needed).values() for file in chain}
-    mine = [m for m in needed if m.kind is Kind.SHEBANG and m.file in files]
+    mine = [m for m in needed if m.kind is ReferenceKind.SHEBANG and m.file in files]
     causes = [mention.explained(shells.scripts) for mention in mine]
     yield from causes[:_SHOWN]
     if len(causes) > _SHOWN:
         yield f"and {len(causes) - _SHOWN} more such scripts: -v lists them"
 
 
-def _losses(mentions: Sequence[Mention], shells: Shells) -> str:
+def _losses(mentions: Sequence[ShellReference], shells: ShellDecision) -> str:
     """The user's own programs first, then what is known, then how many files are not."""
     programs = shells.programs_of(mentions)
     files = {file for chain in programs.values() for file in chain}
@@ -77,7 +78,7 @@ def _losses(mentions: Sequence[Mention], shells: Shells) -> str:
     return _some([*names, *losses(m for m in mentions if m.file not in files)])
 
 
-def _calls(shells: Shells) -> str:
+def _calls(shells: ShellDecision) -> str:
     (path, names), *more = shells.calls.items()
     program = display(path).rpartition("/")[2]
     others = f" (so do {len(more)} others)" if more else ""
@@ -106,7 +107,7 @@ def _sum(infos: Iterable[PathInfo]) -> str:
 # --- every file --------------------------------------------------------------------------------
 
 
-def details(shells: Shells, *, every: bool) -> list[str]:
+def details(shells: ShellDecision, *, every: bool) -> list[str]:
     """Each wrapper and what became of it, each path dropped, each file that names a shell.
 
     Unless `every`, at most a few of what is long are shown, and how many are not.
@@ -116,7 +117,7 @@ def details(shells: Shells, *, every: bool) -> list[str]:
     return [line for part in parts for line in part]
 
 
-def _wrappers(shells: Shells) -> Iterator[str]:
+def _wrappers(shells: ShellDecision) -> Iterator[str]:
     lines = []
     for path, chain in sorted({**shells.programs, **shells.scripts}.items()):
         line = _wrapper(path, chain, shells)
@@ -126,7 +127,7 @@ def _wrappers(shells: Shells) -> Iterator[str]:
         yield from lines
 
 
-def _wrapper(path: bytes, chain: Chain, shells: Shells) -> str:
+def _wrapper(path: bytes, chain: Chain, shells: ShellDecision) -> str:
     """Empty for what is none, and for a link to one, which has a line of its own."""
     first, name = chain.steps[0].what, display(path)
     if isinstance(first, BinaryWrapper):
@@ -145,7 +146,7 @@ def _wrapper(path: bytes, chain: Chain, shells: Shells) -> str:
     return f"{became}; but {chain.refusal}" if chain.refusal else became
 
 
-def _dropped(shells: Shells) -> Iterator[str]:
+def _dropped(shells: ShellDecision) -> Iterator[str]:
     if shells.dropped:
         yield f"dropped: {_sum(shells.dropped)}"
         yield from _paths(shells.dropped)
@@ -155,7 +156,7 @@ def _paths(infos: Iterable[PathInfo]) -> Iterator[str]:
     return (f"  {info.path}  {ui.size(info.nar_size)}" for info in infos)
 
 
-def _needed(shells: Shells, most: int | None) -> Iterator[str]:
+def _needed(shells: ShellDecision, most: int | None) -> Iterator[str]:
     for each in shells.staying:
         yield f"{each.shell} stays: {each.wanted or ui.count(len(each.mentions), 'reference')}"
         yield from _mentions(each.mentions, shells, most)
@@ -164,21 +165,23 @@ def _needed(shells: Shells, most: int | None) -> Iterator[str]:
         yield from _paths(shells.droppable)
 
 
-def _broken(shells: Shells, most: int | None) -> Iterator[str]:
+def _broken(shells: ShellDecision, most: int | None) -> Iterator[str]:
     if shells.broken:
         yield "these files name what was dropped:"
         yield from _mentions(shells.broken, shells, most)
 
 
-def _mentions(mentions: Sequence[Mention], shells: Shells, most: int | None) -> Iterator[str]:
+def _mentions(
+    mentions: Sequence[ShellReference], shells: ShellDecision, most: int | None
+) -> Iterator[str]:
     yield from (f"  {_mention(mention, shells)}" for mention in mentions[:most])
     if most is not None and len(mentions) > most:
         yield f"  and {len(mentions) - most} more: -v lists them"
 
 
-def _mention(mention: Mention, shells: Shells) -> str:
+def _mention(mention: ShellReference, shells: ShellDecision) -> str:
     kind, about = known(mention), ""
-    if mention.kind in (Kind.TEXT, Kind.LINK):
+    if mention.kind in (ReferenceKind.TEXT, ReferenceKind.LINK):
         about = f": {_cut(display(mention.text.strip()))}"
     loss = f" [{kind.loss}]" if kind else ""
     return f"{mention.explained(shells.scripts)}{about}{loss}"
@@ -192,7 +195,7 @@ def _cut(text: str) -> str:
 
 
 def recorded(record: Mapping[str, Any] | None) -> list[str]:
-    """The document of `plan.record` in words; anybody may have written the image."""
+    """The document of `plan.shell_record` in words; anybody may have written the image."""
     try:
         return [*_recorded(record)] if record else []
     except (KeyError, TypeError, AttributeError):

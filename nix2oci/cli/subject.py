@@ -8,10 +8,10 @@ from typing import Any
 
 from nix2oci.cli import options, pinned
 from nix2oci.errors import ConfigError, OutputError
-from nix2oci.nix.answers import path_infos
-from nix2oci.nix.closure import Closure
-from nix2oci.plan.layering import Plan, plan_layers, store_layers
-from nix2oci.planning import Planned, planned
+from nix2oci.model.closure import Closure
+from nix2oci.nix.output import path_infos
+from nix2oci.pipeline.prepare import Prepared, prepare
+from nix2oci.plan.layers.layering import Plan, plan_layers, store_layers
 
 
 def recorded_closure(path: str) -> Closure:
@@ -27,7 +27,7 @@ def recorded_closure(path: str) -> Closure:
 @contextmanager
 def planned_image(
     texts: tuple[str, ...], values: dict[str, Any], *, by_wishes: bool = True
-) -> Iterator[Planned]:
+) -> Iterator[Prepared]:
     """What `nix2oci build` would make of installables; `values` are left as they are.
 
     Without `by_wishes` the plan is made without what `layers` names, which need not be there.
@@ -37,16 +37,16 @@ def planned_image(
     named = options.named(nix, texts, values.pop("file"))
     lock = options.lock_path(values, named[0])
     spec = options.image_spec(values, named[0])
-    wishes = options.wishes(spec, values) if by_wishes else None
+    hints = options.hints(spec, values) if by_wishes else None
     base = pinned.pinned_base(spec, lock, values)
     added = [nix.installable(more) for more in spec.contents]
     packages = options.evaluate(nix, (*named, *added), values)
     told = options.progress(values)
     with (
         base.opener() as opener,
-        planned(nix, packages, spec, told, wishes=wishes, opener=opener) as found,
+        prepare(nix, packages, spec, told, hints=hints, opener=opener) as found,
     ):
-        options.say_remarks(found.closure, found.plan, wishes, values)
+        options.say_remarks(found.closure, found.plan, hints, values)
         yield found
 
 
@@ -56,7 +56,7 @@ def planned_record(path: str, values: dict[str, Any]) -> tuple[Closure, Plan]:
     if spec.base:
         raise ConfigError("cannot plan --closure on a base image: a record names no platform")
     closure = recorded_closure(path)
-    wishes = options.wishes(spec, values)
-    plan = plan_layers(closure, store_layers(spec.max_layers), wishes)
-    options.say_remarks(closure, plan, wishes, values)
+    hints = options.hints(spec, values)
+    plan = plan_layers(closure, store_layers(spec.max_layers), hints)
+    options.say_remarks(closure, plan, hints, values)
     return closure, plan

@@ -9,7 +9,7 @@ import click
 
 from nix2oci.cli import options
 from nix2oci.errors import ConfigError
-from nix2oci.nix.cli import Nix, Package
+from nix2oci.nix.client import NixClient, Package
 from nix2oci.nix.installable import Installable
 from nix2oci.oci.spec import Platform
 
@@ -47,8 +47,11 @@ def systems(values: dict[str, Any]) -> tuple[str, ...]:
 
 
 def evaluate(
-    nix: Nix, systems: Sequence[str], installables: Sequence[Installable], values: dict[str, Any]
-) -> list[tuple[Nix, tuple[Package, ...]]]:
+    nix: NixClient,
+    systems: Sequence[str],
+    installables: Sequence[Installable],
+    values: dict[str, Any],
+) -> list[tuple[NixClient, tuple[Package, ...]]]:
     """What Nix knows of the installables, for each system; loads the second half meanwhile."""
     found = []
     for each in [nix.for_system(system) for system in systems] or [nix]:

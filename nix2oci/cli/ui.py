@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import click
 
-from nix2oci import amounts
+from nix2oci import text
 
-size, count = amounts.size, amounts.count
+size, count = text.size, text.count
 
 _STEP = 8 << 20
 """Bytes between two drawings of a bar."""

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from nix2oci.cli import options, registries, ui
-from nix2oci.oci.validate import validate_entries, validate_layout
 from nix2oci.oci.validate.finding import Finding
+from nix2oci.oci.validate.image import validate_entries, validate_layout
 
 
 @click.command("validate")

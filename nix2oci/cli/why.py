@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from nix2oci.cli import options, registries, subject, ui
+from nix2oci.compare.chains import Chain, named
+from nix2oci.compare.inputs import InputKind, Reasons, image_reasons, kind_of, planned_reasons
 from nix2oci.errors import ConfigError
-from nix2oci.nix.closure import StorePath
-from nix2oci.plan.chains import Chain, named
-from nix2oci.plan.tree import display
-from nix2oci.plan.versions import PackageName
-from nix2oci.subject import Kind, Reasons, image_reasons, kind_of, planned_reasons
+from nix2oci.model.closure import StorePath
+from nix2oci.model.package_name import PackageName
+from nix2oci.text import display
 
 _CHAINS = 5
 _CHAINS_VERBOSE = 100
@@ -67,14 +67,14 @@ def command(image: str, wanted: str, **values: Any) -> None:
 @contextmanager
 def _reasons(text: str, values: dict[str, Any]) -> Iterator[Reasons]:
     kind = kind_of(text)
-    if kind is Kind.CLOSURE:
+    if kind is InputKind.CLOSURE:
         raise ConfigError(
             f"cannot explain {text}: a recorded closure has no files",
             hint="name an image or an installable",
         )
-    if kind is Kind.INSTALLABLE:
-        with subject.planned_image((text,), values) as planned:
-            yield planned_reasons(planned)
+    if kind is InputKind.INSTALLABLE:
+        with subject.planned_image((text,), values) as prepared:
+            yield planned_reasons(prepared)
         return
     source = registries.open_anywhere(text, values)
     options.progress(values).step(f"reading {text}")

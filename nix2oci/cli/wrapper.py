@@ -11,15 +11,15 @@ import click
 from nix2oci.cli import ui
 from nix2oci.cli.output import write_file
 from nix2oci.errors import OutputError, RepresentationError
-from nix2oci.plan.launcher import MACHINES, encode
-from nix2oci.plan.tree import display
-from nix2oci.plan.wrappers import Surroundings, Wrapper
-from nix2oci.plan.wrappers.binary import BinaryWrapper
-from nix2oci.plan.wrappers.chain import Chain, File, follow
-from nix2oci.plan.wrappers.explain import refusal_document, wrapper_document, wrapper_text
-from nix2oci.plan.wrappers.refusal import Refusal
-from nix2oci.plan.wrappers.variables import path_preset
-from nix2oci.templates import launcher_template
+from nix2oci.launcher.encoder import MACHINES, encode
+from nix2oci.pipeline.templates import launcher_template
+from nix2oci.text import display
+from nix2oci.wrappers.binary import BinaryWrapper
+from nix2oci.wrappers.chain import Chain, File, follow
+from nix2oci.wrappers.explain import refusal_document, wrapper_document, wrapper_text
+from nix2oci.wrappers.refusal import Refusal
+from nix2oci.wrappers.script import HostFacts, Wrapper
+from nix2oci.wrappers.variables import path_preset
 
 
 @click.command("wrapper")
@@ -72,7 +72,7 @@ def _look_up(path: bytes) -> File | None:
         raise OutputError(f"cannot read {display(path)}: {err.strerror}") from err
 
 
-def _surroundings() -> Surroundings:
+def _surroundings() -> HostFacts:
     def preset(shell: bytes) -> bytes | None:
         try:
             with open(shell, "rb") as file:
@@ -83,7 +83,7 @@ def _surroundings() -> Surroundings:
     def is_program(path: bytes) -> bool:
         return os.path.isfile(path) and os.access(path, os.X_OK)
 
-    return Surroundings(path_preset=preset, is_program=is_program)
+    return HostFacts(path_preset=preset, is_program=is_program)
 
 
 def _not_explained(file: str, found: object, *, as_json: bool) -> RepresentationError | OutputError:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nix2oci.config import values
-from nix2oci.config.layers import PARTS, layers
+from nix2oci.config.layer_keys import PARTS, layers
 from nix2oci.config.reading import (
-    Place,
+    Location,
     each_once,
     known,
     nearest,
@@ -23,9 +23,9 @@ from nix2oci.config.reading import (
     switch,
     texts,
 )
-from nix2oci.oci.layer import Compression
+from nix2oci.oci.layer.blob import Compression
+from nix2oci.plan.rootfs import ViewSwitches
 from nix2oci.plan.shell import Mode
-from nix2oci.plan.view import ViewSwitches
 
 Document = Mapping[str, object]
 """Keys of nix2oci.yaml and what stands under them."""
@@ -37,71 +37,71 @@ _SWITCHES = tuple(f.name for f in fields(ViewSwitches))
 class Key:
     """A key of nix2oci.yaml, or a part of one, which is the flag `--KEY` too."""
 
-    read: Callable[[object, Place], object]
+    read: Callable[[object, Location], object]
     metavar: str
     help: str
-    from_flag: Callable[[Any, Place], object] = lambda given, _: given
+    from_flag: Callable[[Any, Location], object] = lambda given, _: given
     repeated: bool = False
     """Whether the flag may be given several times: `from_flag` then takes a list of strings."""
     switch: bool = False
     """Whether the flag has no value, and `--no-KEY` beside it: `from_flag` then takes a bool."""
 
 
-def _pairs_from_flag(given: Sequence[str], place: Place) -> Document:
+def _pairs_from_flag(given: Sequence[str], location: Location) -> Document:
     found: dict[str, object] = {}
     for item in given:
         name, equals, value = item.partition("=")
         if not equals:
-            raise place.expected("NAME=VALUE", item)
+            raise location.expected("NAME=VALUE", item)
         if not name:
-            raise place.wrong("the name before '=' is empty")
+            raise location.wrong("the name before '=' is empty")
         if name in found:
-            raise place.wrong(f"'{plain(name)}' is there twice")
+            raise location.wrong(f"'{plain(name)}' is there twice")
         found[name] = value
     return found
 
 
-def _view_from_flag(given: Sequence[str], place: Place) -> Document:
+def _view_from_flag(given: Sequence[str], location: Location) -> Document:
     """`sh` switches on, `no-zoneinfo` off."""
     found: dict[str, object] = {}
     for item in given:
         name = item.removeprefix("no-")
         if name not in _SWITCHES:
-            raise place.wrong(f"unknown switch '{plain(name)}'", nearest(name, _SWITCHES))
+            raise location.wrong(f"unknown switch '{plain(name)}'", nearest(name, _SWITCHES))
         if name in found:
-            raise place.wrong(f"'{name}' is there twice")
+            raise location.wrong(f"'{name}' is there twice")
         found[name] = name == item
     return found
 
 
-def tag_from_flag(given: str, place: Place) -> Document:
+def tag_from_flag(given: str, location: Location) -> Document:
     """`TAG` or `NAME:TAG`: a tag has no colon and no slash, so the last colon tells."""
     name, colon, tag = given.rpartition(":")
-    values.image_tag(tag, place)
+    values.image_tag(tag, location)
     if not colon:
         return {"tag": tag}
-    return {"name": values.image_name(name, place), "tag": tag}
+    return {"name": values.image_name(name, location), "tag": tag}
 
 
-def _number_from_flag(given: str, _: Place) -> object:
+def _number_from_flag(given: str, _: Location) -> object:
     number = number_of(given)
     return given if number is None else number
 
 
-def _user_from_flag(given: str, place: Place) -> Document:
+def _user_from_flag(given: str, location: Location) -> Document:
     """The order of passwd(5), without the fields that are always the same."""
     parts = given.split(":")
     if not 2 <= len(parts) <= 5:
-        raise place.expected("NAME:UID[:GID[:HOME[:SHELL]]]", given)
+        raise location.expected("NAME:UID[:GID[:HOME[:SHELL]]]", given)
     fields_ = zip(("name", "uid", "gid", "home", "shell"), parts, strict=False)
     return {key: _id_or_text(key, part) for key, part in fields_ if part or key in ("name", "uid")}
 
 
-def _group_from_flag(given: str, place: Place) -> Document:
+def _group_from_flag(given: str, location: Location) -> Document:
     """As in group(5), without the password."""
     parts = given.split(":")
     if not 2 <= len(parts) <= 3:
-        raise place.expected("NAME:GID[:MEMBER,...]", given)
+        raise location.expected("NAME:GID[:MEMBER,...]", given)
     members = [member for member in "".join(parts[2:]).split(",") if member]
     return {"name": parts[0], "gid": _id_or_text("gid", parts[1]), "members": members}
 
@@ -111,40 +111,40 @@ def _id_or_text(key: str, part: str) -> object:
     return part if number is None else number
 
 
-def _each(read: Callable[[str, Place], object]) -> Callable[[Sequence[str], Place], object]:
-    return lambda given, place: [read(item, place) for item in given]
+def _each(read: Callable[[str, Location], object]) -> Callable[[Sequence[str], Location], object]:
+    return lambda given, location: [read(item, location) for item in given]
 
 
-def _one_or_list(given: Sequence[str], _: Place) -> object:
+def _one_or_list(given: Sequence[str], _: Location) -> object:
     return given[0] if len(given) == 1 else list(given)
 
 
-def _list(given: Sequence[str], _: Place) -> object:
+def _list(given: Sequence[str], _: Location) -> object:
     return list(given)
 
 
-def _once(read: Callable[[object, Place], str]) -> Callable[[object, Place], object]:
-    return lambda value, place: each_once(value, place, read)
+def _once(read: Callable[[object, Location], str]) -> Callable[[object, Location], object]:
+    return lambda value, location: each_once(value, location, read)
 
 
-def _view(value: object, place: Place) -> ViewSwitches:
-    found = known(value, place, _SWITCHES)
-    return ViewSwitches(**{name: switch(on, place.at(name)) for name, on in found.items()})
+def _view(value: object, location: Location) -> ViewSwitches:
+    found = known(value, location, _SWITCHES)
+    return ViewSwitches(**{name: switch(on, location.at(name)) for name, on in found.items()})
 
 
-def _compression(value: object, place: Place) -> Compression:
-    return Compression(one_of(tuple(Compression))(value, place))
+def _compression(value: object, location: Location) -> Compression:
+    return Compression(one_of(tuple(Compression))(value, location))
 
 
-def _shell(value: object, place: Place) -> Mode:
-    return Mode(one_of(tuple(Mode))(value, place))
+def _shell(value: object, location: Location) -> Mode:
+    return Mode(one_of(tuple(Mode))(value, location))
 
 
 def _many(
-    read: Callable[[object, Place], object],
+    read: Callable[[object, Location], object],
     metavar: str,
     help_text: str,
-    from_flag: Callable[[Sequence[str], Place], object] = _list,
+    from_flag: Callable[[Sequence[str], Location], object] = _list,
 ) -> Key:
     return Key(read, metavar, help_text, from_flag, repeated=True)
 

@@ -2,7 +2,7 @@
 
 The hard part is telling apart what looks alike: `./result` is a link to a store path,
 `./dir` a flake, and `a^b` an attribute and its output. Whether something is a link into
-the store is for the caller to find out (`nix.cli`), and is handed in.
+the store is for the caller to find out (`nix.client`), and is handed in.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from nix2oci.errors import InvalidReferenceError, LayoutError
 from nix2oci.oci.spec import Digest
-from nix2oci.plan.tree import display
+from nix2oci.text import display
 
 SCHEME = "docker://"
 """Says that a reference follows, and no path."""

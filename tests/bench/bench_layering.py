@@ -21,8 +21,8 @@ from bench.layering.large import closure_of
 from bench.layering.metrics import change, images
 from bench.layering.realfleet import describe, real_fleet
 
-from nix2oci.nix.closure import Closure
-from nix2oci.plan.fleet import index
+from nix2oci.model.closure import Closure
+from nix2oci.plan.layers.fleet import build_popularity
 
 BUDGETS = (10, 25, 50)
 
@@ -42,7 +42,7 @@ def main() -> None:
     counted, held_out = halves(fleets["large"])
     track = Track.of(held_out)
     for budget in BUDGETS:
-        rows = track.rows(budget, index(counted, budget))
+        rows = track.rows(budget, build_popularity(counted, budget))
         tables["held out", budget] = show(f"held out, {budget} layers", rows)
     replanned(distribution())
     timed = list(times())
@@ -94,7 +94,7 @@ def times() -> Iterator[Claim]:
     print("\n### Seconds of processor time for one plan of 63 layers\n")
     print(f"| | {heads} |\n|---|--:|--:|")
     large = [closure_of(paths) for paths in MOST_SECONDS]
-    index_of = index(large[:1], 63)
+    index_of = build_popularity(large[:1], 63)
     us = ours(OURS, None)[0]
     for contender in [*published(large[:1]), us, ours(WITH_INDEX, index_of)[0]]:
         seconds = []

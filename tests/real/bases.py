@@ -1,6 +1,7 @@
 """Base images as other people's tools make them: a Debian root, packed by umoci and skopeo."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,15 +12,24 @@ from real.engines import output
 from real.images import Layout, nix2oci
 from support.tools import require
 
-PACKAGES = (
-    *("base-files", "bash", "coreutils", "libacl1", "libattr1", "libc6", "libgmp10"),
-    *("libpcre2-8-0", "libselinux1", "libtinfo6"),
-)
+PACKAGES = ("base-files", "bash", "coreutils")
 TAG = "12"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 PASSWD = "root:x:0:0:root:/root:/bin/bash\nwww:x:33:33:www:/srv:/usr/sbin/nologin\n"
 GROUP = "root:x:0:\nwww:x:33:\n"
 MANY = 120
+
+
+def with_libraries(debs: Path) -> list[Path]:
+    """The packages, and the libraries that they and these depend on, in this release."""
+    found: dict[str, Path] = {}
+    queue = list(PACKAGES)
+    while queue:
+        package = queue.pop()
+        (found[package],) = debs.glob(f"{package}_*.deb")
+        relations = output("dpkg-deb", "--field", found[package], "Pre-Depends", "Depends")
+        queue += set(re.findall(r"(?<![\w-])lib[\w.+-]+", relations)) - found.keys()
+    return [found[package] for package in sorted(found)]
 
 
 def debian_root(debs: Path, root: Path) -> Path:
@@ -28,14 +38,13 @@ def debian_root(debs: Path, root: Path) -> Path:
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
-    for package in PACKAGES:
-        (deb,) = debs.glob(f"{package}_*.deb")
+    for deb in with_libraries(debs):
         with subprocess.Popen(
             ["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE
         ) as unpacking:
             argv = ["tar", "--extract", "--keep-directory-symlink", "--directory", str(root)]
             subprocess.run(argv, stdin=unpacking.stdout, check=True)
-        assert unpacking.returncode == 0, package
+        assert unpacking.returncode == 0, deb
     (root / "usr/bin/sh").symlink_to("bash")
     (root / "etc/passwd").write_text(PASSWD)
     (root / "etc/group").write_text(GROUP)

@@ -19,7 +19,7 @@ from real.images import NIX2OCI, Layout, nix2oci
 from support.cwrapper import source
 from support.tools import require
 
-from nix2oci.plan.wrappers.binary import Option
+from nix2oci.wrappers.binary import Option
 
 LINES = re.MULTILINE
 SHELLS = {"ash", "bash", "busybox", "dash", "fish", "ksh", "mksh", "sh", "zsh"}
@@ -274,8 +274,8 @@ def test_auto_keeps_the_bash_that_python_names_and_explains(
     shell = samples.document("python")["shell"]
     (bash,) = shell["staying"]
     assert shell["dropped"] == []
-    files = [(re.sub(r"^.*/", "", file["file"]), file["kind"]) for file in bash["files"]]
-    assert files == [("subprocess.cpython-311.pyc", "binary"), ("subprocess.py", "text")]
+    files = [(re.sub(r"^.*/|(?<=-3)\d+", "", file["file"]), file["kind"]) for file in bash["files"]]
+    assert files == [("subprocess.cpython-3.pyc", "binary"), ("subprocess.py", "text")]
     assert {file["loss"] for file in bash["files"]} == {"subprocess with shell=True"}
     assert bash["path"] in bash["files"][1]["text"]
     assert bash["nar_size"] == sum(path["nar_size"] for path in shell["droppable"])

@@ -12,9 +12,9 @@ from itertools import count
 from pathlib import Path
 
 from nix2oci.errors import OutputError
+from nix2oci.model.tree import Entry, File
+from nix2oci.oci.layer.tar import BLOCK
 from nix2oci.oci.spec import Digest
-from nix2oci.oci.tar import BLOCK
-from nix2oci.plan.tree import Entry, File
 
 
 @dataclass

@@ -17,20 +17,38 @@ class Certificates:
     directory: Path
 
     @classmethod
-    def make(cls, directory: Path) -> Certificates:
+    def make(
+        cls,
+        directory: Path,
+        authority: str = "basicConstraints = critical, CA:TRUE",
+        *,
+        signed_by: Certificates | None = None,
+    ) -> Certificates:
+        """`authority` has its extensions; unless another one signs it, it signs itself.
+
+        The usual one has no key usage, as many private authorities have none.
+        """
         require("openssl")
         made = cls(directory)
-        made._call("req", "-x509", *_NEW, "-keyout", "ca.key", "-out", "ca.crt",
-                   "-subj", "/CN=an authority of our own")  # fmt: skip
+        made._request("ca", "an authority of our own")
+        signer = signed_by._signer() if signed_by else ("-signkey", "ca.key")
+        made._sign("ca", "ca.crt", authority, *signer)
         for name in ("server", "client"):
-            made._call("req", *_NEW, "-keyout", f"{name}.key", "-out", f"{name}.csr",
-                       "-subj", f"/CN={name}")  # fmt: skip
-            names = directory / f"{name}.ext"
-            names.write_text("subjectAltName = IP:127.0.0.1, DNS:localhost, DNS:registry.example\n")
-            made._call("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key",
-                       "-CAcreateserial", "-days", "3650", "-extfile", str(names),
-                       "-out", f"{name}.cert")  # fmt: skip
+            made._request(name, name)
+            made._sign(name, f"{name}.cert", _NAMES, *made._signer())
         return made
+
+    def _request(self, name: str, subject: str) -> None:
+        argv = ("-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={subject}")
+        self._call("req", *_NEW, *argv)
+
+    def _sign(self, name: str, certificate: str, extensions: str, *signer: str) -> None:
+        (self.directory / f"{name}.ext").write_text(extensions)
+        argv = ("-in", f"{name}.csr", "-days", "3650", "-extfile", f"{name}.ext")
+        self._call("x509", "-req", *argv, *signer, "-out", certificate)
+
+    def _signer(self) -> tuple[str, ...]:
+        return ("-CA", self.ca, "-CAkey", str(self.directory / "ca.key"), "-CAcreateserial")
 
     def _call(self, *argv: str) -> None:
         subprocess.run(["openssl", *argv], cwd=self.directory, check=True, capture_output=True)
@@ -56,4 +74,5 @@ class Certificates:
         return to
 
 
-_NEW = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650")
+_NEW = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+_NAMES = "subjectAltName = IP:127.0.0.1, DNS:localhost, DNS:registry.example"

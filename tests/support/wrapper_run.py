@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nix2oci.plan.ops import Argv0, Chdir, Launch, Unset, normal_directory
+from nix2oci.wrappers.operations import Argv0, Chdir, Launch, Unset, normal_directory
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from support.paths import DOCS
 
 from nix2oci.config.image_spec import ImageSpec, flags, load, merge, parse
 from nix2oci.config.keys import FLAGS, KEYS, LAYERS, Document
@@ -20,7 +21,6 @@ from nix2oci.errors import ConfigError
 from nix2oci.model.accounts import NOLOGIN
 from nix2oci.plan.rootfs import ViewSwitches
 
-DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "configuration.md").read_text()
 SCHEMA: dict[str, Any] = json.loads((DOCS / "nix2oci.schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)

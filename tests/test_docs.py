@@ -16,7 +16,7 @@ from support import cli_page
 from support.paths import DOCS, ROOT
 
 from nix2oci import errors
-from nix2oci.config.keys import FLAGS, KEYS
+from nix2oci.config.keys import BY_FLAG, KEYS
 from nix2oci.errors import Nix2OCIError
 
 README = (ROOT / "README.md").read_text()
@@ -72,7 +72,7 @@ def test_cli_page_has_every_command_and_option() -> None:
 def test_every_key_of_the_file_has_its_option_and_its_section() -> None:
     command, page = cli_page.commands()["build"], (DOCS / "configuration.md").read_text()
     options = {spelling for option in command.params for spelling in option.opts}
-    assert {f"--{name}" for name in FLAGS} <= options
+    assert {f"--{name}" for name in BY_FLAG} <= options
     for key in KEYS:
         assert f"\n### `{key}`\n" in page
 

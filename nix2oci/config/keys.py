@@ -168,7 +168,7 @@ KEYS: Mapping[str, Key] = {
     "user": Key(values.user, "USER[:GROUP]", "User that runs the program, by name or number."),
     "workdir": Key(values.path, "PATH", "Directory that the program starts in."),
     "ports": _many(_once(values.port), "PORT[/PROTOCOL]", "Port that the program listens on."),
-    "volumes": _many(_once(values.volume), "PATH", "Directory that is to be a volume."),
+    "volumes": _many(_once(values.volume), "PATH", "Directory to declare as a volume."),
     "labels": _many(
         values.image_labels, "NAME=VALUE", "Label in the image configuration.", _pairs_from_flag
     ),
@@ -192,7 +192,7 @@ KEYS: Mapping[str, Key] = {
         _each(_group_from_flag),
     ),
     "view": _many(
-        _view, "[no-]SWITCH", "Part of the file system to have, or not to have.", _view_from_flag
+        _view, "[no-]SWITCH", "Part of the root file system to switch on or off.", _view_from_flag
     ),
     "shell": Key(
         _shell,
@@ -202,7 +202,7 @@ KEYS: Mapping[str, Key] = {
     "debug": Key(
         switch,
         "",
-        "Make the debug twin, NAME:TAG-debug, as well: the same layers and one of tools.",
+        "Make the debug twin, NAME:TAG-debug, as well: the same layers and one more, of tools.",
         switch=True,
     ),
     "debug-tools": Key(
@@ -213,7 +213,7 @@ KEYS: Mapping[str, Key] = {
     "max-layers": Key(
         values.max_layers, "NUMBER", "Most layers to make, 1 to 127.", _number_from_flag
     ),
-    "layers": Key(layers, "", "What is known of store paths that their closure does not tell."),
+    "layers": Key(layers, "", "What is known of store paths that their closure does not show."),
     "compression": Key(_compression, "gzip|zstd|none", "How layers are stored."),
     "created": Key(values.created, "TIME", "Time of the image: RFC 3339, seconds since 1970, now."),
 }
@@ -224,9 +224,11 @@ LAYERS: Mapping[str, Key] = {
         "FILE",
         "Plan layers by what other images share, as this popularity index has counted it.",
     ),
-    "stable": _many(PARTS["stable"], "NAME", "A package that seldom changes."),
+    "stable": _many(PARTS["stable"], "NAME", "A package that rarely changes."),
     "volatile": _many(
-        PARTS["volatile"], "NAME", "A package that changes as often as the app: it gets its layer."
+        PARTS["volatile"],
+        "NAME",
+        "A package that changes as often as the app: it goes into the app's layer.",
     ),
     "plan-from": Key(
         PARTS["plan-from"],

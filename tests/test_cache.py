@@ -50,13 +50,16 @@ def test_reading_is_using(documents: SealedJson) -> None:
     assert path.stat().st_mtime > 1
 
 
+# Few members at each level: without a bound most examples grow past `max_leaves`, and are thrown
+# away and drawn again, which takes ten times as long and finds none that is deeper.
 Json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
 )
 
 
-@given(document=st.dictionaries(st.text(), Json))
+@given(document=st.dictionaries(st.text(), Json, max_size=5))
 def test_any_object_comes_back(
     document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -15,7 +15,8 @@ from support.faults import kill, run_with_fault
 from nix2oci.cache.directory import Cache
 from nix2oci.cache.layer_store import LayerRequest, layer_key, write_missing
 from nix2oci.model.tree import Entry, File
-from nix2oci.oci.layer.blob import Compression, Layer
+from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT
 from nix2oci.oci.layer.workers import LayerJob
 from nix2oci.oci.layout.staging import Workspace, staged

@@ -12,12 +12,13 @@ import pytest
 from support.fakenix import OUT
 from support.fakeregistry import FakeRegistry
 from support.fakeserver import running
+from support.json_page import documented
+from support.paths import DOCS
 from support.records import write_fleet
 from support.smallimage import Layer, SmallImage, directory, entry, tar
 from support.terminal import Terminal
-from test_cli_json import documented
 
-PAGE = (Path(__file__).parent.parent / "docs/popularity.md").read_text()
+PAGE = (DOCS / "popularity.md").read_text()
 STORE = (directory("nix"), directory("nix/store"))
 APP, LIB = (
     f"/nix/store/{digit * 32}-{name}" for digit, name in zip("01", ("app-1", "lib-2"), strict=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.paths import ROOT
 from support.tools import require
 
 from nix2oci.errors import RepresentationError
@@ -32,7 +33,6 @@ from nix2oci.wrappers.operations import (
     Unset,
 )
 
-ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "nix2oci" / "plan" / "launcher"
 HEADER = struct.Struct("<8sIIII")
 EVERYTHING = Launch(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.fakenix import DRV, OUT, SYSTEM, FakeNix, fails, info, make
+from support.paths import DATA
 
 from nix2oci.errors import (
     NixError,
@@ -12,7 +13,7 @@ from nix2oci.errors import (
 from nix2oci.model.closure import StorePath
 from nix2oci.nix.package import EVAL_EXPRESSION
 
-DATA = Path(__file__).parent / "data" / "nix"
+RECORDED = DATA / "nix"
 UNCACHED = ["--option", "eval-cache", "false"]
 LIBRARY = "/nix/store/ai6vwhbrg1fgxn289gkabgn3d4hhfxa3-library-1.2"
 PROGRAM = "/nix/store/k6sbazwb84960nz7saz7z551zi6vri7k-program-3.0"
@@ -177,7 +178,7 @@ def test_every_version_gives_the_same_closure(
 ) -> None:
     fake.answer("--version", version)
     fake.answer(
-        "path-info", (DATA / "path-info" / f"{shape}.json").read_text(), stderr="warning: new\n"
+        "path-info", (RECORDED / "path-info" / f"{shape}.json").read_text(), stderr="warning: new\n"
     )
     nix = fake.nix()
     closure = nix.closure([StorePath.parse(PROGRAM)])

@@ -8,7 +8,7 @@ from nix2oci.config.reading import Location, each_once, nearest, number_of, plai
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"),
+    ("location", "expected"),
     [
         pytest.param(
             Location("f.yaml: users").at(1).at("uid"),
@@ -23,7 +23,7 @@ from nix2oci.config.reading import Location, each_once, nearest, number_of, plai
         ),
     ],
 )
-def test_place(location: Location, expected: str) -> None:
+def test_location(location: Location, expected: str) -> None:
     assert location.text == expected
 
 

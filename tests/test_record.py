@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from test_shell import APP, SMALL, decided
 
-from nix2oci.cli.shell import recorded
+from nix2oci.cli.render.shells import recorded
 from nix2oci.plan.shell import keep_all
 from nix2oci.plan.shell_record import ANNOTATION, annotations_of, shell_document
 

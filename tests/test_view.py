@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.paths import DATA
 from support.surveys import (
     BASH,
     CACERT,
@@ -30,7 +31,7 @@ from nix2oci.model.closure_contents import ClosureContents, FoundFile
 from nix2oci.model.tree import Directory, File, Symlink, Tree, parents, sort_key
 from nix2oci.plan.rootfs import ViewSwitches, rootfs
 
-GOLDENS = Path(__file__).parent / "data" / "view"
+GOLDENS = DATA / "view"
 FULL = ClosureContents(
     programs=(found("app-1.0", "bin/app"), found("app-1.0", "bin/appctl")),
     etc=(found("app-1.0", "etc/app", directory=True), found("app-1.0", "etc/app.conf")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import multiprocessing
 import os
@@ -11,71 +10,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import pytest
+from support.blob_directory import Blobs, endless
+from support.paths import TESTS
 
 from nix2oci.errors import OutputError, StoreError
 from nix2oci.model.tree import Directory, Entry, File
-from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import BLOCK
 from nix2oci.oci.layer.workers import LayerJob, write_layers
-from nix2oci.oci.spec import Digest
 
 ALL = list(Compression)
-
-
-@dataclass
-class Blobs:
-    """A directory of blobs; with `full`, no more than so many bytes go into each."""
-
-    directory: Path
-    full: int | None = None
-    number: int = 0
-
-    @contextmanager
-    def new_blob(self) -> Iterator[Blob]:
-        self.number += 1
-        blob = Blob(self, self.directory / f"new-{os.getpid()}-{self.number}")
-        try:
-            yield blob
-        finally:
-            blob.path.unlink(missing_ok=True)
-
-    def committed(self) -> set[str]:
-        return {path.name for path in self.directory.iterdir() if not path.name.startswith("new")}
-
-
-class Blob:
-    def __init__(self, blobs: Blobs, path: Path) -> None:
-        self.blobs = blobs
-        self.path = path
-        self.path.touch()
-
-    def write(self, data: bytes, /) -> int:
-        with self.path.open("ab") as file:
-            if self.blobs.full is not None and file.tell() + len(data) > self.blobs.full:
-                raise OutputError(f"cannot write it: {os.strerror(errno.ENOSPC)}")
-            return file.write(data)
-
-    def commit(self, digest: Digest, size: int) -> None:
-        data = self.path.read_bytes()
-        assert (digest.hex, size) == (hashlib.sha256(data).hexdigest(), len(data))
-        self.path.rename(self.blobs.directory / digest.hex)
 
 
 def one_file(name: str, size: int = 10) -> LayerJob:
     content = hashlib.shake_128(name.encode()).digest(size)
     return LayerJob([File(name.encode(), size, (content,))], size)
-
-
-def endless() -> Iterator[Entry]:
-    """A layer that ends only when its worker is ended."""
-    for number in count():
-        yield File(b"%d" % number, BLOCK, (bytes(BLOCK),))
 
 
 def failing(error: Exception) -> Iterator[Entry]:
@@ -206,17 +158,19 @@ def test_a_worker_that_is_killed_is_an_error(tmp_path: Path) -> None:
 _PARENT = """
 import sys
 from pathlib import Path
-import test_workers as t
-layers = [t.Unwritten(t.endless(), 1) for _ in range(2)]
+from support.blob_directory import Blobs, endless
+from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.workers import LayerJob, write_layers
+layers = [LayerJob(endless(), 1) for _ in range(2)]
 told = []
-t.write_layers(layers, t.Compression.NONE, t.Blobs(Path(sys.argv[1])), 2,
-               lambda n: told or (told.append(n), print("begun", flush=True)))
+write_layers(layers, Compression.NONE, Blobs(Path(sys.argv[1])), 2,
+             lambda n: told or (told.append(n), print("begun", flush=True)))
 """
 
 
 def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", _PARENT, str(tmp_path)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=Path(__file__).parent) as parent:
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=TESTS) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"begun\n"
         parent.kill()

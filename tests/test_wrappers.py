@@ -12,6 +12,7 @@ from fuzz.mutate import SAMPLES
 from fuzz.scripts import script
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.paths import DATA
 
 from nix2oci.wrappers.binary import _MARK
 from nix2oci.wrappers.chain import Chain, End, Step
@@ -21,7 +22,7 @@ from nix2oci.wrappers.refusal import Reason, Refusal
 from nix2oci.wrappers.script import HostFacts, Native, Wrapper, essence, read, read_shebang
 from nix2oci.wrappers.spellings import Form
 
-DIRECTORY = Path(__file__).parent / "data" / "wrappers"
+DIRECTORY = DATA / "wrappers"
 OUTPUT = b"# output\n"
 UNENDED = b"# output of a script without an end of its last line\n"
 

@@ -6,10 +6,8 @@ file's own, which is all that eviction asks for.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,6 +51,8 @@ class SealedJson:
 
     def write(self, name: str, document: dict[str, Any]) -> None:
         """Keep an object, whole or not at all; where that is impossible it is not kept."""
+        import tempfile  # noqa: PLC0415  # start-up counts
+
         body = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
         try:
             os.makedirs(self.directory, exist_ok=True)
@@ -74,4 +74,6 @@ class SealedJson:
 
 
 def _seal(name: str, body: bytes) -> bytes:
+    import hashlib  # noqa: PLC0415  # start-up counts
+
     return hashlib.sha256(name.encode() + b"\n" + body).hexdigest().encode()

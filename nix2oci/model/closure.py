@@ -6,7 +6,6 @@ by Nix's own grammar before anything is done with it, and a closure is checked t
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -88,7 +87,7 @@ def parse_nar_hash(text: str) -> bytes:
             return bytes.fromhex(value)
         if len(value) == 52:
             return _from_base32(value)
-        digest = base64.b64decode(value, validate=True)
+        digest = binascii.a2b_base64(value, strict_mode=True)
     except (binascii.Error, ValueError) as err:
         raise ValueError(f"not a SHA-256 hash: {text!r}") from err
     if len(digest) != 32:
@@ -98,7 +97,7 @@ def parse_nar_hash(text: str) -> bytes:
 
 def format_nar_hash(digest: bytes) -> str:
     """The SRI form that Nix prints: `sha256-<base64>`."""
-    return "sha256-" + base64.b64encode(digest).decode("ascii")
+    return "sha256-" + binascii.b2a_base64(digest, newline=False).decode("ascii")
 
 
 def _from_base32(text: str) -> bytes:

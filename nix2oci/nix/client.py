@@ -17,7 +17,6 @@ import copy
 import functools
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +24,6 @@ from dataclasses import replace
 from nix2oci.errors import NixError, NixOutputError, StoreError
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.nix.failure import Finished, build_failure, failure
-from nix2oci.nix.flake_inputs import nixpkgs_reference
 from nix2oci.nix.host import dirty_revision, store_path_behind, with_cache_directory
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.messages import Relay, cause, redact, redact_arguments
@@ -86,6 +84,7 @@ class NixClient:
         self._metadata: dict[str, str] = {}
         self._inputs: set[str] = set()
         self._evaluating: tuple[str, ...] = ()
+        self._meanwhile: Callable[[], None] | None = None
 
     # -- what there is
 
@@ -208,6 +207,8 @@ class NixClient:
         """
         if installable.kind != "flake":
             return None
+        from nix2oci.nix.flake_inputs import nixpkgs_reference  # noqa: PLC0415  # start-up counts
+
         found = nixpkgs_reference(self._flake_metadata(installable))
         self._inputs.add(found or "")
         return found
@@ -240,6 +241,8 @@ class NixClient:
 
         Yields one `Built` for each package. Raises `BuildError` when a builder fails.
         """
+        import tempfile  # noqa: PLC0415  # start-up counts
+
         root = self.physical()
         with tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True) as held:
             built = self._build(packages, os.path.join(held, "root"))
@@ -304,6 +307,10 @@ class NixClient:
 
     # -- run
 
+    def while_it_runs(self, action: Callable[[], None]) -> None:
+        """Do something once, as soon as the next nix has been started."""
+        self._meanwhile = action
+
     def run(
         self,
         argv: tuple[str, ...],
@@ -318,6 +325,9 @@ class NixClient:
         terminal = terminal and self._terminal is not None
         stderr = self._terminal if terminal else subprocess.PIPE
         process = start(argv, self._environment, stderr)
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile:
+            meanwhile()
         stdout = communicate(process, relay)
         if process.returncode == 0:
             relay.release()

@@ -16,7 +16,7 @@ from nix2oci.nix.output import read_json, unknown_shape
 Attributes = Mapping[str, Any]
 
 # hasTarballExtension of src/libfetchers/tarball.cc, as far as all versions agree.
-_TARBALL = re.compile(r"\.(zip|tar|tgz|tar\.(gz|xz|bz2|zst))$")
+_TARBALL = r"\.(zip|tar|tgz|tar\.(gz|xz|bz2|zst))$"
 
 
 def nixpkgs_reference(stdout: str) -> str | None:
@@ -82,7 +82,7 @@ def _path(locked: Attributes) -> _Written:
 def _download(locked: Attributes) -> _Written:
     """The word in front is left out where Nix tells a tarball by its name: 2.8 does not know it."""
     url = str(locked["url"])
-    plain = locked["type"] == "tarball" and _TARBALL.search(url.partition("?")[0])
+    plain = locked["type"] == "tarball" and re.search(_TARBALL, url.partition("?")[0])
     return url if plain else f"{locked['type']}+{url}", ("narHash",)
 
 

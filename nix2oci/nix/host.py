@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
-import weakref
 from collections.abc import Mapping
 
 _MOST_LINKS = 40
@@ -58,6 +55,10 @@ def with_cache_directory(env: Mapping[str, str], owner: object) -> Mapping[str, 
     """An environment in which nix can write its caches; what is made for it goes with `owner`."""
     if has_cache_directory(env):
         return env
+    import shutil  # noqa: PLC0415  # seldom needed, and start-up counts
+    import tempfile  # noqa: PLC0415
+    import weakref  # noqa: PLC0415
+
     cache = tempfile.mkdtemp(prefix="nix2oci-cache-")
     weakref.finalize(owner, shutil.rmtree, cache, ignore_errors=True)
     kept = {key: value for key, value in env.items() if key != "NIX_CACHE_HOME"}

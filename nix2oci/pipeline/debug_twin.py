@@ -17,7 +17,8 @@ from nix2oci.nix.client import NixClient, Package
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.store import LocalStore, store_layer
 from nix2oci.nix.tools import programs, read_file
-from nix2oci.oci.layer.blob import Compression, Layer
+from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.workers import Blobs, LayerJob, write_layers
 from nix2oci.oci.layout.writer import Image
 from nix2oci.oci.reference import Reference

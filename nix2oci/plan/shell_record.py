@@ -13,7 +13,8 @@ from typing import Any
 from nix2oci.model.closure import PathInfo
 from nix2oci.model.shell_references import ShellReference
 from nix2oci.plan.layers.popularity import Popularity
-from nix2oci.plan.shell import Mode, ShellDecision
+from nix2oci.plan.shell import ShellDecision
+from nix2oci.plan.shell_mode import Mode
 from nix2oci.plan.shell_uses import known
 from nix2oci.text import display
 from nix2oci.wrappers.binary import BinaryWrapper

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from nix2oci.errors import LayoutError, OutputError, RegistryError
-from nix2oci.oci.layer.blob import Compression, Layer, layer_form
+from nix2oci.oci.layer.blob import Layer, layer_form
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layout.archive import Readable
 from nix2oci.oci.layout.source import INDEX_TYPES, Blobs, ImageSource, Layout, parse_object
 from nix2oci.oci.reference import Reference

@@ -97,7 +97,7 @@ def test_an_image_is_found_by_each_of_its_names(text: str) -> None:
         pytest.param(
             "empty",
             LayoutError,
-            "cannot read image at empty: the directory is no image layout",
+            "cannot read image at empty: the directory is not an image layout",
             None,
             id="an empty directory",
         ),

@@ -198,7 +198,7 @@ def _path_and_tag(text: str) -> tuple[str, str | None]:
 def _open_directory(text: str, path: str) -> Layout:
     files = _Directory(path)
     if files.size("oci-layout") is None and files.size("index.json") is None:
-        raise LayoutError(f"cannot read image at {text}: the directory is no image layout")
+        raise LayoutError(f"cannot read image at {text}: the directory is not an image layout")
     return Layout(text, files, _FileBlobs(text, files), _index(text, files))
 
 

@@ -2,10 +2,10 @@
 
 A block is a session of its own in a fresh git repository with the sample flakes. What is done to
 a command before it runs is in `Stage.rewrite`, and nothing else: the stand-in for nixpkgs comes
-in, engines and registries are private ones, with the flags that a restricted machine needs, and
-ports are free ones. What differs by machine is made equal on both sides, see `normal`; a line
-`…` in a page stands for any lines. Blocks marked `sh` are not run: they set a machine up, or need
-a cluster.
+in, engines and registries are private ones, with the flags that a restricted machine needs, ports
+are free ones, and a server has time to come up. What differs by machine or by release of Debian
+is made equal on both sides, see `normal`; a line `…` in a page stands for any lines. Blocks marked
+`sh` are not run: they set a machine up, or need a cluster.
 """
 
 import os
@@ -91,6 +91,7 @@ class Stage:
             (r"\bnixpkgs#", f"path:{self.distro}#"),
             (r"--publish 8080:8080\b", f"--network=host --env=PORT={self.port}"),
             (r"(\bcurl )(http://localhost):8080\b", self._curl),
+            (r"\bnetstat -ltn\b", r"until \g<0> | grep -q LISTEN; do sleep 1; done; \g<0>"),
             (r"\bskopeo (copy|inspect)\b", r"skopeo --insecure-policy \1"),
             (rf"docker://{REGISTRY}", f"docker://{self.registry}"),
             (rf"(nix2oci push \S+ ){REGISTRY}", rf"\g<1>{self.registry}"),

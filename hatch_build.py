@@ -18,7 +18,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 MACHINES = ("x86_64", "aarch64")
-_HERE = Path("nix2oci/plan/launcher")
+_HERE = Path("nix2oci/launcher")
 _FLAGS = (
     "-Os",
     "-std=c11",

@@ -1,6 +1,6 @@
 """nix2oci: one command from a flake output to an OCI image.
 
-`build.build` is the whole program on one page; docs/architecture.md is the map of the rest.
+`pipeline.build` is the whole program on one page; docs/architecture.md is the map of the rest.
 """
 
 __version__ = "0.1.0"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nix2oci.errors import ConfigError
-from nix2oci.plan.accounts import Accounts, Group, User
+from nix2oci.model.accounts import Accounts, Group, User
 
 TAKEN_USERS = "these are taken: root (0), nobody (65534), nonroot (65532)"
 TAKEN_GROUPS = "these are taken: root (0), nobody (65534), tty (5), staff (50), nonroot (65532)"

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.paths import DATA
 
 from nix2oci.errors import ClosureError, Nix2OCIError, NixOutputError, StoreError
-from nix2oci.nix.answers import (
+from nix2oci.model.closure import Closure, PathInfo, StorePath, format_nar_hash, parse_nar_hash
+from nix2oci.nix.output import (
     Realised,
     Source,
     Version,
@@ -19,9 +21,8 @@ from nix2oci.nix.answers import (
     path_infos,
     read_json,
 )
-from nix2oci.nix.closure import Closure, PathInfo, StorePath, format_nar_hash, parse_nar_hash
 
-DATA = Path(__file__).parent / "data" / "nix"
+ANSWERS = DATA / "nix"
 LIBRARY = StorePath.parse("/nix/store/ai6vwhbrg1fgxn289gkabgn3d4hhfxa3-library-1.2")
 PROGRAM = StorePath.parse("/nix/store/k6sbazwb84960nz7saz7z551zi6vri7k-program-3.0")
 DOC = StorePath.parse("/nix/store/0b5a7w7kll7y52dcqxl9dk9x5f37p1s7-program-3.0-doc")
@@ -40,7 +41,9 @@ RECORDED = (
 
 
 @pytest.mark.parametrize(
-    "file", sorted((DATA / "path-info").iterdir()), ids=lambda file: f"as printed by {file.stem}"
+    "file",
+    sorted((ANSWERS / "path-info").iterdir()),
+    ids=lambda file: f"as printed by {file.stem}",
 )
 def test_every_shape_of_path_info_is_the_same_graph(file: Path) -> None:
     infos = path_infos(file.read_text())
@@ -50,7 +53,7 @@ def test_every_shape_of_path_info_is_the_same_graph(file: Path) -> None:
 
 def test_all_shapes_are_recorded() -> None:
     """A shape that nobody recorded would be a shape that nobody tests."""
-    answers = [json.loads(file.read_text()) for file in (DATA / "path-info").iterdir()]
+    answers = [json.loads(file.read_text()) for file in (ANSWERS / "path-info").iterdir()]
     kinds = {
         (type(answer).__name__, answer.get("version") if isinstance(answer, dict) else None)
         for answer in answers
@@ -251,7 +254,7 @@ def test_shapes_agree_on_any_graph(data: st.DataObject, paths: list[StorePath]) 
     ],
 )
 def test_both_shapes_of_build(file: str, expected: Realised) -> None:
-    assert built_outputs((DATA / "build" / f"{file}.json").read_text()) == (expected,)
+    assert built_outputs((ANSWERS / "build" / f"{file}.json").read_text()) == (expected,)
 
 
 def test_an_output_without_a_path_is_kept_as_such() -> None:
@@ -331,7 +334,7 @@ REVISION = "e409f7f184e23643519fafd6e7d9d744a50f57cf"
     ],
 )
 def test_where_a_flake_comes_from(file: str, expected: Source) -> None:
-    assert flake_source((DATA / "metadata" / f"{file}.json").read_text()) == expected
+    assert flake_source((ANSWERS / "metadata" / f"{file}.json").read_text()) == expected
 
 
 @pytest.mark.parametrize(

@@ -5,79 +5,58 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from support import covered
 
 import nix2oci
 
 TOP = Path(nix2oci.__file__).parent
 
-# What each room may import. `nix`, `plan` and `oci` share values, never each other's work:
-# `plan.tree` has entries, `plan.view` the survey's values, `nix.closure` the graph, and
-# `plan.hashparts` says what in any bytes refers to a store path. The command
-# line may import everything, and nobody imports it.
-ROOMS: Mapping[str, frozenset[str]] = {
-    "errors": frozenset(),
-    "plan": frozenset({"errors", "plan", "nix.closure"}),
-    "nix": frozenset({"errors", "nix", "plan.shell", "plan.tree", "plan.view", "plan.wrappers"}),
-    "oci": frozenset({"errors", "oci", "plan.hashparts", "plan.tree"}),
-    "cache": frozenset(
-        {"errors", "cache", "oci.layer", "oci.share", "oci.spec", "oci.tar", "oci.workers"}
-    ),
-    "config": frozenset(
-        {"errors", "config", "oci.layer", "oci.reference", "oci.spec"}
-        | {"plan.accounts", "plan.shell", "plan.view"}
-    ),
-    "describe": frozenset(
-        {"errors", "config", "nix", "oci.reference", "oci.spec"}
-        | {"plan.layering", "plan.tree", "plan.view"}
-    ),
-    "planning": frozenset(
-        {"errors", "base", "cache", "config", "describe", "nix", "plan", "templates"}
-    ),
-    "build": frozenset(
-        {"amounts", "errors", "base", "cache", "config", "describe", "nix", "oci", "plan"}
-        | {"planning", "twin"}
-    ),
-    # What an image and its base decide together: the base is read by `oci`, laid under by `plan`.
-    "base": frozenset({"errors", "config", "nix.closure", "oci", "plan"}),
-    "twin": frozenset({"errors", "nix", "oci", "plan.debug", "plan.tree"}),
-    "platforms": frozenset({"build", "config", "errors", "nix.cli", "plan.layering", "planning"})
-    | frozenset({"oci.index", "oci.layout", "oci.reference", "oci.spec"}),
-    "templates": frozenset({"errors", "plan.launcher"}),
-    "amounts": frozenset(),
-    "page": frozenset({"amounts", "page"}),
-    "subject": frozenset({"errors", "planning", "nix", "oci", "plan"}),
-    "report": frozenset(
-        {"base", "build", "nix.closure", "oci.inherit", "oci.layer", "oci.spec", "plan"}
-        | {"planning", "platforms", "twin"}
-    ),
-}
+# A room imports rooms of the levels before its own, and itself: `nix`, `plan` and `oci` share
+# values and import nothing of each other, and nobody imports the command line.
+LEVELS: tuple[frozenset[str], ...] = (
+    frozenset({"errors", "text"}),
+    frozenset({"wrappers"}),
+    frozenset({"launcher", "model"}),
+    frozenset({"nix", "plan", "oci"}),
+    frozenset({"cache", "config"}),
+    frozenset({"pipeline"}),
+    frozenset({"compare"}),
+    frozenset({"report"}),
+    frozenset({"cli"}),
+)
+
+MAX_ROOMS = 16
+MAX_LINES_OF_A_ROOM = 3500
+LARGE_ROOMS = frozenset({"nix", "oci"})
 
 # Who may use what is not ours.
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "click": frozenset({"cli"}),
     "rich": frozenset({"cli"}),
     "yaml": frozenset({"config"}),
-    "deflate": frozenset({"oci.layer"}),
-    "zstandard": frozenset({"oci.layer", "oci.validate.unpack"}),
-    "magic": frozenset({"oci.kind"}),
-    "pylibmagic": frozenset({"oci.kind"}),
+    "deflate": frozenset({"oci.layer.blob"}),
+    "zstandard": frozenset({"oci.layer.blob", "oci.layer.unpack"}),
+    "magic": frozenset({"oci.file_type"}),
+    "pylibmagic": frozenset({"oci.file_type"}),
     "urllib3": frozenset({"oci.registry.transport"}),
 }
 
 # What reaches the outside, or differs from one run to the next, and who may have it.
 OUTSIDE: Mapping[str, frozenset[str]] = {
     # Credential helpers are programs; engines are spoken to by the commands that users set up.
-    "subprocess": frozenset({"nix.cli", "nix.child", "nix.surroundings"})
-    | frozenset({"oci.registry.helpers", "oci.runtimes"}),
-    "secrets": frozenset({"oci.staging"}),
+    "subprocess": frozenset({"nix.client", "nix.process", "nix.host"})
+    | frozenset({"oci.registry.helpers", "oci.engines"}),
+    "secrets": frozenset({"oci.layout.staging"}),
     **dict.fromkeys(("random", "uuid", "time", "locale", "getpass", "socket"), frozenset()),
-    "multiprocessing": frozenset({"oci.workers"}),
+    "multiprocessing": frozenset({"oci.layer.workers"}),
     **dict.fromkeys(("http", "urllib.request", "asyncio"), frozenset()),
 }
 
@@ -87,7 +66,10 @@ PURE = frozenset(
     | {"graphlib", "hashlib", "heapq", "html", "itertools", "math", "operator", "posixpath", "re"}
     | {"json", "struct", "typing"}
 )
-PURE_MODULES = ("plan", "page", "amounts", "nix.closure", "errors")
+PURE_MODULES = (
+    *("errors", "text", "model", "wrappers", "launcher", "plan"),
+    *("compare.chains", "compare.difference", "report.page"),
+)
 
 # Only the command line has these.
 FOR_THE_COMMAND_LINE = frozenset(
@@ -113,7 +95,7 @@ MOST_LINES_OF_A_FUNCTION = 60
 
 @dataclass(frozen=True)
 class Module:
-    """A module by its name within the package: `oci.tar`; the package itself is `""`."""
+    """A module by its name within the package: `oci.layer.tar`; the package itself is `""`."""
 
     name: str
     text: str
@@ -179,33 +161,64 @@ def within(name: str, rooms: frozenset[str] | tuple[str, ...]) -> bool:
 
 
 def test_the_source_is_where_it_is_looked_for() -> None:
-    assert {"build", "nix.store", "oci.tar", "plan.layering"} <= {m.name for m in modules()}
+    expected = {"pipeline.build", "nix.store", "oci.layer.tar", "plan.layers.layering"}
+    assert expected <= {module.name for module in modules()}
 
 
-def test_every_module_is_in_a_room_with_rules() -> None:
-    assert {module.room for module in modules()} - {"", "cli"} <= set(ROOMS)
+def test_there_are_few_rooms_and_each_has_its_level() -> None:
+    rooms = {module.room for module in modules()} - {""}
+    assert rooms == frozenset().union(*LEVELS)
+    assert len(rooms) <= MAX_ROOMS
 
 
-def test_rooms_import_only_what_they_may() -> None:
+def test_a_room_imports_only_rooms_below_it() -> None:
+    below = {
+        room: frozenset({room}).union(*LEVELS[:number])
+        for number, level in enumerate(LEVELS)
+        for room in level
+    }
     wrong = [
         f"{module.name} imports {name or 'nix2oci'}"
         for module in modules()
         if module.room not in ("", "cli")
         for name in module.ours()
-        if not within(name, ROOMS.get(module.room, frozenset()))
+        if name.partition(".")[0] not in below[module.room]
     ]
     assert wrong == []
 
 
-def test_no_room_may_import_what_it_does_not_need() -> None:
-    """The table says what is, so that a new edge is a decision."""
-    unused = [
-        f"{room} does not import {name or 'nix2oci'}"
-        for room in sorted({module.room for module in modules()} & set(ROOMS))
-        for name in ROOMS[room] - {room}
-        if not any(within(used, (name,)) for m in modules() if m.room == room for used in m.ours())
+def test_the_page_knows_nothing_but_its_document() -> None:
+    wrong = [
+        f"{module.name} imports {name}"
+        for module in modules()
+        if within(module.name, ("report.page",))
+        for name in module.ours()
+        if not within(name, ("report.page", "text"))
     ]
-    assert unused == []
+    assert wrong == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """An import that is for types alone counts, and so does one inside a function."""
+    graph = {module.name: set(module.ours()) for module in modules()}
+    for name, imported in graph.items():
+        # Importing a.b.c runs a/__init__.py and a/b/__init__.py first.
+        for other in tuple(imported):
+            packages = {other[:at] for at, c in enumerate(other) if c == "."}
+            imported |= {p for p in packages if not within(name, (p,))}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as err:
+        pytest.fail(" -> ".join(err.args[1]))
+
+
+def test_a_room_is_small_enough_to_know() -> None:
+    lines = Counter[str]()
+    for module in modules():
+        lines[module.room] += len(module.text.splitlines())
+    assert {
+        room: n for room, n in lines.items() if n > MAX_LINES_OF_A_ROOM and room not in LARGE_ROOMS
+    } == {}
 
 
 def test_other_peoples_code_is_used_in_one_place() -> None:
@@ -303,8 +316,9 @@ print(code, *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.
 @pytest.mark.parametrize("argument", ["--help", "--version"])
 def test_help_loads_nothing_that_it_does_not_need(argument: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LOOK, argument], capture_output=True, text=True, check=True
-    )
+        [sys.executable, "-c", LOOK, argument], env=covered.unmeasured(),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
     code, *loaded = done.stderr.split()
     assert (code, done.stdout[:7]) == ("0", "Usage: " if argument == "--help" else "nix2oci")
     heavy = {"yaml", "zstandard", "deflate", "magic", "rich", "subprocess", "concurrent", "urllib3"}

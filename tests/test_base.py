@@ -27,18 +27,18 @@ from support.smallimage import (
 from support.spoiled import setting, zstd
 
 from nix2oci.errors import LayoutError, Nix2OCIError, OutputError, RepresentationError
-from nix2oci.oci.base import Base, read_base
-from nix2oci.oci.layout import streaming
-from nix2oci.oci.source import open_image
+from nix2oci.oci.base_image import BaseImage, read_base_image
+from nix2oci.oci.layout.source import open_image
+from nix2oci.oci.layout.writer import streaming
 from nix2oci.oci.spec import LAYER, LAYER_GZIP, LAYER_ZSTD, Platform
 
 AMD64 = Platform("amd64")
 
 
-def read(image: SmallImage, root: Path, name: str = "base.oci") -> Base:
+def read(image: SmallImage, root: Path, name: str = "base.oci") -> BaseImage:
     path = root / name
     image.write(path)
-    return read_base(open_image(str(path)), AMD64)
+    return read_base_image(open_image(str(path)), AMD64)
 
 
 def plain(data: bytes) -> bytes:
@@ -98,7 +98,7 @@ def test_what_a_base_is_called(tmp_path: Path, notes: Json, path: str, name: str
     where = tmp_path / file.partition(":")[0]
     base(index=edit).write(where)
     text = f"{'oci:' if path.startswith('oci:') else ''}{tmp_path}/{file}"
-    found = read_base(open_image(text), AMD64)
+    found = read_base_image(open_image(text), AMD64)
     assert found.annotations == {
         "org.opencontainers.image.base.name": name,
         "org.opencontainers.image.base.digest": str(found.digest),

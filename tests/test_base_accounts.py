@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nix2oci.errors import ConfigError
-from nix2oci.plan.accounts import Accounts, Group, User
-from nix2oci.plan.base.accounts import join_group, join_passwd
+from nix2oci.model.accounts import Accounts, Group, User
+from nix2oci.plan.overlay.join_accounts import join_group, join_passwd
 
 PASSWD = b"root:x:0:0:root:/root:/bin/bash\nnode:x:1000:1000::/home/node:/bin/sh\n"
 GROUP = b"root:x:0:\nnode:x:1000:\nwww:x:33:node\n"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.tools import require
 
-from nix2oci.plan.wrappers.bash import Quoting, Word, quote, word
+from nix2oci.wrappers.bash import Quoting, Word, quote, word
 
 texts = st.binary(max_size=12).filter(lambda text: b"\0" not in text)
 hostile = st.text("a'\"\\$`!~ \t\n\x01\x1b\x7fé\udc80\udcff", max_size=8).map(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nix2oci.config.beside import image_beside
+from nix2oci.config.relative_paths import image_beside
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from support.cwrapper import compile_wrapper, source
 from support.tools import require
 
-from nix2oci.plan.wrappers import Native, read
-from nix2oci.plan.wrappers.binary import (
+from nix2oci.wrappers.binary import (
     BinaryWrapper,
     Caller,
     Generation,
@@ -23,7 +22,8 @@ from nix2oci.plan.wrappers.binary import (
     read_command,
     write_command,
 )
-from nix2oci.plan.wrappers.refusal import Reason, Refusal, RefusedError
+from nix2oci.wrappers.refusal import Reason, Refusal, RefusedError
+from nix2oci.wrappers.script import Native, read
 
 PATH = b"/nix/store/zzxnk0hzyh8kf4vbcy6h7ifjl8w6fgy0-hello/bin/hello"
 TARGET = b"/nix/store/1b2yqj7g3smyn9bxf40hd8y1b0mvpn4s-hello-2.12/bin/.hello-wrapped"

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.faults import DONE, kill, run_with_fault
 
-from nix2oci.cache import Cache
-from nix2oci.cache.documents import Documents
+from nix2oci.cache.directory import Cache
+from nix2oci.cache.sealed_json import SealedJson
 
 NEVER = 1 << 30
 DOCUMENT = {"digest": "sha256:0", "paths": ["a", "b"], "size": 3, "line": None}
@@ -25,24 +25,24 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def documents(tmp_path: Path, said: list[str]) -> Documents:
-    return Documents(str(tmp_path / "cache/layers"), said.append, said.append)
+def documents(tmp_path: Path, said: list[str]) -> SealedJson:
+    return SealedJson(str(tmp_path / "cache/layers"), said.append, said.append)
 
 
-def test_what_was_written_is_read(documents: Documents, said: list[str]) -> None:
+def test_what_was_written_is_read(documents: SealedJson, said: list[str]) -> None:
     documents.write("one", DOCUMENT)
     assert documents.read("one") == DOCUMENT
     assert (documents.read("two"), said) == (None, [])
 
 
-def test_the_last_one_written_counts(documents: Documents) -> None:
+def test_the_last_one_written_counts(documents: SealedJson) -> None:
     documents.write("one", {"n": 1})
     documents.write("one", {"n": 2})
     assert documents.read("one") == {"n": 2}
     assert os.listdir(documents.directory) == ["one"]
 
 
-def test_reading_is_using(documents: Documents) -> None:
+def test_reading_is_using(documents: SealedJson) -> None:
     documents.write("one", DOCUMENT)
     path = Path(documents.directory, "one")
     os.utime(path, (1, 1))
@@ -50,17 +50,20 @@ def test_reading_is_using(documents: Documents) -> None:
     assert path.stat().st_mtime > 1
 
 
+# Few members at each level: without a bound most examples grow past `max_leaves`, and are thrown
+# away and drawn again, which takes ten times as long and finds none that is deeper.
 Json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
 )
 
 
-@given(document=st.dictionaries(st.text(), Json))
+@given(document=st.dictionaries(st.text(), Json, max_size=5))
 def test_any_object_comes_back(
     document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    documents = Documents(str(tmp_path_factory.mktemp("cache")))
+    documents = SealedJson(str(tmp_path_factory.mktemp("cache")))
     documents.write("one", document)
     assert documents.read("one") == document
 
@@ -76,7 +79,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_a_damaged_document_is_removed(name: str, documents: Documents, said: list[str]) -> None:
+def test_a_damaged_document_is_removed(name: str, documents: SealedJson, said: list[str]) -> None:
     documents.write("one", DOCUMENT)
     path = Path(documents.directory, "one")
     path.write_bytes(DAMAGE[name](path.read_bytes()))
@@ -85,7 +88,7 @@ def test_a_damaged_document_is_removed(name: str, documents: Documents, said: li
     assert not path.exists()
 
 
-def test_a_document_under_another_name_is_damaged(documents: Documents) -> None:
+def test_a_document_under_another_name_is_damaged(documents: SealedJson) -> None:
     documents.write("one", DOCUMENT)
     Path(documents.directory, "one").rename(Path(documents.directory, "two"))
     assert documents.read("two") is None
@@ -93,7 +96,7 @@ def test_a_document_under_another_name_is_damaged(documents: Documents) -> None:
 
 def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, said: list[str]) -> None:
     (tmp_path / "file").touch()
-    documents = Documents(str(tmp_path / "file/layers"), said.append, said.append)
+    documents = SealedJson(str(tmp_path / "file/layers"), said.append, said.append)
     documents.write("one", DOCUMENT)
     assert documents.read("one") is None
     assert said == [
@@ -103,7 +106,7 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, said: list
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_directory_that_is_read_only_is_read(documents: Documents, said: list[str]) -> None:
+def test_a_directory_that_is_read_only_is_read(documents: SealedJson, said: list[str]) -> None:
     documents.write("one", DOCUMENT)
     for parent in Path(documents.directory, "one").parents[:5]:
         parent.chmod(0o755)
@@ -118,7 +121,7 @@ def test_a_directory_that_is_read_only_is_read(documents: Documents, said: list[
 
 
 @pytest.mark.parametrize("operation", range(6))
-def test_a_kill_leaves_the_old_or_the_new(documents: Documents, operation: int) -> None:
+def test_a_kill_leaves_the_old_or_the_new(documents: SealedJson, operation: int) -> None:
     documents.write("one", {"n": 1})
     run_with_fault(lambda: documents.write("one", {"n": 2}), kill, operation)
     assert documents.read("one") in ({"n": 1}, {"n": 2})

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nix2oci.cache import Cache
-from nix2oci.cache.bases import keep, take
+from nix2oci.cache.base_layers import keep, take
 from nix2oci.cache.bound import items, prune
+from nix2oci.cache.directory import Cache
 from nix2oci.oci.spec import LAYER, Descriptor
 
 DATA = b"a layer" * 1000

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.faults import kill, run_with_fault
 
-from nix2oci.cache import Cache
 from nix2oci.cache.bound import clear, items, prune, size
+from nix2oci.cache.directory import Cache
 from nix2oci.errors import OutputError
 from nix2oci.oci.spec import Digest
 

@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 from support.faults import kill, run_with_fault
 
-from nix2oci.cache import Cache
-from nix2oci.cache.layers import Wanted, layer_key, write_missing
-from nix2oci.oci.layer import Compression, Layer
+from nix2oci.cache.directory import Cache
+from nix2oci.cache.layer_store import LayerRequest, layer_key, write_missing
+from nix2oci.model.tree import Entry, File
+from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.tar import FORMAT
+from nix2oci.oci.layer.workers import LayerJob
+from nix2oci.oci.layout.staging import Workspace, staged
 from nix2oci.oci.spec import Digest
-from nix2oci.oci.staging import Workspace, staged
-from nix2oci.oci.tar import FORMAT
-from nix2oci.oci.workers import Unwritten
-from nix2oci.plan.tree import Entry, File
 
 GZIP = Compression.GZIP
 NAMES = ("one", "two", "view")
@@ -43,13 +44,13 @@ class Build:
         content = hashlib.shake_128(name.encode()).digest(3000)
         yield File(name.encode(), len(content), (content,))
 
-    def wanted(self, name: str) -> Wanted:
-        unwritten = Unwritten(self.entries(name), 3000)
+    def wanted(self, name: str) -> LayerRequest:
+        job = LayerJob(self.entries(name), 3000)
         if name == "view":
-            return Wanted(unwritten)
-        return Wanted(unwritten, Digest.of(name.encode()), (f"/nix/store/{name}",))
+            return LayerRequest(job)
+        return LayerRequest(job, Digest.of(name.encode()), (f"/nix/store/{name}",))
 
-    def begin(self, made: int, _: int) -> AbstractContextManager[Callable[[int], None]]:
+    def start_progress(self, made: int, _: int) -> AbstractContextManager[Callable[[int], None]]:
         self.begun.append(made)
         return nullcontext(lambda _: None)
 
@@ -65,7 +66,7 @@ class Build:
             into = place(given)
             wanted = [self.wanted(name) for name in NAMES]
             layers, made = write_missing(
-                cache, wanted, compression, into, cores=1, begin=self.begin
+                cache, wanted, compression, into, cores=1, start_progress=self.start_progress
             )
             assert into.blobs() == tuple(sorted(layer.digest.hex for layer in layers))
             for layer in layers:
@@ -221,7 +222,7 @@ def test_a_key_depends_on_what_decides_the_bytes() -> None:
 
 
 def test_other_bytes_need_another_format(tmp_path: Path) -> None:
-    """When this fails, count `oci.tar.FORMAT` up: kept layers must not pass for new ones."""
+    """When this fails, count `oci.layer.tar.FORMAT` up: kept layers must not pass for new ones."""
     layers, _ = Build(tmp_path).run(None, Compression.NONE)
     assert (FORMAT, layers[0].diff_id.hex[:16]) == (1, "4765629bfc17ac5d")
 

@@ -10,10 +10,10 @@ import pytest
 from support.cwrapper import compile_wrapper, source
 from support.tools import require
 
-from nix2oci.plan.wrappers import Native, Surroundings, Wrapper
-from nix2oci.plan.wrappers.binary import BinaryWrapper, Option
-from nix2oci.plan.wrappers.chain import Chain, End, File, follow
-from nix2oci.plan.wrappers.refusal import Reason
+from nix2oci.wrappers.binary import BinaryWrapper, Option
+from nix2oci.wrappers.chain import Chain, End, File, follow
+from nix2oci.wrappers.refusal import Reason
+from nix2oci.wrappers.script import HostFacts, Native, Wrapper
 
 S = b"/nix/store/0c5xnk0hzyh8kf4vbcy6h7ifjl8w6fgy-"
 BASH = S + b"bash-5.2p37/bin/bash"
@@ -32,7 +32,7 @@ def script(interpreter: bytes, *lines: bytes) -> File:
 
 
 def followed(files: Mapping[bytes, File]) -> Chain:
-    return follow(A, files.get, Surroundings(path_preset=lambda _: b"/no-such-path"))
+    return follow(A, files.get, HostFacts(path_preset=lambda _: b"/no-such-path"))
 
 
 def told(chain: Chain) -> list[str]:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fakestore import store_path
 
-from nix2oci.nix.closure import StorePath
-from nix2oci.plan.chains import Graph, named
+from nix2oci.compare.chains import Graph, named
+from nix2oci.model.closure import StorePath
 
 
 def graph(references: Mapping[str, str], *roots: str) -> Graph:

@@ -7,8 +7,8 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
-from nix2oci.nix.child import communicate
 from nix2oci.nix.messages import Relay
+from nix2oci.nix.process import communicate
 
 
 @dataclass

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from support.fakenix import OUT
+from support.paths import DOCS
 from support.terminal import Terminal
 
-JSON_PAGE = (Path(__file__).parent.parent / "docs/json.md").read_text()
+JSON_PAGE = (DOCS / "json.md").read_text()
 
 
 @pytest.fixture

@@ -11,19 +11,10 @@ from pathlib import Path
 
 import pytest
 from support.fakenix import OUT
-from support.smallimage import Json, Layer, SmallImage, directory, entry, tar
+from support.json_page import documented
+from support.smallimage import Json, SmallImage
+from support.store_layers import APP1, APP2, DATA, LIB, LIB_AGAIN, TOOL, layer
 from support.terminal import INFO, Terminal
-from test_cli_json import documented
-
-H = ["".join([digit] * 32) for digit in "0123456789"]
-APP1, APP2 = f"/nix/store/{H[0]}-app-1.0", f"/nix/store/{H[1]}-app-1.1"
-LIB, LIB_AGAIN = f"/nix/store/{H[2]}-lib-2.0", f"/nix/store/{H[3]}-lib-2.0"
-TOOL, DATA = f"/nix/store/{H[4]}-tool", f"/nix/store/{H[5]}-data"
-STORE = (directory("nix"), directory("nix/store"))
-
-
-def layer(path: str, size: int = 1000) -> Layer:
-    return Layer(tar(*STORE, entry(path[1:], b"x" * size)), pack=bytes, suffix="")
 
 
 def run_as(user: str, entrypoint: str) -> Json:

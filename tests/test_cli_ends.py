@@ -10,12 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from support.started import started
 from support.terminal import NIX2OCI, Terminal
 from support.tools import require
+from support.waiting import wait_for
 
 import nix2oci
 
@@ -33,32 +34,18 @@ def test_no_nix_on_path(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 def test_interrupted_while_nix_builds(number: signal.Signals, terminal: Terminal) -> None:
-    started = terminal.fake.directory / "started"
-    terminal.fake.answer("build --json", run=f"echo $$ > {started}; exec sleep 60")
+    pid = terminal.fake.directory / "started"
+    terminal.fake.answer("build --json", run=f"echo $$ > {pid}; exec sleep 60")
     terminal.fake.nix()
-    process = subprocess.Popen(
-        terminal.argv("build", ".#app", "-q"),
-        cwd=terminal.directory,
-        env=terminal.env(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_for(started)
-    process.send_signal(number)
-    printed, said = process.communicate(timeout=60)
+    argv = terminal.argv("build", ".#app", "-q")
+    with started(argv, terminal.env(), terminal.directory) as process:
+        wait_for(pid)
+        process.send_signal(number)
+        printed, said = process.communicate(timeout=60)
     assert (process.returncode, printed, said.strip()) == (130, "", "interrupted")
     assert terminal.left() == []
     with pytest.raises(ProcessLookupError):
-        os.kill(int(started.read_text()), 0)
-
-
-def wait_for(path: Path) -> None:
-    for _ in range(1200):
-        if path.exists() and path.read_text():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"no {path} after a minute")
+        os.kill(int(pid.read_text()), 0)
 
 
 @pytest.mark.parametrize(
@@ -84,14 +71,15 @@ BUGGY = """
 import sys, types
 import click
 from nix2oci import cli
-module = types.ModuleType("nix2oci.cli.buggy")
+from nix2oci.cli.help import COMMANDS
+module = types.ModuleType("nix2oci.cli.commands.buggy")
 @click.command("buggy")
 @click.option("-v", "--verbose", count=True)
-def command(verbose):
+def buggy(verbose):
     raise ZeroDivisionError("division by zero")
-module.command = command
-sys.modules["nix2oci.cli.buggy"] = module
-cli.COMMANDS["buggy"] = "Fail."
+module.buggy = buggy
+sys.modules["nix2oci.cli.commands.buggy"] = module
+COMMANDS["buggy"] = "Fail."
 cli.main()
 """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,23 +10,13 @@ from typing import Any
 
 import pytest
 from support.fakenix import OUT
+from support.json_page import documented
 from support.terminal import INFO, Terminal
-
-JSON_PAGE = (Path(__file__).parent.parent / "docs" / "json.md").read_text()
 
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Terminal:
     return Terminal.make(tmp_path)
-
-
-def documented(command: str, table: int) -> set[str]:
-    """The keys of a table below a command's heading in docs/json.md."""
-    found = re.search(rf"^## {command}\n(.*?)(?=^## |\Z)", JSON_PAGE, re.DOTALL | re.MULTILINE)
-    assert found, command
-    tables = found[1].split("|---|---|\n")[1:]
-    cells = re.findall(r"^\| (.*?) \|", tables[table], re.MULTILINE)
-    return {key for cell in cells for key in re.findall(r"`(\w+)`", cell)}
 
 
 def test_json_has_the_keys_that_are_documented(terminal: Terminal) -> None:

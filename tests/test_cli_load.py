@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 from support.fakeengine import FakeEngine
+from support.json_page import documented
+from support.started import started
 from support.terminal import Terminal
-from test_cli_ends import wait_for
-from test_cli_json import documented
+from support.waiting import wait_for
 
-from nix2oci.oci.source import open_image
+from nix2oci.oci.layout.source import open_image
 
 
 @pytest.fixture
@@ -128,17 +128,11 @@ def test_interrupted_while_the_engine_loads(
     fake.answer("load", waits=True)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    process = subprocess.Popen(
-        terminal.argv("build", ".#app", "-q", "--load", "docker"),
-        cwd=terminal.directory,
-        env=terminal.env(TMPDIR=str(scratch)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_for(fake.state / "waiting")
-    process.send_signal(number)
-    printed, said = process.communicate(timeout=60)
+    argv = terminal.argv("build", ".#app", "-q", "--load", "docker")
+    with started(argv, terminal.env(TMPDIR=str(scratch)), terminal.directory) as process:
+        wait_for(fake.state / "waiting")
+        process.send_signal(number)
+        printed, said = process.communicate(timeout=60)
     assert (process.returncode, printed, said.strip()) == (130, "", "interrupted")
     assert (terminal.left(), list(scratch.iterdir())) == ([], [])
     with pytest.raises(ProcessLookupError):

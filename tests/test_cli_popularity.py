@@ -12,12 +12,13 @@ import pytest
 from support.fakenix import OUT
 from support.fakeregistry import FakeRegistry
 from support.fakeserver import running
+from support.json_page import documented
+from support.paths import DOCS
 from support.records import write_fleet
 from support.smallimage import Layer, SmallImage, directory, entry, tar
 from support.terminal import Terminal
-from test_cli_json import documented
 
-PAGE = (Path(__file__).parent.parent / "docs/popularity.md").read_text()
+PAGE = (DOCS / "popularity.md").read_text()
 STORE = (directory("nix"), directory("nix/store"))
 APP, LIB = (
     f"/nix/store/{digit * 32}-{name}" for digit, name in zip("01", ("app-1", "lib-2"), strict=True)
@@ -81,15 +82,15 @@ def test_json_has_the_keys_that_are_documented(terminal: Terminal) -> None:
     assert "worker" not in [each["package"] for each in document["most"]]
     on_stdout = terminal.run("popularity", "-q", "--json", *ALL)
     assert json.loads(on_stdout.stderr) == document
-    assert json.loads(on_stdout.stdout)["format"] == 1
+    assert json.loads(on_stdout.stdout)["format"] == 2
 
 
 def test_an_installable_is_an_image_of_the_fleet(terminal: Terminal) -> None:
     done = terminal.run("popularity", ".#app", "-q")
     assert done.returncode == 0, done.stderr
-    (company,) = json.loads(done.stdout)["companies"]
-    assert company["images"] == [0]
-    assert list(company["packages"]) == ["app"]
+    (group,) = json.loads(done.stdout)["groups"]
+    assert group["images"] == [0]
+    assert list(group["packages"]) == ["app"]
 
 
 def test_an_image_is_counted_by_what_its_files_refer_to(terminal: Terminal) -> None:
@@ -98,8 +99,8 @@ def test_an_image_is_counted_by_what_its_files_refer_to(terminal: Terminal) -> N
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["images"] == ["app"]
-    ((company),) = document["companies"]
-    assert company == {"images": [0], "packages": {"app": 368, "lib": 4312}}
+    ((group),) = document["groups"]
+    assert group == {"images": [0], "packages": {"app": 368, "lib": 4312}}
 
 
 def test_an_image_that_was_built_counts_as_its_installable(terminal: Terminal) -> None:

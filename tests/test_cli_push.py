@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from pathlib import Path
 from threading import Event
 
 import pytest
 from support.fakeregistry import Exchange, FakeRegistry, error
 from support.fakeserver import running
+from support.json_page import documented
 from support.pushbuild import LIBRARY, Shop, notes, reused
 from support.pushing import REPOSITORY
-from test_cli_json import documented
+from support.started import started
+from support.tools_terminal import ToolsTerminal
 from test_platforms import BOTH, place
-from test_twin import Place
 
-from nix2oci.oci.source import open_image
+from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.spec import INDEX
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 
 def test_stdout_has_one_line_which_is_the_reference_with_its_digest(shop: Shop) -> None:
@@ -116,7 +116,7 @@ def test_one_layer_of_all_is_none_of_store_paths(shop: Shop) -> None:
 
 
 def test_the_twin_goes_beside_the_image_and_comes_first(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = ToolsTerminal(tmp_path)
     with running(FakeRegistry()) as registry:
         name = f"{registry.registry}/{REPOSITORY}:1.0"
         done = place.terminal.run(
@@ -178,18 +178,13 @@ def test_interrupted_while_it_is_pushed(shop: Shop, tmp_path: Path, number: sign
 
     shop.registry.script("PUT", "/blobs/uploads/", hold, always=True)
     (tmp_path / "scratch").mkdir()
-    process = subprocess.Popen(
-        shop.terminal.argv("build", ".#app", "-q", "--push", shop.name),
-        cwd=shop.terminal.directory,
-        env=shop.terminal.env(**shop.env(TMPDIR=str(tmp_path / "scratch"))),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert begun.wait(60)
-    process.send_signal(number)
-    printed, said = process.communicate(timeout=60)
-    over.set()
+    env = shop.terminal.env(**shop.env(TMPDIR=str(tmp_path / "scratch")))
+    argv = shop.terminal.argv("build", ".#app", "-q", "--push", shop.name)
+    with started(argv, env, shop.terminal.directory) as process:
+        assert begun.wait(60)
+        process.send_signal(number)
+        printed, said = process.communicate(timeout=60)
+        over.set()
     assert (process.returncode, printed, said.strip()) == (130, "", "interrupted")
     assert list((tmp_path / "scratch").iterdir()) == []
     # An upload that the registry opened in the same moment may stay: nobody knows its address.

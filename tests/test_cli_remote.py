@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from support.fakeregistry import FakeRegistry
 from support.fakeserver import running
+from support.platform_images import platform_image
 from support.pushing import REPOSITORY, stored
 from support.smallimage import SmallImage
+from support.store_layers import APP1, LIB, LIB_AGAIN, TOOL, layer
 from support.terminal import Terminal
-from test_cli_diff import APP1, LIB, LIB_AGAIN, TOOL, layer
-from test_index import image
 
-from nix2oci.oci.source import open_layout
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.layout.source import open_layout
+from nix2oci.oci.validate.image import validate_layout
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_an_image_that_is_not_there_is_an_error_of_the_registry(
 
 def test_images_in_a_registry_become_an_index(terminal: Terminal, registry: FakeRegistry) -> None:
     for tag, architecture in (("a", "amd64"), ("b", "arm64")):
-        stored(image(terminal.directory, tag, architecture), registry, tag)
+        stored(platform_image(terminal.directory, tag, architecture), registry, tag)
     registry.seen.clear()
     name = f"{registry.registry}/{REPOSITORY}"
     done = terminal.run("index", f"{name}:a", f"{name}:b", "-o", "both", "--json")
@@ -121,7 +121,9 @@ def test_images_in_a_registry_become_an_index(terminal: Terminal, registry: Fake
 def test_an_image_that_is_named_by_its_digest_gives_an_index_no_name(
     terminal: Terminal, registry: FakeRegistry
 ) -> None:
-    digest = stored(image(terminal.directory, "a", "amd64"), registry, "a").descriptor.digest
+    digest = stored(
+        platform_image(terminal.directory, "a", "amd64"), registry, "a"
+    ).descriptor.digest
     name = f"{registry.registry}/{REPOSITORY}@{digest}"
     done = terminal.run("index", name, "-o", "one")
     assert (done.returncode, done.stderr.splitlines()) == (

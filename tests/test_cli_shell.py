@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from support.fakenix import OUT, value
 from support.fakestore import Node, Program, nar, sri, store_path, write
+from support.paths import DOCS
 from support.terminal import Completed, Terminal
 
-PAGE = (Path(__file__).parent.parent / "docs/json.md").read_text()
+PAGE = (DOCS / "json.md").read_text()
 BASH, LIB = str(store_path("bash-5.2")), str(store_path("readline-8"))
 PYTHON = str(store_path("python3-3.13"))
 ELF = b"\x7fELF\x02\x01 a program"

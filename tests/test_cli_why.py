@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from support.fakenix import OUT
 from support.fakestore import Program, nar, sri, write
+from support.json_page import documented
 from support.smallimage import Json, Layer, SmallImage, directory, entry, link, tar
 from support.smallimage import packed as packed_bytes
 from support.terminal import APP, INFO, Terminal
-from test_cli_json import documented
 
 WEB, PERL, SHELL, LIB, OLD_LIB = (
     f"/nix/store/{digit * 32}-{name}"

@@ -14,7 +14,7 @@ from support.fakestore import store_path
 from support.tools import require
 
 from nix2oci.errors import ClosureError
-from nix2oci.nix.closure import (
+from nix2oci.model.closure import (
     Closure,
     PathInfo,
     StorePath,

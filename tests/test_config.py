@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nix2oci.config import MAX_BYTES, OLDEST, ImageSpec, created, load, merge, parse
+from nix2oci.config.image_spec import MAX_BYTES, OLDEST, ImageSpec, created, load, merge, parse
 from nix2oci.config.keys import KEYS, Document
 from nix2oci.errors import ConfigError, OutputError
-from nix2oci.plan.accounts import User
+from nix2oci.model.accounts import User
 
 Load = Callable[[str | bytes], Document]
 

@@ -26,8 +26,8 @@ from support.smallimage import (
 )
 from support.spoiled import findings, in_two, packed_view, plain_view, view, zstd
 
-from nix2oci.oci.source import open_image
-from nix2oci.oci.validate import read_layers
+from nix2oci.oci.layout.source import open_image
+from nix2oci.oci.validate.image import read_layers
 
 
 def gnu_sparse(data: bytes) -> bytes:

@@ -12,8 +12,8 @@ import pytest
 from support.fakeregistry import CANARY
 
 from nix2oci.oci.registry.credentials import Asked, Credentials, find
-from nix2oci.oci.registry.surroundings import Account, Surroundings
-from nix2oci.oci.registry.trouble import TroubleError
+from nix2oci.oci.registry.environment import Account, RegistryEnvironment
+from nix2oci.oci.registry.request_error import RequestError
 
 HOST = "registry.example:5000"
 HUB = "https://index.docker.io/v1/"
@@ -51,7 +51,7 @@ class Home:
 
     def find(self, registry: str = HOST, repository: str = "team/web", **more: Any) -> Any:
         files = more.pop("files", (str(self.file),))
-        around = Surroundings(
+        around = RegistryEnvironment(
             credential_files=files,
             search_path=f"{self.directory}:/usr/bin:/bin",
             helper_environment={"PATH": "/usr/bin:/bin"},
@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_read_is_named_and_not_shown(
     home: Home, document: Any, cause: str
 ) -> None:
     home.write(document)
-    with pytest.raises(TroubleError) as caught:
+    with pytest.raises(RequestError) as caught:
         home.find()
     assert str(caught.value) == f"its credentials cannot be read: {home.file}: {cause}"
     assert caught.value.denied
@@ -293,7 +293,7 @@ def test_a_helper_may_know_nothing(home: Home, script: str) -> None:
 def test_a_helper_that_fails_is_an_error(home: Home, key: str, script: str, cause: str) -> None:
     home.helper("mine", script)
     home.write({key: {HOST: "mine"} if key == "credHelpers" else "mine"})
-    with pytest.raises(TroubleError) as caught:
+    with pytest.raises(RequestError) as caught:
         home.find(seconds=0.2 if "sleep" in script else 30)
     assert str(caught.value) == (
         f"its credentials cannot be read: the credential helper of {home.file}: {cause}"
@@ -303,7 +303,7 @@ def test_a_helper_that_fails_is_an_error(home: Home, key: str, script: str, caus
 
 def test_a_helper_that_is_missing_is_an_error_for_its_registry(home: Home) -> None:
     home.write({"credHelpers": {HOST: "gone"}, "auths": {HOST: ALICE}})
-    with pytest.raises(TroubleError) as caught:
+    with pytest.raises(RequestError) as caught:
         home.find()
     assert str(caught.value) == (
         f"its credentials cannot be read: the credential helper of {home.file}: "
@@ -324,7 +324,7 @@ def test_a_helper_for_all_that_is_missing_is_passed_over(home: Home) -> None:
 @pytest.mark.parametrize("name", ["../x", "a b", "a;b", "", "$(x)"])
 def test_a_name_that_no_helper_has_is_not_looked_for(home: Home, name: str) -> None:
     home.write({"credHelpers": {HOST: name}})
-    with pytest.raises(TroubleError, match="its name has characters that no program's name has"):
+    with pytest.raises(RequestError, match="its name has characters that no program's name has"):
         home.find()
 
 
@@ -333,7 +333,7 @@ def test_a_helper_gets_no_secret_of_ours(home: Home) -> None:
         "mine", """echo "{\\"Username\\": \\"u$NIX2OCI_PASSWORD\\", \\"Secret\\": \\"x\\"}" """
     )
     home.write({"credsStore": "mine"})
-    around = Surroundings.of({"HOME": "/h", "PATH": "/bin", "NIX2OCI_USERNAME": "a",
+    around = RegistryEnvironment.of({"HOME": "/h", "PATH": "/bin", "NIX2OCI_USERNAME": "a",
                               "NIX2OCI_PASSWORD": "b"})  # fmt: skip
     assert around.helper_environment == {"HOME": "/h", "PATH": "/bin"}
     assert home.user() == "u"

@@ -8,7 +8,7 @@ from threading import Barrier, Event
 
 import pytest
 
-from nix2oci.oci.registry.crew import together
+from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.retry import CancelledError
 
 
@@ -18,11 +18,11 @@ def test_results_come_in_the_order_of_the_work(threads: int) -> None:
         return value
 
     work = [partial(number, value) for value in range(20)]
-    assert together(work, threads, Event()) == list(range(20))
+    assert run_all(work, threads, Event()) == list(range(20))
 
 
 def test_no_work_is_no_trouble() -> None:
-    assert together(list[Callable[[], int]](), 4, Event()) == []
+    assert run_all(list[Callable[[], int]](), 4, Event()) == []
 
 
 def test_a_failure_ends_all_and_is_raised() -> None:
@@ -35,7 +35,7 @@ def test_a_failure_ends_all_and_is_raised() -> None:
         begun.append(1)
 
     with pytest.raises(ValueError, match="this one"):
-        together([fail, begin, begin], 1, stop)
+        run_all([fail, begin, begin], 1, stop)
     assert begun == []
     assert stop.is_set()
 
@@ -53,4 +53,4 @@ def test_a_failure_counts_more_than_those_who_stopped_for_it() -> None:
         raise ValueError("this one")
 
     with pytest.raises(ValueError, match="this one"):
-        together([stopped, fail], 2, stop)
+        run_all([stopped, fail], 2, stop)

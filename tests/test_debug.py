@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pytest
 from support.fakestore import store_path
 
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.debug import applet_names, missing_paths, tools_tree, with_tools_in_path
-from nix2oci.plan.tree import Directory, File, Symlink, Tree
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.model.tree import Directory, File, Symlink, Tree
+from nix2oci.plan.debug_layer import applet_names, missing_paths, tools_tree, with_tools_in_path
 
 APPLETS = (
     *(b"[", b"[[", b"ash", b"base64", b"busybox", b"cat", b"dpkg-deb", b"ls", b"mkfs.vfat"),

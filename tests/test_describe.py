@@ -10,10 +10,18 @@ from typing import Any
 import pytest
 from support.fakestore import store_path
 
-from nix2oci.config import ImageSpec
-from nix2oci.describe import (
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.errors import ConfigError, InvalidReferenceError
+from nix2oci.model.accounts import User
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure_contents import ClosureContents, FoundFile
+from nix2oci.nix.client import Built, Package
+from nix2oci.nix.installable import Installable
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.spec import Digest, History, Platform, canonical_json
+from nix2oci.pipeline.describe import (
     DEFAULT_PATH,
-    Decided,
+    ImageIdentity,
     entrypoint,
     image_config,
     image_name,
@@ -21,14 +29,8 @@ from nix2oci.describe import (
     manifest_annotations,
     wanted_paths,
 )
-from nix2oci.errors import ConfigError, InvalidReferenceError
-from nix2oci.nix.cli import Built, Package
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.nix.installable import Installable
-from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import Digest, History, Platform, canonical_json
-from nix2oci.plan.layering import LayerPlan
-from nix2oci.plan.view import Found, Survey, User, ViewSwitches
+from nix2oci.plan.layers.layering import LayerPlan
+from nix2oci.plan.rootfs import ViewSwitches
 
 APP, LIB = store_path("app-1"), store_path("lib-1")
 CREATED = datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)
@@ -39,18 +41,18 @@ def package(name: str = "app", **fields: Any) -> Package:
     return Package(Installable(".#app", "flake", flake_ref=".", attr="app"), name, **fields)
 
 
-def program(name: str | bytes, owner: StorePath = APP) -> Found:
+def program(name: str | bytes, owner: StorePath = APP) -> FoundFile:
     data = name.encode() if isinstance(name, str) else name
-    return Found(data, f"{owner}/bin/".encode() + data, owner, data)
+    return FoundFile(data, f"{owner}/bin/".encode() + data, owner, data)
 
 
-def survey(*programs: str | bytes | Found) -> Survey:
-    found = (one if isinstance(one, Found) else program(one) for one in programs)
-    return Survey(programs=tuple(found))
+def survey(*programs: str | bytes | FoundFile) -> ClosureContents:
+    found = (one if isinstance(one, FoundFile) else program(one) for one in programs)
+    return ClosureContents(programs=tuple(found))
 
 
 def choose(
-    found: Survey,
+    found: ClosureContents,
     *,
     given: Sequence[str] = (),
     roots: tuple[StorePath, ...] = (APP,),
@@ -261,7 +263,7 @@ def test_annotations_that_are_asked_for_win() -> None:
     assert notes[PREFIX + "version"] == "1.2"
 
 
-DECIDED = Decided(Reference("app"), ("/nix/store/app/bin/app", "-x"), CREATED, {"note": "n"})
+DECIDED = ImageIdentity(Reference("app"), ("/nix/store/app/bin/app", "-x"), CREATED, {"note": "n"})
 LAYERS = [(Digest.of(b"1"), History("nix2oci", "one")), (Digest.of(b"2"), History("nix2oci"))]
 
 
@@ -383,30 +385,43 @@ NAMED = "the configuration names it"
 ASKED = "--view sh asks for it"
 
 
-def sh(owner: StorePath) -> Survey:
-    return Survey(shell=Found(b"sh", f"{owner}/bin/sh".encode(), owner, b"sh"))
+def sh(owner: StorePath) -> ClosureContents:
+    return ClosureContents(shell=FoundFile(b"sh", f"{owner}/bin/sh".encode(), owner, b"sh"))
 
 
 @pytest.mark.parametrize(
     ("spec", "found", "expected"),
     [
         pytest.param(ImageSpec(), sh(BASH), {}, id="nothing asks"),
-        pytest.param(ImageSpec(env={"SHELL": f"{BASH}/bin/sh"}), Survey(), {BASH: NAMED}, id="env"),
         pytest.param(
-            ImageSpec(env={"LIB": f"a:{LIB}/lib:b"}), Survey(), {LIB: NAMED}, id="any store path"
+            ImageSpec(env={"SHELL": f"{BASH}/bin/sh"}), ClosureContents(), {BASH: NAMED}, id="env"
         ),
         pytest.param(
-            ImageSpec(env={"LIB": f"/nix/store/{'0' * 32}-x"}), Survey(), {}, id="a path of another"
+            ImageSpec(env={"LIB": f"a:{LIB}/lib:b"}),
+            ClosureContents(),
+            {LIB: NAMED},
+            id="any store path",
         ),
-        pytest.param(ImageSpec(cmd=(f"{DASH}/bin/sh",)), Survey(), {DASH: NAMED}, id="cmd"),
+        pytest.param(
+            ImageSpec(env={"LIB": f"/nix/store/{'0' * 32}-x"}),
+            ClosureContents(),
+            {},
+            id="a path of another",
+        ),
+        pytest.param(
+            ImageSpec(cmd=(f"{DASH}/bin/sh",)), ClosureContents(), {DASH: NAMED}, id="cmd"
+        ),
         pytest.param(
             ImageSpec(users=(User("me", 1, 1, "", f"{BASH}/bin/sh"),)),
-            Survey(),
+            ClosureContents(),
             {BASH: NAMED},
             id="the shell of a user",
         ),
         pytest.param(
-            ImageSpec(entrypoint=("x", f"{BASH}/bin/sh")), Survey(), {BASH: NAMED}, id="entrypoint"
+            ImageSpec(entrypoint=("x", f"{BASH}/bin/sh")),
+            ClosureContents(),
+            {BASH: NAMED},
+            id="entrypoint",
         ),
         pytest.param(
             ImageSpec(view=ViewSwitches(sh=True)), sh(DASH), {DASH: ASKED}, id="the view's shell"
@@ -417,10 +432,12 @@ def sh(owner: StorePath) -> Survey:
             {ENV: ASKED, DASH: ASKED},
             id="a view's shell that is a link, and what is behind it",
         ),
-        pytest.param(ImageSpec(view=ViewSwitches(sh=True)), Survey(), {}, id="there is none"),
+        pytest.param(
+            ImageSpec(view=ViewSwitches(sh=True)), ClosureContents(), {}, id="there is none"
+        ),
     ],
 )
 def test_a_path_is_wanted_where_the_image_spec_says_so(
-    spec: ImageSpec, found: Survey, expected: dict[StorePath, str]
+    spec: ImageSpec, found: ClosureContents, expected: dict[StorePath, str]
 ) -> None:
     assert wanted_paths(spec, found, CLOSURE, (BASH, DASH)) == expected

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fakestore import store_path
 
-from nix2oci.nix.closure import StorePath
-from nix2oci.plan.difference import Change, Contents, Fate, Layer, Setting, difference
+from nix2oci.compare.difference import Change, Contents, Fate, Layer, Setting, difference
+from nix2oci.model.closure import StorePath
 
 
 def side(*names: str, salt: str = "", settings: Mapping[str, str] | None = None) -> Contents:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from support.fakestore import FakeStore, Link, Program, store_path
 
-from nix2oci.nix.disk import Disk, unreadable
+from nix2oci.nix.store_files import StoreFiles, unreadable
 
 APP, LIB, GONE = (str(store_path(name)).encode() for name in ("app-1", "lib-1", "gone-1"))
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Disk:
+def disk(tmp_path: Path) -> StoreFiles:
     store = FakeStore(tmp_path)
     lib = store.add("lib-1", {b"bin": {b"x": Program()}, b"doc": b""})
     app = store.add(
@@ -30,7 +30,7 @@ def disk(tmp_path: Path) -> Disk:
         },
         [lib.path],
     )
-    return Disk.of(store.closure(app.path), store.root)
+    return StoreFiles.of(store.closure(app.path), store.root)
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def disk(tmp_path: Path) -> Disk:
     ],
 )
 def test_a_path_leads_to_a_program_or_directory_of_the_closure_or_nowhere(
-    path: bytes, *, is_program: bool, directory: bytes | None, disk: Disk
+    path: bytes, *, is_program: bool, directory: bytes | None, disk: StoreFiles
 ) -> None:
     assert disk.is_program(path) == is_program
     assert disk.real_directory(path) == directory
 
 
-def test_a_mode_is_that_of_the_name_itself(disk: Disk) -> None:
+def test_a_mode_is_that_of_the_name_itself(disk: StoreFiles) -> None:
     for directory, name, kind in (
         (APP, b"bin", stat.S_IFLNK),
         (LIB, b"bin", stat.S_IFDIR),
@@ -72,7 +72,7 @@ def test_a_mode_is_that_of_the_name_itself(disk: Disk) -> None:
         assert (path, stat.S_IFMT(mode)) == (directory + b"/" + name, kind)
 
 
-def test_names_come_in_order(disk: Disk) -> None:
+def test_names_come_in_order(disk: StoreFiles) -> None:
     assert disk.names(LIB) == [b"bin", b"doc"]
     assert disk.at(LIB) == os.fsencode(disk.physical_root) + LIB
 

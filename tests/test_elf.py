@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nix2oci.plan.wrappers.elf import Elf, read_elf
+from nix2oci.wrappers.elf import Elf, read_elf
 
 _SECTIONS = (b".shstrtab", b".rodata", b".dynsym", b".dynstr", b".bss")
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from nix2oci.oci.entry import Entry, archive_documents, named, qualified
+from nix2oci.oci.layout.names import Entry, archive_documents, named, qualified
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import INDEX, MANIFEST, Descriptor, Digest, Index, Platform, canonical_json
 

@@ -49,8 +49,8 @@ def test_every_failure_of_the_package_is_in_the_drawing() -> None:
     """A class that another module defines would be missing from it."""
     for module in pkgutil.walk_packages(nix2oci.__path__, "nix2oci."):
         importlib.import_module(module.name)
-    elsewhere = [c for c in defined() if c.__module__ != errors.__name__]
-    assert [c for c in elsewhere if c.__module__.startswith("nix2oci")] == []
+    assume_remote = [c for c in defined() if c.__module__ != errors.__name__]
+    assert [c for c in assume_remote if c.__module__.startswith("nix2oci")] == []
 
 
 @pytest.mark.parametrize("cls", list(defined()), ids=lambda cls: cls.__name__)

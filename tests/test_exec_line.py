@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nix2oci.plan.ops import Argv0
-from nix2oci.plan.wrappers.exec_line import read_exec
-from nix2oci.plan.wrappers.refusal import Reason, RefusedError
+from nix2oci.wrappers.exec_line import read_exec
+from nix2oci.wrappers.operations import Argv0
+from nix2oci.wrappers.refusal import Reason, RefusedError
 
 
 @pytest.mark.parametrize(

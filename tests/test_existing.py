@@ -14,9 +14,9 @@ from support.smallimage import entry as tar_entry
 from support.writes import FORMS, blob_names, digest_at, listing, write
 
 from nix2oci.errors import ConfigError, LayoutError
-from nix2oci.oci.layout import Form
+from nix2oci.oci.layout.writer import OutputFormat
 from nix2oci.oci.spec import INDEX
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 
 def occupy_with_files(path: Path) -> None:
@@ -147,7 +147,7 @@ def occupy_with_fifo(path: Path) -> None:
 )
 def test_what_is_no_image_is_left_alone(  # noqa: PLR0917  # a row of the table
     tmp_path: Path,
-    form: Form,
+    form: OutputFormat,
     occupy: Callable[[Path], None],
     error: type[ConfigError | LayoutError],
     message: str,
@@ -163,7 +163,7 @@ def test_what_is_no_image_is_left_alone(  # noqa: PLR0917  # a row of the table
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_image_of_another_form_is_left_alone(tmp_path: Path, form: Form) -> None:
+def test_an_image_of_another_form_is_left_alone(tmp_path: Path, form: OutputFormat) -> None:
     path = tmp_path / "image"
     write(path, "archive" if form == "oci" else "oci")
     before = listing(tmp_path)

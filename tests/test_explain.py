@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from nix2oci.plan.wrappers import Native, Surroundings, Wrapper, read
-from nix2oci.plan.wrappers.binary import BinaryWrapper, Caller, Generation, Option
-from nix2oci.plan.wrappers.chain import Chain, End, Step
-from nix2oci.plan.wrappers.explain import refusal_document, wrapper_document, wrapper_text
-from nix2oci.plan.wrappers.refusal import Reason, Refusal
+from nix2oci.wrappers.binary import BinaryWrapper, Caller, Generation, Option
+from nix2oci.wrappers.chain import Chain, End, Step
+from nix2oci.wrappers.explain import refusal_document, wrapper_document, wrapper_text
+from nix2oci.wrappers.refusal import Reason, Refusal
+from nix2oci.wrappers.script import HostFacts, Native, Wrapper, read
 
 SHELL = b"/nix/store/0c5xnk0hzyh8kf4vbcy6h7ifjl8w6fgy-bash-5.2p37/bin/bash"
 OPTIONS = (
@@ -40,7 +40,7 @@ REFUSED = Refusal(Reason.TARGET_MISSING, b"/t", None, b"", "there is nothing at 
 
 def script(*lines: bytes) -> Wrapper:
     text = b"\n".join((b"#!" + SHELL, *lines, b""))
-    found = read(text, b"/w", Surroundings(path_preset=lambda _: b"/none"))
+    found = read(text, b"/w", HostFacts(path_preset=lambda _: b"/none"))
     assert isinstance(found, Wrapper)
     return found
 

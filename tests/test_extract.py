@@ -11,9 +11,9 @@ import pytest
 import zstandard
 from support.smallimage import entry, tar
 
-from nix2oci.oci.archive import Readable
-from nix2oci.oci.extract import small_files
-from nix2oci.oci.source import ImageSource
+from nix2oci.oci.layer.extract import small_files
+from nix2oci.oci.layout.archive import Readable
+from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import LAYER, Descriptor, Digest
 
 FILES = {"a": b"one", "d/b": b"two" * 1000, "c": b""}

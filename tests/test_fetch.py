@@ -9,11 +9,11 @@ from support.fakeregistry import answer
 from support.pushing import Desk
 
 from nix2oci.errors import LayoutError, OutputError, RegistryError
-from nix2oci.oci.registry.fetch import fetch
+from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.registry.download import fetch
 from nix2oci.oci.registry.pull import open_remote
-from nix2oci.oci.source import ImageSource
 from nix2oci.oci.spec import Digest
-from nix2oci.oci.validate import validate
+from nix2oci.oci.validate.image import validate
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 from support.graphs import closure, graphs, info
 
-from nix2oci.nix.closure import Closure, PathInfo
-from nix2oci.plan.fleet import index, plans
-from nix2oci.plan.layering import Wishes, plan_layers
-from nix2oci.plan.popularity import Popularity, SharedLayer
+from nix2oci.model.closure import Closure, PathInfo
+from nix2oci.plan.layers.fleet import build_popularity, plans
+from nix2oci.plan.layers.layering import LayerHints, plan_layers
+from nix2oci.plan.layers.popularity import Popularity, SharedLayer
 
 KB, MB = 1000, 1_000_000
 COMPANY = tuple(f"common{n}" for n in range(12))
@@ -39,12 +39,12 @@ FLEET = (
 
 def layers(closure: Closure, budget: int, fleet: Popularity) -> set[frozenset[str]]:
     """The store paths of each layer, by their whole names."""
-    plan = plan_layers(closure, budget, Wishes(fleet))
+    plan = plan_layers(closure, budget, LayerHints(fleet))
     return {frozenset(map(str, layer.paths)) for layer in plan.layers}
 
 
 def test_images_that_have_a_company_have_it_in_the_same_layers() -> None:
-    fleet = index(FLEET, 7)
+    fleet = build_popularity(FLEET, 7)
     company = {str(store_path(name)) for name in COMPANY}
     found = [{each for each in layers(one, 7, fleet) if each & company} for one in FLEET]
     assert found[0] == found[1] == found[2]
@@ -53,8 +53,8 @@ def test_images_that_have_a_company_have_it_in_the_same_layers() -> None:
 
 
 def test_a_layer_says_by_how_many_images_it_is_shared() -> None:
-    fleet = index(FLEET, 7)
-    plan = plan_layers(FLEET[0], 7, Wishes(fleet))
+    fleet = build_popularity(FLEET, 7)
+    plan = plan_layers(FLEET[0], 7, LayerHints(fleet))
     shared = {layer.paths: layer.shared_by for layer in plan.layers}
     assert shared[(store_path("libc"),)] == 3
     assert shared[(store_path("shop"),)] == 1
@@ -64,7 +64,7 @@ def test_a_layer_says_by_how_many_images_it_is_shared() -> None:
 
 
 def test_an_image_that_the_index_does_not_know_has_the_layers_too() -> None:
-    fleet = index(FLEET, 7)
+    fleet = build_popularity(FLEET, 7)
     company = {str(store_path(name)) for name in COMPANY}
     known = {each for each in layers(FLEET[0], 7, fleet) if each & company}
     newcomer = image("newcomer", "video", "radio")
@@ -74,15 +74,15 @@ def test_an_image_that_the_index_does_not_know_has_the_layers_too() -> None:
 def test_an_image_that_fits_the_budget_needs_no_plan() -> None:
     told: list[int] = []
     small = closure(info("app", 1, "libc"), info("libc", 30 * MB))
-    found = index([small, *FLEET], 7, told.append)
+    found = build_popularity([small, *FLEET], 7, told.append)
     assert plans([small, *FLEET], 7) == plans(FLEET, 7) == sum(told) == 15
     assert found.images == ("admin", "app", "shop", "worker")
     assert plans(FLEET, 64) == 0
-    assert index(FLEET, 64).layers == ()
+    assert build_popularity(FLEET, 64).layers == ()
 
 
 def test_a_fleet_of_one_shares_with_nobody() -> None:
-    assert index(FLEET[:1], 7).layers == ()
+    assert build_popularity(FLEET[:1], 7).layers == ()
 
 
 def test_two_versions_of_a_package_in_one_layer_are_planned_once_each() -> None:
@@ -97,22 +97,22 @@ def test_two_versions_of_a_package_in_one_layer_are_planned_once_each() -> None:
         )
 
     pair = [twins("one"), twins("two")]
-    fleet = index(pair, 3)
+    fleet = build_popularity(pair, 3)
     assert any(layer.packages.count("lib") == 2 for layer in fleet.layers)
     for each in pair:
-        plan = plan_layers(each, 3, Wishes(fleet))
+        plan = plan_layers(each, 3, LayerHints(fleet))
         assert sorted(path for layer in plan.layers for path in layer.paths) == list(each)
 
 
 def test_a_layer_of_the_index_that_no_image_has_does_no_harm() -> None:
     fleet = Popularity.of((), (), [SharedLayer(("common1", "perl"), 9), SharedLayer(("libc",), 2)])
-    plan = plan_layers(FLEET[0], 5, Wishes(fleet))
+    plan = plan_layers(FLEET[0], 5, LayerHints(fleet))
     assert sorted(path for layer in plan.layers for path in layer.paths) == list(FLEET[0])
 
 
 @pytest.mark.parametrize("budget", [1, 2, 7, 63])
 def test_the_order_of_the_images_does_not_show(budget: int) -> None:
-    assert str(index(FLEET[::-1], budget)) == str(index(FLEET, budget))
+    assert str(build_popularity(FLEET[::-1], budget)) == str(build_popularity(FLEET, budget))
 
 
 @given(
@@ -122,8 +122,8 @@ def test_the_order_of_the_images_does_not_show(budget: int) -> None:
 )
 def test_the_order_of_any_images_does_not_show(found: list[Any], budget: int, random: Any) -> None:
     closures: list[Closure] = [graph.closure() for graph in found]
-    fleet = index(closures, budget)
-    assert str(index(random.sample(closures, len(closures)), budget)) == str(fleet)
+    fleet = build_popularity(closures, budget)
+    assert str(build_popularity(random.sample(closures, len(closures)), budget)) == str(fleet)
     assert Popularity.parse(str(fleet), "x") == fleet
 
 
@@ -132,9 +132,9 @@ def test_any_plan_by_an_index_is_a_partition_within_the_budget(
     found: list[Any], budget: int
 ) -> None:
     closures: list[Closure] = [graph.closure() for graph in found]
-    fleet = index(closures, budget)
+    fleet = build_popularity(closures, budget)
     for each in closures:
-        plan = plan_layers(each, budget, Wishes(fleet))
+        plan = plan_layers(each, budget, LayerHints(fleet))
         assert sorted(path for layer in plan.layers for path in layer.paths) == list(each)
         assert 1 <= len(plan.layers) <= budget
         assert all(layer.shared_by is not None for layer in plan.layers)
@@ -150,7 +150,7 @@ def test_images_that_differ_in_the_app_alone_share_all_else(graph: Any, budget: 
         return PathInfo(roots.get(info.path, info.path), bytes(32), info.nar_size, references)
 
     other = Closure.of(map(renamed, one.infos.values()), roots.values())
-    fleet = index([one, other], budget)
+    fleet = build_popularity([one, other], budget)
     apps = {str(path) for path in (*one.roots, *other.roots)}
     mine, theirs = (layers(each, budget, fleet) for each in (one, other))
     assert {each for each in mine if not each & apps} == {e for e in theirs if not e & apps}

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 from support.graphs import Graph, closure, graphs, info
 
-from nix2oci.nix.closure import Closure, StorePath
-from nix2oci.plan.grouping import Paths, known_to_fleet, merged, settled, total
-from nix2oci.plan.prices import Prices
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.plan.layers.cost import Prices
+from nix2oci.plan.layers.grouping import Paths, known_to_fleet, merged, settled, total
 
 KB, MB = 1000, 1_000_000
 SMALL = tuple(f"small{n}" for n in range(4))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nix2oci.plan.hashparts import HashParts, hash_parts
+from nix2oci.model.hash_parts import HashParts, hash_parts
 
 A = b"0123456789abcdfghijklmnpqrsvwxyz"
 B = A[::-1]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.tools import require
 
-from nix2oci.nix.imports import imported
+from nix2oci.nix.dynamic_imports import imported
 
 PROGRAM = """
 #include <stdlib.h>

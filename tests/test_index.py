@@ -8,41 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.json_page import documented
+from support.platform_images import NAMED, platform_image
 from support.smallimage import Json, SmallImage
 from support.terminal import Terminal
-from test_cli_json import documented
 
 from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.oci.index import index_of
-from nix2oci.oci.source import open_image, open_layout
+from nix2oci.oci.layout.source import open_image, open_layout
 from nix2oci.oci.spec import Platform
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
-NAMED = "io.containerd.image.name"
 PLATFORMS = {name: Platform.parse(f"linux/{name}") for name in ("amd64", "arm64", "riscv64")}
-NOTES = {
-    "org.opencontainers.image.title": "app",
-    "org.opencontainers.image.source": "https://example.com",
-    "org.opencontainers.image.ref.name": "1.0",
-    "nix2oci.shell": "{}",
-}
-
-
-def image(top: Path, name: str, architecture: str, **notes: str) -> Path:
-    """A small image for a platform, as a layout; its tag is 1.0."""
-
-    def config(document: Json) -> None:
-        document["architecture"] = architecture
-
-    def manifest(document: Json) -> None:
-        document["annotations"] = {**NOTES, **notes}
-
-    def index(document: Json) -> None:
-        (entry,) = document["manifests"]
-        entry["annotations"][NAMED] = "example.com/app:1.0"
-        entry["platform"]["architecture"] = architecture
-
-    return SmallImage(config=config, manifest=manifest, index=index).write(top / name)
 
 
 @pytest.fixture
@@ -52,8 +29,8 @@ def terminal(tmp_path: Path) -> Terminal:
 
 @pytest.fixture
 def here(terminal: Terminal) -> Path:
-    image(terminal.directory, "a", "amd64")
-    image(terminal.directory, "b", "arm64")
+    platform_image(terminal.directory, "a", "amd64")
+    platform_image(terminal.directory, "b", "arm64")
     return terminal.directory
 
 
@@ -75,7 +52,7 @@ def test_the_order_makes_no_difference(terminal: Terminal, here: Path) -> None:
 
 
 def test_an_index_stands_for_all_of_its_images(terminal: Terminal, here: Path) -> None:
-    image(here, "c", "riscv64")
+    platform_image(here, "c", "riscv64")
     assert terminal.run("index", "a", "b", "-o", "both.tar").stdout == "oci-archive:both.tar:1.0\n"
     done = terminal.run("index", "both.tar", "c", "-o", "three", "--tag", "team/app:2", "--json")
     document = json.loads(done.stdout)
@@ -105,7 +82,7 @@ def test_an_archive_of_an_index_has_nothing_that_an_old_docker_would_take_wrongl
 
 def test_annotations_that_all_have_are_those_of_the_index(tmp_path: Path) -> None:
     other = {"org.opencontainers.image.source": "https://example.com/other"}
-    paths = image(tmp_path, "a", "amd64"), image(tmp_path, "b", "arm64", **other)
+    paths = platform_image(tmp_path, "a", "amd64"), platform_image(tmp_path, "b", "arm64", **other)
     index = index_of([open_image(str(path)) for path in paths])
     assert index.annotations == {"org.opencontainers.image.title": "app"}
 
@@ -124,7 +101,7 @@ def fails(terminal: Terminal, *args: str) -> tuple[int, list[str]]:
 
 
 def test_two_images_for_one_platform(terminal: Terminal, here: Path) -> None:
-    image(here, "c", "amd64", other="other")
+    platform_image(here, "c", "amd64", other="other")
     assert fails(terminal, "a", "b", "c") == (
         2,
         ["error: cannot join a and c: both are for linux/amd64"],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nix2oci.errors import NixOutputError
-from nix2oci.nix.inputs import nixpkgs_reference
+from nix2oci.nix.flake_inputs import nixpkgs_reference
 
 REV = "a" * 40
 HASH = "sha256-3do7rYislvuZFCHi7UF7OLn7FZ99PAYgchcfZ/FewLg="

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nix2oci.config import Given, flags
+from nix2oci.config.image_spec import Given, flags
 from nix2oci.errors import ConfigError
 
 

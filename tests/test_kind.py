@@ -1,10 +1,10 @@
-"""nix2oci.oci.kind: what a file is, in the words of libmagic."""
+"""nix2oci.oci.file_type: what a file is, in the words of libmagic."""
 
 import gzip
 
 import pytest
 
-from nix2oci.oci.kind import file_kind
+from nix2oci.oci.file_type import file_kind
 
 
 @pytest.mark.parametrize(

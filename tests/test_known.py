@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 from support.fakestore import store_path
 
-from nix2oci.plan.known import KNOWN, known, losses, users
-from nix2oci.plan.shell import Kind, Mention
+from nix2oci.model.shell_references import ReferenceKind, ShellReference
+from nix2oci.plan.shell_uses import KNOWN, known, losses, users
 
 BASH = store_path("bash-5")
 
 
-def mention(inside: str, owner: str = "pkg-1", kind: Kind = Kind.TEXT) -> Mention:
+def mention(
+    inside: str, owner: str = "pkg-1", kind: ReferenceKind = ReferenceKind.TEXT
+) -> ShellReference:
     path = store_path(owner)
-    return Mention(path, f"{path}/{inside}".rstrip("/").encode(), BASH, kind)
+    return ShellReference(path, f"{path}/{inside}".rstrip("/").encode(), BASH, kind)
 
 
 FILES = [
@@ -82,13 +84,17 @@ def test_a_loss_ends_a_sentence() -> None:
 
 
 SOME = (
-    mention("bin/run", kind=Kind.SHEBANG),
+    mention("bin/run", kind=ReferenceKind.SHEBANG),
     mention("lib/python3.13/subprocess.py", "python3-3.13"),
     mention("bin/run"),
-    mention("lib/python3.13/__pycache__/subprocess.cpython-313.pyc", "python3-3.13", Kind.BINARY),
-    mention("bin/egrep", "gnugrep-3", Kind.SHEBANG),
-    mention("lib/x.so", kind=Kind.BINARY),
-    mention("", "script", Kind.SHEBANG),
+    mention(
+        "lib/python3.13/__pycache__/subprocess.cpython-313.pyc",
+        "python3-3.13",
+        ReferenceKind.BINARY,
+    ),
+    mention("bin/egrep", "gnugrep-3", ReferenceKind.SHEBANG),
+    mention("lib/x.so", kind=ReferenceKind.BINARY),
+    mention("", "script", ReferenceKind.SHEBANG),
 )
 
 

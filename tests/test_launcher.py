@@ -11,11 +11,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.paths import ROOT
 from support.tools import require
 
 from nix2oci.errors import RepresentationError
-from nix2oci.plan.launcher import MACHINES, MAX_OPERATIONS, encode
-from nix2oci.plan.ops import (
+from nix2oci.launcher.encoder import MACHINES, MAX_OPERATIONS, encode
+from nix2oci.pipeline.templates import launcher_template
+from nix2oci.wrappers.operations import (
     Append,
     Argv0,
     Chdir,
@@ -30,9 +32,7 @@ from nix2oci.plan.ops import (
     SuffixWhole,
     Unset,
 )
-from nix2oci.templates import launcher_template
 
-ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "nix2oci" / "plan" / "launcher"
 HEADER = struct.Struct("<8sIIII")
 EVERYTHING = Launch(
@@ -202,8 +202,8 @@ def test_the_build_gives_the_same_bytes_everywhere(machine: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_second_build_gives_the_same_bytes(machine: str, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "another directory"
-    elsewhere.mkdir()
+    assume_remote = tmp_path / "another directory"
+    assume_remote.mkdir()
     for name in ("launcher.c", "kernel.h", "launcher.ld"):
-        (elsewhere / name).write_bytes((SOURCE / name).read_bytes())
-    assert hatch_build().compile_launcher(elsewhere, machine) == launcher_template(machine)
+        (assume_remote / name).write_bytes((SOURCE / name).read_bytes())
+    assert hatch_build().compile_launcher(assume_remote, machine) == launcher_template(machine)

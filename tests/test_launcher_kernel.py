@@ -14,7 +14,7 @@ from fuzz.running import Wrapped, compile_probe
 from fuzz.wrappers import Setup, chunks, report, run
 from support.tools import require
 
-from nix2oci.plan.ops import Argv0, Chdir, Default, Launch, Op, Prefix, Set
+from nix2oci.wrappers.operations import Argv0, Chdir, Default, Launch, Op, Prefix, Set
 
 pytestmark = pytest.mark.real
 OPS: tuple[Op, ...] = (Set(b"A", b"1"), Default(b"B", b"2"), Prefix(b"PATH", b":", b"/a"))

@@ -16,7 +16,7 @@ from fuzz.running import Bench, Wrapped, compile_probe, judge
 from fuzz.scripts import Form
 from support.tools import require
 
-from nix2oci.plan.ops import (
+from nix2oci.wrappers.operations import (
     Argv0,
     Chdir,
     Default,

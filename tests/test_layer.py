@@ -15,15 +15,11 @@ import pytest
 import zstandard
 from support.tools import require
 
-from nix2oci.oci.layer import (
-    Compression,
-    Layer,
-    compressor_version,
-    write_layer,
-)
+from nix2oci.model.tree import Directory, Entry, File, Symlink
+from nix2oci.oci.layer.blob import Layer, compressor_version, write_layer
+from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.tar import BLOCK, tar_blocks
 from nix2oci.oci.spec import Digest
-from nix2oci.oci.tar import BLOCK, tar_blocks
-from nix2oci.plan.tree import Directory, Entry, File, Symlink
 
 ALL = list(Compression)
 GZIP_HEADER = bytes.fromhex("1f8b08000000000000ff")

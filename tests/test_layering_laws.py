@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 from support.graphs import Graph, closure, graphs, info, names
 
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.layering import Earlier, Kept, Plan, Wishes, plan_layers, unmatched
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.plan.layers.layering import (
+    LayerHints,
+    Plan,
+    PreviousPlan,
+    ReusedPlan,
+    plan_layers,
+    unmatched,
+)
 
 MB = 1_000_000
 BUDGETS = st.integers(1, 30)
@@ -98,7 +105,7 @@ def test_what_is_volatile_is_in_the_last_layer_with_all_that_uses_it(
 ) -> None:
     whole = graph.closure()
     name = f"p{number % len(graph.sizes)}"
-    plan = plan_layers(whole, budget, Wishes(volatile=(name,)))
+    plan = plan_layers(whole, budget, LayerHints(volatile=(name,)))
     roots = {root.name for root in whole.roots}
     assert {path.name for path in plan.layers[-1].paths} == users(whole, name) | roots
 
@@ -106,8 +113,8 @@ def test_what_is_volatile_is_in_the_last_layer_with_all_that_uses_it(
 @given(graphs(), BUDGETS)
 def test_a_plan_by_any_wishes_is_a_partition_within_the_budget(graph: Graph, budget: int) -> None:
     whole = graph.closure()
-    earlier = Earlier("x", (("p3", "p4", "gone"), ("p5",), ("p6-1.0", "p0")))
-    plan = plan_layers(whole, budget, Wishes(None, earlier, ("p1", "p2"), ("p7",)))
+    earlier = PreviousPlan("x", (("p3", "p4", "gone"), ("p5",), ("p6-1.0", "p0")))
+    plan = plan_layers(whole, budget, LayerHints(None, earlier, ("p1", "p2"), ("p7",)))
     assert sorted(path for layer in plan.layers for path in layer.paths) == list(whole)
     assert len(plan.layers) <= budget
 
@@ -124,7 +131,7 @@ def server() -> Closure:
 
 def test_a_stable_leaf_risks_nothing() -> None:
     def risks(*stable: str) -> dict[str, float]:
-        plan = plan_layers(server(), 8, Wishes(stable=stable))
+        plan = plan_layers(server(), 8, LayerHints(stable=stable))
         return {layer.paths[0].name: layer.risk for layer in plan.layers}
 
     assert risks()["libc-2.39"] > 0
@@ -147,8 +154,10 @@ def test_names_that_no_path_has(given: tuple[str, ...], expected: tuple[str, ...
 # --- an earlier plan that is kept --------------------------------------------------------------
 
 
-def as_earlier(plan: Plan, where: str = "old") -> Earlier:
-    return Earlier(where, tuple(tuple(path.name for path in each.paths) for each in plan.layers))
+def as_earlier(plan: Plan, where: str = "old") -> PreviousPlan:
+    return PreviousPlan(
+        where, tuple(tuple(path.name for path in each.paths) for each in plan.layers)
+    )
 
 
 @given(graphs(), TIGHT, st.lists(st.sampled_from([0, 1, 500, 10**8]), min_size=24, max_size=24))
@@ -158,7 +167,7 @@ def test_with_a_kept_plan_other_sizes_move_no_path(
     """The best plan is another one, and is not made."""
     before = plan_layers(graph.closure(), budget)
     after = replace(graph, sizes=tuple(sizes[: len(graph.sizes)])).closure()
-    kept = plan_layers(after, budget, Wishes(earlier=as_earlier(before)))
+    kept = plan_layers(after, budget, LayerHints(earlier=as_earlier(before)))
     assert names(kept) == names(before)
     assert kept.kept
     assert kept.kept.excess >= 0
@@ -167,7 +176,9 @@ def test_with_a_kept_plan_other_sizes_move_no_path(
 @given(graphs(), TIGHT)
 def test_with_a_kept_plan_one_more_path_moves_no_other(graph: Graph, budget: int) -> None:
     before = plan_layers(graph.closure(), budget)
-    after = plan_layers(with_one_more(graph.closure()), budget, Wishes(earlier=as_earlier(before)))
+    after = plan_layers(
+        with_one_more(graph.closure()), budget, LayerHints(earlier=as_earlier(before))
+    )
     old = {layer.paths for layer in before.layers}
     new = [layer for layer in after.layers if layer.paths not in old]
     assert [path.name for layer in new for path in layer.paths if path.name == "more"] == ["more"]
@@ -178,33 +189,33 @@ def test_with_a_kept_plan_one_more_path_moves_no_other(graph: Graph, budget: int
 @given(graphs(), TIGHT)
 def test_the_plan_of_the_same_closure_is_kept_for_nothing(graph: Graph, budget: int) -> None:
     plan = plan_layers(graph.closure(), budget)
-    again = plan_layers(graph.closure(), budget, Wishes(earlier=as_earlier(plan)))
+    again = plan_layers(graph.closure(), budget, LayerHints(earlier=as_earlier(plan)))
     assert again.layers == plan.layers
-    assert again.kept == Kept("old", 0.0)
+    assert again.kept == ReusedPlan("old", 0.0)
 
 
 @given(graphs(), TIGHT)
 def test_with_a_kept_plan_a_path_that_goes_moves_no_other(graph: Graph, budget: int) -> None:
     before = plan_layers(with_one_more(graph.closure()), budget)
-    after = plan_layers(graph.closure(), budget, Wishes(earlier=as_earlier(before)))
+    after = plan_layers(graph.closure(), budget, LayerHints(earlier=as_earlier(before)))
     left = [[name for name in layer if name != "more"] for layer in names(before)]
     assert sorted(names(after)) == sorted(layer for layer in left if layer)
 
 
 def test_a_new_version_stays_where_its_package_was() -> None:
-    earlier = Earlier("old", (("libc-2.38", "tool"), ("framework",), ("assets",), ("app",)))
-    kept = plan_layers(server(), 5, Wishes(earlier=earlier))
+    earlier = PreviousPlan("old", (("libc-2.38", "tool"), ("framework",), ("assets",), ("app",)))
+    kept = plan_layers(server(), 5, LayerHints(earlier=earlier))
     assert ["libc-2.39", "tool"] in names(kept)
 
 
 def test_an_earlier_plan_of_more_layers_is_joined() -> None:
     earlier = as_earlier(plan_layers(server(), 64))
-    assert len(plan_layers(server(), 3, Wishes(earlier=earlier)).layers) == 3
+    assert len(plan_layers(server(), 3, LayerHints(earlier=earlier)).layers) == 3
 
 
 def test_a_plan_that_is_kept_may_cost_more() -> None:
-    poor = Earlier("old.json", (("libc-2.39", "framework"), ("tool", "assets"), ("app",)))
-    kept = plan_layers(server(), 8, Wishes(earlier=poor)).kept
+    poor = PreviousPlan("old.json", (("libc-2.39", "framework"), ("tool", "assets"), ("app",)))
+    kept = plan_layers(server(), 8, LayerHints(earlier=poor)).kept
     assert kept
     assert kept.where == "old.json"
     assert kept.excess > 0.1
@@ -218,11 +229,15 @@ def test_paths_of_one_name_stay_together() -> None:
     references = tuple(sorted([*twins, other.path]))
     app = PathInfo(store_path("app"), bytes(32), MB, references)
     whole = Closure.of([*infos, other, app], [app.path])
-    plan = plan_layers(whole, 3, Wishes(earlier=Earlier("old", (("lib",), ("other",), ("app",)))))
+    plan = plan_layers(
+        whole, 3, LayerHints(earlier=PreviousPlan("old", (("lib",), ("other",), ("app",))))
+    )
     assert names(plan) == [["lib", "lib"], ["other"], ["app"]]
 
 
 def test_the_paths_are_those_of_the_closure() -> None:
-    plan = plan_layers(server(), 4, Wishes(earlier=Earlier("old", (("libc-2.39", "gone"),))))
+    plan = plan_layers(
+        server(), 4, LayerHints(earlier=PreviousPlan("old", (("libc-2.39", "gone"),)))
+    )
     found: list[StorePath] = sorted(path for layer in plan.layers for path in layer.paths)
     assert found == list(server())

@@ -13,8 +13,8 @@ from bench.layering.metrics import Figures, after, change, images, measured, sto
 from bench.layering.published import Layers
 from support.fakestore import store_path
 
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.popularity import package_of
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.plan.layers.popularity import package_of
 
 LIBC, OPENSSL, WEB, MAIL = (store_path(name) for name in ("libc", "libssl3", "web", "mail"))
 

@@ -14,15 +14,15 @@ from support.smallimage import VIEW_LAYER, Layer, digest_of, tar
 from support.smallimage import entry as tar_entry
 from support.writes import CREATED, FORMS, blob_names, digest_at, listing, put, write
 
-from nix2oci.oci.layout import Form, Image, Staging, reference_to, streaming, writing
+from nix2oci.oci.layout.source import open_image
+from nix2oci.oci.layout.writer import Image, OutputFormat, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.source import open_image
 from nix2oci.oci.spec import LAYER_GZIP, Descriptor, Digest, History, ImageConfig, Platform
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_written_is_valid_and_reads_back(tmp_path: Path, form: Form) -> None:
+def test_what_is_written_is_valid_and_reads_back(tmp_path: Path, form: OutputFormat) -> None:
     path = tmp_path / "image"
     image = write(path, form)
     assert validate_layout(str(path), 1) == ()
@@ -119,7 +119,7 @@ def test_a_pipe_that_nobody_reads_is_a_broken_pipe(tmp_path: Path) -> None:
     ("form", "reference"),
     [("oci", "oci:out/app:1.0"), ("archive", "oci-archive:out/app:1.0")],
 )
-def test_the_reference_is_what_skopeo_takes(form: Form, reference: str) -> None:
+def test_the_reference_is_what_skopeo_takes(form: OutputFormat, reference: str) -> None:
     assert reference_to("out/app", form, Reference.parse("app:1.0")) == reference
 
 
@@ -146,7 +146,9 @@ def put_two(staging: Staging, text: str = "one") -> tuple[Image, Image]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_two_images_appear_at_once_and_share_their_blobs(tmp_path: Path, form: Form) -> None:
+def test_two_images_appear_at_once_and_share_their_blobs(
+    tmp_path: Path, form: OutputFormat
+) -> None:
     path = tmp_path / "image"
     with writing(str(path), form) as staging:
         image, twin = put_two(staging)
@@ -202,7 +204,7 @@ def put_half(staging: Staging) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_image_appears_when_one_of_two_cannot(tmp_path: Path, form: Form) -> None:
+def test_no_image_appears_when_one_of_two_cannot(tmp_path: Path, form: OutputFormat) -> None:
     path = tmp_path / "image"
     write(path, form, text="old")
     before = listing(tmp_path)
@@ -225,7 +227,7 @@ def test_a_damaged_blob_is_put_right_by_the_next_build(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_link_is_followed_and_stays_a_link(tmp_path: Path, form: Form) -> None:
+def test_a_link_is_followed_and_stays_a_link(tmp_path: Path, form: OutputFormat) -> None:
     (tmp_path / "link").symlink_to("real")
     for text in ("one", "two"):
         image = write(tmp_path / "link", form, text=text)

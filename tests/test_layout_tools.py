@@ -13,7 +13,7 @@ from support.smallimage import STORE_PATH
 from support.tools import require
 from support.writes import digest_at, write
 
-from nix2oci.oci.layout import Form, reference_to
+from nix2oci.oci.layout.writer import OutputFormat, reference_to
 from nix2oci.oci.reference import Reference
 
 pytestmark = pytest.mark.real
@@ -27,7 +27,7 @@ def test_skopeo_reads_layout_and_archive_by_tag(tmp_path: Path) -> None:
     require("skopeo")
     image = write(tmp_path / "layout")
     write(tmp_path / "archive", "archive")
-    names: dict[Form, str] = {"oci": "layout", "archive": "archive"}
+    names: dict[OutputFormat, str] = {"oci": "layout", "archive": "archive"}
     for form, name in names.items():
         reference = reference_to(str(tmp_path / name), form, Reference.parse("app:1.0"))
         there = tmp_path / f"{name}-copy"

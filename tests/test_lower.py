@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nix2oci.errors import RepresentationError
-from nix2oci.plan.base.lower import Lower
-from nix2oci.plan.tree import Directory
+from nix2oci.model.tree import Directory
+from nix2oci.plan.overlay.lower_tree import LowerTree
 
 
 def lower(
     links: Mapping[bytes, bytes], *directories: bytes, files: tuple[bytes, ...] = ()
-) -> Lower:
-    return Lower({path: Directory(path) for path in directories}, links, frozenset(files))
+) -> LowerTree:
+    return LowerTree({path: Directory(path) for path in directories}, links, frozenset(files))
 
 
 @pytest.mark.parametrize(

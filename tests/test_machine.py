@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from support.elf_heads import AARCH64, I386, X86_64, elf
 from support.fakestore import FakeStore, Link, Node, Program, store_path
 from support.terminal import Terminal
 
 from nix2oci.errors import RepresentationError
-from nix2oci.nix.disk import Disk
+from nix2oci.launcher.encoder import MACHINES
 from nix2oci.nix.machine import check_machines, machine
-from nix2oci.plan.launcher import MACHINES
-from nix2oci.templates import launcher_template
-
-
-def elf(number: int, kind: int = 2, *, order: str = "<", bits: int = 2) -> bytes:
-    """The first bytes of an ELF file, for a machine of the specification."""
-    ident = b"\x7fELF" + bytes([bits, 1 if order == "<" else 2, 1]) + bytes(9)
-    return ident + struct.pack(f"{order}HH", kind, number) + bytes(8)
-
+from nix2oci.nix.store_files import StoreFiles
+from nix2oci.pipeline.templates import launcher_template
 
 ROOT = str(store_path("app")).encode()
-X86_64, AARCH64, I386 = Program(elf(62)), Program(elf(183)), Program(elf(3, bits=1))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +47,7 @@ def check(store: FakeStore, node: Node, system: str, *started: str) -> None:
     platform = {"x86_64-linux": "linux/amd64", "aarch64-linux": "linux/arm64"}.get(system, "any")
     paths = [f"{root.path}/{path}".encode() for path in started]
     closure = store.closure(root.path)
-    check_machines(Disk.of(closure, store.root), closure, paths, system, platform)
+    check_machines(StoreFiles.of(closure, store.root), closure, paths, system, platform)
 
 
 @pytest.mark.parametrize(

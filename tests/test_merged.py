@@ -18,7 +18,7 @@ from support.smallimage import (
 )
 from support.spoiled import findings, setting, view
 
-from nix2oci.oci.validate.contents import LayerContents
+from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.oci.validate.merged import merge_layers, resolve
 
 ELF_WITH_INTERPRETER = (

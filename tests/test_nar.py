@@ -17,11 +17,11 @@ from support.fakestore import FakeStore, Link, Node, Program, entries_of, nar, s
 from support.nodes import ANY_NODE, NODES
 
 from nix2oci.errors import RepresentationError, StoreError
-from nix2oci.nix.closure import PathInfo, format_nar_hash
+from nix2oci.model.closure import PathInfo, format_nar_hash
+from nix2oci.model.tree import Directory, Entry, File
 from nix2oci.nix.nar import CHUNK, nar_entries, strings
 from nix2oci.nix.store import store_entries
-from nix2oci.oci.tar import tar_blocks
-from nix2oci.plan.tree import Directory, Entry, File
+from nix2oci.oci.layer.tar import tar_blocks
 
 APP = store_path("app-1")
 WHERE = "https://cache.test"

@@ -3,13 +3,14 @@
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from support import covered
 from support.fakenix import DRV, OUT, SYSTEM, FakeNix, fails, info, make, missing, value
+from support.started import started
+from support.waiting import wait_for
 
 from nix2oci.errors import (
     BuildError,
@@ -20,8 +21,8 @@ from nix2oci.errors import (
     NixOutputError,
     StoreError,
 )
-from nix2oci.nix.cli import Package
-from nix2oci.nix.closure import StorePath
+from nix2oci.model.closure import StorePath
+from nix2oci.nix.client import Package
 
 LIBRARY = "/nix/store/ai6vwhbrg1fgxn289gkabgn3d4hhfxa3-library-1.2"
 
@@ -240,31 +241,24 @@ def test_interrupted_while_building(
     fake.nix()
     temporary = fake.directory / "tmp"
     temporary.mkdir()
-    driver = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, fake.bin, fake.directory, fake.root],
-        env={"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    for _ in range(1000):
-        if pid.exists():
-            break
-        time.sleep(0.01)
-    assert list(temporary.iterdir()) != []
-    driver.send_signal(number)
-    stdout, stderr = driver.communicate(timeout=30)
-    assert (driver.returncode, stdout, stderr) == (130, b"", b"")
+    argv = [sys.executable, "-c", DRIVER, str(fake.bin), str(fake.directory), str(fake.root)]
+    env = {"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)}
+    env |= covered.environment()
+    with started(argv, env) as driver:
+        wait_for(pid)
+        assert list(temporary.iterdir()) != []
+        driver.send_signal(number)
+        stdout, stderr = driver.communicate(timeout=30)
+    assert (driver.returncode, stdout, stderr) == (130, "", "")
     assert list(temporary.iterdir()) == []
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
 
 
 def test_a_grandchild_that_keeps_the_pipe_open_is_not_waited_for(fake: FakeNix) -> None:
-    fake.answer("flake metadata", "{}", run=f"sleep 30 & echo $! > {fake.directory}/pid")
-    started = time.monotonic()
+    fake.answer("flake metadata", "{}", run=f"sleep 300 & echo $! > {fake.directory}/pid")
     make(fake.nix())
-    assert time.monotonic() - started < 20
-    os.kill(int((fake.directory / "pid").read_text()), signal.SIGKILL)
+    os.kill(int((fake.directory / "pid").read_text()), signal.SIGKILL)  # it is still there
 
 
 def test_a_null_byte_reaches_no_command_line(fake: FakeNix) -> None:

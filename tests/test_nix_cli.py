@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 from support.fakenix import DRV, OUT, SYSTEM, FakeNix, fails, info, make
+from support.paths import DATA
 
 from nix2oci.errors import (
     NixError,
 )
-from nix2oci.nix.closure import StorePath
-from nix2oci.nix.package import QUESTION
+from nix2oci.model.closure import StorePath
+from nix2oci.nix.package import EVAL_EXPRESSION
 
-DATA = Path(__file__).parent / "data" / "nix"
+RECORDED = DATA / "nix"
 UNCACHED = ["--option", "eval-cache", "false"]
 LIBRARY = "/nix/store/ai6vwhbrg1fgxn289gkabgn3d4hhfxa3-library-1.2"
 PROGRAM = "/nix/store/k6sbazwb84960nz7saz7z551zi6vri7k-program-3.0"
@@ -31,10 +32,10 @@ def test_seven_calls_are_all(fake: FakeNix) -> None:
     link = fake.calls[5][fake.calls[5].index("--out-link") + 1]
     assert fake.calls == [
         ["flake", "metadata", "--json", *store, "--", "."],
-        ["eval", "--json", *store, *UNCACHED, "--apply", QUESTION, "--", ".#app"],
+        ["eval", "--json", *store, *UNCACHED, "--apply", EVAL_EXPRESSION, "--", ".#app"],
         ["eval", "--impure", "--json", *store, "--expr", "builtins.currentSystem"],
         [
-            *("eval", "--json", *store, *UNCACHED, "--apply", QUESTION, "--"),
+            *("eval", "--json", *store, *UNCACHED, "--apply", EVAL_EXPRESSION, "--"),
             f".#apps.{SYSTEM}.app",
         ],
         ["--version"],
@@ -100,7 +101,7 @@ def test_an_attribute_of_a_file(fake: FakeNix) -> None:
     found = nix.evaluate(nix.installable("-a.b", file="-f.nix"))
     assert (found.name, found.version, found.revision) == ("app", "1.0", "")
     (call,) = fake.calls
-    assert call[-6:] == ["--file", "-f.nix", "--apply", QUESTION, "--", "-a.b"]
+    assert call[-6:] == ["--file", "-f.nix", "--apply", EVAL_EXPRESSION, "--", "-a.b"]
 
 
 def test_a_link_to_a_store_path(fake: FakeNix, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +178,7 @@ def test_every_version_gives_the_same_closure(
 ) -> None:
     fake.answer("--version", version)
     fake.answer(
-        "path-info", (DATA / "path-info" / f"{shape}.json").read_text(), stderr="warning: new\n"
+        "path-info", (RECORDED / "path-info" / f"{shape}.json").read_text(), stderr="warning: new\n"
     )
     nix = fake.nix()
     closure = nix.closure([StorePath.parse(PROGRAM)])

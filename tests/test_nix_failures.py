@@ -14,7 +14,7 @@ from nix2oci.errors import (
     NixNotFoundError,
     NixOutputError,
 )
-from nix2oci.nix.cli import Nix
+from nix2oci.nix.client import NixClient
 from nix2oci.nix.package import NAMES
 
 
@@ -24,7 +24,7 @@ def fake(tmp_path: Path) -> FakeNix:
 
 
 def test_no_nix(tmp_path: Path) -> None:
-    error = fails(Nix({"PATH": str(tmp_path), "HOME": str(tmp_path)}), NixNotFoundError, 3)
+    error = fails(NixClient({"PATH": str(tmp_path), "HOME": str(tmp_path)}), NixNotFoundError, 3)
     assert str(error) == "cannot run nix: there is no 'nix' on PATH"
     assert error.hint == "install Nix 2.4 or newer: https://nixos.org/download"
 
@@ -39,7 +39,7 @@ def test_no_nix(tmp_path: Path) -> None:
 def test_a_nix_that_cannot_be_run(tmp_path: Path, content: str, mode: int, cause: str) -> None:
     (tmp_path / "nix").write_text(content)
     (tmp_path / "nix").chmod(mode)
-    error = fails(Nix({"PATH": str(tmp_path), "HOME": str(tmp_path)}), NixNotFoundError, 3)
+    error = fails(NixClient({"PATH": str(tmp_path), "HOME": str(tmp_path)}), NixNotFoundError, 3)
     assert str(error) == f"cannot run nix: {cause}"
 
 

@@ -8,7 +8,7 @@ import pytest
 from support.fakestore import FakeStore, Link, Node, Program, store_path
 
 from nix2oci.errors import StoreError
-from nix2oci.nix.references import Files
+from nix2oci.nix.referring_files import Files
 
 LIB = store_path("lib")
 TEXT = str(LIB).encode()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from support.fakestore import FakeStore, Link, Node, Program, store_path
 
-from nix2oci.nix.closure import Closure, PathInfo
-from nix2oci.nix.notes import Notes
+from nix2oci.model.closure import Closure, PathInfo
+from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.scan import scan
 from nix2oci.nix.store import LocalStore
 from nix2oci.nix.survey import survey
@@ -38,24 +38,26 @@ def fail() -> str:
     raise AssertionError("it was asked again")
 
 
-def answered(notes: Notes, info: PathInfo = INFO, question: str = "what", text: str = "yes") -> str:
-    return notes.once(info, question, lambda: text)
+def answered(
+    notes: FactCache, info: PathInfo = INFO, question: str = "what", text: str = "yes"
+) -> str:
+    return notes.get_or_compute(info, question, lambda: text)
 
 
 def test_without_memory_each_question_is_asked() -> None:
-    notes = Notes()
+    notes = FactCache()
     assert (answered(notes), answered(notes, text="no")) == ("yes", "no")
-    notes.keep(lambda _: True)
+    notes.commit(lambda _: True)
 
 
 def test_an_answer_is_known_in_the_next_run() -> None:
-    memory = Memory()
-    notes = Notes(memory)
+    fact_store = Memory()
+    notes = FactCache(fact_store)
     answered(notes)
-    assert notes.once(INFO, "what", fail) == "yes"
-    assert memory.known == {}
-    notes.keep(lambda _: True)
-    assert Notes(memory).once(INFO, "what", fail) == "yes"
+    assert notes.get_or_compute(INFO, "what", fail) == "yes"
+    assert fact_store.known == {}
+    notes.commit(lambda _: True)
+    assert FactCache(fact_store).get_or_compute(INFO, "what", fail) == "yes"
 
 
 OTHERS = [
@@ -67,29 +69,32 @@ OTHERS = [
 
 @pytest.mark.parametrize(("info", "question"), OTHERS)
 def test_it_says_nothing_of(info: PathInfo, question: str) -> None:
-    memory = Memory()
-    notes = Notes(memory)
+    fact_store = Memory()
+    notes = FactCache(fact_store)
     answered(notes)
-    notes.keep(lambda _: True)
-    assert answered(Notes(memory), info, question, "other") == "other"
+    notes.commit(lambda _: True)
+    assert answered(FactCache(fact_store), info, question, "other") == "other"
 
 
 def test_notes_of_a_damaged_path_are_not_kept() -> None:
-    memory = Memory()
-    notes = Notes(memory)
+    fact_store = Memory()
+    notes = FactCache(fact_store)
     answered(notes)
-    notes.keep(lambda info: info != INFO)
-    assert memory.known == {}
+    notes.commit(lambda info: info != INFO)
+    assert fact_store.known == {}
 
 
 def test_what_was_known_before_is_kept_with_what_is_new() -> None:
-    memory = Memory()
+    fact_store = Memory()
     for question in ("one", "two"):
-        notes = Notes(memory)
+        notes = FactCache(fact_store)
         answered(notes, question=question, text=question)
-        notes.keep(lambda _: True)
-    again = Notes(memory)
-    assert [again.once(INFO, question, fail) for question in ("one", "two")] == ["one", "two"]
+        notes.commit(lambda _: True)
+    again = FactCache(fact_store)
+    assert [again.get_or_compute(INFO, question, fail) for question in ("one", "two")] == [
+        "one",
+        "two",
+    ]
 
 
 # --- a closure that has all that is asked about ---------------------------------------------------
@@ -114,7 +119,7 @@ def closure(store: FakeStore) -> Closure:
     return store.closure(app.path)
 
 
-def look(closure: Closure, store: FakeStore, notes: Notes | None) -> tuple[Any, Any]:
+def look(closure: Closure, store: FakeStore, notes: FactCache | None) -> tuple[Any, Any]:
     found = survey(closure, store.root, notes)
     programs = [program.target for program in found.programs]
     return found, scan(closure, programs, store.root, notes)
@@ -124,19 +129,19 @@ def test_with_notes_all_is_found_as_without(closure: Closure, store: FakeStore) 
     expected = look(closure, store, None)
     assert expected[1].mentions
     assert expected[1].scripts
-    memory = Memory()
+    fact_store = Memory()
     for _ in range(2):
-        notes = Notes(memory)
+        notes = FactCache(fact_store)
         assert look(closure, store, notes) == expected
-        notes.keep(LocalStore(store.root).is_right)
-    assert len(memory.known) == 3
+        notes.commit(LocalStore(store.root).is_right)
+    assert len(fact_store.known) == 3
 
 
 def test_with_notes_no_file_is_read(closure: Closure, store: FakeStore) -> None:
-    memory = Memory()
-    notes = Notes(memory)
+    fact_store = Memory()
+    notes = FactCache(fact_store)
     expected = look(closure, store, notes)
-    notes.keep(lambda _: True)
+    notes.commit(lambda _: True)
     for info in store.infos:
         store.thaw(info)
         for directory, _, files in os.walk(store.physical(info.path)):
@@ -144,5 +149,5 @@ def test_with_notes_no_file_is_read(closure: Closure, store: FakeStore) -> None:
                 at = os.path.join(directory, name)
                 if not os.path.islink(at):
                     os.truncate(at, 0)
-    assert look(closure, store, Notes(memory)) == expected
+    assert look(closure, store, FactCache(fact_store)) == expected
     assert not LocalStore(store.root).is_right(store.infos[0])

@@ -14,8 +14,8 @@ from support.fakestore import Link, Node, Program, nar
 from support.smallimage import Entry, Layer, SmallImage, directory, entry, link, tar
 
 from nix2oci.errors import LayoutError, OutputError
-from nix2oci.oci.references import Merged, merged, read_nodes
-from nix2oci.oci.source import open_image
+from nix2oci.oci.layer.file_scan import Merged, merged, read_nodes
+from nix2oci.oci.layout.source import open_image
 
 A, B = "0123456789abcdfghijklmnpqrsvwxyz", "zyxwvsrqpnmlkjihgfdcba9876543210"
 APP, LIB = f"/nix/store/{A}-app", f"/nix/store/{B}-lib"

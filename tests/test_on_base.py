@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.bases import GROUP, PASSWD, RUN, as_docker, base
 from support.fakenix import OUT
+from support.json_page import documented
 from support.smallimage import (
     Entry,
     Json,
@@ -22,13 +23,12 @@ from support.smallimage import (
 )
 from support.spoiled import zstd
 from support.terminal import APP, Completed, Terminal
-from test_cli_json import documented
-from test_twin import Place as WithTools
+from support.tools_terminal import ToolsTerminal
 
-from nix2oci.oci.base import Base, read_base
-from nix2oci.oci.source import ImageSource, open_image
+from nix2oci.oci.base_image import BaseImage, read_base_image
+from nix2oci.oci.layout.source import ImageSource, open_image
 from nix2oci.oci.spec import Platform
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 PROGRAM = f"{OUT}/bin/app"
 STORE = (
@@ -67,9 +67,9 @@ class Place:
         return done.returncode, lines[next(i for i, x in enumerate(lines) if "error: " in x) :]
 
 
-def files(source: ImageSource) -> Base:
+def files(source: ImageSource) -> BaseImage:
     """What is in an image, read as a base is."""
-    return read_base(source, Platform("amd64"))
+    return read_base_image(source, Platform("amd64"))
 
 
 def digests(source: ImageSource) -> list[str]:
@@ -218,7 +218,7 @@ def test_plan_says_what_the_base_has(tmp_path: Path) -> None:
 
 
 def test_the_debug_twin_has_every_layer_of_the_base_too(tmp_path: Path) -> None:
-    place = WithTools(tmp_path)
+    place = ToolsTerminal(tmp_path)
     base().write(place.terminal.directory / "base.oci")
     done = place.build("--debug", "--base", "base.oci")
     assert done.returncode == 0, done.stderr

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from support.wrapper_run import Exec, apply
 
-from nix2oci.plan.ops import (
+from nix2oci.wrappers.operations import (
     Append,
     Argv0,
     Chdir,
     Default,
-    Exec,
     Launch,
     Op,
     Prefix,
@@ -22,8 +23,6 @@ from nix2oci.plan.ops import (
     Suffix,
     SuffixWhole,
     Unset,
-    apply,
-    compose,
     normal_directory,
     preset,
 )
@@ -175,6 +174,20 @@ def test_bash_of_nixpkgs_and_an_unset_path() -> None:
     ops = preset((Prefix(b"PATH", b":", b"/a"),), b"PATH", b"/no-such-path")
     assert run(*ops).environment == (b"PATH=/a:/no-such-path",)
     assert run(*ops, environment=(b"PATH=/b",)).environment == (b"PATH=/a:/b",)
+
+
+def compose(outer: Launch, inner: Launch) -> Launch:
+    """What `outer` does when its target is the wrapper that `inner` was read from.
+
+    To the inner wrapper `$0` is the path that the outer one names, whatever the caller ran.
+    """
+    return replace(
+        inner,
+        ops=outer.ops + inner.ops,
+        argv0=outer.target if inner.argv0 is Argv0.EXECFN else inner.argv0,
+        before=inner.before + outer.before,
+        after=outer.after + inner.after,
+    )
 
 
 @pytest.mark.parametrize("inner_argv0", [Argv0.TARGET, Argv0.EXECFN, b"name"])

@@ -15,16 +15,16 @@ import pytest
 from support.fakestore import FakeStore, Link, Node, Program, nar, store_path
 
 from nix2oci.errors import OutputError, StoreError
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure_contents import ClosureContents
+from nix2oci.model.shell_references import ReferenceKind, Scan
+from nix2oci.model.tree import Entry
+from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.nar import nar_entries
-from nix2oci.nix.notes import Notes
-from nix2oci.nix.outline import BUDGET, SMALL, Outline
 from nix2oci.nix.scan import scan
 from nix2oci.nix.store import store_entries
+from nix2oci.nix.store_skeleton import BUDGET, SMALL, StoreSkeleton
 from nix2oci.nix.survey import survey
-from nix2oci.plan.shell import Kind, Scan
-from nix2oci.plan.tree import Entry
-from nix2oci.plan.view import Survey
 
 ELF = b"\x7fELF\x02\x01 a program"
 BASH_ELF = ELF + b"\0/no-such-path\0@(#)Bash version 5.2.15(1) release GNU\0"
@@ -49,10 +49,17 @@ class Remote:
         return nar_entries(info, iter([self.nars[info.path]]), "https://cache.test")
 
     def outline(
-        self, root: Path, *, notes: Notes | None = None, small: int = SMALL, budget: int = BUDGET
-    ) -> Outline:
-        outline = Outline(self.closure, str(root), self.read, notes or Notes(), small, budget)
-        outline.draw()
+        self,
+        root: Path,
+        *,
+        notes: FactCache | None = None,
+        small: int = SMALL,
+        budget: int = BUDGET,
+    ) -> StoreSkeleton:
+        outline = StoreSkeleton(
+            self.closure, str(root), self.read, notes or FactCache(), small, budget
+        )
+        outline.materialize()
         return outline
 
 
@@ -91,8 +98,11 @@ def sample(store: FakeStore) -> Sample:
 
 
 def decided(
-    closure: Closure, root: str, outline: Outline | None = None, notes: Notes | None = None
-) -> tuple[Survey, Scan]:
+    closure: Closure,
+    root: str,
+    outline: StoreSkeleton | None = None,
+    notes: FactCache | None = None,
+) -> tuple[ClosureContents, Scan]:
     """All that is decided from what lies below a directory."""
     if outline is None:
         found = survey(closure, root)
@@ -118,7 +128,9 @@ def test_decisions_are_those_of_the_store(
     outline = remote.outline(tmp_path / "outline", small=small, budget=budget)
     expected = decided(remote.closure, sample.store.root)
     assert decided(remote.closure, outline.root, outline) == expected
-    assert {Kind.SHEBANG, Kind.TEXT, Kind.LINK} <= {m.kind for m in expected[1].mentions}
+    assert {ReferenceKind.SHEBANG, ReferenceKind.TEXT, ReferenceKind.LINK} <= {
+        m.kind for m in expected[1].mentions
+    }
 
 
 @pytest.mark.parametrize(("small", "budget"), LIMITS)
@@ -161,8 +173,8 @@ def test_content_that_was_not_kept_is_sent_again_once(sample: Sample, tmp_path: 
     assert outline.whole == set()
     decided(remote.closure, outline.root, outline)
     # The program of the root, and what names a shell, are kept in any case.
-    once = {"libc-2": 1, "app-1": 1}
-    assert remote.sent == {**once, "bash-5.2": 2, "tool-1": 2, "certs-1": 2}
+    get_or_compute = {"libc-2": 1, "app-1": 1}
+    assert remote.sent == {**get_or_compute, "bash-5.2": 2, "tool-1": 2, "certs-1": 2}
 
 
 def test_what_is_kept_of_a_large_object_is_little(sample: Sample, tmp_path: Path) -> None:
@@ -258,29 +270,29 @@ class Memory:
 def test_what_was_noted_is_not_sent_for_again(
     sample: Sample, tmp_path: Path, small: int, budget: int
 ) -> None:
-    memory, found = Memory(), []
+    fact_store, found = Memory(), []
     for run in ("first", "second"):
-        remote, notes = sample.remote(), Notes(memory)
+        remote, notes = sample.remote(), FactCache(fact_store)
         root = tmp_path / run
         outline = remote.outline(root, notes=notes, small=small, budget=budget)
         found.append(decided(remote.closure, outline.root, outline, notes))
-        notes.keep(lambda _: True)
+        notes.commit(lambda _: True)
         assert bool(remote.sent) == (run == "first")
     assert found == [decided(sample.remote().closure, sample.store.root)] * 2
     assert listing(str(tmp_path / "second")) == listing(str(tmp_path / "first"))
 
 
 def test_only_a_path_that_is_new_is_sent_for(sample: Sample, tmp_path: Path) -> None:
-    memory = Memory()
-    notes = Notes(memory)
+    fact_store = Memory()
+    notes = FactCache(fact_store)
     remote = sample.remote()
     outline = remote.outline(tmp_path / "first", notes=notes)
     decided(remote.closure, outline.root, outline, notes)
-    notes.keep(lambda _: True)
+    notes.commit(lambda _: True)
     new = store_path("app-2")
     sample.store.infos[:] = [info for info in sample.store.infos if info.path != APP]
     sample.add(new, {b"bin": {b"app": Program(WRAPPER)}}, BASH, TOOL, CERTS)
-    remote, notes = sample.remote(new), Notes(memory)
+    remote, notes = sample.remote(new), FactCache(fact_store)
     outline = remote.outline(tmp_path / "second", notes=notes)
     decided(remote.closure, outline.root, outline, notes)
     assert set(remote.sent) == {"app-2"}

@@ -10,37 +10,38 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 
 from nix2oci.errors import ConflictError, Nix2OCIError, RepresentationError
-from nix2oci.plan.base.lower import Lower
-from nix2oci.plan.base.over import Over, lay_over
-from nix2oci.plan.tree import Directory, Entry, File, Owned, Symlink, Tree, text_file
-from nix2oci.plan.view import Found, Survey, ViewSwitches, view
+from nix2oci.model.closure_contents import ClosureContents, FoundFile
+from nix2oci.model.tree import Directory, Entry, File, Owned, Symlink, Tree, text_file
+from nix2oci.plan.overlay.lower_tree import LowerTree
+from nix2oci.plan.overlay.overlay import Overlaid, lay_over
+from nix2oci.plan.rootfs import ViewSwitches, rootfs
 
 APP = store_path("app-1")
 TARGET = f"{APP}/bin/app".encode()
-PROGRAM = Found(b"app", TARGET, APP, b"app")
-VIEW = view(Survey(programs=(PROGRAM,)), ViewSwitches())
+PROGRAM = FoundFile(b"app", TARGET, APP, b"app")
+VIEW = rootfs(ClosureContents(programs=(PROGRAM,)), ViewSwitches())
 LINK = Symlink(b"usr/bin/app", TARGET)
 
 
-def lower(*entries: Entry) -> Lower:
+def lower(*entries: Entry) -> LowerTree:
     """A base with these entries and the directories above them."""
     tree = Tree.merge([Owned(entry, "base") for entry in entries])
     directories = {e.path: e for e in tree if isinstance(e, Directory)}
     links = {e.path: e.target for e in tree if isinstance(e, Symlink)}
-    return Lower(directories, links, frozenset(e.path for e in tree if isinstance(e, File)))
+    return LowerTree(directories, links, frozenset(e.path for e in tree if isinstance(e, File)))
 
 
-def over(*entries: Entry, tree: Tree = VIEW) -> Over:
+def over(*entries: Entry, tree: Tree = VIEW) -> Overlaid:
     return lay_over(tree, lower(*entries), "/nix/store")
 
 
 def etc(name: bytes, *, directory: bool = False) -> Tree:
     """A view whose output has something in etc/."""
-    found = Found(name, f"{APP}/etc/".encode() + name, APP, b"x", directory)
-    return view(Survey(etc=(found,)), ViewSwitches())
+    found = FoundFile(name, f"{APP}/etc/".encode() + name, APP, b"x", directory)
+    return rootfs(ClosureContents(etc=(found,)), ViewSwitches())
 
 
-def entries(found: Over) -> dict[bytes, Entry]:
+def entries(found: Overlaid) -> dict[bytes, Entry]:
     return {entry.path: entry for entry in found.tree}
 
 
@@ -113,8 +114,8 @@ def test_a_base_with_one_os_release_has_no_other(path: str) -> None:
 
 
 def test_the_loader_of_the_base_stays() -> None:
-    loader = Found(b"ld-linux.so.2", f"{APP}/lib/ld-linux.so.2".encode(), APP, b"ld")
-    tree = view(Survey(loaders=(loader,)), ViewSwitches())
+    loader = FoundFile(b"ld-linux.so.2", f"{APP}/lib/ld-linux.so.2".encode(), APP, b"ld")
+    tree = rootfs(ClosureContents(loaders=(loader,)), ViewSwitches())
     found = over(Symlink(b"lib", b"usr/lib"), file("usr/lib/ld-linux.so.2"), tree=tree)
     assert found.kept == (b"lib", b"usr/lib/ld-linux.so.2")
 
@@ -275,7 +276,7 @@ def test_on_any_base_the_program_is_found_and_no_link_or_directory_is_lost(
     hidden = ours.keys() & (below.links.keys() | below.files)
     assert hidden == found.replaced.keys()
     links = {path: entry.target for path, entry in ours.items() if isinstance(entry, Symlink)}
-    both = Lower({}, {**below.links, **links}, frozenset())
+    both = LowerTree({}, {**below.links, **links}, frozenset())
     assert both.follow(b"usr/bin/app") == TARGET[1:]
     for path in found.kept:
         assert path in below

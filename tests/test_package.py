@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from nix2oci.errors import NixError, NixOutputError
-from nix2oci.nix.answers import Source
-from nix2oci.nix.closure import StorePath
+from nix2oci.model.closure import StorePath
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.output import Source
 from nix2oci.nix.package import (
+    BuildTarget,
+    EvalResult,
     Package,
-    Value,
-    Wanted,
     join,
     package_of,
     package_of_path,
@@ -25,7 +25,7 @@ OUT = "/nix/store/k6sbazwb84960nz7saz7z551zi6vri7k-program-3.0"
 SOURCE = Source("abc", 1700000000, "https://example.org/app")
 
 
-def derivation(**changes: Any) -> Value:
+def derivation(**changes: Any) -> EvalResult:
     answer = {
         "kind": "derivation",
         "drv": DRV,
@@ -42,18 +42,20 @@ def derivation(**changes: Any) -> Value:
         "homepages": [],
         "licenses": [],
     }
-    return Value.parse(json.dumps(answer | changes))
+    return EvalResult.parse(json.dumps(answer | changes))
 
 
-def app(program: str, context: dict[str, Any] | None = None) -> Value:
-    return Value.parse(json.dumps({"kind": "app", "program": program, "context": context or {}}))
+def app(program: str, context: dict[str, Any] | None = None) -> EvalResult:
+    return EvalResult.parse(
+        json.dumps({"kind": "app", "program": program, "context": context or {}})
+    )
 
 
 def flake(attr: str, outputs: str = "") -> Installable:
     return Installable(f".#{attr}{outputs}", "flake", flake_ref=".", attr=attr, outputs=outputs)
 
 
-def package(value: Value | None, app: Value | None = None, attr: str = "app") -> Package:
+def package(value: EvalResult | None, app: EvalResult | None = None, attr: str = "app") -> Package:
     return package_of(flake(attr), value, app, SOURCE, SYSTEM)
 
 
@@ -123,7 +125,7 @@ def test_which_outputs_are_built(
     attr: str, outputs: str, changes: dict[str, Any], expected: tuple[str, ...]
 ) -> None:
     found = package_of(flake(attr, outputs), derivation(**changes), None, SOURCE, SYSTEM)
-    assert found.wanted == (Wanted(DRV, expected),)
+    assert found.wanted == (BuildTarget(DRV, expected),)
 
 
 def test_an_output_that_is_not_there() -> None:
@@ -137,8 +139,8 @@ def test_an_app_beside_its_package() -> None:
     found = package(derivation(), app(f"{OUT}/bin/x", {DRV: {"outputs": ["out"]}}))
     assert found.name == "program"
     assert found.program == f"{OUT}/bin/x"
-    assert found.wanted == (Wanted(DRV, ("out",)),)
-    assert found.program_wanted == (Wanted(DRV, ("out",)),)
+    assert found.wanted == (BuildTarget(DRV, ("out",)),)
+    assert found.program_wanted == (BuildTarget(DRV, ("out",)),)
 
 
 @pytest.mark.parametrize(
@@ -149,26 +151,28 @@ def test_an_app_beside_its_package() -> None:
         pytest.param(None, app(f"{OUT}/bin/x"), "", "x", id="the default app"),
     ],
 )
-def test_an_app_alone(value: Value | None, other: Value | None, attr: str, name: str) -> None:
+def test_an_app_alone(
+    value: EvalResult | None, other: EvalResult | None, attr: str, name: str
+) -> None:
     found = package(value, other, attr)
     assert (found.name, found.version, found.wanted) == (name, "", ())
-    assert (found.program, found.program_wanted) == (f"{OUT}/bin/x", (Wanted(OUT),))
+    assert (found.program, found.program_wanted) == (f"{OUT}/bin/x", (BuildTarget(OUT),))
 
 
 def test_a_derivation_among_the_apps_is_a_package() -> None:
-    assert package(None, derivation()).wanted == (Wanted(DRV, ("out",)),)
+    assert package(None, derivation()).wanted == (BuildTarget(DRV, ("out",)),)
     assert package(derivation(name="a"), derivation(name="b")).name == "a"
 
 
 @pytest.mark.parametrize(
     ("said", "wanted"),
     [
-        pytest.param({"outputs": ["out", "dev"]}, Wanted(DRV, ("out", "dev")), id="outputs"),
-        pytest.param({"allOutputs": True}, Wanted(DRV, ("*",)), id="a whole derivation"),
-        pytest.param({"path": True}, Wanted(DRV), id="a path as it is"),
+        pytest.param({"outputs": ["out", "dev"]}, BuildTarget(DRV, ("out", "dev")), id="outputs"),
+        pytest.param({"allOutputs": True}, BuildTarget(DRV, ("*",)), id="a whole derivation"),
+        pytest.param({"path": True}, BuildTarget(DRV), id="a path as it is"),
     ],
 )
-def test_the_context_of_a_program(said: dict[str, Any], wanted: Wanted) -> None:
+def test_the_context_of_a_program(said: dict[str, Any], wanted: BuildTarget) -> None:
     assert package(None, app(f"{OUT}/bin/x", {DRV: said})).program_wanted == (wanted,)
 
 
@@ -182,11 +186,11 @@ def test_a_program_outside_the_store() -> None:
 
 
 def test_a_string_that_is_a_store_path() -> None:
-    value = Value.parse(
+    value = EvalResult.parse(
         json.dumps({"kind": "string", "program": OUT, "context": {DRV: {"outputs": ["out"]}}})
     )
     found = package(value)
-    assert (found.program, found.wanted) == ("", (Wanted(DRV, ("out",)),))
+    assert (found.program, found.wanted) == ("", (BuildTarget(DRV, ("out",)),))
 
 
 @pytest.mark.parametrize(
@@ -213,7 +217,7 @@ def test_a_string_that_is_a_store_path() -> None:
 )
 def test_what_cannot_be_built(answer: dict[str, Any], what: str, hint: str | None) -> None:
     with pytest.raises(NixError) as caught:
-        package(Value.parse(json.dumps(answer)))
+        package(EvalResult.parse(json.dumps(answer)))
     assert str(caught.value) == f"cannot build '.#app': it is {what}, not a derivation or an app"
     assert caught.value.hint == hint
 
@@ -221,19 +225,19 @@ def test_what_cannot_be_built(answer: dict[str, Any], what: str, hint: str | Non
 @pytest.mark.parametrize("stdout", ["[]", '{"kind": 1}', '"x"'])
 def test_an_evaluation_that_says_something_else(stdout: str) -> None:
     with pytest.raises(NixOutputError) as caught:
-        Value.parse(stdout)
+        EvalResult.parse(stdout)
     assert str(caught.value) == f"cannot read `nix eval` output: it printed {stdout!r}"
 
 
 @pytest.mark.parametrize(
     ("path", "outputs", "wanted"),
     [
-        pytest.param(OUT, "", Wanted(OUT), id="a path is itself"),
-        pytest.param(DRV, "", Wanted(DRV, ("*",)), id="a derivation is all of its outputs"),
-        pytest.param(DRV, "^dev", Wanted(DRV, ("dev",)), id="an output of a derivation"),
+        pytest.param(OUT, "", BuildTarget(OUT), id="a path is itself"),
+        pytest.param(DRV, "", BuildTarget(DRV, ("*",)), id="a derivation is all of its outputs"),
+        pytest.param(DRV, "^dev", BuildTarget(DRV, ("dev",)), id="an output of a derivation"),
     ],
 )
-def test_a_store_path(path: str, outputs: str, wanted: Wanted) -> None:
+def test_a_store_path(path: str, outputs: str, wanted: BuildTarget) -> None:
     installable = Installable(path, "path", outputs=outputs, store_path=path)
     found = package_of_path(installable, SYSTEM)
     assert found == Package(installable, "program", "3.0", SYSTEM, wanted=(wanted,))

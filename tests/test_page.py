@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.plans import BASH, Node, mention, plan, read, shells, web
 
-from nix2oci.page import page
-from nix2oci.templates import page_template
+from nix2oci.pipeline.templates import page_template
+from nix2oci.report.page.page import page
 
 TEMPLATE = page_template()
 HOSTILE = "</script></style><script>alert(1)</script><img src=x onerror=alert(1)> \"'&amp; {{map}}"

@@ -16,7 +16,7 @@ from support.smallimage import Layer, entry, tar, write_index
 from support.terminal import Completed, Terminal
 from test_cli_remote import fetches
 
-from nix2oci.oci.source import ImageSource, open_image
+from nix2oci.oci.layout.source import ImageSource, open_image
 
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from support.elf_heads import AARCH64, X86_64
 from support.fakeengine import FakeEngine
 from support.fakenix import OUT, missing, value
 from support.fakestore import Node, Program, nar, sri, write
+from support.json_page import documented
 from support.terminal import Terminal
-from test_cli_json import documented
-from test_machine import AARCH64, X86_64
 
-from nix2oci.oci.source import open_image, open_layout
+from nix2oci.oci.layout.source import open_image, open_layout
 from nix2oci.oci.spec import Platform
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 ARM = "/nix/store/r6sbazwb84960nz7saz7z551zi6vri7k-app-1.0"
 ARM_DRV = "/nix/store/42f2hlqgz41s6s2q495y7bkm0fn65sx6-app-1.0.drv"

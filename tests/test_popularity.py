@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from support.graphs import closure, graphs, info
 
 from nix2oci.errors import ConfigError
-from nix2oci.nix.closure import Closure
-from nix2oci.plan.popularity import (
-    Company,
+from nix2oci.model.closure import Closure
+from nix2oci.plan.layers.popularity import (
+    PackageGroup,
     Popularity,
     SharedLayer,
     image_of,
@@ -38,9 +38,9 @@ FLEET = (SHOP, ADMIN, TOOL)
 
 WRITTEN = """\
 {
-"format": 1,
+"format": 2,
 "images": ["admin", "shop", "tool"],
-"companies": [
+"groups": [
 {"images": [0], "packages": {"admin": 4}},
 {"images": [0, 1], "packages": {"python": 64}},
 {"images": [0, 1, 2], "packages": {"libc": 30}},
@@ -58,11 +58,11 @@ def test_packages_are_counted_by_name_whatever_their_version() -> None:
     assert Popularity.counted(FLEET) == Popularity.of(
         ("admin", "shop", "tool"),
         (
-            Company((0,), {"admin": 4}),
-            Company((0, 1), {"python": 64}),
-            Company((0, 1, 2), {"libc": 30}),
-            Company((1,), {"shop": 5}),
-            Company((2,), {"tool": 3}),
+            PackageGroup((0,), {"admin": 4}),
+            PackageGroup((0, 1), {"python": 64}),
+            PackageGroup((0, 1, 2), {"libc": 30}),
+            PackageGroup((1,), {"shop": 5}),
+            PackageGroup((2,), {"tool": 3}),
         ),
     )
 
@@ -72,14 +72,14 @@ def test_an_index_is_written_as_it_always_was() -> None:
     found = Popularity.counted(FLEET)
     assert str(found) == WRITTEN
     assert found.digest == (
-        "sha256:5b5c0cf754ae655a234543d5bf7a8b5aa50fd4f8d9701cffb467e01c6e60193f"
+        "sha256:abe699f70b0b9ea13d8975271e1b3997cabdc1a6a8bdcb479ad2d81364f4ff0d"
     )
 
 
 def test_two_versions_in_one_image_count_once_with_the_larger_size() -> None:
     both = closure(info("app", 1, "lib-1", "lib-2"), info("lib-1", 10), info("lib-2", 7))
     found = Popularity.counted([both])
-    assert found.companies == (Company((0,), {"app": 1, "lib": 10}),)
+    assert found.groups == (PackageGroup((0,), {"app": 1, "lib": 10}),)
 
 
 def test_two_images_of_one_package_are_two() -> None:
@@ -123,14 +123,14 @@ def indices(draw: st.DrawFn) -> Popularity:
     images = draw(st.lists(NAMES, min_size=1, max_size=5))
     packages = draw(st.lists(NAMES, unique=True, max_size=6))
     sets = st.sets(st.integers(0, len(images) - 1), min_size=1)
-    companies = [
-        Company(tuple(sorted(draw(sets))), {package: draw(st.integers(0, 10**12))})
+    groups = [
+        PackageGroup(tuple(sorted(draw(sets))), {package: draw(st.integers(0, 10**12))})
         for package in packages
     ]
     layer = st.builds(
         SharedLayer, st.lists(NAMES, min_size=1, max_size=4).map(tuple), st.integers(0, 9)
     )
-    return Popularity.of(images, companies, draw(st.lists(layer, max_size=3)))
+    return Popularity.of(images, groups, draw(st.lists(layer, max_size=3)))
 
 
 @given(indices())
@@ -138,8 +138,8 @@ def test_what_is_written_is_read_again(index: Popularity) -> None:
     again = Popularity.parse(str(index), "x")
     assert again == index
     assert again.digest == index.digest
-    assert [again.holders(name) for each in index.companies for name in each.packages] == [
-        index.holders(name) for each in index.companies for name in each.packages
+    assert [again.holders(name) for each in index.groups for name in each.packages] == [
+        index.holders(name) for each in index.groups for name in each.packages
     ]
 
 
@@ -149,11 +149,17 @@ def test_the_digest_is_of_the_value_however_it_was_laid_out() -> None:
     assert Popularity.parse(pretty, "x").digest == index.digest
 
 
+def test_an_index_of_the_first_format_is_read() -> None:
+    old = WRITTEN.replace('"format": 2', '"format": 1').replace('"groups"', '"companies"')
+    assert Popularity.parse(old, "x") == Popularity.counted(FLEET)
+    assert Popularity.parse(old, "x").digest == Popularity.counted(FLEET).digest
+
+
 def document(**more: Any) -> str:
     good: dict[str, Any] = {
-        "format": 1,
+        "format": 2,
         "images": ["a", "b"],
-        "companies": [{"images": [0, 1], "packages": {"libc": 30}}],
+        "groups": [{"images": [0, 1], "packages": {"libc": 30}}],
         "layers": [{"images": 2, "packages": ["libc", "libm"]}],
     }
     return json.dumps(good | more)
@@ -163,8 +169,8 @@ def test_the_document_that_the_bad_ones_are_made_of_is_good() -> None:
     assert Popularity.parse(document(), "x").holders("libc") == 3
 
 
-def companies(images: object, packages: object) -> str:
-    return document(companies=[{"images": images, "packages": packages}])
+def groups(images: object, packages: object) -> str:
+    return document(groups=[{"images": images, "packages": packages}])
 
 
 def layers(packages: object, images: object = 2) -> str:
@@ -180,26 +186,26 @@ def layers(packages: object, images: object = 2) -> str:
         pytest.param("[]", id="a list"),
         pytest.param("7", id="a number"),
         pytest.param("{}", id="no format"),
-        pytest.param('{"format": 1}', id="a format alone"),
+        pytest.param('{"format": 2}', id="a format alone"),
         pytest.param(document(images="ab"), id="images as text"),
         pytest.param(document(images=[1, 2]), id="images that are numbers"),
         pytest.param(document(images={"a": 1}), id="images as a mapping"),
-        pytest.param(document(companies=None), id="no companies"),
-        pytest.param(document(companies={}), id="companies as a mapping"),
-        pytest.param(document(companies=["x"]), id="a company that is text"),
-        pytest.param(companies([], {"libc": 1}), id="a company in no image"),
-        pytest.param(companies([2], {"libc": 1}), id="an image that is not there"),
-        pytest.param(companies([-1], {"libc": 1}), id="a negative image"),
-        pytest.param(companies([1, 0], {"libc": 1}), id="images out of order"),
-        pytest.param(companies([0, 0], {"libc": 1}), id="an image twice"),
-        pytest.param(companies([True], {"libc": 1}), id="an image that is a boolean"),
-        pytest.param(companies([0], ["libc"]), id="packages without sizes"),
-        pytest.param(companies([0], {"libc": -1}), id="a negative size"),
-        pytest.param(companies([0], {"libc": 1.5}), id="half a byte"),
-        pytest.param(companies([0], {"\ud800": 1}), id="a name that is no Unicode"),
+        pytest.param(document(groups=None), id="no groups"),
+        pytest.param(document(groups={}), id="groups as a mapping"),
+        pytest.param(document(groups=["x"]), id="a group that is text"),
+        pytest.param(groups([], {"libc": 1}), id="a group in no image"),
+        pytest.param(groups([2], {"libc": 1}), id="an image that is not there"),
+        pytest.param(groups([-1], {"libc": 1}), id="a negative image"),
+        pytest.param(groups([1, 0], {"libc": 1}), id="images out of order"),
+        pytest.param(groups([0, 0], {"libc": 1}), id="an image twice"),
+        pytest.param(groups([True], {"libc": 1}), id="an image that is a boolean"),
+        pytest.param(groups([0], ["libc"]), id="packages without sizes"),
+        pytest.param(groups([0], {"libc": -1}), id="a negative size"),
+        pytest.param(groups([0], {"libc": 1.5}), id="half a byte"),
+        pytest.param(groups([0], {"\ud800": 1}), id="a name that is no Unicode"),
         pytest.param(
-            document(companies=2 * [{"images": [0], "packages": {"libc": 1}}]),
-            id="a package in two companies",
+            document(groups=2 * [{"images": [0], "packages": {"libc": 1}}]),
+            id="a package in two groups",
         ),
         pytest.param(document(layers="x"), id="layers as text"),
         pytest.param(layers([]), id="a layer of nothing"),
@@ -219,7 +225,7 @@ def test_what_is_no_index_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("format_", "shown"),
     [
-        pytest.param(2, "2", id="a newer one"),
+        pytest.param(3, "3", id="a newer one"),
         pytest.param("1", "'1'", id="text"),
         pytest.param(None, "None", id="null"),
     ],
@@ -228,9 +234,9 @@ def test_another_format_is_refused(format_: object, shown: str) -> None:
     with pytest.raises(ConfigError) as failure:
         Popularity.parse(document(format=format_), "p.json")
     assert str(failure.value) == (
-        f"cannot read popularity index p.json: its format is {shown}, not 1"
+        f"cannot read popularity index p.json: its format is {shown}, not 2"
     )
-    assert failure.value.hint == "make it anew with 'nix2oci popularity'"
+    assert failure.value.hint == "make it again with 'nix2oci popularity'"
 
 
 def test_an_image_is_called_as_its_first_root() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 from support.graphs import Graph, closure, graphs, info
 
-from nix2oci.nix.closure import Closure, StorePath
-from nix2oci.plan.popularity import Company, Popularity, SharedLayer
-from nix2oci.plan.prices import STORED_IF_COUNTED, STORED_IF_GUESSED, Prices
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.plan.layers.cost import STORED_IF_COUNTED, STORED_IF_GUESSED, Prices
+from nix2oci.plan.layers.popularity import PackageGroup, Popularity, SharedLayer
 
 MB = 1_000_000
 CHAIN = closure(info("app", MB, "lib"), info("lib", 8 * MB, "libc"), info("libc", 30 * MB))
@@ -61,8 +61,8 @@ def test_alone_a_path_costs_what_is_expected_to_move() -> None:
 def fleet(*shared: SharedLayer, lib: tuple[int, ...] = (0, 1), of: int = 4) -> Popularity:
     names = ("app", "b", "c", "d")[:of]
     everywhere = tuple(range(of))
-    companies = [Company(everywhere, {"libc": 30 * MB}), Company(lib, {"lib": 8 * MB})]
-    return Popularity.of(names, companies, shared)
+    groups = [PackageGroup(everywhere, {"libc": 30 * MB}), PackageGroup(lib, {"lib": 8 * MB})]
+    return Popularity.of(names, groups, shared)
 
 
 def test_bytes_weigh_more_where_they_were_counted() -> None:

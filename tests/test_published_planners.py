@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fakestore import store_path
 
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure import Closure, PathInfo, StorePath
 
 MB = 1_000_000
 PLANNERS: Mapping[str, Planner] = {**PUBLISHED, "nixery": nixery({"p3": 100, "p7": 5000})}

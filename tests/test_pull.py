@@ -10,12 +10,12 @@ from support.pushing import ALICE, REPOSITORY, Desk
 from support.smallimage import write_index
 
 from nix2oci.errors import AuthenticationError, ConfigError, LayoutError, RegistryError
-from nix2oci.oci.archive import chunks
+from nix2oci.oci.layout.archive import chunks
+from nix2oci.oci.layout.source import ImageSource, Layout, open_layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.pull import open_remote
-from nix2oci.oci.source import ImageSource, Layout, open_layout
 from nix2oci.oci.spec import Descriptor, Digest, Platform
-from nix2oci.oci.validate import validate
+from nix2oci.oci.validate.image import validate
 
 BLOB = r"/blobs/sha256:"
 
@@ -72,10 +72,10 @@ def test_an_image_in_a_registry_is_validated_like_any_other(desk: Desk) -> None:
 
 
 def test_an_image_of_an_index_is_chosen_by_platform(desk: Desk, tmp_path: Path) -> None:
-    from nix2oci.oci.registry.push import cargo, push  # noqa: PLC0415
+    from nix2oci.oci.registry.push import push, read_push_set  # noqa: PLC0415
 
     layout, _ = open_layout(str(write_index(tmp_path)))
-    push(cargo(layout), layout.blobs, desk.reference(), desk.access())
+    push(read_push_set(layout), layout.blobs, desk.reference(), desk.access())
     remote = opened(desk)
     arm = remote.image(platform=Platform("arm64"))
     assert arm.config()["architecture"] == "arm64"
@@ -231,7 +231,7 @@ def test_only_the_right_to_read_is_asked_for(desk: Desk) -> None:
     ],
 )
 def test_docker_hub_is_what_everybody_means(text: str, host: str, shown: str) -> None:
-    from nix2oci.oci.registry.access import Place  # noqa: PLC0415
+    from nix2oci.oci.registry.client_options import Repository  # noqa: PLC0415
 
-    place = Place.of(Reference.parse(text))
+    place = Repository.of(Reference.parse(text))
     assert (place.host, str(place)) == (host, shown)

@@ -12,9 +12,9 @@ from support.pushing import ALICE, REPOSITORY, Desk
 from support.smallimage import STORE_LAYER, VIEW_LAYER, SmallImage, write_index
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError, RegistryError
+from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.push import cargo, push
-from nix2oci.oci.source import open_layout
+from nix2oci.oci.registry.push import push, read_push_set
 from nix2oci.oci.spec import INDEX, MANIFEST
 
 UPLOADS = r"/blobs/uploads/"
@@ -103,12 +103,12 @@ def test_a_connection_is_kept_from_one_request_to_the_next(desk: Desk, auth: str
 
 def test_an_index_comes_after_its_images(desk: Desk, tmp_path: Path) -> None:
     layout = write_index(tmp_path)
-    goods = cargo(open_layout(str(layout))[0])
-    kinds = [document.descriptor.media_type for document in goods.documents]
+    push_set = read_push_set(open_layout(str(layout))[0])
+    kinds = [document.descriptor.media_type for document in push_set.documents]
     assert kinds == [MANIFEST, MANIFEST, INDEX]
-    push(goods, open_layout(str(layout))[0].blobs, desk.reference(), desk.access())
+    push(push_set, open_layout(str(layout))[0].blobs, desk.reference(), desk.access())
     names = [path.rpartition("/")[2] for path in desk.registry.calls("PUT", "/manifests/")]
-    assert names == [*(str(d.descriptor.digest) for d in goods.documents), "1.0"]
+    assert names == [*(str(d.descriptor.digest) for d in push_set.documents), "1.0"]
 
 
 # --- taking a blob from another repository ---------------------------------------------------
@@ -186,7 +186,7 @@ def test_a_layout_of_several_images_wants_a_tag(tmp_path: Path) -> None:
     entries[1]["annotations"] = {"org.opencontainers.image.ref.name": "2.0"}
     (root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
     with pytest.raises(ConfigError) as caught:
-        cargo(open_layout(str(root))[0])
+        read_push_set(open_layout(str(root))[0])
     assert str(caught.value) == f"cannot push {root}: it holds 2 images"
     assert caught.value.hint == "name one of its tags after a colon: 1.0, 2.0"
 
@@ -208,18 +208,18 @@ def test_a_manifest_that_says_to_be_something_else_is_refused(tmp_path: Path) ->
 
     root = SmallImage(manifest=lie, index=keep).write(tmp_path / "image")
     with pytest.raises(LayoutError) as caught:
-        cargo(open_layout(str(root))[0])
+        read_push_set(open_layout(str(root))[0])
     assert str(caught.value).endswith(
         "has media type 'text/plain', and is listed as 'application/vnd.oci.image.manifest.v1+json'"
     )
 
 
 def test_a_blob_that_changed_meanwhile_is_never_stored(desk: Desk, tmp_path: Path) -> None:
-    goods, blobs = desk.cargo, desk.layout.blobs
+    push_set, blobs = desk.cargo, desk.layout.blobs
     file = tmp_path / "image/blobs/sha256" / desk.blobs[0][7:]
     file.write_bytes(bytes(file.stat().st_size))
     with pytest.raises(OutputError) as caught:
-        push(goods, blobs, desk.reference(), desk.access())
+        push(push_set, blobs, desk.reference(), desk.access())
     assert caught.value.exit_code == 8
     assert str(caught.value) == (
         f"cannot push blob {desk.blobs[0]}: its bytes are not those of its digest"

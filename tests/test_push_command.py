@@ -12,6 +12,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from support import covered
 from support.certificates import Certificates
 from support.fakeregistry import (
     CANARY,
@@ -24,10 +25,11 @@ from support.fakeregistry import (
     error,
 )
 from support.fakeserver import running
+from support.json_page import documented
 from support.pushing import REPOSITORY, SECRETS
 from support.smallimage import SmallImage, write_index
+from support.started import started
 from support.terminal import NIX2OCI
-from test_cli_json import documented
 
 Completed = subprocess.CompletedProcess[str]
 UPLOADS = r"/blobs/uploads/"
@@ -56,6 +58,7 @@ class Shell:
             "PATH": "/usr/bin:/bin",
             "HOME": str(self.directory),
             "LC_ALL": "C.UTF-8",
+            **covered.environment(),
             "NIX2OCI_USERNAME": USER,
             "NIX2OCI_PASSWORD": PASSWORD,
             **more,
@@ -218,10 +221,7 @@ def test_a_push_that_is_interrupted_calls_its_uploads_off(
 
     shell.registry.script("PUT", UPLOADS, hold)
     argv = [NIX2OCI, "push", "--jobs", "1", "web.oci", f"{shell.name}:1.0"]
-    with subprocess.Popen(
-        argv, cwd=shell.directory, env=shell.env(), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    with started(argv, shell.env(), shell.directory) as process:
         assert begun.wait(60)
         process.send_signal(name)
         out, err = process.communicate(timeout=60)

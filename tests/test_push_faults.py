@@ -21,7 +21,7 @@ from support.fakeserver import running
 from support.pushing import REPOSITORY, Desk
 
 from nix2oci.errors import RegistryError
-from nix2oci.oci.registry.access import Timeouts
+from nix2oci.oci.registry.client_options import Timeouts
 
 UPLOADS = r"/blobs/uploads/"
 SESSION = r"/blobs/uploads/."
@@ -157,10 +157,12 @@ def test_a_fault_that_stays_is_an_error(
     desk.registry.script(method, path, fault, always=True)
     with pytest.raises(RegistryError) as caught:
         desk.push()
-    registry, goods = desk.registry.registry, desk.cargo
+    registry, push_set = desk.registry.registry, desk.cargo
     expected = cause.replace("{url}", f"http://{registry}/v2/{REPOSITORY}")
-    expected = expected.replace("{manifest}", str(goods.documents[0].descriptor.digest))
-    expected = expected.replace("{blob}", desk.blobs[0]).replace("{size}", str(goods.blobs[0].size))
+    expected = expected.replace("{manifest}", str(push_set.documents[0].descriptor.digest))
+    expected = expected.replace("{blob}", desk.blobs[0]).replace(
+        "{size}", str(push_set.blobs[0].size)
+    )
     assert str(caught.value) == f"cannot push to {registry}/{REPOSITORY}: {expected}"
     assert caught.value.exit_code == 6
     assert "1.0" not in desk.registry.tags()

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from nix2oci.config.reading import Place, each_once, nearest, number_of, plain, show, text
+from nix2oci.config.reading import Location, each_once, nearest, number_of, plain, show, text
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"),
+    ("location", "expected"),
     [
         pytest.param(
-            Place("f.yaml: users").at(1).at("uid"),
+            Location("f.yaml: users").at(1).at("uid"),
             "f.yaml: users[1].uid",
             id="in a file, items have numbers and entries have dots",
         ),
         pytest.param(
-            Place("--env", is_flag=True).at("A"), "--env A", id="a flag's entry follows its name"
+            Location("--env", is_flag=True).at("A"), "--env A", id="a flag's entry follows its name"
         ),
         pytest.param(
-            Place("--ports", is_flag=True).at(2), "--ports", id="a flag's items are not counted"
+            Location("--ports", is_flag=True).at(2), "--ports", id="a flag's items are not counted"
         ),
     ],
 )
-def test_place(place: Place, expected: str) -> None:
-    assert place.text == expected
+def test_location(location: Location, expected: str) -> None:
+    assert location.text == expected
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,11 @@ def test_show(value: object, expected: str) -> None:
 
 
 def test_text_of_a_number_is_its_digits() -> None:
-    assert text(-8080, Place("x")) == "-8080"
+    assert text(-8080, Location("x")) == "-8080"
 
 
 def test_each_once_keeps_the_order() -> None:
-    assert each_once(["b", "a"], Place("x"), text) == ("b", "a")
+    assert each_once(["b", "a"], Location("x"), text) == ("b", "a")
 
 
 @pytest.mark.parametrize(

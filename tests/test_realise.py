@@ -3,10 +3,10 @@
 import pytest
 
 from nix2oci.errors import Nix2OCIError, NixError, NixOutputError, StoreError
-from nix2oci.nix.answers import Realised
-from nix2oci.nix.closure import StorePath
+from nix2oci.model.closure import StorePath
 from nix2oci.nix.installable import Installable
-from nix2oci.nix.package import Package, Wanted
+from nix2oci.nix.output import Realised
+from nix2oci.nix.package import BuildTarget, Package
 from nix2oci.nix.realise import assign, operands, outputs_of
 
 STORE = "/nix/store"
@@ -22,7 +22,9 @@ OUT, DEV, OTHER = (
 )
 
 
-def package(*wanted: Wanted, program: str = "", program_wanted: tuple[Wanted, ...] = ()) -> Package:
+def package(
+    *wanted: BuildTarget, program: str = "", program_wanted: tuple[BuildTarget, ...] = ()
+) -> Package:
     installable = Installable(".#a", "flake", flake_ref=".", attr="a")
     return Package(installable, "a", wanted=wanted, program=program, program_wanted=program_wanted)
 
@@ -30,11 +32,14 @@ def package(*wanted: Wanted, program: str = "", program_wanted: tuple[Wanted, ..
 @pytest.mark.parametrize(
     ("packages", "exact", "old"),
     [
-        pytest.param((package(Wanted(A, ("out",))),), (f"{A}^out",), (A,), id="an output"),
-        pytest.param((package(Wanted(A, ("*",))),), (f"{A}^*",), (A,), id="all outputs"),
-        pytest.param((package(Wanted(str(OUT))),), (str(OUT),), (str(OUT),), id="a path"),
+        pytest.param((package(BuildTarget(A, ("out",))),), (f"{A}^out",), (A,), id="an output"),
+        pytest.param((package(BuildTarget(A, ("*",))),), (f"{A}^*",), (A,), id="all outputs"),
+        pytest.param((package(BuildTarget(str(OUT))),), (str(OUT),), (str(OUT),), id="a path"),
         pytest.param(
-            (package(Wanted(A, ("out",))), package(Wanted(A, ("dev",)), Wanted(B, ("out",)))),
+            (
+                package(BuildTarget(A, ("out",))),
+                package(BuildTarget(A, ("dev",)), BuildTarget(B, ("out",))),
+            ),
             (f"{A}^dev,out", f"{B}^out"),
             (A, B),
             id="a derivation is named once for all packages",
@@ -42,7 +47,9 @@ def package(*wanted: Wanted, program: str = "", program_wanted: tuple[Wanted, ..
         pytest.param(
             (
                 package(
-                    Wanted(A, ("out",)), program=f"{OTHER}/x", program_wanted=(Wanted(B, ("*",)),)
+                    BuildTarget(A, ("out",)),
+                    program=f"{OTHER}/x",
+                    program_wanted=(BuildTarget(B, ("*",)),),
                 ),
             ),
             (f"{A}^out", f"{B}^*"),
@@ -71,29 +78,41 @@ ANSWER = outputs_of(
 @pytest.mark.parametrize(
     ("asked", "roots", "program"),
     [
-        pytest.param(package(Wanted(A, ("out",))), (OUT,), "", id="one of two outputs"),
+        pytest.param(package(BuildTarget(A, ("out",))), (OUT,), "", id="one of two outputs"),
         pytest.param(
-            package(Wanted(A, ("out", "dev"))), (OUT, DEV), "", id="two, in the order asked for"
+            package(BuildTarget(A, ("out", "dev"))),
+            (OUT, DEV),
+            "",
+            id="two, in the order asked for",
         ),
-        pytest.param(package(Wanted(A, ("*",))), (DEV, OUT), "", id="all, in the order of names"),
-        pytest.param(package(Wanted(str(OTHER))), (OTHER,), "", id="a path as it is"),
+        pytest.param(
+            package(BuildTarget(A, ("*",))), (DEV, OUT), "", id="all, in the order of names"
+        ),
+        pytest.param(package(BuildTarget(str(OTHER))), (OTHER,), "", id="a path as it is"),
         pytest.param(
             package(
-                Wanted(A, ("out",)), program=f"{OTHER}/bin/b", program_wanted=(Wanted(B, ("out",)),)
+                BuildTarget(A, ("out",)),
+                program=f"{OTHER}/bin/b",
+                program_wanted=(BuildTarget(B, ("out",)),),
             ),
             (OUT, OTHER),
             f"{OTHER}/bin/b",
             id="the path of the program goes last",
         ),
         pytest.param(
-            package(Wanted(A, ("out",)), program=str(OUT), program_wanted=(Wanted(A, ("out",)),)),
+            package(
+                BuildTarget(A, ("out",)),
+                program=str(OUT),
+                program_wanted=(BuildTarget(A, ("out",)),),
+            ),
             (OUT,),
             str(OUT),
             id="a program in the package is no second root",
         ),
         pytest.param(
             package(
-                program=f"{DEV}/x", program_wanted=(Wanted(B, ("out",)), Wanted(A, ("out", "dev")))
+                program=f"{DEV}/x",
+                program_wanted=(BuildTarget(B, ("out",)), BuildTarget(A, ("out", "dev"))),
             ),
             (DEV,),
             f"{DEV}/x",
@@ -110,28 +129,28 @@ def test_whose_the_outputs_are(asked: Package, roots: tuple[StorePath, ...], pro
     ("asked", "answer", "error", "message"),
     [
         pytest.param(
-            package(Wanted(A, ("out",))),
+            package(BuildTarget(A, ("out",))),
             (Realised(A, {"out": None}),),
             StoreError,
             f"cannot build {A}: Nix gave no path for its output 'out'",
             id="an output that is null",
         ),
         pytest.param(
-            package(Wanted(A, ("man",))),
+            package(BuildTarget(A, ("man",))),
             (Realised(A, {"out": OUT}),),
             StoreError,
             f"cannot build {A}: Nix gave no path for its output 'man'",
             id="an output that is missing",
         ),
         pytest.param(
-            package(Wanted(A, ("out",))),
+            package(BuildTarget(A, ("out",))),
             (Realised(B, {"out": OTHER}),),
             NixOutputError,
             f"cannot read `nix build` output: it says nothing of {A}",
             id="another derivation",
         ),
         pytest.param(
-            package(program=f"{OTHER}-x/bin/b", program_wanted=(Wanted(B, ("out",)),)),
+            package(program=f"{OTHER}-x/bin/b", program_wanted=(BuildTarget(B, ("out",)),)),
             (Realised(B, {"out": OTHER}),),
             NixError,
             f"cannot use the app '.#a': its program '{OTHER}-x/bin/b' is not in the store",

@@ -1,4 +1,4 @@
-"""nix2oci.plan.record: the note about shells that an image carries, and how it is read again."""
+"""nix2oci.plan.shell_record: the note about shells in an image, and how it is read again."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from test_shell import APP, SMALL, decided
 
-from nix2oci.cli.shell import recorded
-from nix2oci.plan.record import ANNOTATION, annotations_of, shell_document
-from nix2oci.plan.shell import untouched
+from nix2oci.cli.render.shells import recorded
+from nix2oci.plan.shell import keep_all
+from nix2oci.plan.shell_record import ANNOTATION, annotations_of, shell_document
 
 
 def test_the_note_is_the_document_in_one_line() -> None:
@@ -21,7 +21,7 @@ def test_the_note_is_the_document_in_one_line() -> None:
 
 
 def test_nothing_looked_at_is_no_note() -> None:
-    assert annotations_of(untouched(SMALL)) == {}
+    assert annotations_of(keep_all(SMALL)) == {}
 
 
 def test_a_note_that_would_make_the_manifest_large_is_left_out() -> None:

@@ -6,7 +6,7 @@ import pytest
 from support.fakeregistry import CANARY, Exchange, answer, error
 from support.pushing import ALICE, REPOSITORY, Desk, cause, refused
 
-from nix2oci.oci.registry.surroundings import Account
+from nix2oci.oci.registry.environment import Account
 
 SESSION = r"/blobs/uploads/."
 NO_CREDENTIALS = (

@@ -11,7 +11,7 @@ from support.fakeserver import running
 from support.pushing import Desk
 
 from nix2oci.errors import RegistryError
-from nix2oci.oci.registry.surroundings import Surroundings
+from nix2oci.oci.registry.environment import RegistryEnvironment
 from nix2oci.oci.registry.tls import context
 
 AUTHORITY = "basicConstraints = critical, CA:TRUE\n"
@@ -73,6 +73,6 @@ def test_what_may_sign_nothing_is_not_trusted(extensions: str, tmp_path: Path) -
 
 
 def test_no_python_has_a_default_of_its_own() -> None:
-    flags = context("registry.example", Surroundings()).verify_flags
+    flags = context("registry.example", RegistryEnvironment()).verify_flags
     assert flags & ssl.VERIFY_X509_PARTIAL_CHAIN
     assert not flags & ssl.VERIFY_X509_STRICT

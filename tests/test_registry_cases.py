@@ -7,11 +7,9 @@ renamed or removed has to be replaced here.
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).parent
+from support.paths import TESTS
 
 CASES = {
     "D1 one token for a push": "registry_auth: one_token_is_enough_for_a_push",
@@ -155,8 +153,8 @@ CASES = {
 
 def named_tests(file: str) -> set[str]:
     """The names of the tests in a file, without `test_`."""
-    directory, _, name = file.rpartition("/")
-    tree = ast.parse((HERE / directory / f"test_{name}.py").read_text(encoding="utf-8"))
+    (path,) = TESTS.rglob(f"test_{file.rpartition('/')[2]}.py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     names = (node.name for node in tree.body if isinstance(node, ast.FunctionDef))
     return {name.removeprefix("test_") for name in names if name.startswith("test_")}
 

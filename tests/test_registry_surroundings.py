@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nix2oci.errors import ConfigError
-from nix2oci.oci.registry.surroundings import Account, Proxies, Surroundings
+from nix2oci.oci.registry.environment import Account, Proxies, RegistryEnvironment
 
 
 def test_credentials_are_looked_for_in_the_order_that_the_page_has() -> None:
@@ -16,7 +16,7 @@ def test_credentials_are_looked_for_in_the_order_that_the_page_has() -> None:
         "DOCKER_CONFIG": "/docker",
         "REGISTRY_AUTH_FILE": "/auth.json",
     }
-    assert Surroundings.of(env).credential_files == (
+    assert RegistryEnvironment.of(env).credential_files == (
         "/auth.json",
         "/docker/config.json",
         "/run/user/1/containers/auth.json",
@@ -26,14 +26,14 @@ def test_credentials_are_looked_for_in_the_order_that_the_page_has() -> None:
 
 
 def test_a_bare_environment_is_enough() -> None:
-    around = Surroundings.of({})
+    around = RegistryEnvironment.of({})
     assert around.credential_files == ()
     assert around.certificate_directories == ("/etc/containers/certs.d", "/etc/docker/certs.d")
     assert around.account is None
 
 
 def test_the_home_directory_alone_has_both() -> None:
-    assert Surroundings.of({"HOME": "/h"}).credential_files == (
+    assert RegistryEnvironment.of({"HOME": "/h"}).credential_files == (
         "/h/.config/containers/auth.json",
         "/h/.docker/config.json",
     )
@@ -41,13 +41,13 @@ def test_the_home_directory_alone_has_both() -> None:
 
 def test_an_account_is_taken_from_the_environment() -> None:
     env = {"NIX2OCI_USERNAME": "a", "NIX2OCI_PASSWORD": "b"}
-    assert Surroundings.of(env).account == Account("a", "b")
+    assert RegistryEnvironment.of(env).account == Account("a", "b")
 
 
 @pytest.mark.parametrize(("given", "missing"), [("USERNAME", "PASSWORD"), ("PASSWORD", "USERNAME")])
 def test_half_an_account_is_refused(given: str, missing: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Surroundings.of({f"NIX2OCI_{given}": "x"})
+        RegistryEnvironment.of({f"NIX2OCI_{given}": "x"})
     assert str(caught.value) == f"NIX2OCI_{given} is set and NIX2OCI_{missing} is not"
 
 
@@ -60,7 +60,7 @@ def test_half_an_account_is_refused(given: str, missing: str) -> None:
     ],
 )
 def test_authorities_are_those_of_a_variable(env: dict[str, str], file: str | None) -> None:
-    assert Surroundings.of(env).ca_file == file
+    assert RegistryEnvironment.of(env).ca_file == file
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_authorities_are_those_of_a_variable(env: dict[str, str], file: str | No
 def test_a_proxy_is_that_of_the_environment(
     env: dict[str, str], url: str, proxy: str | None
 ) -> None:
-    assert Surroundings.of(env).proxies.of(url) == proxy
+    assert RegistryEnvironment.of(env).proxies.of(url) == proxy
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from support.fakeserver import running
 from support.pushing import ALICE, REPOSITORY, SECRETS, Desk
 
 from nix2oci.errors import AuthenticationError, RegistryError
-from nix2oci.oci.registry.surroundings import Proxies, Surroundings
+from nix2oci.oci.registry.environment import Proxies, RegistryEnvironment
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +69,15 @@ def test_an_authority_in_the_directory_of_the_registry_is_trusted(
     secure: Desk, certificates: Certificates, tmp_path: Path
 ) -> None:
     certificates.copy(tmp_path / "certs.d" / secure.registry.registry, "ca.crt")
-    around = Surroundings(certificate_directories=("/nowhere", str(tmp_path / "certs.d")))
-    secure.push(surroundings=around)
+    around = RegistryEnvironment(certificate_directories=("/nowhere", str(tmp_path / "certs.d")))
+    secure.push(environment=around)
     assert secure.is_complete()
 
 
 def test_authorities_of_the_environment_are_trusted(
     secure: Desk, certificates: Certificates
 ) -> None:
-    secure.push(surroundings=Surroundings(ca_file=certificates.ca))
+    secure.push(environment=RegistryEnvironment(ca_file=certificates.ca))
     assert secure.is_complete()
 
 
@@ -139,8 +139,8 @@ def test_a_token_server_without_tls_gets_no_credentials(
     with running(FakeRegistry()) as tokens:
         secure.account, secure.registry.auth = ALICE, "bearer"
         secure.registry.realm = f"http://{tokens.registry}/token"
-        around = Surroundings(account=ALICE, ca_file=certificates.ca)
-        err = refused(secure, surroundings=around)
+        around = RegistryEnvironment(account=ALICE, ca_file=certificates.ca)
+        err = refused(secure, environment=around)
         assert isinstance(err, AuthenticationError)
         assert cause(err) == (
             "the address of its token server cannot be used: it leads from https to http"
@@ -157,7 +157,7 @@ def test_nothing_leads_from_tls_to_plain_http(
         target = f"http://127.0.0.1:{plain.registry.rpartition(':')[2]}/x"
         status = 202 if method == "POST" else 307
         secure.registry.script(method, "/blobs/", answer(status, b"", location=target), always=True)
-        err = refused(secure, surroundings=Surroundings(ca_file=certificates.ca))
+        err = refused(secure, environment=RegistryEnvironment(ca_file=certificates.ca))
         assert cause(err).endswith("it leads from https to http")
         assert err.exit_code == 6
         assert plain.seen == []
@@ -178,8 +178,10 @@ def test_another_machine_is_not_spoken_to_without_tls(desk: Desk) -> None:
     """As a proxy, the fake stands for it."""
     desk.host, desk.account = "registry.example", ALICE
     with tunnel(desk.registry.registry) as proxy:
-        around = Surroundings(account=ALICE, proxies=Proxies(https=f"http://{proxy.address}"))
-        err = refused(desk, plain_http=False, surroundings=around)
+        around = RegistryEnvironment(
+            account=ALICE, proxies=Proxies(https=f"http://{proxy.address}")
+        )
+        err = refused(desk, plain_http=False, environment=around)
     assert cause(err) == "registry.example does not speak TLS"
     assert err.hint == "--plain-http is for registries without it"
     assert err.exit_code == 6
@@ -258,8 +260,8 @@ def tunnel(target: str, status: str = "200 OK") -> Iterator[Tunnel]:
 
 
 def through(secure: Desk, certificates: Certificates, proxies: Proxies) -> None:
-    around = Surroundings(ca_file=certificates.ca, proxies=proxies)
-    secure.push(access=replace(secure.access(), surroundings=around, plain_http=False))
+    around = RegistryEnvironment(ca_file=certificates.ca, proxies=proxies)
+    secure.push(access=replace(secure.access(), environment=around, plain_http=False))
 
 
 def test_a_registry_with_tls_is_reached_through_a_proxy(
@@ -286,8 +288,10 @@ def test_a_proxy_that_lets_nobody_through_is_told_of(
 
 
 def test_a_proxy_is_passed_by_for_those_whom_the_environment_excepts(desk: Desk) -> None:
-    around = Surroundings(proxies=Proxies("http://127.0.0.1:1", "http://127.0.0.1:1", "127.0.0.1"))
-    desk.push(surroundings=around)
+    around = RegistryEnvironment(
+        proxies=Proxies("http://127.0.0.1:1", "http://127.0.0.1:1", "127.0.0.1")
+    )
+    desk.push(environment=around)
     assert desk.is_complete()
 
 
@@ -296,5 +300,5 @@ def test_a_proxy_that_cannot_be_used_is_told_of_without_its_password(
     desk: Desk, proxy: str
 ) -> None:
     desk.host = "registry.example"
-    err = refused(desk, surroundings=Surroundings(proxies=Proxies(http=proxy)))
+    err = refused(desk, environment=RegistryEnvironment(proxies=Proxies(http=proxy)))
     assert cause(err) == "the proxy that the environment names cannot be used"

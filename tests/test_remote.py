@@ -14,11 +14,11 @@ from support.fakenix import DRV, OUT, FakeNix
 from support.fakestore import FakeStore, Node, Program, entries_of, nar, store_path, whole
 
 from nix2oci.errors import NixCommandError, StoreError
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.nix.options import Origin
-from nix2oci.nix.outline import Outline
 from nix2oci.nix.realise import Built
 from nix2oci.nix.remote import RemoteStore, known_outputs, remote_closure, remote_store
+from nix2oci.nix.store_skeleton import StoreSkeleton
 
 URL = "https://user:secret@cache.test"
 NAME = "https://cache.test"
@@ -155,8 +155,8 @@ def served(
     cat = f"cat {shlex.quote(str(fake.directory / 'nar'))}"
     fake.answer("dump-path", run=f"{first}; {cat}; {then}", **answer)
     closure = Closure.of([RECORD], [ROOT])
-    outline = Outline(closure, str(fake.directory / "outline"), lambda _: iter(()))
-    return RemoteStore(fake.nix(), Origin(URL), outline)
+    skeleton = StoreSkeleton(closure, str(fake.directory / "outline"), lambda _: iter(()))
+    return RemoteStore(fake.nix(), Origin(URL), skeleton)
 
 
 def test_entries_are_those_of_the_nar(fake: FakeNix) -> None:
@@ -224,7 +224,7 @@ def test_some_are_on_their_way_while_one_is_read(fake: FakeNix, store: FakeStore
         fake.answer(f"-- {each.path}", run=f"{first} cat {fake.directory / 'nar'}")
     closure = Closure.of(known, [each.path for each in known])
     with remote_store(fake.nix(), Origin(URL), closure) as found:
-        found.outline.draw()
+        found.skeleton.materialize()
     assert len(fake.calls) == len(known)
 
 
@@ -236,7 +236,7 @@ def test_those_on_their_way_are_called_off_when_one_fails(fake: FakeNix, store: 
     fake.answer(f"-- {known[1].path}", run=f"echo $$ > {pid}; exec tail -f /dev/null")
     closure = Closure.of(known, [each.path for each in known])
     with remote_store(fake.nix(), Origin(URL), closure) as found, pytest.raises(StoreError):
-        found.outline.draw()
+        found.skeleton.materialize()
     child = Path(f"{pid}.2").read_text().strip()
     assert not os.path.exists(f"/proc/{child}")
 
@@ -247,7 +247,7 @@ def test_what_the_outline_has_is_not_asked_for_again(fake: FakeNix, store: FakeS
     fake.answer("dump-path", run=f"cat {shlex.quote(str(fake.directory / 'nar'))}")
     nix = fake.nix()
     with remote_store(nix, Origin(URL), Closure.of([known], [known.path])) as found:
-        found.outline.draw()
+        found.skeleton.materialize()
         expected = entries_of(known, {b"bin": {b"app": Program(b"x")}})
         assert whole(found.entries(known)) == whole(found.entries(known)) == expected
         found.fetch(f"{known.path}/bin/app".encode())

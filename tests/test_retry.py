@@ -7,18 +7,18 @@ from threading import Event
 import pytest
 from support.pushing import FakeClock
 
+from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.registry.retry import CancelledError, Clock, Patience, persist
-from nix2oci.oci.registry.trouble import TroubleError
 
 
-def work(*outcomes: TroubleError | str) -> list[TroubleError | str]:
+def work(*outcomes: RequestError | str) -> list[RequestError | str]:
     return list(outcomes)
 
 
-def run(outcomes: list[TroubleError | str], time: FakeClock, stop: Event | None = None) -> str:
+def run(outcomes: list[RequestError | str], time: FakeClock, stop: Event | None = None) -> str:
     def once() -> str:
         outcome = outcomes.pop(0)
-        if isinstance(outcome, TroubleError):
+        if isinstance(outcome, RequestError):
             raise outcome
         return outcome
 
@@ -34,15 +34,15 @@ def test_what_goes_well_is_not_waited_for() -> None:
 
 def test_what_is_not_temporary_is_not_tried_again() -> None:
     time = FakeClock()
-    with pytest.raises(TroubleError) as caught:
-        run([TroubleError("no"), "done"], time)
+    with pytest.raises(RequestError) as caught:
+        run([RequestError("no"), "done"], time)
     assert str(caught.value) == "no"
     assert time.waited == []
 
 
 def test_the_last_trouble_has_the_number_of_tries() -> None:
-    with pytest.raises(TroubleError) as caught:
-        run([TroubleError(text, temporary=True) for text in "abc"], FakeClock())
+    with pytest.raises(RequestError) as caught:
+        run([RequestError(text, temporary=True) for text in "abc"], FakeClock())
     assert str(caught.value) == "c (3 tries)"
 
 
@@ -62,10 +62,10 @@ def test_waiting_ends_when_the_work_is_called_off() -> None:
             return super().wait(event, seconds)
 
     with pytest.raises(CancelledError):
-        run([TroubleError("no", temporary=True), "done"], Interrupted(), stop)
+        run([RequestError("no", temporary=True), "done"], Interrupted(), stop)
 
 
 @pytest.mark.parametrize(("chance", "seconds"), [(0.0, 4.0), (0.5, 4.5), (1.0, 5.0)])
 def test_clients_do_not_all_come_back_at_once(chance: float, seconds: float) -> None:
     clock = Clock(lambda: 0.0, lambda *_: False, lambda: chance)
-    assert Patience().wait(2, TroubleError("no", temporary=True), clock) == seconds
+    assert Patience().wait(2, RequestError("no", temporary=True), clock) == seconds

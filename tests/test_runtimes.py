@@ -10,11 +10,11 @@ from support.fakeengine import PROGRAMS, FakeEngine
 from support.smallimage import Layer, SmallImage
 
 from nix2oci.errors import EngineError, OutputError
+from nix2oci.oci.engines import EngineName
+from nix2oci.oci.layout.source import ImageSource, open_image
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.runtimes import EngineName
-from nix2oci.oci.source import ImageSource, open_image
 from nix2oci.oci.spec import Platform
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 NAME = Reference.parse("app:1")
 ENGINES = tuple(PROGRAMS)

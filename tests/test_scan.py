@@ -12,11 +12,11 @@ from support.fakestore import FakeStore, Link, Node, Program, store_path
 from support.tools import require
 
 from nix2oci.errors import StoreError
+from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
 from nix2oci.nix.scan import find, scan
-from nix2oci.plan.ops import Prefix, Preset
-from nix2oci.plan.shell import Kind, Mention, Scan
-from nix2oci.plan.wrappers import Wrapper
-from nix2oci.plan.wrappers.chain import End
+from nix2oci.wrappers.chain import End
+from nix2oci.wrappers.operations import Prefix, Preset
+from nix2oci.wrappers.script import Wrapper
 
 ELF = b"\x7fELF\x02\x01 a program"
 BASH_ELF = ELF + b"\0/no-such-path\0@(#)Bash version 5.2.15(1) release GNU\0"
@@ -196,7 +196,7 @@ def test_a_large_file_is_not_in_memory_as_a_whole(store: FakeStore) -> None:
     found = scan(closure, [], store.root)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert [mention.kind for mention in found.mentions] == [Kind.BINARY]
+    assert [mention.kind for mention in found.mentions] == [ReferenceKind.BINARY]
     assert peak < 4 * CHUNK
 
 
@@ -335,4 +335,6 @@ def test_nothing_depends_on_the_order_of_files(store: FakeStore, tmp_path: Path)
     backwards = dict(reversed(node.items()))
     assert scanned(other, backwards).mentions == one.mentions
     assert [mention.file[-1:] for mention in one.mentions] == [b"a", b"b", b"c"]
-    assert one.mentions[0] == Mention(APP, f"{APP}/a".encode(), BASH, Kind.TEXT, 1, HASH)
+    assert one.mentions[0] == ShellReference(
+        APP, f"{APP}/a".encode(), BASH, ReferenceKind.TEXT, 1, HASH
+    )

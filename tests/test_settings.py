@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from support.smallimage import STORE_PATH, Json, SmallImage
 
+from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.settings import settings
-from nix2oci.oci.source import open_image
 
 
 def told(tmp_path: Path, config: Json | None, annotations: Any = None) -> dict[str, str]:

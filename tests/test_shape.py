@@ -12,12 +12,13 @@ import pytest
 from jsonschema import Draft4Validator, FormatChecker
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
+from support.paths import DATA
 from support.smallimage import SmallImage
 from support.writes import write
 
 from nix2oci.oci.validate import shape
 
-SCHEMAS = Path(__file__).parent / "data" / "image-spec"
+SCHEMAS = DATA / "image-spec"
 BASES = (
     "",
     *(f"https://opencontainers.org/schema/{at}" for at in ("", "image/", "image/descriptor/")),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nix2oci.oci.share import share
+from nix2oci.oci.layout.reflink import share
+from nix2oci.oci.layout.staging import staged
 from nix2oci.oci.spec import Digest
-from nix2oci.oci.staging import staged
 
 DATA = b"the bytes of a blob"
 

@@ -11,27 +11,25 @@ from hypothesis import strategies as st
 from support.fakestore import store_path
 
 from nix2oci.errors import ConflictError, RepresentationError
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.launcher import MAX_OPERATIONS
+from nix2oci.launcher.encoder import MAX_OPERATIONS
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
+from nix2oci.model.tree import Directory, File, Owned, Symlink, Tree, text_file
+from nix2oci.pipeline.templates import launcher_template
 from nix2oci.plan.shell import (
-    Kind,
     Launchers,
-    Mention,
-    Mode,
-    Scan,
-    Shells,
+    ShellDecision,
     decide,
     is_launcher,
+    keep_all,
     make_launchers,
     no_launchers,
-    untouched,
     with_launchers,
 )
-from nix2oci.plan.tree import Directory, File, Owned, Symlink, Tree, text_file
-from nix2oci.plan.wrappers.chain import File as ChainFile
-from nix2oci.plan.wrappers.chain import follow
-from nix2oci.plan.wrappers.refusal import Reason
-from nix2oci.templates import launcher_template
+from nix2oci.plan.shell_mode import Mode
+from nix2oci.wrappers.chain import File as ChainFile
+from nix2oci.wrappers.chain import follow
+from nix2oci.wrappers.refusal import Reason
 
 APP, LIB, TOOL, BASH, DASH, READLINE = (
     store_path(name) for name in ("app-1", "lib-1", "tool-1", "bash-5", "dash-1", "readline-8")
@@ -54,21 +52,23 @@ def closure(edges: Mapping[StorePath, Iterable[StorePath]], *roots: StorePath) -
 SMALL = closure({APP: [BASH, LIB], BASH: [READLINE, LIB], READLINE: [LIB]})
 
 
-def mention(owner: StorePath, name: str, kind: Kind, shell: StorePath = BASH) -> Mention:
-    line = {Kind.SHEBANG: 1, Kind.TEXT: 7}.get(kind)
-    return Mention(owner, f"{owner}/{name}".encode(), shell, kind, line, b"text")
+def mention(
+    owner: StorePath, name: str, kind: ReferenceKind, shell: StorePath = BASH
+) -> ShellReference:
+    line = {ReferenceKind.SHEBANG: 1, ReferenceKind.TEXT: 7}.get(kind)
+    return ShellReference(owner, f"{owner}/{name}".encode(), shell, kind, line, b"text")
 
 
 def scan_of(
     files: Mapping[str, bytes],
-    mentions: Iterable[Mention] = (),
+    mentions: Iterable[ShellReference] = (),
     shells: tuple[StorePath, ...] = (BASH,),
 ) -> Scan:
     """A scan in which app has these files, each of them a script, beside a program `real`."""
     found = {f"{APP}/{name}".encode(): ChainFile(data) for name, data in files.items()}
     found[f"{APP}/real".encode()] = ELF
     scripts = {path: follow(path, found.get) for path in found if found[path] is not ELF}
-    own = [mention(APP, name, Kind.SHEBANG) for name in files]
+    own = [mention(APP, name, ReferenceKind.SHEBANG) for name in files]
     return Scan(shells, (*own, *mentions), scripts)
 
 
@@ -86,11 +86,11 @@ def decided(
     scan: Scan = WRAPPED,
     mode: Mode = Mode.AUTO,
     wanted: Mapping[StorePath, str] | None = None,
-) -> Shells:
+) -> ShellDecision:
     return decide(whole, scan, make_launchers(scan, "x86_64", TEMPLATE), mode, wanted or {})
 
 
-def dropped(shells: Shells) -> list[str]:
+def dropped(shells: ShellDecision) -> list[str]:
     return [info.path.name for info in shells.dropped]
 
 
@@ -127,16 +127,18 @@ STAYS = [
         pytest.param(
             scan_of({"bin/app": WRAPPER}, [mention(APP, "x", kind)]), ["x"], id=f"a file: {kind}"
         )
-        for kind in Kind
+        for kind in ReferenceKind
     ),
     pytest.param(
-        scan_of({"bin/app": WRAPPER}, [mention(APP, "bin/app", Kind.TEXT)]),
+        scan_of({"bin/app": WRAPPER}, [mention(APP, "bin/app", ReferenceKind.TEXT)]),
         ["bin/app"],
         id="the wrapper itself names it in what it does",
     ),
     pytest.param(scan_of({"bin/app": wrapper(target=f"{APP}/gone")}), ["bin/app"], id="no target"),
     pytest.param(
-        scan_of({"bin/app": WRAPPER}, [mention(LIB, "x", Kind.BINARY)]), ["x"], id="another path"
+        scan_of({"bin/app": WRAPPER}, [mention(LIB, "x", ReferenceKind.BINARY)]),
+        ["x"],
+        id="another path",
     ),
 ]
 
@@ -160,7 +162,10 @@ def test_wrappers_are_replaced_even_where_the_shell_stays() -> None:
 
 def test_files_of_a_path_that_only_the_shell_needs_do_not_count() -> None:
     whole = closure({APP: [BASH], BASH: [TOOL], TOOL: [DASH], DASH: [BASH_LIKE]})
-    mentions = [mention(TOOL, "x", Kind.SHEBANG, DASH), mention(DASH, "y", Kind.TEXT, BASH_LIKE)]
+    mentions = [
+        mention(TOOL, "x", ReferenceKind.SHEBANG, DASH),
+        mention(DASH, "y", ReferenceKind.TEXT, BASH_LIKE),
+    ]
     scan = scan_of({"bin/app": WRAPPER}, mentions, (BASH, BASH_LIKE, DASH))
     found = decided(whole, scan)
     assert dropped(found) == ["bash-5", "busybox-1", "dash-1", "tool-1"]
@@ -172,7 +177,7 @@ BASH_LIKE = store_path("busybox-1")
 
 def test_a_shell_that_another_shell_needs_stays_with_it() -> None:
     whole = closure({APP: [BASH], BASH: [DASH]})
-    mentions = [mention(BASH, "x", Kind.TEXT, DASH)]
+    mentions = [mention(BASH, "x", ReferenceKind.TEXT, DASH)]
     found = decided(whole, scan_of({"bin/app": RUNS}, mentions, (BASH, DASH)))
     assert [each.shell for each in found.staying] == [BASH, DASH]
 
@@ -196,7 +201,7 @@ def test_a_shell_that_is_an_output_stays(mode: Mode) -> None:
 
 def test_what_is_wanted_and_would_have_no_referrer_keeps_all() -> None:
     whole = closure({APP: [DASH], DASH: [BASH]})
-    scan = Scan((BASH, DASH), (mention(DASH, "x", Kind.TEXT),))
+    scan = Scan((BASH, DASH), (mention(DASH, "x", ReferenceKind.TEXT),))
     found = decided(whole, scan, wanted={BASH: "--view sh asks for it"})
     assert dropped(found) == []
 
@@ -213,7 +218,7 @@ def test_a_shell_stays_with_what_only_it_refers_to_when_that_is_wanted() -> None
 
 
 def test_drop_leaves_every_shell_out_and_names_what_breaks() -> None:
-    scan = scan_of({"bin/app": WRAPPER, "bin/run": RUNS}, [mention(LIB, "x", Kind.BINARY)])
+    scan = scan_of({"bin/app": WRAPPER, "bin/run": RUNS}, [mention(LIB, "x", ReferenceKind.BINARY)])
     found = decided(scan=scan, mode=Mode.DROP)
     assert dropped(found) == ["bash-5", "readline-8"]
     assert [each.inside for each in found.broken] == ["bin/run", "x"]
@@ -221,7 +226,7 @@ def test_drop_leaves_every_shell_out_and_names_what_breaks() -> None:
 
 
 def test_keep_changes_nothing() -> None:
-    assert untouched(SMALL) == Shells(Mode.KEEP, SMALL)
+    assert keep_all(SMALL) == ShellDecision(Mode.KEEP, SMALL)
 
 
 def test_forbid_is_as_auto_where_no_shell_stays() -> None:
@@ -230,7 +235,10 @@ def test_forbid_is_as_auto_where_no_shell_stays() -> None:
 
 FORBIDDEN = [
     pytest.param(
-        scan_of({"bin/run": RUNS}, [mention(LIB, "x", Kind.TEXT), mention(APP, "y", Kind.LINK)]),
+        scan_of(
+            {"bin/run": RUNS},
+            [mention(LIB, "x", ReferenceKind.TEXT), mention(APP, "y", ReferenceKind.LINK)],
+        ),
         {},
         "bash-5 stays, 3 files name it",
         [
@@ -289,7 +297,7 @@ def test_a_launcher_of_a_dropped_path_is_none_of_the_image() -> None:
     path = f"{TOOL}/w".encode()
     chains = {path: follow(path, {path: ChainFile(WRAPPER), f"{APP}/real".encode(): ELF}.get)}
     own = scan_of({"bin/app": WRAPPER})
-    mentions = (*own.mentions, mention(TOOL, "w", Kind.SHEBANG, BASH_LIKE))
+    mentions = (*own.mentions, mention(TOOL, "w", ReferenceKind.SHEBANG, BASH_LIKE))
     scan = Scan((BASH, BASH_LIKE), mentions, {**own.scripts, **chains})
     assert list(decided(whole, scan).launchers) == [f"{APP}/bin/app".encode()]
 
@@ -310,7 +318,7 @@ def test_launchers_lie_in_the_view_in_directories_like_the_stores() -> None:
 def test_the_view_keeps_what_it_has() -> None:
     tree = Tree.merge([Owned(text_file("etc/x", "x"), "me")])
     assert with_launchers(tree, decided()).get(b"etc/x") == tree.get(b"etc/x")
-    assert with_launchers(tree, untouched(SMALL)) == tree
+    assert with_launchers(tree, keep_all(SMALL)) == tree
 
 
 def test_a_view_that_has_something_there_is_in_conflict() -> None:
@@ -331,7 +339,7 @@ def test_programs_that_run_a_file_are_told_with_all_that_they_run() -> None:
     found = decided(scan=replace(scan, programs=scan.scripts))
     app, run = (f"{APP}/bin/{name}".encode() for name in ("app", "run"))
     assert found.programs_of(found.staying[0].mentions) == {app: (app, run), run: (run,)}
-    assert found.programs_of([mention(APP, "bin/run", Kind.TEXT)]) == {}
+    assert found.programs_of([mention(APP, "bin/run", ReferenceKind.TEXT)]) == {}
 
 
 def test_a_program_that_is_the_shell_by_another_name_is_told_too() -> None:
@@ -339,7 +347,7 @@ def test_a_program_that_is_the_shell_by_another_name_is_told_too() -> None:
     app = f"{APP}/bin/app".encode()
     files = {app: ChainFile(wrapper(target=f"{BASH}/bin/bash")), f"{BASH}/bin/bash".encode(): ELF}
     found = decided(scan=replace(scan, programs={app: follow(app, files.get)}))
-    told = found.programs_of([mention(APP, "bin/app", Kind.TEXT)])
+    told = found.programs_of([mention(APP, "bin/app", ReferenceKind.TEXT)])
     assert told == {app: (app, f"{BASH}/bin/bash".encode())}
 
 
@@ -363,7 +371,7 @@ def scans(draw: st.DrawFn) -> tuple[Closure, Scan, Launchers]:
         reached |= set(edges[path]) if path in reached else set()
     whole = closure({path: edges[path] for path in reached}, PATHS[0])
     shells = tuple(sorted(draw(st.sets(st.sampled_from(sorted(reached))))))
-    kinds = st.sampled_from([Kind.SHEBANG, Kind.SHEBANG, Kind.TEXT])
+    kinds = st.sampled_from([ReferenceKind.SHEBANG, ReferenceKind.SHEBANG, ReferenceKind.TEXT])
     mentions = tuple(
         mention(path, f"{shell.name}-{number}", draw(kinds), shell)
         for path in sorted(reached)
@@ -371,7 +379,9 @@ def scans(draw: st.DrawFn) -> tuple[Closure, Scan, Launchers]:
         if shell in shells
         for number in range(draw(st.integers(1, 2)))
     )
-    replaced = [each.file for each in mentions if each.kind is Kind.SHEBANG and draw(st.booleans())]
+    replaced = [
+        each.file for each in mentions if each.kind is ReferenceKind.SHEBANG and draw(st.booleans())
+    ]
     return whole, Scan(shells, mentions), Launchers(dict.fromkeys(replaced, b""))
 
 
@@ -382,7 +392,11 @@ def test_what_stays_is_just_what_is_reached_without_what_was_replaced(
     whole, scan, launchers = drawn
     found = decide(whole, scan, launchers, Mode.AUTO, {})
     kept = set(found.closure)
-    live = [m for m in scan.mentions if m.kind is not Kind.SHEBANG or m.file not in launchers.made]
+    live = [
+        m
+        for m in scan.mentions
+        if m.kind is not ReferenceKind.SHEBANG or m.file not in launchers.made
+    ]
     for path in kept:
         for other in whole.references(path):
             if other not in scan.shells or any((m.owner, m.shell) == (path, other) for m in live):

@@ -12,7 +12,7 @@ from support.fakenix import NAR_HASH, OUT, FakeNix
 from support.fakestore import store_path
 
 from nix2oci.errors import NixCommandError, NixOutputError, StoreError
-from nix2oci.nix.closure import parse_nar_hash
+from nix2oci.model.closure import parse_nar_hash
 from nix2oci.nix.options import Origin
 from nix2oci.nix.signatures import check_signatures
 

@@ -17,10 +17,10 @@ from support import faults
 from support.writes import FORMS, blob_names, digest_at, listing, put, write
 
 from nix2oci.errors import OutputError
-from nix2oci.oci import staging
-from nix2oci.oci.layout import Form, writing
+from nix2oci.oci.layout import staging
+from nix2oci.oci.layout.writer import OutputFormat, writing
 from nix2oci.oci.spec import Digest
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 
 def states(path: Path, *texts: str) -> dict[Digest, str]:
@@ -45,7 +45,7 @@ def check_after_fault(path: Path, known: dict[Digest, str]) -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("old", [True, False], ids=["over an old image", "where nothing is"])
 def test_a_build_killed_anywhere_leaves_the_old_image_or_the_new(
-    tmp_path: Path, form: Form, *, old: bool
+    tmp_path: Path, form: OutputFormat, *, old: bool
 ) -> None:
     known = states(tmp_path / "known", "new", *(["old"] if old else []))
     home = tmp_path / "home"
@@ -81,7 +81,7 @@ def remove(path: Path) -> None:
     ("fault", "expected"), [(faults.disk_full, 8), (faults.interrupt, 130)], ids=["full", "Ctrl-C"]
 )
 def test_a_failure_anywhere_leaves_nothing_half_written(
-    tmp_path: Path, form: Form, fault: Callable[[str], None], expected: int, *, old: bool
+    tmp_path: Path, form: OutputFormat, fault: Callable[[str], None], expected: int, *, old: bool
 ) -> None:
     known = states(tmp_path / "known", "new", *(["old"] if old else []))
     home = tmp_path / "home"
@@ -136,7 +136,7 @@ def in_children(*works: Callable[[], object]) -> list[int]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_many_processes_may_write_one_place(tmp_path: Path, form: Form) -> None:
+def test_many_processes_may_write_one_place(tmp_path: Path, form: OutputFormat) -> None:
     path = tmp_path / "image"
 
     def work(number: int) -> None:
@@ -166,7 +166,7 @@ def as_nobody(work: Callable[[], object]) -> Callable[[], object]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize("form", FORMS)
-def test_a_directory_that_is_read_only_is_an_error(tmp_path: Path, form: Form) -> None:
+def test_a_directory_that_is_read_only_is_an_error(tmp_path: Path, form: OutputFormat) -> None:
     for parent in (tmp_path, *tmp_path.parents[:2]):
         parent.chmod(0o755)
     home = tmp_path / "home"
@@ -203,7 +203,7 @@ def noise(size: int) -> str:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_full_disk_keeps_the_old_image(tmp_path: Path, form: Form) -> None:
+def test_a_full_disk_keeps_the_old_image(tmp_path: Path, form: OutputFormat) -> None:
     disk = tmp_path / "disk"
     with small_disk(disk, 256 << 10):
         image = write(disk / "image", form, text="old")
@@ -227,7 +227,9 @@ def test_a_blob_that_is_not_committed_is_dropped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_missing_directories_are_made_and_go_again_on_failure(tmp_path: Path, form: Form) -> None:
+def test_missing_directories_are_made_and_go_again_on_failure(
+    tmp_path: Path, form: OutputFormat
+) -> None:
     def fail() -> None:
         with writing(str(tmp_path / "a/b/image"), form) as staging:
             with staging.new_blob() as blob:

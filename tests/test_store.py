@@ -24,11 +24,11 @@ from support.nodes import ANY_NODE, NODES
 from support.tools import require
 from support.treedump import treedump
 
-from nix2oci.nix.closure import PathInfo
+from nix2oci.model.closure import PathInfo
+from nix2oci.model.tree import Entry, File
 from nix2oci.nix.nar import CHUNK
 from nix2oci.nix.store import store_entries
-from nix2oci.oci.tar import tar_blocks
-from nix2oci.plan.tree import Entry, File
+from nix2oci.oci.layer.tar import tar_blocks
 
 EMPTY = "sha256:e3b0c442"
 
@@ -189,9 +189,9 @@ def test_many_files_are_read_in_bounded_memory(store: FakeStore) -> None:
 
 
 def test_names_are_logical_wherever_the_bytes_lie(store: FakeStore) -> None:
-    elsewhere = FakeStore(store.top, store_dir="/data/nix/store")
-    info = elsewhere.add("app-1", {b"f": b""})
-    assert treedump(store_entries(info, elsewhere.root)) == [
+    assume_remote = FakeStore(store.top, store_dir="/data/nix/store")
+    info = assume_remote.add("app-1", {b"f": b""})
+    assert treedump(store_entries(info, assume_remote.root)) == [
         f"dr-xr-xr-x 0:0 {str(info.path)[1:]}",
         f"-r--r--r-- 0:0 {str(info.path)[1:]}/f {EMPTY}",
     ]

@@ -17,10 +17,10 @@ import pytest
 from support.fakestore import FakeStore, Link, Node, Program, entries_of, sri, store_path, whole
 
 from nix2oci.errors import RepresentationError, StoreError
-from nix2oci.nix.closure import PathInfo
+from nix2oci.model.closure import PathInfo
+from nix2oci.model.tree import Entry, File
 from nix2oci.nix.nar import CHUNK
 from nix2oci.nix.store import store_entries
-from nix2oci.plan.tree import Entry, File
 
 NOBODY = 65534
 

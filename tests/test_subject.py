@@ -11,24 +11,25 @@ import pytest
 from support.fakestore import FakeStore, Program
 from support.smallimage import Json, Layer, SmallImage, directory, entry, link, tar
 
-from nix2oci.nix.closure import StorePath
-from nix2oci.nix.notes import Notes
-from nix2oci.nix.store import LocalStore
-from nix2oci.oci.source import open_image
-from nix2oci.plan.layering import Plan
-from nix2oci.plan.shell import Kind as MentionKind
-from nix2oci.plan.shell import Mention, Shells, Staying, untouched
-from nix2oci.plan.tree import Tree
-from nix2oci.plan.view import Survey
-from nix2oci.planning import Planned
-from nix2oci.subject import (
-    Kind,
+from nix2oci.compare.inputs import (
+    InputKind,
     Reasons,
     image_contents,
     image_reasons,
     kind_of,
     planned_reasons,
 )
+from nix2oci.model.closure import StorePath
+from nix2oci.model.closure_contents import ClosureContents
+from nix2oci.model.shell_references import ReferenceKind as MentionKind
+from nix2oci.model.shell_references import ShellReference
+from nix2oci.model.tree import Tree
+from nix2oci.nix.fact_cache import FactCache
+from nix2oci.nix.store import LocalStore
+from nix2oci.oci.layout.source import open_image
+from nix2oci.pipeline.prepare import Prepared
+from nix2oci.plan.layers.layering import Plan
+from nix2oci.plan.shell import RemainingShell, ShellDecision, keep_all
 
 PARTS = ["0123456789abcdfghijklmnpqrsvwxyz", *(digit * 32 for digit in "abcd")]
 APP, LIB, CERTS, TOOL, STRAY = (
@@ -151,19 +152,21 @@ def test_a_launcher_no_longer_refers_to_the_shell_of_its_wrapper(store: FakeStor
     script = {b"run": Program(f"#!{shell} {python}".encode())}
     app = store.add("app", script, [shell, python]).path
     closure = store.closure(app)
-    kept = Mention(python, str(python).encode(), shell, MentionKind.TEXT)
+    kept = ShellReference(python, str(python).encode(), shell, MentionKind.TEXT)
 
-    def references(shells: Shells) -> list[str]:
-        planned = Planned((), shells, Plan(()), Survey(), Tree({}), LocalStore(store.root), Notes())
+    def references(shells: ShellDecision) -> list[str]:
+        planned = Prepared(
+            (), shells, Plan(()), ClosureContents(), Tree({}), LocalStore(store.root), FactCache()
+        )
         return [path.name for path in planned_reasons(planned).graph.references[app]]
 
-    whole = untouched(closure)
+    whole = keep_all(closure)
     assert references(whole) == ["python", "sh"]
     launchers = {f"{app}/run".encode(): str(python).encode()}
-    replaced = replace(whole, launchers=launchers, staying=(Staying(shell, "", (kept,)),))
+    replaced = replace(whole, launchers=launchers, staying=(RemainingShell(shell, "", (kept,)),))
     assert references(replaced) == ["python"]
-    mine = Mention(app, f"{app}/other".encode(), shell, MentionKind.TEXT)
-    still = replace(replaced, staying=(Staying(shell, "", (kept, mine)),))
+    mine = ShellReference(app, f"{app}/other".encode(), shell, MentionKind.TEXT)
+    still = replace(replaced, staying=(RemainingShell(shell, "", (kept, mine)),))
     assert references(still) == ["python", "sh"]
 
 
@@ -173,37 +176,39 @@ def test_a_launcher_no_longer_refers_to_the_shell_of_its_wrapper(store: FakeStor
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        pytest.param("layout", Kind.IMAGE, id="an image layout"),
-        pytest.param("layout:1.0", Kind.IMAGE, id="an image layout and a tag"),
-        pytest.param("oci:nothing:1.0", Kind.IMAGE, id="what build prints"),
-        pytest.param("oci-archive:nothing", Kind.IMAGE, id="what build prints of an archive"),
-        pytest.param("archive", Kind.IMAGE, id="a tar archive"),
+        pytest.param("layout", InputKind.IMAGE, id="an image layout"),
+        pytest.param("layout:1.0", InputKind.IMAGE, id="an image layout and a tag"),
+        pytest.param("oci:nothing:1.0", InputKind.IMAGE, id="what build prints"),
+        pytest.param("oci-archive:nothing", InputKind.IMAGE, id="what build prints of an archive"),
+        pytest.param("archive", InputKind.IMAGE, id="a tar archive"),
         pytest.param(
-            "archive.gz", Kind.IMAGE, id="a compressed archive, which is told apart later"
+            "archive.gz", InputKind.IMAGE, id="a compressed archive, which is told apart later"
         ),
-        pytest.param("missing.oci", Kind.IMAGE, id="a layout that is not there"),
-        pytest.param("missing.tar", Kind.IMAGE, id="an archive that is not there"),
-        pytest.param("closure", Kind.CLOSURE, id="a JSON document"),
-        pytest.param("empty.json", Kind.CLOSURE, id="an empty file with the name of one"),
-        pytest.param("missing.json", Kind.CLOSURE, id="a closure that is not there"),
-        pytest.param(".", Kind.INSTALLABLE, id="a directory"),
-        pytest.param(".#app", Kind.INSTALLABLE, id="an attribute of a flake"),
-        pytest.param("nixpkgs#hello", Kind.INSTALLABLE, id="a flake of the registry"),
-        pytest.param("path:./layout#app", Kind.INSTALLABLE, id="a flake with a scheme"),
-        pytest.param("localhost/app", Kind.IMAGE, id="an image in a registry"),
-        pytest.param("h.io:5000/a/b@sha256:" + "0" * 64, Kind.IMAGE, id="an image by its digest"),
-        pytest.param("docker://app", Kind.IMAGE, id="an image of Docker Hub"),
-        pytest.param("github:NixOS/nixpkgs", Kind.INSTALLABLE, id="a flake of GitHub"),
-        pytest.param("git+https://h.io/app", Kind.INSTALLABLE, id="a flake by its address"),
-        pytest.param("nixpkgs/nixos-24.05#app", Kind.INSTALLABLE, id="a branch of a flake"),
-        pytest.param("./app", Kind.INSTALLABLE, id="a directory that is not there"),
-        pytest.param("result", Kind.INSTALLABLE, id="a link to a file in the store"),
-        pytest.param("result-tar", Kind.IMAGE, id="a link to an archive in the store"),
-        pytest.param("text", Kind.IMAGE, id="any other file, for the error that names it"),
+        pytest.param("missing.oci", InputKind.IMAGE, id="a layout that is not there"),
+        pytest.param("missing.tar", InputKind.IMAGE, id="an archive that is not there"),
+        pytest.param("closure", InputKind.CLOSURE, id="a JSON document"),
+        pytest.param("empty.json", InputKind.CLOSURE, id="an empty file with the name of one"),
+        pytest.param("missing.json", InputKind.CLOSURE, id="a closure that is not there"),
+        pytest.param(".", InputKind.INSTALLABLE, id="a directory"),
+        pytest.param(".#app", InputKind.INSTALLABLE, id="an attribute of a flake"),
+        pytest.param("nixpkgs#hello", InputKind.INSTALLABLE, id="a flake of the registry"),
+        pytest.param("path:./layout#app", InputKind.INSTALLABLE, id="a flake with a scheme"),
+        pytest.param("localhost/app", InputKind.IMAGE, id="an image in a registry"),
+        pytest.param(
+            "h.io:5000/a/b@sha256:" + "0" * 64, InputKind.IMAGE, id="an image by its digest"
+        ),
+        pytest.param("docker://app", InputKind.IMAGE, id="an image of Docker Hub"),
+        pytest.param("github:NixOS/nixpkgs", InputKind.INSTALLABLE, id="a flake of GitHub"),
+        pytest.param("git+https://h.io/app", InputKind.INSTALLABLE, id="a flake by its address"),
+        pytest.param("nixpkgs/nixos-24.05#app", InputKind.INSTALLABLE, id="a branch of a flake"),
+        pytest.param("./app", InputKind.INSTALLABLE, id="a directory that is not there"),
+        pytest.param("result", InputKind.INSTALLABLE, id="a link to a file in the store"),
+        pytest.param("result-tar", InputKind.IMAGE, id="a link to an archive in the store"),
+        pytest.param("text", InputKind.IMAGE, id="any other file, for the error that names it"),
     ],
 )
 def test_what_a_name_stands_for(
-    text: str, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str, kind: InputKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     SmallImage().write(tmp_path / "layout")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.tools import require
 
-from nix2oci.nix.surroundings import dirty_revision, has_cache_directory, store_path_behind
+from nix2oci.nix.host import dirty_revision, has_cache_directory, store_path_behind
 
 BASE = "k6sbazwb84960nz7saz7z551zi6vri7k-program"
 

@@ -9,18 +9,19 @@ import pytest
 from support.storefiles import Files, path_of, put, store
 
 from nix2oci.errors import StoreError
-from nix2oci.nix.closure import Closure, PathInfo
+from nix2oci.model.closure import Closure, PathInfo
+from nix2oci.model.closure_contents import FoundFile, digest_content
 from nix2oci.nix.survey import survey
-from nix2oci.plan.view import Found, ViewSwitches, digest_content, view
+from nix2oci.plan.rootfs import ViewSwitches, rootfs
 
 
-def targets(found: tuple[Found, ...]) -> list[str]:
+def targets(found: tuple[FoundFile, ...]) -> list[str]:
     """`name -> target`, with the store directory and hash part left out."""
     prefix = f"/nix/store/{'0' * 32}-"
     return [f"{f.name.decode()} -> {f.target.decode().removeprefix(prefix)}" for f in found]
 
 
-def one(found: Found | None) -> str | None:
+def one(found: FoundFile | None) -> str | None:
     return targets((found,))[0].partition(" -> ")[2] if found else None
 
 
@@ -297,7 +298,7 @@ def test_etc(tmp_path: Path, objects: dict[str, Files], expected: list[str]) -> 
     assert marked == expected
 
 
-def with_lines(found: tuple[Found, ...]) -> list[tuple[Found, str]]:
+def with_lines(found: tuple[FoundFile, ...]) -> list[tuple[FoundFile, str]]:
     return list(zip(found, targets(found), strict=True))
 
 
@@ -365,5 +366,5 @@ def test_a_store_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_shell_that_is_also_a_program_is_one_link(tmp_path: Path) -> None:
     closure = store(tmp_path, ("bash",), {"bash": {"bin/bash": "x:b", "bin/sh": "-> bash"}})
-    tree = view(survey(closure, str(tmp_path)), ViewSwitches(sh=True))
+    tree = rootfs(survey(closure, str(tmp_path)), ViewSwitches(sh=True))
     assert tree.owned[b"usr/bin/sh"].owner == str(path_of("bash"))

@@ -19,8 +19,8 @@ from support.tools import require
 from support.treedump import treedump
 
 from nix2oci.errors import RepresentationError
-from nix2oci.oci.tar import BLOCK, END, tar_blocks
-from nix2oci.plan.tree import ROOT, Directory, Entry, File, Owned, Symlink, Tree, parents
+from nix2oci.model.tree import ROOT, Directory, Entry, File, Owned, Symlink, Tree, parents
+from nix2oci.oci.layer.tar import BLOCK, END, tar_blocks
 
 KINDS = {tarfile.REGTYPE: "file", tarfile.DIRTYPE: "directory", tarfile.SYMTYPE: "link"}
 

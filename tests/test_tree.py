@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nix2oci.errors import ConflictError, RepresentationError
-from nix2oci.plan.tree import (
+from nix2oci.model.tree import (
     ROOT,
     Directory,
     Entry,
@@ -18,11 +18,11 @@ from nix2oci.plan.tree import (
     Symlink,
     Tree,
     check_name,
-    display,
     parents,
     sort_key,
     text_file,
 )
+from nix2oci.text import display
 
 
 def merge(*entries: tuple[Entry, str]) -> Tree:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.treedump import treedump
 
-from nix2oci.plan.tree import Directory, File, Owned, Symlink, Tree, text_file
+from nix2oci.model.tree import Directory, File, Owned, Symlink, Tree, text_file
 
 LINES = [
     "drwxr-xr-x 0:0 .",

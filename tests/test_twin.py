@@ -3,80 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.fakenix import SYSTEM, missing, value
-from support.fakestore import Program, nar, sri, write
-from support.terminal import Completed, Terminal
-from test_cli_json import documented
+from support.fakenix import SYSTEM, missing
+from support.fakestore import Program
+from support.json_page import documented
+from support.tools_terminal import NIXPKGS, ToolsTerminal
 
 from nix2oci.errors import ConfigError, InvalidReferenceError
+from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.source import open_image
-from nix2oci.oci.validate import validate_layout
-from nix2oci.twin import debug_name
-
-TOOLS = "/nix/store/q6sbazwb84960nz7saz7z551zi6vri7k-busybox-1.36"
-TOOLS_DRV = "/nix/store/32f2hlqgz41s6s2q495y7bkm0fn65sx6-busybox-1.36.drv"
-BOX: dict[bytes, Any] = {b"bin": {b"busybox": Program(b"\0cat\0dd\0df\0ed\0ls\0ps\0sh\0vi\0")}}
-REV = "b" * 40
-LOCKED = {"type": "github", "owner": "NixOS", "repo": "nixpkgs", "rev": REV}
-NIXPKGS = f"github:NixOS/nixpkgs/{REV}#legacyPackages.{SYSTEM}.busybox"
-
-
-class Place:
-    """A terminal whose Nix has tools as well, under the store path TOOLS."""
-
-    def __init__(
-        self,
-        scratch: Path,
-        node: Mapping[bytes, Any] = BOX,
-        *,
-        named: str = NIXPKGS,
-        system: str = SYSTEM,
-        lock: Mapping[str, Any] | None = LOCKED,
-    ) -> None:
-        self.terminal = Terminal.make(scratch)
-        fake = self.terminal.fake
-        rules = list(fake.rules)
-        fake.rules.clear()
-        fake.place(TOOLS_DRV)
-        place = fake.place(TOOLS)
-        place.unlink()
-        write(os.fsencode(place), node)
-        info = {"narHash": sri(node), "narSize": len(nar(node)), "references": []}
-        nodes = {"root": {"inputs": {"nixpkgs": "n"} if lock else {}}, "n": {"locked": lock}}
-        fake.answer(f"-- {TOOLS}", json.dumps({TOOLS: info}))
-        fake.answer(f"-- {named}", value(name="busybox-1.36", drv=TOOLS_DRV, system=system))
-        fake.answer(
-            f"{TOOLS_DRV}^out", json.dumps([{"drvPath": TOOLS_DRV, "outputs": {"out": TOOLS}}])
-        )
-        fake.answer(
-            "flake metadata",
-            json.dumps({"lastModified": 1, "locks": {"nodes": nodes, "root": "root"}}),
-        )
-        fake.rules += rules
-        fake.nix()
-
-    def build(self, *more: str) -> Completed:
-        return self.terminal.run("build", ".#app", "-o", "x", *more)
-
-    def fails(self, *more: str) -> tuple[int, list[str]]:
-        """Exit code, and the lines of the error; nothing is left."""
-        done = self.build(*more)
-        assert done.stdout == ""
-        assert self.terminal.left() == []
-        lines = done.stderr.splitlines()
-        start = next(i for i, line in enumerate(lines) if line.startswith("error: "))
-        return done.returncode, lines[start:]
+from nix2oci.oci.validate.image import validate_layout
+from nix2oci.pipeline.debug_twin import debug_name
 
 
 def test_busybox_is_that_of_the_nixpkgs_that_the_flake_uses(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = ToolsTerminal(tmp_path)
     done = place.build("--debug", "--override-input", "nixpkgs", "path:/n")
     assert (done.returncode, done.stdout) == (0, "oci:x:latest\n"), done.stderr
     told = "nix2oci: debug twin: oci:x:latest-debug, "
@@ -88,7 +31,7 @@ def test_busybox_is_that_of_the_nixpkgs_that_the_flake_uses(tmp_path: Path) -> N
 
 def test_what_is_said_of_inputs_goes_to_the_flake_alone(tmp_path: Path) -> None:
     """Nix would warn that nixpkgs has no such input."""
-    place = Place(tmp_path)
+    place = ToolsTerminal(tmp_path)
     assert place.build("--debug", "--override-input", "nixpkgs", "path:/n").returncode == 0
     overriding = {call[-1]: "--override-input" in call for call in place.terminal.fake.calls}
     assert overriding["."] is overriding[".#app"] is True
@@ -97,18 +40,18 @@ def test_what_is_said_of_inputs_goes_to_the_flake_alone(tmp_path: Path) -> None:
 
 def test_a_flake_without_nixpkgs_may_have_busybox_itself(tmp_path: Path) -> None:
     own = f".#legacyPackages.{SYSTEM}.busybox"
-    place = Place(tmp_path, named=own, lock=None)
+    place = ToolsTerminal(tmp_path, named=own, lock=None)
     assert place.build("--debug").returncode == 0
 
 
 def test_tools_may_be_named(tmp_path: Path) -> None:
-    place = Place(tmp_path, named="t#box", lock=None)
+    place = ToolsTerminal(tmp_path, named="t#box", lock=None)
     assert place.build("--debug", "--debug-tools", "t#box").returncode == 0
     assert open_image(f"{place.terminal.directory}/x:latest-debug").config()
 
 
 def test_json_has_the_keys_that_are_documented(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = ToolsTerminal(tmp_path)
     done = place.build("--debug", "--json", "--tag", "team/app:1")
     debug = json.loads(done.stdout)["debug"]
     assert set(debug) == documented("debug", 0)
@@ -122,7 +65,7 @@ def test_json_has_the_keys_that_are_documented(tmp_path: Path) -> None:
 
 
 def test_without_debug_nothing_of_it_is_done(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = ToolsTerminal(tmp_path)
     done = place.build("--json")
     assert json.loads(done.stdout)["debug"] is None
     assert "debug" not in done.stderr
@@ -130,7 +73,7 @@ def test_without_debug_nothing_of_it_is_done(tmp_path: Path) -> None:
 
 
 def test_the_file_switches_it_on_and_a_flag_off(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = ToolsTerminal(tmp_path)
     (place.terminal.directory / "c.yaml").write_text(f"debug: true\ndebug-tools: {NIXPKGS!r}\n")
     assert json.loads(place.build("--config", "c.yaml", "--json").stdout)["debug"]
     again = place.build("--config", "c.yaml", "--no-debug", "--json")
@@ -139,7 +82,7 @@ def test_the_file_switches_it_on_and_a_flag_off(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("more", [(), ("--no-debug",)], ids=["not asked for", "switched off"])
 def test_tools_without_a_twin_are_an_error(tmp_path: Path, more: tuple[str, ...]) -> None:
-    assert Place(tmp_path).fails("--debug-tools", "t#box", *more) == (
+    assert ToolsTerminal(tmp_path).fails("--debug-tools", "t#box", *more) == (
         2,
         ["error: --debug-tools: there is no debug twin to have them", "hint: add --debug"],
     )
@@ -149,7 +92,7 @@ NAME_THEM = "hint: name some with --debug-tools, such as --debug-tools nixpkgs#b
 
 
 def test_a_flake_that_has_neither(tmp_path: Path) -> None:
-    place = Place(tmp_path, lock=None)
+    place = ToolsTerminal(tmp_path, lock=None)
     own = f".#legacyPackages.{SYSTEM}.busybox"
     fake = place.terminal.fake
     fake.answer("legacyPackages", stderr=missing("busybox"), code=1)
@@ -161,7 +104,7 @@ def test_a_flake_that_has_neither(tmp_path: Path) -> None:
 
 
 def test_an_installable_of_no_flake(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = ToolsTerminal(tmp_path)
     done = place.terminal.run("build", "--file", "x.nix", "app", "-o", "x", "--debug")
     assert (done.returncode, done.stderr.splitlines()[-2:]) == (
         2,
@@ -170,7 +113,7 @@ def test_an_installable_of_no_flake(tmp_path: Path) -> None:
 
 
 def test_tools_without_a_program(tmp_path: Path) -> None:
-    place = Place(tmp_path, {b"lib": {b"busybox": Program()}})
+    place = ToolsTerminal(tmp_path, {b"lib": {b"busybox": Program()}})
     assert place.fails("--debug") == (
         2,
         [f"error: cannot use debug tools '{NIXPKGS}': there is no program in bin/", NAME_THEM],
@@ -178,7 +121,7 @@ def test_tools_without_a_program(tmp_path: Path) -> None:
 
 
 def test_tools_for_another_system(tmp_path: Path) -> None:
-    place = Place(tmp_path, named="t#box", system="aarch64-linux")
+    place = ToolsTerminal(tmp_path, named="t#box", system="aarch64-linux")
     mine = f"the image is for {SYSTEM}"
     assert place.fails("--debug", "--debug-tools", "t#box") == (
         2,

@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nix2oci.oci.validate.unpack import UnpackError, compression_of, unpacked
+from nix2oci.oci.layer.unpack import UnpackError, compression_of, unpacked
 
 
 def zstd(data: bytes) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nix2oci.oci.validate.untar import Member, TarError, TarReader
+from nix2oci.oci.layer.untar import Member, TarError, TarReader
 
 
 def pieces(data: bytes, size: int) -> Iterator[bytes]:

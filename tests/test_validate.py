@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.paths import TESTS
 from support.smallimage import (
     STORE_LAYER,
     Json,
@@ -16,9 +17,9 @@ from support.smallimage import (
 from support.spoiled import findings, setting, without
 
 from nix2oci.errors import ConfigError, OutputError
-from nix2oci.oci.source import open_image
-from nix2oci.oci.validate import check_written, validate, validate_layout
+from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.validate.finding import RULES
+from nix2oci.oci.validate.image import check_written, validate, validate_layout
 
 
 def damage_blob(number: int) -> Callable[[Path], None]:
@@ -300,6 +301,5 @@ def test_what_cannot_be_read_is_an_error_of_its_own(tmp_path: Path) -> None:
 
 def test_every_rule_is_found_by_some_test() -> None:
     """A rule that no row breaks is a check that may not exist."""
-    here = Path(__file__).parent
-    rows = "".join(path.read_text() for path in here.glob("test_*.py"))
+    rows = "".join(path.read_text() for path in TESTS.rglob("test_*.py"))
     assert [code for code in RULES if f"[{code}]" not in rows] == []

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nix2oci.config import ImageSpec, parse
-from nix2oci.oci.layer import Compression
-from nix2oci.plan.accounts import Group, User
-from nix2oci.plan.view import ViewSwitches
+from nix2oci.config.image_spec import ImageSpec, parse
+from nix2oci.model.accounts import Group, User
+from nix2oci.oci.layer.compression import Compression
+from nix2oci.plan.rootfs import ViewSwitches
 
 
 def moment(*parts: int) -> datetime:

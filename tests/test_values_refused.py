@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nix2oci.config import parse
+from nix2oci.config.image_spec import parse
 from nix2oci.errors import ConfigError
 
 TAG = "tag: expected a tag: up to 128 letters, digits, '_', '.', '-', got"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.tools import require
 
-from nix2oci.plan.wrappers.variables import PRESET, is_special, path_preset
+from nix2oci.wrappers.variables import PRESET, is_special, path_preset
 
 
 @pytest.mark.parametrize(

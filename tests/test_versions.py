@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.tools import require
 
-from nix2oci.plan.versions import PackageName, version_order
+from nix2oci.model.package_name import PackageName, version_order
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.paths import DATA
 from support.surveys import (
     BASH,
     CACERT,
@@ -25,11 +26,13 @@ from support.surveys import (
 from support.treedump import treedump
 
 from nix2oci.errors import ConfigError, ConflictError, RepresentationError
-from nix2oci.plan.tree import Directory, File, Symlink, Tree, parents, sort_key
-from nix2oci.plan.view import Found, Group, Survey, User, ViewSwitches, view
+from nix2oci.model.accounts import Group, User
+from nix2oci.model.closure_contents import ClosureContents, FoundFile
+from nix2oci.model.tree import Directory, File, Symlink, Tree, parents, sort_key
+from nix2oci.plan.rootfs import ViewSwitches, rootfs
 
-GOLDENS = Path(__file__).parent / "data" / "view"
-FULL = Survey(
+GOLDENS = DATA / "view"
+FULL = ClosureContents(
     programs=(found("app-1.0", "bin/app"), found("app-1.0", "bin/appctl")),
     etc=(found("app-1.0", "etc/app", directory=True), found("app-1.0", "etc/app.conf")),
     loaders=(closure_level("glibc-2.39", "lib/ld-linux-x86-64.so.2"),),
@@ -56,25 +59,25 @@ NOTHING = ViewSwitches(
 @pytest.mark.parametrize(
     ("golden", "survey", "switches"),
     [
-        pytest.param("bare", Survey(), ViewSwitches(), id="a closure that has nothing"),
+        pytest.param("bare", ClosureContents(), ViewSwitches(), id="a closure that has nothing"),
         pytest.param("full", FULL, ViewSwitches(), id="a closure that has everything"),
         pytest.param("full-sh", FULL, ViewSwitches(sh=True), id="the same, /bin/sh asked for"),
         pytest.param("off", FULL, NOTHING, id="the same, all switched off"),
         pytest.param(
             "cacert-named",
-            Survey(ca_bundle=CACERT, etc=CACERT_ETC),
+            ClosureContents(ca_bundle=CACERT, etc=CACERT_ETC),
             ViewSwitches(),
             id="certificates as a named output are merged with the view's links",
         ),
         pytest.param(
             "cacert-named-off",
-            Survey(ca_bundle=CACERT, etc=CACERT_ETC),
+            ClosureContents(ca_bundle=CACERT, etc=CACERT_ETC),
             ViewSwitches(certificates=False),
             id="and are a link where the view makes none",
         ),
         pytest.param(
             "two-outputs",
-            Survey(
+            ClosureContents(
                 programs=(found("b", "bin/x", SAME), found("a", "bin/x", SAME)),
                 etc=(
                     found("a", "etc/app", directory=True),
@@ -94,9 +97,9 @@ NOTHING = ViewSwitches(
         ),
     ],
 )
-def test_listing(golden: str, survey: Survey, switches: ViewSwitches) -> None:
+def test_listing(golden: str, survey: ClosureContents, switches: ViewSwitches) -> None:
     expected = (GOLDENS / f"{golden}.txt").read_text().splitlines()
-    assert treedump(view(survey, switches)) == expected
+    assert treedump(rootfs(survey, switches)) == expected
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_listing(golden: str, survey: Survey, switches: ViewSwitches) -> None:
     ],
 )
 def test_content(path: bytes, content: str) -> None:
-    entry = view(Survey(), ViewSwitches()).get(path)
+    entry = rootfs(ClosureContents(), ViewSwitches()).get(path)
     assert entry == File(path, len(content), (content.encode(),), 0o644)
 
 
@@ -126,8 +129,8 @@ def test_a_shell_can_read_os_release(tmp_path: Path) -> None:
 
 
 def test_an_outputs_sh_is_left_out_unless_it_is_asked_for() -> None:
-    survey = Survey(programs=(found("bash", "bin/bash"), found("bash", "bin/sh", SAME)))
-    tree = view(survey, ViewSwitches())
+    survey = ClosureContents(programs=(found("bash", "bin/bash"), found("bash", "bin/sh", SAME)))
+    tree = rootfs(survey, ViewSwitches())
     assert tree.get(b"usr/bin/bash") is not None
     assert tree.get(b"usr/bin/sh") is None
 
@@ -135,12 +138,12 @@ def test_an_outputs_sh_is_left_out_unless_it_is_asked_for() -> None:
 def test_two_shells_of_named_outputs_clash_when_sh_is_asked_for() -> None:
     programs = (found("bash", "bin/sh", SAME), found("busybox", "bin/sh", OTHER))
     with pytest.raises(ConflictError, match="cannot place /usr/bin/sh: both /nix"):
-        view(Survey(programs=programs, shell=programs[0]), ViewSwitches(sh=True))
+        rootfs(ClosureContents(programs=programs, shell=programs[0]), ViewSwitches(sh=True))
 
 
 def test_a_shell_that_is_not_there() -> None:
     with pytest.raises(ConfigError) as caught:
-        view(Survey(), ViewSwitches(sh=True))
+        rootfs(ClosureContents(), ViewSwitches(sh=True))
     assert str(caught.value) == "cannot link /bin/sh: there is no shell in the closure"
     assert caught.value.hint == (
         "add one to the image, such as nixpkgs#bash, or do not ask for /bin/sh"
@@ -149,7 +152,7 @@ def test_a_shell_that_is_not_there() -> None:
 
 def test_a_name_that_marks_a_deletion() -> None:
     with pytest.raises(RepresentationError, match=r"cannot put /etc/\.wh\.x into a layer"):
-        view(Survey(etc=(found("a", "etc/.wh.x"),)), ViewSwitches())
+        rootfs(ClosureContents(etc=(found("a", "etc/.wh.x"),)), ViewSwitches())
 
 
 def lines(tree: Tree, prefix: str) -> list[str]:
@@ -162,7 +165,7 @@ def test_more_users_and_groups() -> None:
         User("db", 1001, 1000, "/var/lib/db", "/bin/sh"),
         User("log", 1002, 4),
     )
-    tree = view(Survey(), ViewSwitches(), users, (Group("adm", 4, ("app", "db")),))
+    tree = rootfs(ClosureContents(), ViewSwitches(), users, (Group("adm", 4, ("app", "db")),))
     passwd, group = tree.get(b"etc/passwd"), tree.get(b"etc/group")
     assert isinstance(passwd, File)
     assert isinstance(group, File)
@@ -182,15 +185,15 @@ def test_more_users_and_groups() -> None:
 
 @pytest.mark.parametrize("home", ["/", "/nonexistent", "/var/empty", "/tmp", "/root/", "/home"])
 def test_a_home_that_is_there_already_is_left_as_it_is(home: str) -> None:
-    tree = view(Survey(), ViewSwitches(), (User("app", 1000, 1000, home),))
-    plain = view(Survey(), ViewSwitches())
+    tree = rootfs(ClosureContents(), ViewSwitches(), (User("app", 1000, 1000, home),))
+    plain = rootfs(ClosureContents(), ViewSwitches())
     assert [e for e in tree if not e.path.startswith(b"etc/")] == [
         e for e in plain if not e.path.startswith(b"etc/")
     ]
 
 
 def test_parents_of_a_home_belong_to_root() -> None:
-    tree = view(Survey(), ViewSwitches(), (User("app", 1000, 1000, "/srv/a/b"),))
+    tree = rootfs(ClosureContents(), ViewSwitches(), (User("app", 1000, 1000, "/srv/a/b"),))
     assert lines(tree, "srv") == [
         "drwxr-xr-x 0:0 srv",
         "drwxr-xr-x 0:0 srv/a",
@@ -201,7 +204,7 @@ def test_parents_of_a_home_belong_to_root() -> None:
 @pytest.mark.parametrize("home", ["/nix", "/nix/store", "/nix/store/x", "/nix/store/"])
 def test_a_home_in_the_store(home: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        view(Survey(), ViewSwitches(), (User("app", 1000, 1000, home),))
+        rootfs(ClosureContents(), ViewSwitches(), (User("app", 1000, 1000, home),))
     assert str(caught.value) == f"cannot add user 'app': home '{home}' is in the way of the store"
 
 
@@ -222,21 +225,21 @@ def test_a_home_in_the_store(home: str) -> None:
 )
 def test_a_home_that_clashes(home: str, message: str) -> None:
     with pytest.raises(ConflictError) as caught:
-        view(Survey(), ViewSwitches(), (User("app", 1000, 1000, home),))
+        rootfs(ClosureContents(), ViewSwitches(), (User("app", 1000, 1000, home),))
     assert str(caught.value) == message
 
 
 def test_two_users_with_one_home_of_their_own() -> None:
     users = (User("a", 1000, 1000, "/srv"), User("b", 1001, 1001, "/srv"))
     with pytest.raises(ConflictError, match="cannot place /srv: both user 'a' and user 'b'"):
-        view(Survey(), ViewSwitches(), users)
+        rootfs(ClosureContents(), ViewSwitches(), users)
 
 
-def listing_of(survey: Survey) -> list[str]:
-    return treedump(view(survey, ViewSwitches(sh=True)))
+def listing_of(survey: ClosureContents) -> list[str]:
+    return treedump(rootfs(survey, ViewSwitches(sh=True)))
 
 
-MANY = Survey(
+MANY = ClosureContents(
     programs=tuple(found(o, f"bin/{n}", SAME) for o in "cab" for n in ("x", "y", "sh")),
     etc=(
         *CACERT_ETC,
@@ -259,15 +262,17 @@ MANY = Survey(
     st.permutations(MANY.loaders),
 )
 def test_the_order_of_what_was_found_does_not_count(
-    programs: list[Found], etc: list[Found], loaders: list[Found]
+    programs: list[FoundFile], etc: list[FoundFile], loaders: list[FoundFile]
 ) -> None:
     turned = replace(MANY, programs=tuple(programs), etc=tuple(etc), loaders=tuple(loaders))
     assert listing_of(turned) == listing_of(MANY)
 
 
-@pytest.mark.parametrize("survey", [Survey(shell=BASH), FULL, MANY], ids=["bare", "full", "many"])
-def test_every_root_is_sound(survey: Survey) -> None:
-    tree = view(survey, ViewSwitches(sh=True))
+@pytest.mark.parametrize(
+    "survey", [ClosureContents(shell=BASH), FULL, MANY], ids=["bare", "full", "many"]
+)
+def test_every_root_is_sound(survey: ClosureContents) -> None:
+    tree = rootfs(survey, ViewSwitches(sh=True))
     paths = [entry.path for entry in tree]
     assert paths == sorted(set(paths), key=sort_key)
     assert all(not path.startswith(b"/") for path in paths)
@@ -285,7 +290,7 @@ def test_every_root_is_sound(survey: Survey) -> None:
 
 
 def test_relative_links_lead_to_something() -> None:
-    tree = view(FULL, ViewSwitches())
+    tree = rootfs(FULL, ViewSwitches())
     for entry in tree:
         if isinstance(entry, Symlink) and not entry.target.startswith(b"/"):
             parts = entry.path.split(b"/")[:-1]

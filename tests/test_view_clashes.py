@@ -19,7 +19,8 @@ from support.surveys import (
 )
 
 from nix2oci.errors import ConflictError
-from nix2oci.plan.view import Survey, ViewSwitches, digest_content, view
+from nix2oci.model.closure_contents import ClosureContents, digest_content
+from nix2oci.plan.rootfs import ViewSwitches, rootfs
 
 OWN = "nix2oci's own"
 
@@ -28,19 +29,19 @@ OWN = "nix2oci's own"
     ("survey", "path", "owners"),
     [
         pytest.param(
-            Survey(programs=(found("b", "bin/x", OTHER), found("a", "bin/x", SAME))),
+            ClosureContents(programs=(found("b", "bin/x", OTHER), found("a", "bin/x", SAME))),
             "/usr/bin/x",
             (str(path_of("a")), str(path_of("b"))),
             id="two programs of one name",
         ),
         pytest.param(
-            Survey(etc=(found("a", "etc/x", OTHER), found("b", "etc/x", SAME))),
+            ClosureContents(etc=(found("a", "etc/x", OTHER), found("b", "etc/x", SAME))),
             "/etc/x",
             (str(path_of("a")), str(path_of("b"))),
             id="two files of one name",
         ),
         pytest.param(
-            Survey(
+            ClosureContents(
                 etc=(
                     found("a", "etc/d", directory=True),
                     found("a", "etc/d/x", SAME),
@@ -53,37 +54,37 @@ OWN = "nix2oci's own"
             id="two files in a directory that both have",
         ),
         pytest.param(
-            Survey(etc=(found("a", "etc/x", directory=True), found("b", "etc/x", SAME))),
+            ClosureContents(etc=(found("a", "etc/x", directory=True), found("b", "etc/x", SAME))),
             "/etc/x",
             (str(path_of("a")), str(path_of("b"))),
             id="a directory and a file",
         ),
         pytest.param(
-            Survey(etc=(found("fake-nss", "etc/passwd", SAME),)),
+            ClosureContents(etc=(found("fake-nss", "etc/passwd", SAME),)),
             "/etc/passwd",
             (f"{OWN} /etc/passwd", str(path_of("fake-nss"))),
             id="an output's passwd",
         ),
         pytest.param(
-            Survey(etc=(found("a", "etc/passwd", directory=True),)),
+            ClosureContents(etc=(found("a", "etc/passwd", directory=True),)),
             "/etc/passwd",
             (f"{OWN} /etc/passwd", str(path_of("a"))),
             id="a directory where the view has a file",
         ),
         pytest.param(
-            Survey(etc=(found("a", "etc/os-release", SAME),)),
+            ClosureContents(etc=(found("a", "etc/os-release", SAME),)),
             "/etc/os-release",
             (f"{OWN} /etc/os-release", str(path_of("a"))),
             id="an output's os-release",
         ),
         pytest.param(
-            Survey(ca_bundle=CACERT, etc=(found("a", "etc/ssl", SAME),)),
+            ClosureContents(ca_bundle=CACERT, etc=(found("a", "etc/ssl", SAME),)),
             "/etc/ssl",
             (f"{OWN} /etc/ssl", str(path_of("a"))),
             id="a file where the view has a directory",
         ),
         pytest.param(
-            Survey(
+            ClosureContents(
                 ca_bundle=CACERT,
                 etc=(
                     found("a", "etc/ssl", directory=True),
@@ -95,7 +96,7 @@ OWN = "nix2oci's own"
             id="other certificates",
         ),
         pytest.param(
-            Survey(
+            ClosureContents(
                 services=closure_level("iana-etc", "etc/services"),
                 etc=(found("a", "etc/services", OTHER),),
             ),
@@ -104,17 +105,17 @@ OWN = "nix2oci's own"
             id="other services",
         ),
         pytest.param(
-            Survey(etc=(found("a", "etc/hosts"),)),
+            ClosureContents(etc=(found("a", "etc/hosts"),)),
             "/etc/hosts",
             ("the container runtime's own /etc/hosts", str(path_of("a"))),
             id="a file that the runtime writes",
         ),
     ],
 )
-def test_clash(survey: Survey, path: str, owners: tuple[str, str]) -> None:
+def test_clash(survey: ClosureContents, path: str, owners: tuple[str, str]) -> None:
     part = "programs" if path.startswith("/usr/bin/") else "etc"
     with pytest.raises(ConflictError) as caught:
-        view(survey, ViewSwitches())
+        rootfs(survey, ViewSwitches())
     assert str(caught.value) == (
         f"cannot place {path}: both {owners[0]} and {owners[1]} provide it"
     )
@@ -122,7 +123,7 @@ def test_clash(survey: Survey, path: str, owners: tuple[str, str]) -> None:
     assert caught.value.hint == (
         f"leave one of them out of the image, or all such links with: --view no-{part}"
     )
-    assert view(survey, replace(ViewSwitches(), **{part: False}))
+    assert rootfs(survey, replace(ViewSwitches(), **{part: False}))
 
 
 def content_of(text: str) -> bytes:
@@ -133,19 +134,19 @@ def content_of(text: str) -> bytes:
     ("survey", "path", "expected"),
     [
         pytest.param(
-            Survey(etc=(found("a", "etc/passwd", content_of(PASSWD)),)),
+            ClosureContents(etc=(found("a", "etc/passwd", content_of(PASSWD)),)),
             b"etc/passwd",
             None,
             id="a passwd of the same bytes",
         ),
         pytest.param(
-            Survey(etc=(found("a", "etc/os-release", content_of(OS_RELEASE)),)),
+            ClosureContents(etc=(found("a", "etc/os-release", content_of(OS_RELEASE)),)),
             b"etc/os-release",
             b"../usr/lib/os-release",
             id="an os-release of the same bytes",
         ),
         pytest.param(
-            Survey(
+            ClosureContents(
                 services=closure_level("iana-etc", "etc/services"),
                 etc=(found("iana-etc", "etc/services", SAME), found("b", "etc/services", SAME)),
             ),
@@ -154,13 +155,15 @@ def content_of(text: str) -> bytes:
             id="the very services that the view links to, twice",
         ),
         pytest.param(
-            Survey(zoneinfo=TZDATA, etc=(found("a", "etc/zoneinfo", SAME, directory=True),)),
+            ClosureContents(
+                zoneinfo=TZDATA, etc=(found("a", "etc/zoneinfo", SAME, directory=True),)
+            ),
             b"etc/zoneinfo",
             TZDATA.target,
             id="a link to the same time zones",
         ),
         pytest.param(
-            Survey(
+            ClosureContents(
                 ca_bundle=CACERT,
                 etc=(
                     found("a", "etc/pki", directory=True),
@@ -175,7 +178,9 @@ def content_of(text: str) -> bytes:
         ),
     ],
 )
-def test_equal_contents_do_not_clash(survey: Survey, path: bytes, expected: bytes | None) -> None:
-    entry = view(survey, ViewSwitches()).get(path)
+def test_equal_contents_do_not_clash(
+    survey: ClosureContents, path: bytes, expected: bytes | None
+) -> None:
+    entry = rootfs(survey, ViewSwitches()).get(path)
     assert entry is not None
     assert getattr(entry, "target", None) == expected

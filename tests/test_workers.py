@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import multiprocessing
 import os
@@ -11,71 +10,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import pytest
+from support.blob_directory import Blobs, endless
+from support.paths import TESTS
 
 from nix2oci.errors import OutputError, StoreError
-from nix2oci.oci.layer import Compression
-from nix2oci.oci.spec import Digest
-from nix2oci.oci.tar import BLOCK
-from nix2oci.oci.workers import Unwritten, write_layers
-from nix2oci.plan.tree import Directory, Entry, File
+from nix2oci.model.tree import Directory, Entry, File
+from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.tar import BLOCK
+from nix2oci.oci.layer.workers import LayerJob, write_layers
 
 ALL = list(Compression)
 
 
-@dataclass
-class Blobs:
-    """A directory of blobs; with `full`, no more than so many bytes go into each."""
-
-    directory: Path
-    full: int | None = None
-    number: int = 0
-
-    @contextmanager
-    def new_blob(self) -> Iterator[Blob]:
-        self.number += 1
-        blob = Blob(self, self.directory / f"new-{os.getpid()}-{self.number}")
-        try:
-            yield blob
-        finally:
-            blob.path.unlink(missing_ok=True)
-
-    def committed(self) -> set[str]:
-        return {path.name for path in self.directory.iterdir() if not path.name.startswith("new")}
-
-
-class Blob:
-    def __init__(self, blobs: Blobs, path: Path) -> None:
-        self.blobs = blobs
-        self.path = path
-        self.path.touch()
-
-    def write(self, data: bytes, /) -> int:
-        with self.path.open("ab") as file:
-            if self.blobs.full is not None and file.tell() + len(data) > self.blobs.full:
-                raise OutputError(f"cannot write it: {os.strerror(errno.ENOSPC)}")
-            return file.write(data)
-
-    def commit(self, digest: Digest, size: int) -> None:
-        data = self.path.read_bytes()
-        assert (digest.hex, size) == (hashlib.sha256(data).hexdigest(), len(data))
-        self.path.rename(self.blobs.directory / digest.hex)
-
-
-def one_file(name: str, size: int = 10) -> Unwritten:
+def one_file(name: str, size: int = 10) -> LayerJob:
     content = hashlib.shake_128(name.encode()).digest(size)
-    return Unwritten([File(name.encode(), size, (content,))], size)
-
-
-def endless() -> Iterator[Entry]:
-    """A layer that ends only when its worker is ended."""
-    for number in count():
-        yield File(b"%d" % number, BLOCK, (bytes(BLOCK),))
+    return LayerJob([File(name.encode(), size, (content,))], size)
 
 
 def failing(error: Exception) -> Iterator[Entry]:
@@ -116,7 +68,10 @@ def test_the_heaviest_layer_is_begun_first(tmp_path: Path) -> None:
         begun.append(name)
         yield Directory(name.encode())
 
-    layers = [Unwritten(noted(name), weight) for name, weight in (("a", 1), ("b", 9), ("c", 5))]
+    layers = [
+        LayerJob(noted(name), estimated_size)
+        for name, estimated_size in (("a", 1), ("b", 9), ("c", 5))
+    ]
     write_layers(layers, Compression.NONE, Blobs(tmp_path), 1)
     assert begun == ["b", "c", "a"]
 
@@ -138,7 +93,7 @@ def test_the_first_failure_ends_the_other_layers_and_is_raised(
     compression: Compression, tmp_path: Path
 ) -> None:
     error = StoreError("cannot read it: it is gone", hint="build again")
-    layers = [Unwritten(endless(), 3), Unwritten(failing(error), 2), Unwritten(endless(), 1)]
+    layers = [LayerJob(endless(), 3), LayerJob(failing(error), 2), LayerJob(endless(), 1)]
     blobs = Blobs(tmp_path)
     with pytest.raises(StoreError) as caught:
         write_layers(layers, compression, blobs, 2)
@@ -165,7 +120,7 @@ def test_a_worker_that_is_ended_leaves_its_blocks_first(tmp_path: Path) -> None:
         os.read(begun, 1)
         raise StoreError("no")
 
-    layers = [Unwritten(waiting(), 2), Unwritten(failing(), 1)]
+    layers = [LayerJob(waiting(), 2), LayerJob(failing(), 1)]
     with pytest.raises(StoreError):
         write_layers(layers, Compression.NONE, Blobs(blobs), 2)
     assert (tmp_path / "left").exists()
@@ -173,7 +128,7 @@ def test_a_worker_that_is_ended_leaves_its_blocks_first(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_ends_all_layers(tmp_path: Path) -> None:
-    layers = [Unwritten(endless(), 1) for _ in range(3)]
+    layers = [LayerJob(endless(), 1) for _ in range(3)]
     with pytest.raises(OutputError) as caught:
         write_layers(layers, Compression.NONE, Blobs(tmp_path, full=3 * BLOCK), 2)
     assert str(caught.value) == "cannot write it: No space left on device"
@@ -183,7 +138,7 @@ def test_an_interrupt_ends_all_layers(tmp_path: Path) -> None:
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
-    layers = [Unwritten(endless(), 1) for _ in range(3)]
+    layers = [LayerJob(endless(), 1) for _ in range(3)]
     with pytest.raises(KeyboardInterrupt):
         write_layers(layers, Compression.NONE, Blobs(tmp_path), 2, interrupt)
 
@@ -193,7 +148,7 @@ def test_a_worker_that_is_killed_is_an_error(tmp_path: Path) -> None:
         yield Directory(b"d")
         os.kill(os.getpid(), signal.SIGKILL)
 
-    layers = [Unwritten(endless(), 2), Unwritten(killed(), 1)]
+    layers = [LayerJob(endless(), 2), LayerJob(killed(), 1)]
     with pytest.raises(OutputError) as caught:
         write_layers(layers, Compression.NONE, Blobs(tmp_path), 2)
     assert str(caught.value) == "cannot write layers: a worker process was killed"
@@ -203,17 +158,19 @@ def test_a_worker_that_is_killed_is_an_error(tmp_path: Path) -> None:
 _PARENT = """
 import sys
 from pathlib import Path
-import test_workers as t
-layers = [t.Unwritten(t.endless(), 1) for _ in range(2)]
+from support.blob_directory import Blobs, endless
+from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.workers import LayerJob, write_layers
+layers = [LayerJob(endless(), 1) for _ in range(2)]
 told = []
-t.write_layers(layers, t.Compression.NONE, t.Blobs(Path(sys.argv[1])), 2,
-               lambda n: told or (told.append(n), print("begun", flush=True)))
+write_layers(layers, Compression.NONE, Blobs(Path(sys.argv[1])), 2,
+             lambda n: told or (told.append(n), print("begun", flush=True)))
 """
 
 
 def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", _PARENT, str(tmp_path)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=Path(__file__).parent) as parent:
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=TESTS) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"begun\n"
         parent.kill()

@@ -14,8 +14,8 @@ import pytest
 from support.cwrapper import compile_wrapper, source
 from support.tools import require
 
-from nix2oci.plan.launcher import MACHINES
-from nix2oci.plan.wrappers.binary import Option
+from nix2oci.launcher.encoder import MACHINES
+from nix2oci.wrappers.binary import Option
 
 NIX2OCI = str(Path(sys.executable).with_name("nix2oci"))
 SHELL = "/nix/store/0c5xnk0hzyh8kf4vbcy6h7ifjl8w6fgy-bash-5.2p37/bin/bash"

@@ -12,16 +12,17 @@ from fuzz.mutate import SAMPLES
 from fuzz.scripts import script
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.paths import DATA
 
-from nix2oci.plan.ops import Append, Launch, Op, Prepend, preset
-from nix2oci.plan.wrappers import Native, Surroundings, Wrapper, essence, read, read_shebang
-from nix2oci.plan.wrappers.binary import _MARK
-from nix2oci.plan.wrappers.chain import Chain, End, Step
-from nix2oci.plan.wrappers.explain import wrapper_text
-from nix2oci.plan.wrappers.refusal import Reason, Refusal
-from nix2oci.plan.wrappers.spellings import Form
+from nix2oci.wrappers.binary import _MARK
+from nix2oci.wrappers.chain import Chain, End, Step
+from nix2oci.wrappers.explain import wrapper_text
+from nix2oci.wrappers.operations import Append, Launch, Op, Prepend, preset
+from nix2oci.wrappers.refusal import Reason, Refusal
+from nix2oci.wrappers.script import HostFacts, Native, Wrapper, essence, read, read_shebang
+from nix2oci.wrappers.spellings import Form
 
-DIRECTORY = Path(__file__).parent / "data" / "wrappers"
+DIRECTORY = DATA / "wrappers"
 OUTPUT = b"# output\n"
 UNENDED = b"# output of a script without an end of its last line\n"
 
@@ -30,7 +31,7 @@ SHELL = b"/nix/store/0c5xnk0hzyh8kf4vbcy6h7ifjl8w6fgy-bash-5.2p37/bin/bash"
 CURL = b"/nix/store/5yq6a2s1j3h3k9c8ih2b8yk2mzb9qf7l-curl-8.5/bin/curl"
 PRESET = b"/no-such-path"
 
-AROUND = Surroundings(path_preset=lambda _: PRESET, is_program=lambda path: path == CURL)
+AROUND = HostFacts(path_preset=lambda _: PRESET, is_program=lambda path: path == CURL)
 
 
 def told(data: bytes) -> str:

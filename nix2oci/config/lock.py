@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from nix2oci.config.reading import Place, known, mapping
+from nix2oci.config.reading import Location, known, mapping
 from nix2oci.errors import InvalidReferenceError, LayoutError
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Digest
@@ -32,12 +32,14 @@ class Lock:
     @classmethod
     def parse(cls, document: object, where: str = LOCK_NAME) -> Lock:
         """Read a lock from the document of its file; raises `ConfigError`."""
-        found = known(document, Place(where), ("version", "images"))
+        found = known(document, Location(where), ("version", "images"))
         if found.get("version") != _VERSION:
-            raise Place(f"{where}: version").expected(f"{_VERSION}", found.get("version"))
-        place = Place(f"{where}: images")
-        images = mapping(found.get("images", {}), place)
-        return cls({_key(name, place): _digest(images[name], place.at(name)) for name in images})
+            raise Location(f"{where}: version").expected(f"{_VERSION}", found.get("version"))
+        location = Location(f"{where}: images")
+        images = mapping(found.get("images", {}), location)
+        return cls(
+            {_key(name, location): _digest(images[name], location.at(name)) for name in images}
+        )
 
     def __str__(self) -> str:
         """The text of the file: YAML, references in bytewise order."""
@@ -62,18 +64,18 @@ def _tagged(reference: Reference) -> Reference:
     return replace(reference, tag=reference.tag or "latest", digest=None)
 
 
-def _key(name: str, place: Place) -> str:
+def _key(name: str, location: Location) -> str:
     try:
         reference = Reference.parse(name)
     except InvalidReferenceError as err:
-        raise place.wrong(str(err)) from err
+        raise location.wrong(str(err)) from err
     if reference.tag is None or reference.digest:
-        raise place.wrong(f"expected a reference with a tag and without a digest, got '{name}'")
+        raise location.wrong(f"expected a reference with a tag and without a digest, got '{name}'")
     return name
 
 
-def _digest(value: object, place: Place) -> Digest:
+def _digest(value: object, location: Location) -> Digest:
     try:
         return Digest.parse(value)
     except LayoutError as err:
-        raise place.expected("sha256:<64 hex digits>", value) from err
+        raise location.expected("sha256:<64 hex digits>", value) from err

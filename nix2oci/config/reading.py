@@ -9,25 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from types import NoneType
 
 from nix2oci.errors import ConfigError
 
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
+_NUMBER = r"0|[1-9][0-9]{0,17}"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where a value was written, as an error says it: `nix2oci.yaml: env.PORT`, `--env PORT`."""
 
     text: str
     is_flag: bool = False
 
-    def at(self, step: str | int) -> Place:
+    def at(self, step: str | int) -> Location:
         """The place of an entry of the mapping, or of an item of the list, that is here."""
         if isinstance(step, int):
-            return self if self.is_flag else Place(f"{self.text}[{step}]")
+            return self if self.is_flag else Location(f"{self.text}[{step}]")
         return replace(self, text=f"{self.text}{' ' if self.is_flag else '.'}{plain(step)}")
 
     def expected(self, what: str, value: object, hint: str | None = None) -> ConfigError:
@@ -39,7 +38,7 @@ class Place:
         return ConfigError(f"{self.text}: {cause}", hint=hint)
 
 
-Reader = Callable[[object, Place], object]
+Reader = Callable[[object, Location], object]
 
 
 def one_line(name: str) -> str:
@@ -64,31 +63,31 @@ def show(value: object) -> str:
     return kinds.get(type(value), f"a {type(value).__name__}")
 
 
-def text(value: object, place: Place) -> str:
+def text(value: object, location: Location) -> str:
     """Text; a whole number becomes its digits. It is valid Unicode and holds no NUL."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
         return str(value)
     if not isinstance(value, str):
         scalar = isinstance(value, bool | float)
-        raise place.expected("text", value, "put the value in quotes" if scalar else None)
+        raise location.expected("text", value, "put the value in quotes" if scalar else None)
     if "\0" in value:
-        raise place.wrong("the text holds a NUL")
+        raise location.wrong("the text holds a NUL")
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise place.wrong("the text is not valid Unicode")
+        raise location.wrong("the text is not valid Unicode")
     return value
 
 
-def filled(value: object, place: Place) -> str:
+def filled(value: object, location: Location) -> str:
     """Text that is not empty."""
-    found = text(value, place)
+    found = text(value, location)
     if not found:
-        raise place.wrong("the text is empty")
+        raise location.wrong("the text is empty")
     return found
 
 
-def items(value: object, place: Place) -> tuple[object, ...]:
+def items(value: object, location: Location) -> tuple[object, ...]:
     if not isinstance(value, list | tuple):
-        raise place.expected("a list", value, _one_item_hint(value))
+        raise location.expected("a list", value, _one_item_hint(value))
     return tuple(value)
 
 
@@ -96,60 +95,64 @@ def _one_item_hint(value: object) -> str | None:
     return "a list of one is written as [value]" if isinstance(value, str | int) else None
 
 
-def mapping(value: object, place: Place) -> Mapping[str, object]:
+def mapping(value: object, location: Location) -> Mapping[str, object]:
     """A mapping whose keys are text and not empty."""
     if not isinstance(value, Mapping):
         kind = "write each as 'NAME: value'" if isinstance(value, list | tuple) else None
-        raise place.expected("a mapping", value, kind)
+        raise location.expected("a mapping", value, kind)
     found: dict[str, object] = {}
     for key, item in value.items():
-        name = filled(key, place)
+        name = filled(key, location)
         if name in found:
-            raise place.wrong(f"'{plain(name)}' is there twice")
+            raise location.wrong(f"'{plain(name)}' is there twice")
         found[name] = item
     return found
 
 
-def texts(value: object, place: Place) -> tuple[str, ...]:
-    return tuple(text(item, place.at(i)) for i, item in enumerate(items(value, place)))
+def texts(value: object, location: Location) -> tuple[str, ...]:
+    return tuple(text(item, location.at(i)) for i, item in enumerate(items(value, location)))
 
 
-def each_once(value: object, place: Place, read: Callable[[object, Place], str]) -> tuple[str, ...]:
+def each_once(
+    value: object, location: Location, read: Callable[[object, Location], str]
+) -> tuple[str, ...]:
     """A list in which nothing is there twice, each item read by `read`."""
     found: dict[str, None] = {}
-    for i, item in enumerate(items(value, place)):
-        one = read(item, place.at(i))
+    for i, item in enumerate(items(value, location)):
+        one = read(item, location.at(i))
         if one in found:
-            raise place.at(i).wrong(f"'{plain(one)}' is there twice")
+            raise location.at(i).wrong(f"'{plain(one)}' is there twice")
         found[one] = None
     return tuple(found)
 
 
-def known(value: object, place: Place, names: tuple[str, ...]) -> Mapping[str, object]:
+def known(value: object, location: Location, names: tuple[str, ...]) -> Mapping[str, object]:
     """A mapping that has no other keys than `names`; the error tells the nearest of them."""
-    found = mapping(value, place)
+    found = mapping(value, location)
     for name in found:
         if name not in names:
-            raise place.wrong(f"unknown key '{plain(name)}'", nearest(name, names))
+            raise location.wrong(f"unknown key '{plain(name)}'", nearest(name, names))
     return found
 
 
 def nearest(name: str, names: tuple[str, ...]) -> str:
     """A hint: the name that was probably meant, else all of them."""
+    from difflib import get_close_matches  # noqa: PLC0415  # start-up counts
+
     near = get_close_matches(name, names, n=1) or [n for n in names if name.startswith(n)]
     return f"did you mean '{near[0]}'?" if near else "the names are: " + ", ".join(names)
 
 
-def switch(value: object, place: Place) -> bool:
+def switch(value: object, location: Location) -> bool:
     if not isinstance(value, bool):
-        raise place.expected("true or false", value)
+        raise location.expected("true or false", value)
     return value
 
 
-def one_of(choices: tuple[str, ...]) -> Callable[[object, Place], str]:
-    def read(value: object, place: Place) -> str:
+def one_of(choices: tuple[str, ...]) -> Callable[[object, Location], str]:
+    def read(value: object, location: Location) -> str:
         if not isinstance(value, str) or value not in choices:
-            raise place.expected(" or ".join([", ".join(choices[:-1]), choices[-1]]), value)
+            raise location.expected(" or ".join([", ".join(choices[:-1]), choices[-1]]), value)
         return value
 
     return read
@@ -157,7 +160,7 @@ def one_of(choices: tuple[str, ...]) -> Callable[[object, Place], str]:
 
 def number_of(value: object) -> int | None:
     """The whole number, 0 or more, that a value is or has the digits of; None for any other."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(_NUMBER, value):
         return int(value)
     fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18
     return value if fits and isinstance(value, int) else None

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from nix2oci.config.reading import (
-    Place,
+    Location,
     filled,
     items,
     known,
@@ -25,9 +25,9 @@ from nix2oci.config.reading import (
     texts,
 )
 from nix2oci.errors import InvalidReferenceError
+from nix2oci.model.accounts import NOLOGIN, Group, User
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import MOST_LAYERS
-from nix2oci.plan.accounts import NOLOGIN, Group, User
 
 MAX_LABEL = 1 << 20
 """Bytes of a label, name and value: every engine reads the configuration as a whole."""
@@ -35,9 +35,9 @@ MAX_LABEL = 1 << 20
 MAX_ID = 2**31 - 1
 """The largest uid and gid that engines start a process with: 32-bit systems have no more."""
 
-_USER = re.compile(r"([^:\s]+)(?::([^:\s]+))?")
-_PORT = re.compile(r"([1-9][0-9]{0,4})(?:/(tcp|udp|sctp))?")
-_RFC3339 = re.compile(
+_USER = r"([^:\s]+)(?::([^:\s]+))?"
+_PORT = r"([1-9][0-9]{0,4})(?:/(tcp|udp|sctp))?"
+_RFC3339 = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
     r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -45,7 +45,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = int((datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH).total_seconds())
 
 # signal(7): the names that every architecture of Linux has.
-_SIGNAL = re.compile(
+_SIGNAL = (
     "SIG(?:HUP|INT|QUIT|ILL|TRAP|ABRT|BUS|FPE|KILL|USR1|SEGV|USR2|PIPE|ALRM|TERM|CHLD|CONT|STOP"
     "|TSTP|TTIN|TTOU|URG|XCPU|XFSZ|VTALRM|PROF|WINCH|IO|PWR|SYS"
     r"|RTMIN|RTMAX|RTM(?:IN\+|AX-)(?:[1-9]|[12][0-9]|30))"
@@ -53,110 +53,110 @@ _SIGNAL = re.compile(
 
 # annotations.md, Pre-Defined Annotation Keys. `ref.name` is missing: it names an image within
 # a layout, and is valid only there.
-_PREDEFINED = re.compile(
+_PREDEFINED = (
     r"org\.opencontainers\.image\.(?:created|authors|url|documentation|source|version|revision"
     r"|vendor|licenses|title|description|base\.digest|base\.name)"
 )
 _RESERVED = "org.opencontainers."
 
 
-def image_name(value: object, place: Place) -> str:
+def image_name(value: object, location: Location) -> str:
     """`repository` or `registry/repository` (distribution specification, Pulling manifests)."""
-    found = filled(value, place)
+    found = filled(value, location)
     try:
         reference = Reference.parse(found)
     except InvalidReferenceError as err:
-        raise place.expected("the name of an image, such as team/app", found, err.hint) from err
+        raise location.expected("the name of an image, such as team/app", found, err.hint) from err
     if reference.tag or reference.digest:
-        raise place.expected("a name without tag or digest", found, "give the tag with 'tag'")
+        raise location.expected("a name without tag or digest", found, "give the tag with 'tag'")
     return found
 
 
-def image_tag(value: object, place: Place) -> str:
-    found = filled(value, place)
+def image_tag(value: object, location: Location) -> str:
+    found = filled(value, location)
     try:
         reference = Reference.parse(f"name:{found}")
     except InvalidReferenceError as err:
-        raise place.expected("a tag: up to 128 letters, digits, '_', '.', '-'", found) from err
+        raise location.expected("a tag: up to 128 letters, digits, '_', '.', '-'", found) from err
     if reference.tag != found:
-        raise place.expected("a tag: up to 128 letters, digits, '_', '.', '-'", found)
+        raise location.expected("a tag: up to 128 letters, digits, '_', '.', '-'", found)
     return found
 
 
-def entrypoint(value: object, place: Place) -> tuple[str, ...]:
+def entrypoint(value: object, location: Location) -> tuple[str, ...]:
     """The program, and its first arguments when it is a list; the empty list leaves it to us."""
     if isinstance(value, str) and len(value.split()) > 1:
-        raise place.expected("a program", value, "write a program with arguments as a list")
-    found = texts([value] if isinstance(value, str) else value, place)
+        raise location.expected("a program", value, "write a program with arguments as a list")
+    found = texts([value] if isinstance(value, str) else value, location)
     for program in found[:1]:
         bare = "/" not in program and program.strip() == program
         if not program or not (bare or program.startswith("/")):
-            raise place.expected("the name of a program in bin/, or an absolute path", program)
+            raise location.expected("the name of a program in bin/, or an absolute path", program)
     return found
 
 
-def path(value: object, place: Place) -> str:
+def path(value: object, location: Location) -> str:
     """An absolute path in its shortest form, in printable characters."""
-    found = text(value, place)
+    found = text(value, location)
     normal = posixpath.normpath(found).replace("//", "/")
     if not found.startswith("/") or not found.isprintable():
-        raise place.expected("an absolute path", found)
+        raise location.expected("an absolute path", found)
     if found != normal:
-        raise place.expected("an absolute path in its shortest form", found, f"write '{normal}'")
+        raise location.expected("an absolute path in its shortest form", found, f"write '{normal}'")
     return found
 
 
-def volume(value: object, place: Place) -> str:
-    found = path(value, place)
+def volume(value: object, location: Location) -> str:
+    found = path(value, location)
     if found == "/":
-        raise place.wrong("the root of the image cannot be a volume")
+        raise location.wrong("the root of the image cannot be a volume")
     return found
 
 
-def port(value: object, place: Place) -> str:
+def port(value: object, location: Location) -> str:
     """`8080/tcp` of `8080`, `"8080"`, `8080/tcp` (config.md, ExposedPorts)."""
-    found = _PORT.fullmatch(text(value, place))
+    found = re.fullmatch(_PORT, text(value, location))
     if not found or int(found[1]) > 65535:
-        raise place.expected("a port from 1 to 65535, or PORT/tcp, PORT/udp, PORT/sctp", value)
+        raise location.expected("a port from 1 to 65535, or PORT/tcp, PORT/udp, PORT/sctp", value)
     return f"{found[1]}/{found[2] or 'tcp'}"
 
 
-def stop_signal(value: object, place: Place) -> str:
+def stop_signal(value: object, location: Location) -> str:
     """`SIGTERM`, `SIGRTMIN+3`, or a number (config.md, StopSignal); empty for none."""
-    found = text(value, place)
-    if not found or _SIGNAL.fullmatch(found) or 1 <= (number_of(found) or 0) <= 64:
+    found = text(value, location)
+    if not found or re.fullmatch(_SIGNAL, found) or 1 <= (number_of(found) or 0) <= 64:
         return found
     named = "SIG" + found.upper().removeprefix("SIG")
-    hint = f"write '{named}'" if _SIGNAL.fullmatch(named) else None
-    raise place.expected("a signal such as SIGTERM, SIGRTMIN+3 or 15", found, hint)
+    hint = f"write '{named}'" if re.fullmatch(_SIGNAL, named) else None
+    raise location.expected("a signal such as SIGTERM, SIGRTMIN+3 or 15", found, hint)
 
 
-def environment(value: object, place: Place) -> Mapping[str, str]:
+def environment(value: object, location: Location) -> Mapping[str, str]:
     """Variables by name. No message quotes a value: it may be a secret."""
-    found = mapping(value, place)
+    found = mapping(value, location)
     for name in found:
         if "=" in name:
-            raise place.wrong(f"'{plain(name.partition('=')[0])}=' is no name: it holds a '='")
-    return {name: text(item, place.at(name)) for name, item in found.items()}
+            raise location.wrong(f"'{plain(name.partition('=')[0])}=' is no name: it holds a '='")
+    return {name: text(item, location.at(name)) for name, item in found.items()}
 
 
-def image_labels(value: object, place: Place) -> Mapping[str, str]:
-    found = {name: text(item, place.at(name)) for name, item in mapping(value, place).items()}
+def image_labels(value: object, location: Location) -> Mapping[str, str]:
+    found = {name: text(item, location.at(name)) for name, item in mapping(value, location).items()}
     for name, item in found.items():
         size = len(name.encode()) + len(item.encode())
         if size > MAX_LABEL:
-            raise place.at(name).wrong(f"it takes {size} bytes, more than {MAX_LABEL}")
+            raise location.at(name).wrong(f"it takes {size} bytes, more than {MAX_LABEL}")
     return found
 
 
-def image_annotations(value: object, place: Place) -> Mapping[str, str]:
+def image_annotations(value: object, location: Location) -> Mapping[str, str]:
     """Labels whose names keep out of what the image specification reserves (annotations.md)."""
-    found = image_labels(value, place)
+    found = image_labels(value, location)
     for name in found:
         if name == _RESERVED + "image.ref.name":
-            raise place.wrong(f"'{name}' is made from the tag", "give the tag with 'tag'")
-        if name.startswith(_RESERVED) and not _PREDEFINED.fullmatch(name):
-            raise place.wrong(
+            raise location.wrong(f"'{name}' is made from the tag", "give the tag with 'tag'")
+        if name.startswith(_RESERVED) and not re.fullmatch(_PREDEFINED, name):
+            raise location.wrong(
                 f"'{plain(name)}' is no annotation of the OCI image specification,"
                 f" which reserves the names that start with '{_RESERVED}'",
                 "begin the name with a domain of your own",
@@ -164,106 +164,106 @@ def image_annotations(value: object, place: Place) -> Mapping[str, str]:
     return found
 
 
-def base(value: object, place: Place) -> str:
-    found = filled(value, place)
+def base(value: object, location: Location) -> str:
+    found = filled(value, location)
     if found.startswith("-") or not found.isprintable():
-        raise place.expected("an image such as ./base.oci:1.0", found)
+        raise location.expected("an image such as ./base.oci:1.0", found)
     return found
 
 
-def installable(value: object, place: Place) -> str:
-    found = filled(value, place)
+def installable(value: object, location: Location) -> str:
+    found = filled(value, location)
     if found.startswith("-") or not found.isprintable():
-        raise place.expected("an installable such as .#app or nixpkgs#busybox", found)
+        raise location.expected("an installable such as .#app or nixpkgs#busybox", found)
     return found
 
 
-def user(value: object, place: Place) -> str:
+def user(value: object, location: Location) -> str:
     """`USER` or `USER:GROUP`, each a name or a number; `Accounts.run_as` knows the names."""
-    found = filled(value, place)
-    parts = _USER.fullmatch(found)
+    found = filled(value, location)
+    parts = re.fullmatch(_USER, found)
     if not parts:
-        raise place.expected("a user such as 1000, 1000:1000 or nobody", found)
+        raise location.expected("a user such as 1000, 1000:1000 or nobody", found)
     for part in filter(None, parts.groups()):
         if part[0] in "+-0123456789":
-            account_id(number_of(part), place, part)
+            account_id(number_of(part), location, part)
     return found
 
 
-def users(value: object, place: Place) -> tuple[User, ...]:
+def users(value: object, location: Location) -> tuple[User, ...]:
     """Users by their fields; whether names and numbers are free is for `Accounts.of` to say."""
-    return tuple(_user(item, place.at(i)) for i, item in enumerate(items(value, place)))
+    return tuple(_user(item, location.at(i)) for i, item in enumerate(items(value, location)))
 
 
-def groups(value: object, place: Place) -> tuple[Group, ...]:
+def groups(value: object, location: Location) -> tuple[Group, ...]:
     """Groups by their fields; whether members are users is for `Accounts.of` to say."""
-    return tuple(_group(item, place.at(i)) for i, item in enumerate(items(value, place)))
+    return tuple(_group(item, location.at(i)) for i, item in enumerate(items(value, location)))
 
 
-def account_id(value: object, place: Place, written: object = None) -> int:
+def account_id(value: object, location: Location, written: object = None) -> int:
     number = value if isinstance(value, int) and not isinstance(value, bool) else -1
     if not 0 <= number <= MAX_ID:
-        raise place.expected(f"a number from 0 to {MAX_ID}", written or value)
+        raise location.expected(f"a number from 0 to {MAX_ID}", written or value)
     return number
 
 
-def _user(value: object, place: Place) -> User:
-    found = known(value, place, ("name", "uid", "gid", "home", "shell"))
-    uid = account_id(_required(found, "uid", place), place.at("uid"))
+def _user(value: object, location: Location) -> User:
+    found = known(value, location, ("name", "uid", "gid", "home", "shell"))
+    uid = account_id(_required(found, "uid", location), location.at("uid"))
     return User(
-        filled(_required(found, "name", place), place.at("name")),
+        filled(_required(found, "name", location), location.at("name")),
         uid,
-        account_id(found.get("gid", uid), place.at("gid")),
-        path(found["home"], place.at("home")) if "home" in found else "",
-        path(found.get("shell", NOLOGIN), place.at("shell")),
+        account_id(found.get("gid", uid), location.at("gid")),
+        path(found["home"], location.at("home")) if "home" in found else "",
+        path(found.get("shell", NOLOGIN), location.at("shell")),
     )
 
 
-def _group(value: object, place: Place) -> Group:
-    found = known(value, place, ("name", "gid", "members"))
+def _group(value: object, location: Location) -> Group:
+    found = known(value, location, ("name", "gid", "members"))
     return Group(
-        filled(_required(found, "name", place), place.at("name")),
-        account_id(_required(found, "gid", place), place.at("gid")),
-        texts(found.get("members", ()), place.at("members")),
+        filled(_required(found, "name", location), location.at("name")),
+        account_id(_required(found, "gid", location), location.at("gid")),
+        texts(found.get("members", ()), location.at("members")),
     )
 
 
-def _required(found: Mapping[str, object], key: str, place: Place) -> object:
+def _required(found: Mapping[str, object], key: str, location: Location) -> object:
     if key not in found:
-        raise place.wrong(f"'{key}' is missing")
+        raise location.wrong(f"'{key}' is missing")
     return found[key]
 
 
-def max_layers(value: object, place: Place) -> int:
+def max_layers(value: object, location: Location) -> int:
     """How many layers an image may have, view and all."""
     number = value if isinstance(value, int) and not isinstance(value, bool) else None
     if number is None or number < 1:
-        raise place.expected(f"a number of layers from 1 to {MOST_LAYERS}", value)
+        raise location.expected(f"a number of layers from 1 to {MOST_LAYERS}", value)
     if number > MOST_LAYERS:
         cause = f"{show(number)} layers are more than the {MOST_LAYERS} that engines can mount"
-        raise place.wrong(cause)
+        raise location.wrong(cause)
     return number
 
 
-def moment(seconds: int, place: Place) -> datetime:
+def moment(seconds: int, location: Location) -> datetime:
     """Seconds since 1970, in UTC; an error past the year 9999, which RFC 3339 cannot write."""
     if not 0 <= seconds <= _LAST_SECOND:
-        raise place.wrong(f"{show(seconds)} is not within the years 1970 to 9999")
+        raise location.wrong(f"{show(seconds)} is not within the years 1970 to 9999")
     return _EPOCH + timedelta(seconds=seconds)
 
 
-def created(value: object, place: Place) -> datetime | Literal["now"]:
+def created(value: object, location: Location) -> datetime | Literal["now"]:
     """A date and time as in RFC 3339, seconds since 1970, or `now`. Fractions are dropped."""
     if value == "now":
         return "now"
     seconds = number_of(value)
     if seconds is not None:
-        return moment(seconds, place)
+        return moment(seconds, location)
     try:
-        if isinstance(value, str) and _RFC3339.fullmatch(value):
+        if isinstance(value, str) and re.fullmatch(_RFC3339, value):
             found = datetime.fromisoformat(value.upper()).astimezone(UTC).replace(microsecond=0)
-            return moment(int((found - _EPOCH).total_seconds()), place)
+            return moment(int((found - _EPOCH).total_seconds()), location)
     except (ValueError, OverflowError):
         pass
     what = "a time such as 2024-05-06T07:08:09Z, seconds since 1970, or now"
-    raise place.expected(what, value)
+    raise location.expected(what, value)

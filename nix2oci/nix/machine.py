@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from nix2oci.errors import RepresentationError
-from nix2oci.nix.closure import Closure
-from nix2oci.nix.disk import Disk, unreadable
-from nix2oci.plan.tree import display
+from nix2oci.model.closure import Closure
+from nix2oci.nix.store_files import StoreFiles, unreadable
+from nix2oci.text import display
 
 _EHDR = 20
 _HEAD = 256
@@ -62,7 +62,7 @@ def machine(head: bytes) -> int | None:
 
 
 def check_machines(
-    disk: Disk, closure: Closure, started: Iterable[bytes], system: str, platform: str
+    files: StoreFiles, closure: Closure, started: Iterable[bytes], system: str, platform: str
 ) -> None:
     """Raise `RepresentationError` for a program that is not for the processor of `system`.
 
@@ -75,8 +75,8 @@ def check_machines(
     if fitting is None:
         return
     try:
-        for program in sorted({*_programs(disk, closure), *started}):
-            path, found = _machine_at(disk, program)
+        for program in sorted({*_programs(files, closure), *started}):
+            path, found = _machine_at(files, program)
             if found is not None and found not in fitting:
                 raise RepresentationError(
                     f"cannot make an image for {platform}: "
@@ -88,18 +88,18 @@ def check_machines(
         raise unreadable(err) from err
 
 
-def _programs(disk: Disk, closure: Closure) -> Iterator[bytes]:
+def _programs(files: StoreFiles, closure: Closure) -> Iterator[bytes]:
     for root in closure.roots:
         for name in _DIRECTORIES:
-            directory = disk.real_directory(str(root).encode() + b"/" + name)
-            for program in disk.names(directory) if directory else ():
+            directory = files.real_directory(str(root).encode() + b"/" + name)
+            for program in files.names(directory) if directory else ():
                 yield (directory or b"") + b"/" + program
 
 
-def _machine_at(disk: Disk, path: bytes) -> tuple[bytes, int | None]:
+def _machine_at(files: StoreFiles, path: bytes) -> tuple[bytes, int | None]:
     """The file that the kernel starts for a path, and the machine that it is for."""
     for _ in range(_MOST_INTERPRETERS):
-        head = _head(disk, path)
+        head = _head(files, path)
         interpreter = _INTERPRETER.match(head)
         if interpreter is None:
             return path, machine(head)
@@ -107,17 +107,17 @@ def _machine_at(disk: Disk, path: bytes) -> tuple[bytes, int | None]:
     return path, None
 
 
-def _head(disk: Disk, path: bytes) -> bytes:
-    real, mode = disk.follow(b"", path)
+def _head(files: StoreFiles, path: bytes) -> bytes:
+    real, mode = files.follow(b"", path)
     if not stat.S_ISREG(mode) or not mode & stat.S_IXUSR:
         return b""
-    text: str = disk.once(real, "head", partial(_first_bytes, disk, real))
+    text: str = files.get_or_compute(real, "head", partial(_first_bytes, files, real))
     return text.encode("latin-1")
 
 
-def _first_bytes(disk: Disk, real: bytes) -> str:
+def _first_bytes(files: StoreFiles, real: bytes) -> str:
     """The head as JSON can have it."""
-    handle = os.open(disk.content(real), os.O_RDONLY)
+    handle = os.open(files.content(real), os.O_RDONLY)
     try:
         return os.pread(handle, _HEAD, 0).decode("latin-1")
     finally:

@@ -13,8 +13,9 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 
 from nix2oci.errors import RepresentationError, StoreError
-from nix2oci.nix.closure import PathInfo, format_nar_hash
-from nix2oci.plan.tree import Directory, Entry, File, Symlink, check_name, display
+from nix2oci.model.closure import PathInfo, format_nar_hash
+from nix2oci.model.tree import Directory, Entry, File, Symlink, check_name
+from nix2oci.text import display
 
 CHUNK = 1 << 18
 """Bytes of a file in memory at a time."""

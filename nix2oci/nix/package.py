@@ -7,25 +7,24 @@ has another type, say what a value is that cannot be built, and give the derivat
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nix2oci.errors import ClosureError, NixError
-from nix2oci.nix.answers import Source, read_json, unknown_shape
-from nix2oci.nix.closure import StorePath
+from nix2oci.model.closure import StorePath
 from nix2oci.nix.installable import Installable, attribute_names
+from nix2oci.nix.output import Source, read_json, unknown_shape
 
 # A store path or a placeholder, and nothing below it.
-_WHOLE_PATH = re.compile(r"(/[^/\s]+)*/([0-9a-z]{32}-[^/\s]+|[0-9a-z]{52})")
+_WHOLE_PATH = r"(/[^/\s]+)*/([0-9a-z]{32}-[^/\s]+|[0-9a-z]{52})"
 _BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
 
 # Applied to the value that an installable names. `or` catches what is missing, tryEval what
 # throws; what is not a string becomes "". A function whose arguments all have defaults is
 # called, as `nix build --file` does.
-QUESTION = """
+EVAL_EXPRESSION = """
 raw: with builtins; let
   try = x: let r = tryEval x; in if r.success then r.value else null;
   text = x: let s = try x; in if isString s then unsafeDiscardStringContext s else "";
@@ -69,7 +68,7 @@ raw: with builtins; mapAttrs (_: set:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BuildTarget:
     """What `nix build` is asked for.
 
     Outputs of a derivation (`("*",)` is all of them), or, without outputs, a path as it is.
@@ -102,19 +101,19 @@ class Package:
     revision: str = ""
     last_modified: int | None = None
     url: str = ""
-    wanted: tuple[Wanted, ...] = ()
-    program_wanted: tuple[Wanted, ...] = ()
+    wanted: tuple[BuildTarget, ...] = ()
+    program_wanted: tuple[BuildTarget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
-    """The answer to `QUESTION`: `kind` is `derivation`, `app`, `string`, `set` or another type."""
+class EvalResult:
+    """What `EVAL_EXPRESSION` gives: `kind` is `derivation`, `app`, `string`, `set` or another."""
 
     kind: str
     fields: Mapping[str, Any]
 
     @classmethod
-    def parse(cls, stdout: str) -> Value:
+    def parse(cls, stdout: str) -> EvalResult:
         answer = read_json(stdout, "eval")
         if not isinstance(answer, dict) or not isinstance(answer.get("kind"), str):
             raise unknown_shape("eval", stdout)
@@ -129,19 +128,25 @@ class Value:
         return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
 
     @property
-    def context(self) -> tuple[Wanted, ...]:
+    def context(self) -> tuple[BuildTarget, ...]:
         """What a string was made from: derivations with their outputs, and store paths."""
         context = self.fields.get("context")
         if not isinstance(context, dict):
             return ()
         return tuple(
-            Wanted(path, ("*",) if said.get("allOutputs") else tuple(said.get("outputs") or ()))
+            BuildTarget(
+                path, ("*",) if said.get("allOutputs") else tuple(said.get("outputs") or ())
+            )
             for path, said in sorted(context.items())
         )
 
 
 def package_of(
-    installable: Installable, value: Value | None, app: Value | None, source: Source, system: str
+    installable: Installable,
+    value: EvalResult | None,
+    app: EvalResult | None,
+    source: Source,
+    system: str,
 ) -> Package:
     """Join what is known of a package, of the app of the same name, and of their flake.
 
@@ -177,7 +182,7 @@ def package_of_path(installable: Installable, system: str) -> Package:
     elif outputs:
         raise NixError(f"cannot build '{installable.text}': {path} is not a derivation")
     name, version = _split_name(stem)
-    return Package(installable, name, version, system, wanted=(Wanted(str(path), outputs),))
+    return Package(installable, name, version, system, wanted=(BuildTarget(str(path), outputs),))
 
 
 def resolve(program: str, built: Mapping[str, Mapping[str, StorePath]]) -> str:
@@ -194,6 +199,8 @@ def resolve(program: str, built: Mapping[str, Mapping[str, StorePath]]) -> str:
 
 
 def _placeholder(drv: str, output: str) -> str:
+    import hashlib  # noqa: PLC0415  # start-up counts
+
     path = StorePath.parse(drv)
     name = path.name.removesuffix(".drv")
     full = name if output == "out" else f"{name}-{output}"
@@ -202,8 +209,12 @@ def _placeholder(drv: str, output: str) -> str:
     return "/" + "".join(_BASE32[number >> 5 * i & 31] for i in reversed(range(52)))
 
 
-def _described(installable: Installable, value: Value) -> dict[str, Any]:
-    if value.kind == "string" and value.context and _WHOLE_PATH.fullmatch(value.text("program")):
+def _described(installable: Installable, value: EvalResult) -> dict[str, Any]:
+    if (
+        value.kind == "string"
+        and value.context
+        and re.fullmatch(_WHOLE_PATH, value.text("program"))
+    ):
         return {"wanted": value.context}
     if value.kind != "derivation":
         raise _not_buildable(installable, value)
@@ -215,12 +226,12 @@ def _described(installable: Installable, value: Value) -> dict[str, Any]:
         "description": " ".join(value.text("description").split()),
         "homepage": next(iter(value.texts("homepages")), ""),
         "license": _license(value.texts("licenses")),
-        "wanted": (Wanted(value.text("drv"), _outputs(installable, value)),),
+        "wanted": (BuildTarget(value.text("drv"), _outputs(installable, value)),),
     }
     return known | ({"system": value.text("system")} if value.text("system") else {})
 
 
-def _outputs(installable: Installable, value: Value) -> tuple[str, ...]:
+def _outputs(installable: Installable, value: EvalResult) -> tuple[str, ...]:
     """The outputs that were named, else those that a recent `nix build` installs.
 
     Nix 2.8 takes the first output instead; the same rule for all versions makes the same image.
@@ -244,7 +255,7 @@ def _outputs(installable: Installable, value: Value) -> tuple[str, ...]:
     )
 
 
-def _is_one_output(installable: Installable, value: Value) -> bool:
+def _is_one_output(installable: Installable, value: EvalResult) -> bool:
     """Whether an attribute such as `app.dev` names an output, rather than a package."""
     chosen = value.text("outputName")
     return (
@@ -270,14 +281,14 @@ def _name(installable: Installable, program: str) -> str:
     return names[-1] if names else program.rpartition("/")[2]
 
 
-def _as_it_is(installable: Installable, program: str) -> tuple[Wanted, ...]:
+def _as_it_is(installable: Installable, program: str) -> tuple[BuildTarget, ...]:
     """A program without context is a literal: it has to be in a store nevertheless."""
     if not program:
         return ()
     parts = program.split("/")
     for end in range(len(parts), 2, -1):
         try:
-            return (Wanted(str(StorePath.parse("/".join(parts[:end])))),)
+            return (BuildTarget(str(StorePath.parse("/".join(parts[:end])))),)
         except ClosureError:
             continue
     raise NixError(
@@ -295,7 +306,7 @@ _KINDS = {
 }
 
 
-def _not_buildable(installable: Installable, value: Value) -> NixError:
+def _not_buildable(installable: Installable, value: EvalResult) -> NixError:
     what = _KINDS.get(value.kind, f"a {value.kind}")
     hint = None
     if value.kind == "set":

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nix2oci.errors import NixError, NixOutputError, StoreError
-from nix2oci.nix.answers import Realised
-from nix2oci.nix.closure import StorePath
-from nix2oci.nix.package import Package, Wanted, resolve
+from nix2oci.model.closure import StorePath
+from nix2oci.nix.output import Realised
+from nix2oci.nix.package import BuildTarget, Package, resolve
 
 # By derivation, then by output; a store path that was named as such is its own output "".
 Outputs = Mapping[str, Mapping[str, StorePath | None]]
@@ -83,7 +83,7 @@ def assign(package: Package, outputs: Outputs) -> Built:
     )
 
 
-def _names(wanted: Wanted, outputs: Outputs) -> tuple[str, ...]:
+def _names(wanted: BuildTarget, outputs: Outputs) -> tuple[str, ...]:
     if not wanted.outputs:
         return ("",)
     if wanted.outputs == ("*",):
@@ -91,7 +91,7 @@ def _names(wanted: Wanted, outputs: Outputs) -> tuple[str, ...]:
     return wanted.outputs
 
 
-def _paths(wanted: Wanted, outputs: Outputs) -> tuple[StorePath, ...]:
+def _paths(wanted: BuildTarget, outputs: Outputs) -> tuple[StorePath, ...]:
     if wanted.path not in outputs:
         raise NixOutputError(f"cannot read `nix build` output: it says nothing of {wanted.path}")
     found: list[StorePath] = []

@@ -15,24 +15,24 @@ from dataclasses import dataclass
 from functools import partial
 
 from nix2oci.errors import NixCommandError, StoreError
-from nix2oci.nix.answers import built_outputs, path_infos
-from nix2oci.nix.cli import Built, Nix, Package
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.model.tree import Entry
+from nix2oci.nix.client import Built, NixClient, Package
+from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.failure import failure
 from nix2oci.nix.nar import nar_entries
-from nix2oci.nix.notes import Notes
 from nix2oci.nix.options import Origin, setting, store_options
-from nix2oci.nix.outline import Outline
+from nix2oci.nix.output import built_outputs, path_infos
 from nix2oci.nix.realise import Outputs, assign, operands, outputs_of
 from nix2oci.nix.signatures import check_signatures
 from nix2oci.nix.store import store_entries
-from nix2oci.plan.tree import Entry
+from nix2oci.nix.store_skeleton import StoreSkeleton
 
 _NO_SUBSTITUTES = ("--option", "substitute", "false")
 _NOT_VALID = re.compile(r"path '(/[^']+)' is not valid")
 
 
-def known_outputs(nix: Nix, packages: Sequence[Package]) -> tuple[Built, ...]:
+def known_outputs(nix: NixClient, packages: Sequence[Package]) -> tuple[Built, ...]:
     """What a build would make of packages, as evaluation knows it; nothing is built.
 
     Raises `StoreError` for an output whose path only a build could tell, and what goes wrong
@@ -52,7 +52,7 @@ def known_outputs(nix: Nix, packages: Sequence[Package]) -> tuple[Built, ...]:
     return tuple(assign(package, known) for package in packages)
 
 
-def remote_closure(nix: Nix, origin: Origin, roots: Sequence[StorePath]) -> Closure:
+def remote_closure(nix: NixClient, origin: Origin, roots: Sequence[StorePath]) -> Closure:
     """The closure of store paths as another store has it, its signatures checked.
 
     Raises `StoreError` when a path is not there or not trusted, `ClosureError`, and what goes
@@ -86,52 +86,54 @@ def _check_place(origin: Origin) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RemoteStore:
-    """Another store, of which `outline` is here; as `store.Store`.
+    """Another store, of which `skeleton` is here; as `store.Store`.
 
     Every method raises `StoreError` for what it cannot give, or gives with another hash.
     """
 
-    nix: Nix
+    nix: NixClient
     origin: Origin
-    outline: Outline
+    skeleton: StoreSkeleton
 
     @property
     def root(self) -> str:
-        return self.outline.root
+        return self.skeleton.root
 
     def fetch(self, path: bytes) -> None:
-        self.outline.fetch(path)
+        self.skeleton.fetch(path)
 
     def entries(self, info: PathInfo) -> Iterator[Entry]:
-        if info.path in self.outline.whole:
+        if info.path in self.skeleton.whole:
             yield from store_entries(info, self.root)
         else:
             yield from _sent(self.nix, self.origin, info)
 
     def is_right(self, info: PathInfo) -> bool:
         """What the outline was drawn of was checked as it came."""
-        return info.path in self.outline.closure
+        return info.path in self.skeleton.closure
 
 
 @contextmanager
 def remote_store(
-    nix: Nix, origin: Origin, closure: Closure, notes: Notes | None = None
+    nix: NixClient, origin: Origin, closure: Closure, facts_known: FactCache | None = None
 ) -> Iterator[RemoteStore]:
     """A closure of another store; its outline is to be drawn, and is gone when the block ends."""
     with tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True) as root:
         yield RemoteStore(
-            nix, origin, Outline(closure, root, partial(_sent, nix, origin), notes or Notes())
+            nix,
+            origin,
+            StoreSkeleton(closure, root, partial(_sent, nix, origin), facts_known or FactCache()),
         )
 
 
-def _sent(nix: Nix, origin: Origin, info: PathInfo) -> Iterator[Entry]:
+def _sent(nix: NixClient, origin: Origin, info: PathInfo) -> Iterator[Entry]:
     """The entries of a store object, which is sent for at once."""
     stream = _nar(nix, origin, info.path)
     next(stream)  # Nix is started; when nobody refers to the stream any more, it is ended
     return nar_entries(info, stream, str(origin))
 
 
-def _nar(nix: Nix, origin: Origin, path: StorePath) -> Generator[bytes]:
+def _nar(nix: NixClient, origin: Origin, path: StorePath) -> Generator[bytes]:
     argv = ("store", "dump-path", *store_options(nix.options, store=origin.url), "--", str(path))
     try:
         yield from nix.stream(argv, f"cannot read {path} from {origin}")

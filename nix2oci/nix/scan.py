@@ -14,14 +14,14 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
-from nix2oci.nix.closure import Closure, StorePath
-from nix2oci.nix.disk import Disk, Fetch, is_there, unreadable
-from nix2oci.nix.imports import imported
-from nix2oci.nix.notes import Notes
-from nix2oci.plan.shell import Kind, Mention, Scan
-from nix2oci.plan.wrappers import Native, Surroundings, Wrapper, essence
-from nix2oci.plan.wrappers.chain import Chain, File, follow
-from nix2oci.plan.wrappers.variables import path_preset
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
+from nix2oci.nix.dynamic_imports import imported
+from nix2oci.nix.fact_cache import FactCache
+from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
+from nix2oci.wrappers.chain import Chain, File, follow
+from nix2oci.wrappers.script import HostFacts, Native, Wrapper, essence
+from nix2oci.wrappers.variables import path_preset
 
 _NAMES = frozenset((b"ash", b"bash", b"busybox", b"dash", b"fish", b"ksh", b"mksh", b"sh", b"zsh"))
 _CALLS = (b"popen", b"system")
@@ -46,42 +46,42 @@ def scan(
     closure: Closure,
     programs: Iterable[bytes],
     physical_root: str = "",
-    notes: Notes | None = None,
+    facts_known: FactCache | None = None,
     fetch: Fetch = is_there,
 ) -> Scan:
     """Search a closure for what has to do with shells.
 
     `programs` are the absolute paths of the programs that the image has in /usr/bin. Nothing is
-    read to memory as a whole but small files, and nothing that `notes` know is read again.
+    read to memory as a whole but small files, and nothing that `facts_known` know is read again.
     Raises `StoreError` where a file cannot be read.
     """
-    disk = Disk.of(closure, physical_root, notes, fetch)
+    files = StoreFiles.of(closure, physical_root, facts_known, fetch)
     try:
-        shells = tuple(path for path in closure if owns_shell(disk, path))
-        mentions = tuple(_mentions(closure, disk, shells))
-        around = _surroundings(disk)
+        shells = tuple(path for path in closure if owns_shell(files, path))
+        mentions = tuple(_mentions(closure, files, shells))
+        around = _host_facts(files)
 
         @cache
         def chain(path: bytes) -> Chain:
-            return follow(path, lookup(disk), around)
+            return follow(path, lookup(files), around)
 
-        scripts = {m.file: chain(m.file) for m in mentions if m.kind is Kind.SHEBANG}
+        scripts = {m.file: chain(m.file) for m in mentions if m.kind is ReferenceKind.SHEBANG}
         runs = {path: chain(path) for path in programs}
         replaced = [each for each in scripts.values() if isinstance(each.steps[0].what, Wrapper)]
-        calls = _calls(disk, [*runs.values(), *replaced])
+        calls = _calls(files, [*runs.values(), *replaced])
     except OSError as err:
         raise unreadable(err) from err
     return Scan(shells, mentions, scripts, runs, calls)
 
 
-def owns_shell(disk: Disk, path: StorePath) -> bool:
+def owns_shell(files: StoreFiles, path: StorePath) -> bool:
     """Whether bin/ has a shell whose bytes lie in the store path itself."""
     own = str(path).encode() + b"/"
-    directory = disk.real_directory(own + b"bin")
+    directory = files.real_directory(own + b"bin")
     if directory is None:
         return False
-    for name in _NAMES.intersection(disk.names(directory)):
-        real, mode = disk.follow(directory, name)
+    for name in _NAMES.intersection(files.names(directory)):
+        real, mode = files.follow(directory, name)
         if real.startswith(own) and stat.S_ISREG(mode) and mode & stat.S_IXUSR:
             return True
     return False
@@ -90,18 +90,22 @@ def owns_shell(disk: Disk, path: StorePath) -> bool:
 # --- searching ---------------------------------------------------------------------------------
 
 
-def _mentions(closure: Closure, disk: Disk, shells: Iterable[StorePath]) -> Iterator[Mention]:
+def _mentions(
+    closure: Closure, files: StoreFiles, shells: Iterable[StorePath]
+) -> Iterator[ShellReference]:
     wanted = frozenset(shells)
     for owner in closure:
         named = {s.hash_part.encode(): s for s in closure.references(owner) if s in wanted}
         if named:
-            found = _noted(disk, owner, named)
+            found = _noted(files, owner, named)
             yield from found
             for shell in sorted(set(named.values()) - {mention.shell for mention in found}):
-                yield Mention(owner, str(owner).encode(), shell, Kind.OTHER)
+                yield ShellReference(owner, str(owner).encode(), shell, ReferenceKind.OTHER)
 
 
-def _noted(disk: Disk, owner: StorePath, named: Mapping[bytes, StorePath]) -> list[Mention]:
+def _noted(
+    files: StoreFiles, owner: StorePath, named: Mapping[bytes, StorePath]
+) -> list[ShellReference]:
     """The mentions in one store path, in order: searched for once, as long as it is the same."""
     top = str(owner).encode()
     question = mentions_of(needle.decode() for needle in named)
@@ -109,12 +113,19 @@ def _noted(disk: Disk, owner: StorePath, named: Mapping[bytes, StorePath]) -> li
     def search() -> list[Any]:
         return [
             (_text(m.file[len(top) :]), m.shell.hash_part, str(m.kind), m.line, _text(m.text))
-            for m in sorted(_of_path(disk, owner, named), key=_order)
+            for m in sorted(_of_path(files, owner, named), key=_order)
         ]
 
     return [
-        Mention(owner, top + _data(inside), named[shell.encode()], Kind(kind), line, _data(text))
-        for inside, shell, kind, line, text in disk.once(top, question, search)
+        ShellReference(
+            owner,
+            top + _data(inside),
+            named[shell.encode()],
+            ReferenceKind(kind),
+            line,
+            _data(text),
+        )
+        for inside, shell, kind, line, text in files.get_or_compute(top, question, search)
     ]
 
 
@@ -132,49 +143,54 @@ def _data(text: str) -> bytes:
     return text.encode("latin-1")
 
 
-def _order(mention: Mention) -> tuple[bytes, StorePath, int]:
+def _order(mention: ShellReference) -> tuple[bytes, StorePath, int]:
     return mention.file, mention.shell, mention.line or 0
 
 
-def _of_path(disk: Disk, owner: StorePath, named: Mapping[bytes, StorePath]) -> Iterator[Mention]:
+def _of_path(
+    files: StoreFiles, owner: StorePath, named: Mapping[bytes, StorePath]
+) -> Iterator[ShellReference]:
     top = str(owner).encode()
-    waiting = [top] if stat.S_ISDIR(os.lstat(disk.at(top)).st_mode) else []
+    waiting = [top] if stat.S_ISDIR(os.lstat(files.at(top)).st_mode) else []
     if not waiting:
-        link = os.path.islink(disk.at(top))
-        yield from (_of_link if link else _of_file)(disk, owner, top, named)
+        link = os.path.islink(files.at(top))
+        yield from (_of_link if link else _of_file)(files, owner, top, named)
     while waiting:
         directory = waiting.pop()
-        with os.scandir(disk.at(directory)) as entries:
+        with os.scandir(files.at(directory)) as entries:
             for entry in entries:
                 path = directory + b"/" + entry.name
                 for needle in filter(entry.name.__contains__, named):
-                    yield Mention(owner, path, named[needle], Kind.OTHER)
+                    yield ShellReference(owner, path, named[needle], ReferenceKind.OTHER)
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(path)
                 elif entry.is_symlink():
-                    yield from _of_link(disk, owner, path, named)
+                    yield from _of_link(files, owner, path, named)
                 elif entry.is_file(follow_symlinks=False):
-                    yield from _of_file(disk, owner, path, named)
+                    yield from _of_file(files, owner, path, named)
 
 
 def _of_link(
-    disk: Disk, owner: StorePath, path: bytes, named: Mapping[bytes, StorePath]
-) -> Iterator[Mention]:
-    target = os.readlink(disk.at(path))
+    files: StoreFiles, owner: StorePath, path: bytes, named: Mapping[bytes, StorePath]
+) -> Iterator[ShellReference]:
+    target = os.readlink(files.at(path))
     for needle in filter(target.__contains__, named):
-        yield Mention(owner, path, named[needle], Kind.LINK, text=target)
+        yield ShellReference(owner, path, named[needle], ReferenceKind.LINK, text=target)
 
 
 def _of_file(
-    disk: Disk, owner: StorePath, path: bytes, named: Mapping[bytes, StorePath]
-) -> Iterator[Mention]:
-    fd = os.open(disk.at(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    files: StoreFiles, owner: StorePath, path: bytes, named: Mapping[bytes, StorePath]
+) -> Iterator[ShellReference]:
+    fd = os.open(files.at(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         for needle, at in find(fd, named).items():
-            mention, first = Mention(owner, path, named[needle], Kind.BINARY), _first_line(fd)
+            mention, first = (
+                ShellReference(owner, path, named[needle], ReferenceKind.BINARY),
+                _first_line(fd),
+            )
             rest = at
             if at < len(first):
-                yield replace(mention, kind=Kind.SHEBANG, line=1, text=first)
+                yield replace(mention, kind=ReferenceKind.SHEBANG, line=1, text=first)
                 rest = find(fd, [needle], len(first)).get(needle, -1)
             if rest >= 0:
                 yield _located(fd, mention, rest)
@@ -206,7 +222,7 @@ def _first_line(fd: int) -> bytes:
     return head.partition(b"\n")[0] if head.startswith(b"#!") else b""
 
 
-def _located(fd: int, mention: Mention, at: int) -> Mention:
+def _located(fd: int, mention: ShellReference, at: int) -> ShellReference:
     """The mention with the line that has it, or as it is for a file that is not text."""
     start = max(0, at - _LINE)
     around = os.pread(fd, 2 * _LINE, start)
@@ -215,37 +231,37 @@ def _located(fd: int, mention: Mention, at: int) -> Mention:
     before, after = around[: at - start], around[at - start :]
     text = before.rpartition(b"\n")[2] + after.partition(b"\n")[0]
     lines = sum(os.pread(fd, min(_CHUNK, at - i), i).count(b"\n") for i in range(0, at, _CHUNK))
-    return replace(mention, kind=Kind.TEXT, line=lines + 1, text=text)
+    return replace(mention, kind=ReferenceKind.TEXT, line=lines + 1, text=text)
 
 
 # --- following ---------------------------------------------------------------------------------
 
 
-def lookup(disk: Disk) -> Callable[[bytes], File | None]:
+def lookup(files: StoreFiles) -> Callable[[bytes], File | None]:
     """What `plan.chain.follow` asks of the disk; nothing but the closure is there."""
 
     def look(path: bytes) -> File | None:
         above, _, name = path.rpartition(b"/")
-        directory = disk.real_directory(above)
-        real, mode = (b"", 0) if directory is None else disk.mode(directory, name)
+        directory = files.real_directory(above)
+        real, mode = (b"", 0) if directory is None else files.mode(directory, name)
         if stat.S_ISLNK(mode):
-            return File(link=os.readlink(disk.at(real)))
+            return File(link=os.readlink(files.at(real)))
         if stat.S_ISREG(mode):
-            return File(_essence(disk, real), executable=bool(mode & stat.S_IXUSR))
+            return File(_essence(files, real), executable=bool(mode & stat.S_IXUSR))
         return File() if mode else None
 
     return look
 
 
-def _essence(disk: Disk, real: bytes) -> bytes:
-    """As much of a file as decides what it is: `plan.wrappers.essence`."""
+def _essence(files: StoreFiles, real: bytes) -> bytes:
+    """As much of a file as decides what it is: `wrappers.script.essence`."""
 
     def read() -> str | None:
-        found = essence(_content(disk.content(real)))
+        found = essence(_content(files.content(real)))
         return _text(found) if len(found) <= _MOST_KEPT else None
 
-    known = disk.once(real, "essence", read)
-    return _content(disk.content(real)) if known is None else _data(known)
+    known = files.get_or_compute(real, "essence", read)
+    return _content(files.content(real)) if known is None else _data(known)
 
 
 def _content(place: bytes) -> bytes:
@@ -257,42 +273,42 @@ def _content(place: bytes) -> bytes:
         return data + file.read()
 
 
-def _surroundings(disk: Disk) -> Surroundings:
+def _host_facts(files: StoreFiles) -> HostFacts:
     @cache
     def bash(path: bytes) -> tuple[bool, bytes | None]:
         """Whether the file is a bash, by what is in it, and the PATH that it presets."""
-        real, mode = disk.follow(b"", path)
+        real, mode = files.follow(b"", path)
         if not stat.S_ISREG(mode):
             return False, None
 
         def look() -> list[Any]:
-            data = _content(disk.content(real))
+            data = _content(files.content(real))
             is_bash = data.startswith(b"\x7fELF") and _IS_BASH in data
             preset = path_preset(data) if is_bash else None
             return [is_bash, preset and _text(preset)]
 
-        is_bash, preset = disk.once(real, "bash", look)
+        is_bash, preset = files.get_or_compute(real, "bash", look)
         return is_bash, preset and _data(preset)
 
-    return Surroundings(
+    return HostFacts(
         is_bash=lambda path: bash(path)[0],
         path_preset=lambda path: bash(path)[1],
-        is_program=disk.is_program,
+        is_program=files.is_program,
     )
 
 
-def _calls(disk: Disk, chains: Iterable[Chain]) -> dict[bytes, tuple[str, ...]]:
+def _calls(files: StoreFiles, chains: Iterable[Chain]) -> dict[bytes, tuple[str, ...]]:
     """Of the programs that chains end in, those that import what needs /bin/sh."""
     ends = sorted({c.steps[-1].path for c in chains if c.steps[-1].what is Native.ELF})
     found: dict[bytes, tuple[str, ...]] = {}
     for path in ends:
-        real, _ = disk.follow(b"", path)
-        if calls := disk.once(real, "calls", partial(_imported, disk, real)):
+        real, _ = files.follow(b"", path)
+        if calls := files.get_or_compute(real, "calls", partial(_imported, files, real)):
             found[path] = tuple(calls)
     return found
 
 
-def _imported(disk: Disk, real: bytes) -> list[str]:
-    with open(disk.content(real), "rb") as file:
+def _imported(files: StoreFiles, real: bytes) -> list[str]:
+    with open(files.content(real), "rb") as file:
         names = imported(file.fileno())
     return [name.decode() for name in _CALLS if name in names]

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nix2oci.errors import NixOutputError, StoreError
-from nix2oci.nix.answers import path_entries, path_infos, read_json
-from nix2oci.nix.cli import Nix
-from nix2oci.nix.closure import PathInfo, StorePath
+from nix2oci.model.closure import PathInfo, StorePath
+from nix2oci.nix.client import NixClient
 from nix2oci.nix.failure import failure
 from nix2oci.nix.options import Origin, store_options
+from nix2oci.nix.output import path_entries, path_infos, read_json
 
 _UNTRUSTED = 2
 """Bit of the exit code of `nix store verify` (src/nix/verify.cc)."""
@@ -28,7 +28,7 @@ _SIGNATURE = re.compile(r"[^\s:]+:[0-9A-Za-z+/]+={0,2}")
 _SHOWN = 3
 
 
-def check_signatures(nix: Nix, origin: Origin, answer: str) -> None:
+def check_signatures(nix: NixClient, origin: Origin, answer: str) -> None:
     """Raise `StoreError` when a path of `answer`, by `nix path-info`, is signed by no trusted key.
 
     Content-addressed paths prove themselves where their hash is the NAR hash. All pass when
@@ -62,7 +62,7 @@ def _join(paths: list[StorePath]) -> str:
     return ", ".join(map(str, paths[:_SHOWN])) + more
 
 
-def _required(nix: Nix) -> bool:
+def _required(nix: NixClient) -> bool:
     """What Nix's setting `require-sigs` says."""
     command = ("config", "show") if nix.version.has_config_show else ("show-config",)
     done = nix.run((*command, "--json", *store_options(nix.options)), quiet=True)

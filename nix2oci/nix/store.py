@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nix2oci.errors import RepresentationError, StoreError
-from nix2oci.nix.closure import PathInfo, StorePath, format_nar_hash
-from nix2oci.nix.disk import unreadable
+from nix2oci.model.closure import PathInfo, StorePath, format_nar_hash
+from nix2oci.model.tree import Directory, Entry, File, Symlink, check_name, parents
 from nix2oci.nix.nar import (
     CHUNK,
     CLOSE,
@@ -33,7 +33,8 @@ from nix2oci.nix.nar import (
     SYMLINK,
     strings,
 )
-from nix2oci.plan.tree import Directory, Entry, File, Symlink, check_name, display, parents
+from nix2oci.nix.store_files import unreadable
+from nix2oci.text import display
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 

@@ -13,10 +13,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from nix2oci.nix.closure import Closure, StorePath
-from nix2oci.nix.disk import Disk, Fetch, is_there, unreadable
-from nix2oci.nix.notes import Notes
-from nix2oci.plan.view import ETC_DIRECTORIES, ETC_FILES, Found, Survey, digest_content
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.model.closure_contents import (
+    ETC_DIRECTORIES,
+    ETC_FILES,
+    ClosureContents,
+    FoundFile,
+    digest_content,
+)
+from nix2oci.nix.fact_cache import FactCache
+from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
 
 # The dynamic loaders of glibc and musl: glibc's sysdeps/*/shlib-versions, musl's configure.
 _LOADER = re.compile(rb"(ld-linux(-[\w-]+)?|ld64|ld-musl-[\w-]+)\.so\.[0-9]+")
@@ -30,12 +36,12 @@ _SHELLS = (b"bin/sh", b"bin/dash", b"bin/bash", b"bin/busybox")
 def survey(
     closure: Closure,
     physical_root: str = "",
-    notes: Notes | None = None,
+    facts_known: FactCache | None = None,
     fetch: Fetch = is_there,
-) -> Survey:
+) -> ClosureContents:
     """Look at the files of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
 
-    What `notes` know of a file's bytes is not read again.
+    What `facts_known` know of a file's bytes is not read again.
 
     Where several store paths have a thing of which the view needs one, a root is preferred, then
     the first in the order of store paths. A program is an executable file in bin/ of a root, or
@@ -45,22 +51,22 @@ def survey(
     Raises `StoreError` where a store path is missing or unreadable.
     """
     roots = sorted(closure.roots)
-    disk = Disk.of(closure, physical_root, notes, fetch)
+    files = StoreFiles.of(closure, physical_root, facts_known, fetch)
     rest = sorted(set(closure).difference(roots))
     try:
-        named = [_Place.of(disk, path) for path in roots]
-        return _survey(named, [*named, *(_Place.of(disk, path) for path in rest)])
+        named = [_Place.of(files, path) for path in roots]
+        return _survey(named, [*named, *(_Place.of(files, path) for path in rest)])
     except OSError as err:
         raise unreadable(err) from err
 
 
-def _survey(named: list[_Place], places: list[_Place]) -> Survey:
+def _survey(named: list[_Place], places: list[_Place]) -> ClosureContents:
     programs = [program for place in named for program in place.programs()]
     counts = Counter([b"sh", *(program.name for program in programs)])
-    disk = named[0].disk
-    return Survey(
+    files = named[0].files
+    return ClosureContents(
         store_dir=named[0].path.store_dir,
-        programs=tuple(_by_bytes(disk, p) if counts[p.name] > 1 else p for p in programs),
+        programs=tuple(_by_bytes(files, p) if counts[p.name] > 1 else p for p in programs),
         etc=tuple(_etc(named)),
         loaders=tuple(_loaders(places)),
         ca_bundle=_first(places, _BUNDLES),
@@ -75,7 +81,7 @@ def _survey(named: list[_Place], places: list[_Place]) -> Survey:
 def is_program(closure: Closure, path: str, physical_root: str = "") -> bool:
     """Whether an absolute path, all links followed within the closure, is an executable file."""
     try:
-        return Disk.of(closure, physical_root).is_program(os.fsencode(path))
+        return StoreFiles.of(closure, physical_root).is_program(os.fsencode(path))
     except OSError as err:
         raise unreadable(err) from err
 
@@ -84,67 +90,67 @@ def is_program(closure: Closure, path: str, physical_root: str = "") -> bool:
 class _Place:
     """One store path: its text, the directory that it is or leads to, and the names in that."""
 
-    disk: Disk
+    files: StoreFiles
     path: StorePath
     text: bytes
     real: bytes
     names: frozenset[bytes]
 
     @classmethod
-    def of(cls, disk: Disk, path: StorePath) -> _Place:
+    def of(cls, files: StoreFiles, path: StorePath) -> _Place:
         text = str(path).encode()
-        os.lstat(disk.at(text))  # a store path that is gone is an error, not an empty one
-        real, mode = disk.follow(b"", text)
-        names = frozenset(disk.names(real)) if stat.S_ISDIR(mode) else frozenset[bytes]()
-        return cls(disk, path, text, real, names)
+        os.lstat(files.at(text))  # a store path that is gone is an error, not an empty one
+        real, mode = files.follow(b"", text)
+        names = frozenset(files.names(real)) if stat.S_ISDIR(mode) else frozenset[bytes]()
+        return cls(files, path, text, real, names)
 
     def look(self, name: bytes) -> tuple[bytes, int]:
         """Where a name below the store path leads, and its mode, 0 for nothing."""
         if name.partition(b"/")[0] not in self.names:
             return name, 0
-        return self.disk.follow(self.real, name)
+        return self.files.follow(self.real, name)
 
-    def found(self, name: bytes, real: bytes) -> Found:
-        return Found(name.rpartition(b"/")[2], self.text + b"/" + name, self.path, real)
+    def found(self, name: bytes, real: bytes) -> FoundFile:
+        return FoundFile(name.rpartition(b"/")[2], self.text + b"/" + name, self.path, real)
 
-    def programs(self) -> Iterator[Found]:
+    def programs(self) -> Iterator[FoundFile]:
         directory, mode = self.look(b"bin")
-        for name in self.disk.names(directory) if stat.S_ISDIR(mode) else ():
-            real, mode = self.disk.follow(directory, name)
+        for name in self.files.names(directory) if stat.S_ISDIR(mode) else ():
+            real, mode = self.files.follow(directory, name)
             if not name.startswith(b".") and stat.S_ISREG(mode) and mode & stat.S_IXUSR:
                 yield self.found(b"bin/" + name, real)
 
-    def zoneinfo(self) -> Found | None:
+    def zoneinfo(self) -> FoundFile | None:
         """The time zones; a directory of that name without UTC in it is something else."""
         real, mode = self.look(b"share/zoneinfo")
-        is_there = stat.S_ISDIR(mode) and stat.S_ISREG(self.disk.follow(real, b"UTC")[1])
+        is_there = stat.S_ISDIR(mode) and stat.S_ISREG(self.files.follow(real, b"UTC")[1])
         return self.found(b"share/zoneinfo", real) if is_there else None
 
-    def loaders(self, directory: bytes) -> Iterator[Found]:
+    def loaders(self, directory: bytes) -> Iterator[FoundFile]:
         """The loaders in a directory and, as Debian has it, in <triplet>/ below it."""
         where, mode = self.look(directory)
-        for name in self.disk.names(where) if stat.S_ISDIR(mode) else ():
+        for name in self.files.names(where) if stat.S_ISDIR(mode) else ():
             if _LOADER.fullmatch(name):
-                real, mode = self.disk.follow(where, name)
+                real, mode = self.files.follow(where, name)
                 if stat.S_ISREG(mode):
                     yield self.found(directory + b"/" + name, real)
             elif b"/" not in directory and _TRIPLET.fullmatch(name):
                 yield from self.loaders(directory + b"/" + name)
 
 
-def _first(places: Iterable[_Place], names: Iterable[bytes], bits: int = 0) -> Found | None:
+def _first(places: Iterable[_Place], names: Iterable[bytes], bits: int = 0) -> FoundFile | None:
     """The first regular file of these names that has the mode's bits."""
     for place in places:
         for name in names:
             real, mode = place.look(name)
             if stat.S_ISREG(mode) and mode & bits == bits:
-                return _by_bytes(place.disk, place.found(name, real))
+                return _by_bytes(place.files, place.found(name, real))
     return None
 
 
-def _loaders(places: Iterable[_Place]) -> list[Found]:
+def _loaders(places: Iterable[_Place]) -> list[FoundFile]:
     """One loader for each name; lib/ of a place comes before its lib64/."""
-    loaders: dict[bytes, Found] = {}
+    loaders: dict[bytes, FoundFile] = {}
     for place in places:
         for directory in (b"lib", b"lib64"):
             for loader in place.loaders(directory):
@@ -156,8 +162,8 @@ def _loaders(places: Iterable[_Place]) -> list[Found]:
 class _Etc:
     """Something in etc/ of a root: as the view sees it, and the real directories above it."""
 
-    disk: Disk
-    found: Found
+    files: StoreFiles
+    found: FoundFile
     is_file: bool = False
     above: tuple[bytes, ...] = ()
 
@@ -165,24 +171,24 @@ class _Etc:
         """What is in it. A link to a directory above is not a directory: it has no end."""
         where, prefix = self.found.content, self.found.name + b"/" if self.found.name else b""
         above = (*self.above, where)
-        for name in self.disk.names(where):
-            real, mode = self.disk.follow(where, name)
-            found = Found(
+        for name in self.files.names(where):
+            real, mode = self.files.follow(where, name)
+            found = FoundFile(
                 prefix + name,
                 self.found.target + b"/" + name,
                 self.found.owner,
                 real if mode else self._link(where, name),
                 stat.S_ISDIR(mode) and real not in above,
             )
-            yield _Etc(self.disk, found, stat.S_ISREG(mode), above)
+            yield _Etc(self.files, found, stat.S_ISREG(mode), above)
 
     def _link(self, where: bytes, name: bytes) -> bytes:
         """The content of a link that leads out of the closure: what it says, made absolute."""
-        target = os.readlink(self.disk.at(where + b"/" + name))
+        target = os.readlink(self.files.at(where + b"/" + name))
         return b"link to " + os.path.join(where, target)
 
 
-def _etc(named: Iterable[_Place]) -> Iterator[Found]:
+def _etc(named: Iterable[_Place]) -> Iterator[FoundFile]:
     """Level by level; only directories that the view may have to merge are entered."""
     level = list(_etc_of(named))
     while level:
@@ -192,7 +198,7 @@ def _etc(named: Iterable[_Place]) -> Iterator[Found]:
         for child in below:
             may_clash = child.found.name in shared or child.found.name in ETC_FILES
             by_bytes = may_clash and child.is_file
-            yield _by_bytes(child.disk, child.found) if by_bytes else child.found
+            yield _by_bytes(child.files, child.found) if by_bytes else child.found
         level = [c for c in below if c.found.directory and c.found.name in shared | ETC_DIRECTORIES]
 
 
@@ -200,16 +206,16 @@ def _etc_of(named: Iterable[_Place]) -> Iterator[_Etc]:
     for place in named:
         real, mode = place.look(b"etc")
         if stat.S_ISDIR(mode):
-            top = Found(b"", place.text + b"/etc", place.path, real, directory=True)
-            yield _Etc(place.disk, top)
+            top = FoundFile(b"", place.text + b"/etc", place.path, real, directory=True)
+            yield _Etc(place.files, top)
 
 
-def _by_bytes(disk: Disk, found: Found) -> Found:
+def _by_bytes(files: StoreFiles, found: FoundFile) -> FoundFile:
     """The same file, its content known by its bytes instead of by where it lies."""
 
     def digest() -> str:
-        with open(disk.content(found.content), "rb") as file:
+        with open(files.content(found.content), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    known = disk.once(found.content, "sha256", digest)
+    known = files.get_or_compute(found.content, "sha256", digest)
     return replace(found, content=digest_content(bytes.fromhex(known)))

@@ -9,10 +9,11 @@ import os
 import stat
 from collections.abc import Mapping
 
-from nix2oci.nix.closure import Closure, store_path_of
-from nix2oci.nix.disk import Disk, unreadable
+from nix2oci.model.closure import Closure, store_path_of
+from nix2oci.model.tree import File
 from nix2oci.nix.store import store_entries
-from nix2oci.plan.tree import File, display
+from nix2oci.nix.store_files import StoreFiles, unreadable
+from nix2oci.text import display
 
 _DIRECTORIES = (b"bin", b"sbin")
 
@@ -23,23 +24,23 @@ def programs(closure: Closure, physical_root: str = "") -> Mapping[bytes, bytes]
     Of two of a name the first root's counts, and bin/ before sbin/. Hidden names are left out.
     Raises `StoreError` where a store path is unreadable.
     """
-    disk = Disk.of(closure, physical_root)
+    files = StoreFiles.of(closure, physical_root)
     found: dict[bytes, bytes] = {}
     try:
         for root in closure.roots:
             for directory in _DIRECTORIES:
-                for name, real in _in_directory(disk, os.fsencode(str(root)) + b"/" + directory):
+                for name, real in _in_directory(files, os.fsencode(str(root)) + b"/" + directory):
                     found.setdefault(name, real)
     except OSError as err:
         raise unreadable(err) from err
     return found
 
 
-def _in_directory(disk: Disk, path: bytes) -> list[tuple[bytes, bytes]]:
-    directory = disk.real_directory(path)
+def _in_directory(files: StoreFiles, path: bytes) -> list[tuple[bytes, bytes]]:
+    directory = files.real_directory(path)
     found = []
-    for name in disk.names(directory) if directory else ():
-        real, mode = disk.follow(directory or b"", name)
+    for name in files.names(directory) if directory else ():
+        real, mode = files.follow(directory or b"", name)
         if not name.startswith(b".") and stat.S_ISREG(mode) and mode & stat.S_IXUSR:
             found.append((name, real))
     return found

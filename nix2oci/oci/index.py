@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nix2oci.errors import ConfigError, LayoutError
-from nix2oci.oci.archive import chunks
-from nix2oci.oci.entry import CONTAINERD_NAME
-from nix2oci.oci.layout import Staging
+from nix2oci.oci.layout.archive import chunks
+from nix2oci.oci.layout.names import CONTAINERD_NAME
+from nix2oci.oci.layout.source import INDEX_TYPES, ImageSource, Layout, open_layout
+from nix2oci.oci.layout.writer import Staging
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.source import INDEX_TYPES, ImageSource, Layout, open_layout
 from nix2oci.oci.spec import Descriptor, Digest, Index, Platform
 
 _SHARED = "org.opencontainers.image."
@@ -57,14 +57,14 @@ def _agreed(annotations: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundImage:
     """The images that a name on the command line stands for, and what they are called."""
 
     images: tuple[ImageSource, ...]
     name: Reference | None
 
 
-def images_at(text: str, layout: Layout | None = None) -> Found:
+def images_at(text: str, layout: Layout | None = None) -> FoundImage:
     """The images for all platforms of `PATH` or `PATH:TAG`, a layout or an archive.
 
     Of a `layout` that was opened already, as one in a registry, `text` is only the name. Raises
@@ -86,7 +86,7 @@ def images_at(text: str, layout: Layout | None = None) -> Found:
     images = tuple(ImageSource(text, each, layout.blobs) for each in found)
     full = entry.annotations.get(CONTAINERD_NAME)
     name = Reference.parse(full) if full else None
-    return Found(images, name if name and name.tag else None)
+    return FoundImage(images, name if name and name.tag else None)
 
 
 def copy_blobs(image: ImageSource, staging: Staging, copied: set[Digest]) -> None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nix2oci.oci.source import ImageSource
+from nix2oci.oci.layout.source import ImageSource
 
 _OWN = "nix2oci."
 """Annotations that follow from what is in the image."""

@@ -10,93 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from nix2oci.errors import RepresentationError
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.launcher import MAGIC, encode
-from nix2oci.plan.tree import Directory, File, Owned, Tree, display, parents
-from nix2oci.plan.wrappers import Wrapper
-from nix2oci.plan.wrappers.chain import Chain
-from nix2oci.plan.wrappers.refusal import Refusal
+from nix2oci.launcher.encoder import MAGIC, encode
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
+from nix2oci.model.tree import Directory, File, Owned, Tree, parents
+from nix2oci.plan.shell_mode import Mode
+from nix2oci.text import display
+from nix2oci.wrappers.chain import Chain
+from nix2oci.wrappers.script import Wrapper
 
 _NEEDED = "a path that the configuration names would be lost with it"
-
-
-class Mode(StrEnum):
-    """What is done about shells; docs/shell.md."""
-
-    AUTO = "auto"
-    """Replace wrappers; drop a shell that no file needs any more."""
-    KEEP = "keep"
-    """Replace and drop nothing."""
-    FORBID = "forbid"
-    """As `auto`, and fail where a shell would stay."""
-    DROP = "drop"
-    """Replace wrappers; drop every shell, and say what breaks."""
-
-
-class Kind(StrEnum):
-    """How a file names a shell."""
-
-    SHEBANG = "shebang"
-    TEXT = "text"
-    BINARY = "binary"
-    LINK = "link"
-    OTHER = "other"
-    """In the file's name, or Nix recorded a reference that is in no file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """A file of the closure that names a shell by the hash part of its store path.
-
-    `file` is an absolute path; `line` counts from 1, `text` is that line or the link's target;
-    both are for `shebang`, `text` and `link` where they apply. A file has one mention for its
-    first line and one for the rest at most.
-    """
-
-    owner: StorePath
-    file: bytes
-    shell: StorePath
-    kind: Kind
-    line: int | None = None
-    text: bytes = b""
-
-    @property
-    def inside(self) -> str:
-        """The path within its store path: `bin/app`; empty for the store path itself."""
-        return display(self.file[len(str(self.owner)) + 1 :])
-
-    def explained(self, scripts: Mapping[bytes, Chain]) -> str:
-        """`FILE:LINE: KIND`, and for a script why it is not replaced, with the line that says it.
-
-        `scripts` has the chains of scripts by path.
-        """
-        chain = scripts.get(self.file) if self.kind is Kind.SHEBANG else None
-        first = chain.steps[0].what if chain else None
-        if isinstance(first, Refusal):
-            return f"{first.where}: {self.kind}: {first.cause}"
-        if chain and chain.target:
-            return f"{display(self.file)}: {self.kind}: {chain.target}"
-        line = f":{self.line}" if self.line else ""
-        return f"{display(self.file)}{line}: {self.kind}"
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """What a closure has to do with shells; nothing here depends on an order.
-
-    `shells` are the store paths that own a shell in bin/. `scripts` has the chain of every file
-    whose first line names one of them, `programs` that of every program in bin/ of the roots.
-    `calls` has, of the programs at the end of those chains, what they import that needs /bin/sh.
-    """
-
-    shells: tuple[StorePath, ...] = ()
-    mentions: tuple[Mention, ...] = ()
-    scripts: Mapping[bytes, Chain] = field(default_factory=dict)
-    programs: Mapping[bytes, Chain] = field(default_factory=dict)
-    calls: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +33,16 @@ class Launchers:
 
 
 @dataclass(frozen=True, slots=True)
-class Staying:
+class RemainingShell:
     """A shell that the image keeps: what names it still, and why it is wanted anyway, if it is."""
 
     shell: StorePath
     wanted: str
-    mentions: tuple[Mention, ...]
+    mentions: tuple[ShellReference, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Shells:
+class ShellDecision:
     """What was decided. `closure` is what the image holds; `launchers` lie over its files.
 
     `dropped` is what of the whole closure is not in it; `broken` are mentions, in files that
@@ -132,18 +57,18 @@ class Shells:
     scripts: Mapping[bytes, Chain] = field(default_factory=dict)
     programs: Mapping[bytes, Chain] = field(default_factory=dict)
     dropped: tuple[PathInfo, ...] = ()
-    staying: tuple[Staying, ...] = ()
-    broken: tuple[Mention, ...] = ()
+    staying: tuple[RemainingShell, ...] = ()
+    broken: tuple[ShellReference, ...] = ()
     droppable: tuple[PathInfo, ...] = ()
     calls: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
 
-    def programs_of(self, mentions: Iterable[Mention]) -> dict[bytes, tuple[bytes, ...]]:
+    def programs_of(self, mentions: Iterable[ShellReference]) -> dict[bytes, tuple[bytes, ...]]:
         """The programs of the outputs that run one of these files as a script, or the shell itself.
 
         By path, with each the files of its chain.
         """
         found = tuple(mentions)
-        scripts = {mention.file for mention in found if mention.kind is Kind.SHEBANG}
+        scripts = {mention.file for mention in found if mention.kind is ReferenceKind.SHEBANG}
         shells = tuple({f"{mention.shell}/".encode() for mention in found})
         chains = {path: [s.path for s in chain.steps] for path, chain in self.programs.items()}
         return {
@@ -158,9 +83,9 @@ class Shells:
         return sum(info.nar_size for info in self.dropped)
 
 
-def untouched(closure: Closure) -> Shells:
+def keep_all(closure: Closure) -> ShellDecision:
     """The decision of `Mode.KEEP`: nothing is looked at."""
-    return Shells(Mode.KEEP, closure)
+    return ShellDecision(Mode.KEEP, closure)
 
 
 def make_launchers(scan: Scan, machine: str, template: bytes) -> Launchers:
@@ -196,14 +121,18 @@ def decide(
     launchers: Launchers,
     mode: Mode,
     wanted: Mapping[StorePath, str],
-) -> Shells:
+) -> ShellDecision:
     """What is replaced and dropped. `wanted` are paths that the user asked for, with the reason.
 
     Raises `RepresentationError` in mode `forbid` where a shell would stay, wanted or not; its
     hint lists every file that names one.
     """
     wanted = {**wanted, **dict.fromkeys(closure.roots, "it is an output that was named")}
-    left = [m for m in scan.mentions if m.kind is not Kind.SHEBANG or m.file not in launchers.made]
+    left = [
+        m
+        for m in scan.mentions
+        if m.kind is not ReferenceKind.SHEBANG or m.file not in launchers.made
+    ]
     names: dict[StorePath, set[StorePath]] = {}
     for mention in left:
         names.setdefault(mention.owner, set()).add(mention.shell)
@@ -214,14 +143,14 @@ def decide(
     mine = [mention for mention in left if mention.owner in kept]
     by_shell = {shell: tuple(m for m in mine if m.shell == shell) for shell in scan.shells}
     staying = tuple(
-        Staying(shell, wanted.get(shell, "" if found else _NEEDED), found)
+        RemainingShell(shell, wanted.get(shell, "" if found else _NEEDED), found)
         for shell, found in by_shell.items()
         if shell in kept
     )
     if mode is Mode.FORBID and staying:
         raise _forbidden(staying, scan)
-    scripts = {m.file for m in scan.mentions if m.kind is Kind.SHEBANG and m.owner in kept}
-    return Shells(
+    scripts = {m.file for m in scan.mentions if m.kind is ReferenceKind.SHEBANG and m.owner in kept}
+    return ShellDecision(
         mode,
         _only(closure, kept),
         {path: elf for path, elf in launchers.made.items() if path in scripts},
@@ -272,7 +201,7 @@ def _infos(closure: Closure, paths: Iterable[StorePath]) -> tuple[PathInfo, ...]
     return tuple(closure.infos[path] for path in sorted(paths))
 
 
-def _forbidden(staying: Iterable[Staying], scan: Scan) -> RepresentationError:
+def _forbidden(staying: Iterable[RemainingShell], scan: Scan) -> RepresentationError:
     shells = " and ".join(each.shell.name for each in staying)
     mentions = [mention for each in staying for mention in each.mentions]
     files = len({mention.file for mention in mentions})
@@ -286,11 +215,11 @@ def _forbidden(staying: Iterable[Staying], scan: Scan) -> RepresentationError:
 
 
 def is_launcher(data: bytes) -> bool:
-    """Whether a file is one that `plan.launcher` made."""
+    """Whether a file is one that `launcher.encoder` made."""
     return data.startswith(b"\x7fELF") and MAGIC in data
 
 
-def with_launchers(tree: Tree, shells: Shells) -> Tree:
+def with_launchers(tree: Tree, shells: ShellDecision) -> Tree:
     """The view with the launchers over the wrappers, in directories of the store's own modes.
 
     Raises `ConflictError` where the view has something there.

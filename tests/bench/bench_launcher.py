@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fuzz.running import Wrapped, compile_probe
 
-from nix2oci.plan.ops import Argv0, Launch, Op, Prefix, Set, Suffix
+from nix2oci.wrappers.operations import Argv0, Launch, Op, Prefix, Set, Suffix
 
 BOUND = 0.3  # milliseconds that the launcher may add
 VARIABLES = (b"PATH", b"PYTHONPATH", b"XDG_DATA_DIRS", b"GIO_EXTRA_MODULES")

@@ -13,7 +13,7 @@ from random import Random  # noqa: TID251 - tests may draw, from a seed
 from typing import Self
 
 from fuzz.scripts import OLD_FORMS, Form
-from nix2oci.plan.ops import (
+from nix2oci.wrappers.operations import (
     Append,
     Argv0,
     Chdir,

@@ -30,9 +30,9 @@ from fuzz.cases import ELEMENTS, Case, draw, hostile
 from fuzz.running import Bench, judge
 from fuzz.scripts import Form, script
 from fuzz.wrappers import Setup, chunks
-from nix2oci.plan.ops import Chdir, Launch, Unset
-from nix2oci.plan.wrappers import Surroundings, Wrapper, read
-from nix2oci.plan.wrappers.refusal import Refusal
+from nix2oci.wrappers.operations import Chdir, Launch, Unset
+from nix2oci.wrappers.refusal import Refusal
+from nix2oci.wrappers.script import HostFacts, Wrapper, read
 
 # Forms that the generator of launchers does not write.
 SAMPLES = tuple(
@@ -180,9 +180,9 @@ def _valid(random: Random, bench: Bench) -> bytes:
     return script(case.launch, case.form, bench.bash, utf8=case.utf8)
 
 
-def surroundings(bench: Bench) -> Surroundings:
+def surroundings(bench: Bench) -> HostFacts:
     """The bash of the bench is a bash, and its preset is known."""
-    return Surroundings(
+    return HostFacts(
         is_bash=lambda path: path == bench.bash,
         path_preset=lambda _: bench.places.path_preset,
     )

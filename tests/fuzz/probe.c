@@ -5,7 +5,7 @@
  * It has no libc, since a libc may look at its environment first, and starts fast.
  */
 
-#include "../../nix2oci/plan/launcher/kernel.h"
+#include "../../nix2oci/launcher/kernel.h"
 
 static char output[1 << 22];
 static size_t written;

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from nix2oci.plan.ops import (
+from nix2oci.wrappers.operations import (
     Append,
     Argv0,
     Chdir,

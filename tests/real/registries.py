@@ -15,6 +15,7 @@ from typing import Any
 from real.engines import output, wait_until
 from real.images import NIX2OCI, TAG, Layout
 from real.test_conformance import free_port, listens
+from support import covered
 from support.fakeregistry import USER
 from support.tools import require
 
@@ -91,6 +92,7 @@ class Pusher:
             "PATH": os.environ["PATH"],  # noqa: TID251
             "HOME": str(self.home),
             "LC_ALL": "C.UTF-8",
+            **covered.environment(),
             **more,
         }
 

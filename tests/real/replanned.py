@@ -5,13 +5,13 @@ from pathlib import Path
 
 from real.images import TAG, Layout
 
-from nix2oci.nix.closure import Closure, StorePath
+from nix2oci.model.closure import Closure, StorePath
 from nix2oci.nix.store import LocalStore, store_layer
-from nix2oci.oci.layer import Compression
-from nix2oci.oci.layout import Image, writing
+from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.workers import LayerJob, write_layers
+from nix2oci.oci.layout.writer import Image, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Descriptor, Digest, ImageConfig, Platform
-from nix2oci.oci.workers import Unwritten, write_layers
 
 
 def replanned(image: Layout, closure: Closure, plan: list[list[StorePath]], path: Path) -> Layout:
@@ -24,7 +24,7 @@ def replanned(image: Layout, closure: Closure, plan: list[list[StorePath]], path
     view = Descriptor(last["mediaType"], Digest.parse(last["digest"]), last["size"])
     (compression,) = (c for c in Compression if c.media_type == view.media_type)
     unwritten = [
-        Unwritten(store_layer(infos, LocalStore()), sum(info.nar_size for info in infos))
+        LayerJob(store_layer(infos, LocalStore()), sum(info.nar_size for info in infos))
         for infos in ([closure.infos[store_path] for store_path in paths] for paths in plan)
     ]
     with writing(str(path)) as staging:

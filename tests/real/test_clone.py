@@ -8,7 +8,7 @@ import pytest
 from real.engines import output
 from support.tools import require, require_root
 
-from nix2oci.oci.share import share
+from nix2oci.oci.layout.reflink import share
 
 
 @pytest.fixture

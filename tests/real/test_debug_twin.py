@@ -16,7 +16,7 @@ from real.images import NIX2OCI, nix2oci
 from support.tools import require
 from support.treedump import treedump
 
-from nix2oci.plan.debug import applet_names
+from nix2oci.plan.debug_layer import applet_names
 
 # A shell that is linked dynamically and goes by the name of busybox, and a program beside it:
 # what twins need that are not made of one static file.

@@ -14,10 +14,10 @@ from real.engines import output
 from real.images import NIX2OCI, Images, Layout, closure_of, nix2oci
 from support.tools import require
 
-from nix2oci.nix.answers import path_infos
-from nix2oci.nix.closure import PathInfo, StorePath
-from nix2oci.oci.source import open_image
-from nix2oci.subject import image_contents, image_reasons
+from nix2oci.compare.inputs import image_contents, image_reasons
+from nix2oci.model.closure import PathInfo, StorePath
+from nix2oci.nix.output import path_infos
+from nix2oci.oci.layout.source import open_image
 
 PROGRAMS = ("git", "python3-flask")
 

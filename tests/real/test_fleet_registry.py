@@ -20,8 +20,8 @@ from real.replanned import replanned
 from real.test_conformance import registry
 from support.tools import require
 
-from nix2oci.nix.answers import path_infos
-from nix2oci.nix.closure import Closure
+from nix2oci.model.closure import Closure
+from nix2oci.nix.output import path_infos
 
 FLEET = ("git", "python3", "python3-flask")
 LAYERS = 25  # fewer than git has store paths, so that a plan has something to decide

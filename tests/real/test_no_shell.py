@@ -19,7 +19,7 @@ from real.images import NIX2OCI, Layout, nix2oci
 from support.cwrapper import source
 from support.tools import require
 
-from nix2oci.plan.wrappers.binary import Option
+from nix2oci.wrappers.binary import Option
 
 LINES = re.MULTILINE
 SHELLS = {"ash", "bash", "busybox", "dash", "fish", "ksh", "mksh", "sh", "zsh"}

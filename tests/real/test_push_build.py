@@ -17,7 +17,7 @@ from real.registries import Registry, fetched, serving
 from real.test_rebuild import opened
 from support.tools import require
 
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from real.editable import App
 from real.images import NIX2OCI, Layout, nix2oci
 from support.tools import require
 
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
 MANY = 20
 

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nix2oci.plan.wrappers.binary import Generation, Option, write_command
+from nix2oci.wrappers.binary import Generation, Option, write_command
 
 _SURROUNDED = """
 static int stands_alone(char *text, char *at, unsigned long n, char *sep) {

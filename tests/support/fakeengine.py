@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nix2oci.oci.runtimes import Engine, EngineName
+from nix2oci.oci.engines import Engine, EngineName
 
 PROGRAMS: dict[EngineName, str] = {"docker": "docker", "podman": "podman", "containerd": "ctr"}
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from nix2oci.errors import Nix2OCIError
-from nix2oci.nix.cli import Built, Nix
-from nix2oci.nix.closure import Closure
+from nix2oci.model.closure import Closure
+from nix2oci.nix.client import Built, NixClient
 from nix2oci.nix.options import Origin
 
 SYSTEM = "x86_64-linux"
@@ -89,8 +89,8 @@ class FakeNix:
         terminal: int | None = None,
         origin: Origin | None = None,
         **env: str,
-    ) -> Nix:
-        """A `Nix` that runs this one, with a store below `root`."""
+    ) -> NixClient:
+        """A `NixClient` that runs this one, with a store below `root`."""
         mine = list(self.rules)
         self.answer("--version", "nix (Nix) 2.34.8\n")
         self.answer("builtins.currentSystem", json.dumps(SYSTEM))
@@ -111,7 +111,7 @@ class FakeNix:
         self.rules = mine
         home = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.directory)}
         store = () if "--store" in options else ("--store", str(self.root))
-        return Nix(
+        return NixClient(
             {**home, **env},
             (*store, *options),
             show=self.shown.append,
@@ -132,14 +132,16 @@ class FakeNix:
         return [call[2:] if call[:2] == always else call for call in found[:-1]]
 
 
-def make(nix: Nix, *texts: str) -> tuple[tuple[Built, ...], Closure]:
+def make(nix: NixClient, *texts: str) -> tuple[tuple[Built, ...], Closure]:
     """All that a build does with Nix."""
     packages = [nix.evaluate(nix.installable(text)) for text in texts or (".#app",)]
     with nix.build(packages) as built:
         return built, nix.closure([root for one in built for root in one.roots])
 
 
-def fails(nix: Nix, error: type[Nix2OCIError], code: int, text: str = ".#app") -> Nix2OCIError:
+def fails(
+    nix: NixClient, error: type[Nix2OCIError], code: int, text: str = ".#app"
+) -> Nix2OCIError:
     """The error of `make`, which is exactly of this class."""
     with pytest.raises(error) as caught:
         make(nix, text)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Union
 
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.tree import Directory, Entry, File, Symlink
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.model.tree import Directory, Entry, File, Symlink
 
 STORE_DIR = "/nix/store"
 _ALPHABET = "0123456789abcdfghijklmnpqrsvwxyz"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from support.fakestore import store_path
 
-from nix2oci.nix.closure import Closure, PathInfo
-from nix2oci.plan.layering import Plan
+from nix2oci.model.closure import Closure, PathInfo
+from nix2oci.plan.layers.layering import Plan
 
 
 def info(name: str, size: int, *references: str) -> PathInfo:

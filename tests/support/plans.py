@@ -65,7 +65,7 @@ def mention(**more: Any) -> Json:
 
 
 def shells(**more: Any) -> Json:
-    """The document of `plan.record`: one launcher, and one shell that stays."""
+    """The document of `plan.shell_record`: one launcher, and one shell that stays."""
     was = {
         "form": "f4",
         "target": f"{APP}/bin/.app-wrapped",

@@ -16,12 +16,12 @@ from support.fakeregistry import CANARY, PASSWORD, USER, FakeRegistry
 from support.smallimage import SmallImage
 
 from nix2oci.errors import AuthenticationError, Nix2OCIError
+from nix2oci.oci.layout.source import Layout, open_layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.access import Access, Listener, Timeouts
-from nix2oci.oci.registry.push import Cargo, Pushed, cargo, push
+from nix2oci.oci.registry.client_options import ClientOptions, Listener, Timeouts
+from nix2oci.oci.registry.environment import Account, Proxies, RegistryEnvironment
+from nix2oci.oci.registry.push import Pushed, PushSet, push, read_push_set
 from nix2oci.oci.registry.retry import Clock
-from nix2oci.oci.registry.surroundings import Account, Proxies, Surroundings
-from nix2oci.oci.source import Layout, open_layout
 
 REPOSITORY = "team/web"
 ALICE = Account(USER, PASSWORD)
@@ -67,19 +67,19 @@ class Desk:
         return cls(registry, open_layout(str((image or SmallImage()).write(directory)))[0])
 
     @property
-    def cargo(self) -> Cargo:
-        return cargo(self.layout)
+    def cargo(self) -> PushSet:
+        return read_push_set(self.layout)
 
     @property
     def blobs(self) -> list[str]:
         return [str(blob.digest) for blob in self.cargo.blobs]
 
-    def access(self, **changes: Any) -> Access:
+    def access(self, **changes: Any) -> ClientOptions:
         proxies = Proxies(http=f"http://{self.registry.registry}") if self.host else Proxies()
-        surroundings = Surroundings(self.account, self.files, proxies=proxies)
+        environment = RegistryEnvironment(self.account, self.files, proxies=proxies)
         listener = Listener(self.notes.append, self.exchanges.append, self.moved.append)
-        access = Access(
-            surroundings,
+        access = ClientOptions(
+            environment,
             self.time.clock,
             listener,
             plain_http=bool(self.host),

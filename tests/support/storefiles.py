@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure import Closure, PathInfo, StorePath
 
 Files = Mapping[str, str]
 

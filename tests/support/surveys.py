@@ -6,19 +6,21 @@ from dataclasses import replace
 
 from support.storefiles import path_of
 
-from nix2oci.plan.view import Found, digest_content
+from nix2oci.model.closure_contents import FoundFile, digest_content
 
 SAME, OTHER = digest_content(b"\1" * 32), digest_content(b"\2" * 32)
 
 
-def found(owner: str, path: str, content: bytes | None = None, *, directory: bool = False) -> Found:
+def found(
+    owner: str, path: str, content: bytes | None = None, *, directory: bool = False
+) -> FoundFile:
     """What a store path has at `path`; alone with its content unless that is given."""
     target = f"{path_of(owner)}/{path}".encode()
     name = path.removeprefix("etc/") if path.startswith("etc/") else path.rpartition("/")[2]
-    return Found(name.encode(), target, path_of(owner), content or target, directory)
+    return FoundFile(name.encode(), target, path_of(owner), content or target, directory)
 
 
-def closure_level(owner: str, path: str) -> Found:
+def closure_level(owner: str, path: str) -> FoundFile:
     one = found(owner, path, SAME)
     return replace(one, name=one.name.rpartition(b"/")[2])
 

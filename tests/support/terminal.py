@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support import covered
 from support.fakenix import OUT, FakeNix, info
 from support.fakestore import Node, Program, nar, sri, write
 
@@ -53,7 +54,13 @@ class Terminal:
 
     def env(self, **more: str) -> Mapping[str, str]:
         path = f"{self.fake.bin}:/usr/bin:/bin"
-        return {"PATH": path, "HOME": str(self.fake.directory), "LC_ALL": "C.UTF-8", **more}
+        return {
+            "PATH": path,
+            "HOME": str(self.fake.directory),
+            "LC_ALL": "C.UTF-8",
+            **covered.environment(),
+            **more,
+        }
 
     def argv(self, *args: str) -> list[str]:
         takes_store = (

@@ -18,7 +18,8 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from io import IOBase
 
-from nix2oci.plan.tree import ROOT, Directory, Entry, File, display, sort_key
+from nix2oci.model.tree import ROOT, Directory, Entry, File, sort_key
+from nix2oci.text import display
 
 _TAR_KINDS = {
     tarfile.LNKTYPE: "h",

@@ -8,13 +8,13 @@ from pathlib import Path
 from support.smallimage import STORE_LAYER, STORE_PATH, VIEW_LAYER, Layer, digest_of, tar
 from support.smallimage import entry as tar_entry
 
-from nix2oci.oci.layout import Form, Image, Staging, writing
+from nix2oci.oci.layout.source import open_image
+from nix2oci.oci.layout.writer import Image, OutputFormat, Staging, writing
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.source import open_image
 from nix2oci.oci.spec import LAYER_GZIP, Descriptor, Digest, History, ImageConfig, Platform
-from nix2oci.oci.validate import validate_layout
+from nix2oci.oci.validate.image import validate_layout
 
-FORMS: tuple[Form, ...] = ("oci", "archive")
+FORMS: tuple[OutputFormat, ...] = ("oci", "archive")
 CREATED = datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)
 
 
@@ -51,7 +51,9 @@ def put(
     return image
 
 
-def write(path: Path, form: Form = "oci", name: str = "app:1.0", text: str = "one") -> Image:
+def write(
+    path: Path, form: OutputFormat = "oci", name: str = "app:1.0", text: str = "one"
+) -> Image:
     with writing(str(path), form) as staging:
         return put(staging, name, text)
 

@@ -1,14 +1,15 @@
 """Registries: pushing images to them and reading images there (OCI distribution specification).
 
-    push.py, upload.py, crew.py   an image, one blob, several blobs at once
-    pull.py                       an image, as a layout whose blobs come over the network
-    documents.py                  manifests, indexes, lists of referrers
-    client.py, trouble.py         a request with all that comes of it, and what goes wrong
-    retry.py                      trying again
-    tokens.py, challenge.py       who we are, as the registry wants to hear it
-    credentials.py, helpers.py    who we are, as docker and podman know it
-    transport.py, tls.py, urls.py one request; whom to believe; where it may go
-    access.py, surroundings.py    what all of that needs to be told
+    push.py, upload.py, parallel.py   an image, one blob, several blobs at once
+    pull.py                           an image, as a layout whose blobs come over the network
+    existing_layers.py                layers that need not be made, since the repository has them
+    manifests.py                      manifests, indexes, lists of referrers
+    client.py, request_error.py       a request with all that comes of it, and what goes wrong
+    retry.py                          trying again
+    tokens.py, challenge.py           who we are, as the registry wants to hear it
+    credentials.py, helpers.py        who we are, as docker and podman know it
+    transport.py, tls.py, urls.py     one request; whom to believe; where it may go
+    client_options.py, environment.py what all of that needs to be told
 
-Nothing here reads the environment, prints, or knows the time: `Access` has all of it.
+Nothing here reads the environment, prints, or knows the time: `ClientOptions` has all of it.
 """

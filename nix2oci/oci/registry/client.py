@@ -1,7 +1,7 @@
 """The distribution API of one repository: a request with all that comes of it.
 
 Here a request meets challenges and redirects, and an answer that is none of those expected becomes
-a `TroubleError` that says whether to try again. Whoever may know who we are is one host only.
+a `RequestError` that says whether to try again. Whoever may know who we are is one host only.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from threading import Event
 from typing import TypeVar
 
 from nix2oci.oci.registry import credentials
-from nix2oci.oci.registry.access import Access, Place
+from nix2oci.oci.registry.client_options import ClientOptions, Repository
 from nix2oci.oci.registry.credentials import Asked, Credentials
+from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.registry.retry import TEMPORARY, Patience, persist
 from nix2oci.oci.registry.tokens import Authenticator
 from nix2oci.oci.registry.transport import Answer, Request, Transport
-from nix2oci.oci.registry.trouble import TroubleError
 from nix2oci.oci.registry.urls import REDIRECTS, followed, is_loopback, same_host
 from nix2oci.oci.spec import Digest
-from nix2oci.plan.tree import display
+from nix2oci.text import display
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ _PONG = frozenset(range(200, 600)) - {400}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-class RestartError(TroubleError):
+class RestartError(RequestError):
     """Who we are is proved anew, but what was being sent is lost: begin again."""
 
 
@@ -60,7 +60,7 @@ class Client:
     """Talks to one repository, for any number of threads."""
 
     def __init__(
-        self, place: Place, access: Access, actions: str, others: Iterable[str] = ()
+        self, place: Repository, access: ClientOptions, actions: str, others: Iterable[str] = ()
     ) -> None:
         self.place = place
         self.access = access
@@ -80,14 +80,14 @@ class Client:
         return "/".join((f"{self._scheme}://{self.place.host}/v2", self.place.repository, *parts))
 
     def meet(self) -> None:
-        """Find out how to talk to the registry, and say who we are if it asks; `TroubleError`.
+        """Find out how to talk to the registry, and say who we are if it asks; `RequestError`.
 
         Without TLS only when that was asked for, or on this machine, where no one listens. One
         request alone, so that what is wrong with our credentials is shown once, not by each thread.
         """
         try:
             self._ping()
-        except TroubleError as err:
+        except RequestError as err:
             if not err.plain or not is_loopback(self.place.host):
                 raise
             self._scheme = "http"
@@ -100,11 +100,11 @@ class Client:
         self.call(Message("GET", url, _PONG)).close()
 
     def call(self, message: Message) -> Answer:
-        """Send a message, again and again while the trouble with it is temporary."""
+        """Send a message, again and again while what goes wrong is temporary."""
         return self.persist(lambda: self.send(message))
 
     def persist(self, work: Callable[[], T]) -> T:
-        """What `work` returns, tried again while the trouble with it is temporary."""
+        """What `work` returns, tried again while what goes wrong is temporary."""
         access = self.access
         return persist(work, self._patience, access.clock, self.stop, access.listener.note)
 
@@ -116,7 +116,7 @@ class Client:
     def send(self, message: Message) -> Answer:
         """Send a message once; the answer, when it is one of those expected.
 
-        Raises `TroubleError`, `RestartError` where a stream met a challenge.
+        Raises `RequestError`, `RestartError` where a stream met a challenge.
         """
         answer = self._authorized(message, message.url)
         redirects = 0
@@ -124,12 +124,12 @@ class Client:
             redirects += 1
             if redirects > _MOST_REDIRECTS:
                 answer.close()
-                raise TroubleError(f"{answer.shown}: redirected more than {_MOST_REDIRECTS} times")
+                raise RequestError(f"{answer.shown}: redirected more than {_MOST_REDIRECTS} times")
             answer.close()
             try:
                 url = followed(answer.url, answer.header("Location"))
             except ValueError as err:
-                raise TroubleError(f"{answer.shown} is redirected, and {err}") from None
+                raise RequestError(f"{answer.shown} is redirected, and {err}") from None
             answer = self._authorized(message, url)
         if answer.status in message.expect:
             return answer
@@ -159,7 +159,7 @@ class Client:
         place, access = self.place, self.access
         note = access.listener.note
         asked = Asked(place.registry, place.repository)
-        found = credentials.find(asked, access.surroundings, note, access.timeouts.helper)
+        found = credentials.find(asked, access.environment, note, access.timeouts.helper)
         if found is None:
             note(f"no credentials for {place.registry}: going on without")
         else:
@@ -176,13 +176,13 @@ def _request(message: Message, url: str, proof: str | None) -> Request:
 
 
 def check_stored(answer: Answer, digest: Digest) -> None:
-    """Raise `TroubleError` when a registry says that what it was sent has another digest."""
+    """Raise `RequestError` when a registry says that what it was sent has another digest."""
     got = answer.header("Docker-Content-Digest")
     if got not in (None, str(digest)):
-        raise TroubleError(f"it stored {_shown(str(got))} when it was sent {digest}")
+        raise RequestError(f"it stored {_shown(str(got))} when it was sent {digest}")
 
 
-def refusal(answer: Answer) -> TroubleError:
+def refusal(answer: Answer) -> RequestError:
     """What to make of an answer that is not welcome."""
     body = b"" if answer.method == "HEAD" else _read_some(answer)
     errors = _errors(body)
@@ -191,7 +191,7 @@ def refusal(answer: Answer) -> TroubleError:
     said = said or _first_line(body)
     cause = f"{answer.shown} answered {answer.status}" + (f": {said}" if said else "")
     denied = answer.status in (401, 403)
-    return TroubleError(
+    return RequestError(
         cause,
         hint=_hint(answer, said),
         status=answer.status,
@@ -217,7 +217,7 @@ def _hint(answer: Answer, said: str) -> str | None:
 def _read_some(answer: Answer) -> bytes:
     try:
         return answer.read(_MOST_OF_AN_ERROR)
-    except TroubleError:
+    except RequestError:
         return b""  # the status is what counts
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nix2oci.oci.registry import helpers
+from nix2oci.oci.registry.environment import RegistryEnvironment
 from nix2oci.oci.registry.helpers import HelperError, HelperMissingError
-from nix2oci.oci.registry.surroundings import Surroundings
-from nix2oci.oci.registry.trouble import TroubleError
+from nix2oci.oci.registry.request_error import RequestError
 
 Json = dict[str, Any]
 
@@ -75,24 +75,24 @@ class Asked:
 
 def find(
     asked: Asked,
-    surroundings: Surroundings,
+    environment: RegistryEnvironment,
     note: Callable[[str], None],
     seconds: float = 30.0,
 ) -> Credentials | None:
     """The credentials for a repository, None when there are none anywhere.
 
     `note` is told in a line of what was passed over and of a file that others can read; a helper
-    has `seconds` to answer. Raises `TroubleError` when what was found cannot be used.
+    has `seconds` to answer. Raises `RequestError` when what was found cannot be used.
     """
-    if account := surroundings.account:
+    if account := environment.account:
         return Credentials(
             "NIX2OCI_USERNAME and NIX2OCI_PASSWORD", account.username, account.password
         )
-    for path in surroundings.credential_files:
+    for path in environment.credential_files:
         document = _read(path)
         if document is None:
             continue
-        found = _File(path, document, surroundings, note, seconds).look_up(asked)
+        found = _File(path, document, environment, note, seconds).look_up(asked)
         if found is not None:
             return found
     return None
@@ -102,7 +102,7 @@ def find(
 class _File:
     path: str
     document: Json
-    surroundings: Surroundings
+    environment: RegistryEnvironment
     note: Callable[[str], None]
     seconds: float
 
@@ -135,8 +135,8 @@ class _File:
         found = helpers.ask(
             name,
             asked.server,
-            path=self.surroundings.search_path,
-            env=self.surroundings.helper_environment,
+            path=self.environment.search_path,
+            env=self.environment.helper_environment,
             seconds=self.seconds,
         )
         if found is None:
@@ -216,5 +216,5 @@ def _read(path: str) -> Json | None:
     return document
 
 
-def _unusable(cause: str) -> TroubleError:
-    return TroubleError(f"its credentials cannot be read: {cause}", denied=True)
+def _unusable(cause: str) -> RequestError:
+    return RequestError(f"its credentials cannot be read: {cause}", denied=True)

@@ -13,30 +13,30 @@ from types import TracebackType
 from typing import Self
 
 from nix2oci.errors import LayoutError, OutputError
-from nix2oci.oci.archive import Readable
-from nix2oci.oci.entry import CONTAINERD_NAME
+from nix2oci.oci.layout.archive import Readable
+from nix2oci.oci.layout.names import CONTAINERD_NAME
+from nix2oci.oci.layout.source import INDEX_TYPES, Layout, parse_object
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.access import Access, Place
 from nix2oci.oci.registry.client import Client, Message
-from nix2oci.oci.registry.documents import get_document
+from nix2oci.oci.registry.client_options import ClientOptions, Repository
+from nix2oci.oci.registry.manifests import get_document
+from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.transport import Answer
-from nix2oci.oci.registry.trouble import TroubleError, explained
-from nix2oci.oci.source import INDEX_TYPES, Layout, parse_object
 from nix2oci.oci.spec import Descriptor, Digest
 
 
-def open_remote(reference: Reference, access: Access) -> Layout:
+def open_remote(reference: Reference, access: ClientOptions) -> Layout:
     """What a reference names in a registry, `latest` without tag and digest, as a layout.
 
     Raises `RegistryError`, `AuthenticationError`, and `LayoutError` when it is no image. Reading
     its blobs raises the same.
     """
-    place = Place.of(reference)
+    place = Repository.of(reference)
     client = Client(place, access, "pull")
     name = str(reference.digest or reference.tag or "latest")
     where = f"{place}@{name}" if reference.digest else f"{place}:{name}"
     purpose = f"read image at {where}"
-    with explained(purpose):
+    with as_registry_error(purpose):
         client.meet()
         found, data = get_document(client, name)
     blobs = RemoteBlobs(client, purpose)
@@ -48,7 +48,7 @@ def open_remote(reference: Reference, access: Access) -> Layout:
 
 def _named(reference: Reference) -> dict[str, str]:
     """The whole name of an image, as an index has it: a tag says more than a digest."""
-    place = Place.of(reference)
+    place = Repository.of(reference)
     name = Reference(place.repository, place.registry, reference.tag, reference.digest)
     has_tag = reference.tag or not reference.digest
     return {CONTAINERD_NAME: str(name.tagged() if has_tag else name)}
@@ -92,7 +92,7 @@ class RemoteBlobs:
             except OutputError:
                 return None
         message = Message("HEAD", self._client.url("blobs", str(digest)), (200, 404))
-        with explained(self._purpose), self._client.call(message) as answer:
+        with as_registry_error(self._purpose), self._client.call(message) as answer:
             return answer.length() if answer.status == 200 else None
 
     def open(self, digest: Digest) -> Readable:
@@ -100,10 +100,10 @@ class RemoteBlobs:
         if digest in self._documents or digest in self._listed:
             return _Known(self._document(digest))
         blob = RemoteBlob(self._client, digest, self._purpose)
-        with explained(self._purpose):
+        with as_registry_error(self._purpose):
             try:
                 self._client.persist(blob.begin)
-            except TroubleError as err:
+            except RequestError as err:
                 if err.status == 404:
                     raise self._missing(digest) from None
                 raise
@@ -111,10 +111,10 @@ class RemoteBlobs:
 
     def _document(self, digest: Digest) -> bytes:
         if digest not in self._documents:
-            with explained(self._purpose):
+            with as_registry_error(self._purpose):
                 try:
                     self.note(*get_document(self._client, str(digest)))
-                except TroubleError as err:
+                except RequestError as err:
                     if err.status == 404:
                         raise self._missing(digest) from None
                     raise
@@ -157,7 +157,7 @@ class RemoteBlob:
         self._answer: Answer | None = None
 
     def begin(self) -> None:
-        """Ask for what is still missing of it; `TroubleError`."""
+        """Ask for what is still missing of it; `RequestError`."""
         self.close()
         url = self._client.url("blobs", str(self._digest))
         headers = {"Range": f"bytes={self._position}-"} if self._position else {}
@@ -173,7 +173,7 @@ class RemoteBlob:
         Raises `RegistryError`, also at the end of bytes that have another digest.
         """
         data = bytearray()
-        with explained(self._purpose):
+        with as_registry_error(self._purpose):
             while size < 0 or len(data) < size:
                 piece = self._client.persist(lambda: self._piece(1 << 16))
                 if not piece:
@@ -187,14 +187,14 @@ class RemoteBlob:
         assert self._answer is not None
         try:
             piece = self._answer.piece(most)
-        except TroubleError:
+        except RequestError:
             self.close()
             raise
         self._hash.update(piece)
         self._position += len(piece)
         self._client.access.listener.moved(len(piece))
         if not piece and f"sha256:{self._hash.hexdigest()}" != str(self._digest):
-            raise TroubleError(f"it sent other bytes than those of {self._digest}")
+            raise RequestError(f"it sent other bytes than those of {self._digest}")
         return piece
 
     def close(self) -> None:

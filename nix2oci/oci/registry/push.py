@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
+from nix2oci.oci.layout.source import INDEX_TYPES, Blobs, ImageSource, Layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.access import Access, Place
 from nix2oci.oci.registry.client import Client
-from nix2oci.oci.registry.crew import together
-from nix2oci.oci.registry.documents import add_referrer, put_document
-from nix2oci.oci.registry.trouble import TroubleError, explained
+from nix2oci.oci.registry.client_options import ClientOptions, Repository
+from nix2oci.oci.registry.manifests import add_referrer, put_document
+from nix2oci.oci.registry.parallel import run_all
+from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.upload import Outcome, Uploader
-from nix2oci.oci.source import INDEX_TYPES, Blobs, ImageSource, Layout
 from nix2oci.oci.spec import Descriptor, Digest, Json
 
 _LACKING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
@@ -45,7 +45,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Cargo:
+class PushSet:
     """All that is to be pushed; `documents` in their order, the one that is named last."""
 
     blobs: tuple[Descriptor, ...]
@@ -62,18 +62,18 @@ class Cargo:
 class Pushed:
     """What came of a push."""
 
-    place: Place
+    place: Repository
     tag: str | None
     descriptor: Descriptor
     """Of the manifest or index that the tag names now."""
     outcomes: Mapping[Digest, Outcome]
-    """What became of each blob, in the order of `Cargo.blobs`."""
+    """What became of each blob, in the order of `PushSet.blobs`."""
 
     def __str__(self) -> str:
         return f"{self.place}@{self.descriptor.digest}"
 
 
-def cargo(layout: Layout, tag: str | None = None) -> Cargo:
+def read_push_set(layout: Layout, tag: str | None = None) -> PushSet:
     """What there is to push of a layout or archive: the image or index of a tag.
 
     Raises `ConfigError` when several are meant, `LayoutError` and `OutputError` when it is broken
@@ -94,7 +94,7 @@ def cargo(layout: Layout, tag: str | None = None) -> Cargo:
     for blob in blobs:
         if layout.blobs.size(blob.digest) is None:
             raise OutputError(f"cannot push {layout.where}: there is no blob {blob.digest}")
-    return Cargo(blobs, documents)
+    return PushSet(blobs, documents)
 
 
 def _documents(layout: Layout, entry: Descriptor) -> Iterator[Document]:
@@ -124,40 +124,40 @@ def _documents(layout: Layout, entry: Descriptor) -> Iterator[Document]:
 
 
 def push(
-    goods: Cargo,
+    push_set: PushSet,
     blobs: Blobs,
     to: Reference,
-    access: Access,
+    access: ClientOptions,
     mount_from: Sequence[str] = (),
 ) -> Pushed:
     """Push an image or index under the tag that `to` has, or by its digest alone.
 
     `mount_from` are repositories of the same registry that may have some of the blobs. Raises
     `RegistryError`, `AuthenticationError`, `OutputError` when a blob cannot be read, and
-    `ConfigError` when `to` names another digest than that of `goods`.
+    `ConfigError` when `to` names another digest than that of `push_set`.
     """
-    named = goods.documents[-1].descriptor
+    named = push_set.documents[-1].descriptor
     if to.digest is not None and to.digest != named.digest:
         raise ConfigError(
             f"cannot push to {to}: the image has digest {named.digest}", hint="name a tag"
         )
-    place = Place.of(to)
+    place = Repository.of(to)
     client = Client(place, access, "pull,push", mount_from)
     uploader = Uploader(client, blobs, mount_from)
-    with explained(f"push to {place}"):
+    with as_registry_error(f"push to {place}"):
         try:
             client.meet()
-            work = [partial(uploader.upload, blob) for blob in goods.blobs]
-            outcomes = together(work, access.jobs, client.stop)
-            for document in goods.documents:
+            work = [partial(uploader.upload, blob) for blob in push_set.blobs]
+            outcomes = run_all(work, access.jobs, client.stop)
+            for document in push_set.documents:
                 noted = _put(client, uploader, document, str(document.descriptor.digest))
                 if document.subject is not None and not noted:
                     add_referrer(client, document.subject.digest, document.referrer())
             if to.tag is not None:
-                _put(client, uploader, goods.documents[-1], to.tag)
+                _put(client, uploader, push_set.documents[-1], to.tag)
         finally:
             uploader.call_off()
-    by_digest = zip((blob.digest for blob in goods.blobs), outcomes, strict=True)
+    by_digest = zip((blob.digest for blob in push_set.blobs), outcomes, strict=True)
     return Pushed(place, to.tag, named, dict(by_digest))
 
 
@@ -168,7 +168,7 @@ def _put(client: Client, uploader: Uploader, document: Document, name: str) -> b
     """
     try:
         return put_document(client, document.descriptor, document.data, name)
-    except TroubleError as err:
+    except RequestError as err:
         if not _LACKING & set(err.codes):
             raise
         named = [blob for blob in document.blobs if str(blob.digest) in err.digests]

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import TypeVar
 
-from nix2oci.oci.registry.trouble import TroubleError
+from nix2oci.oci.registry.request_error import RequestError
 
 T = TypeVar("T")
 
@@ -41,12 +41,12 @@ class Patience:
     longest_wait: float = 60.0
     """Seconds: more is not waited, whoever asks for it."""
 
-    def wait(self, tried: int, trouble: TroubleError, clock: Clock) -> float:
-        """Seconds to wait after `tried` tries, the last of which ended with `trouble`."""
-        asked = _asked(trouble.retry_after, clock.now())
+    def wait(self, tried: int, error: RequestError, clock: Clock) -> float:
+        """Seconds to wait after `tried` tries, the last of which ended with `error`."""
+        asked = _asked(error.retry_after, clock.now())
         if asked is not None:
             return min(asked, self.longest_wait)
-        if trouble.at_once and tried == 1:
+        if error.at_once and tried == 1:
             return 0
         backoff = self.first_wait * 2.0 ** (tried - 1)
         return min(backoff * (1 + clock.jitter() / 4), self.longest_wait)
@@ -75,9 +75,9 @@ def persist(
     stop: Event,
     note: Callable[[str], None],
 ) -> T:
-    """What `work` returns, as soon as it does so without a temporary trouble.
+    """What `work` returns, as soon as it does so without a temporary error.
 
-    `patience` is asked after each try. Raises the last `TroubleError`, with the number of tries in
+    `patience` is asked after each try. Raises the last `RequestError`, with the number of tries in
     its words, and `CancelledError` when `stop` is set meanwhile.
     """
     tried = 0
@@ -86,16 +86,16 @@ def persist(
             raise CancelledError
         try:
             return work()
-        except TroubleError as trouble:
+        except RequestError as error:
             tried += 1
-            if not trouble.temporary:
+            if not error.temporary:
                 raise
             limits = patience()
             if tried >= limits.tries:
-                trouble.cause += f" ({tried} tries)" if tried > 1 else ""
+                error.cause += f" ({tried} tries)" if tried > 1 else ""
                 raise
-            seconds = limits.wait(tried, trouble, clock)
+            seconds = limits.wait(tried, error, clock)
             if seconds:
-                note(f"{trouble.cause}; next try in {seconds:.0f} s")
+                note(f"{error.cause}; next try in {seconds:.0f} s")
         if seconds and clock.wait(stop, seconds):
             raise CancelledError

@@ -10,8 +10,8 @@ import os
 import ssl
 from collections.abc import Iterator
 
-from nix2oci.oci.registry.surroundings import Surroundings
-from nix2oci.oci.registry.trouble import TroubleError
+from nix2oci.oci.registry.environment import RegistryEnvironment
+from nix2oci.oci.registry.request_error import RequestError
 
 # What Python 3.13 made its default: on every Python, it is as for docker, podman and skopeo.
 _ONLY_NEWER = ssl.VERIFY_X509_STRICT
@@ -22,7 +22,7 @@ _ALSO_OLDER = ssl.VERIFY_X509_PARTIAL_CHAIN
 
 def context(
     registry: str,
-    surroundings: Surroundings,
+    environment: RegistryEnvironment,
     cert_dir: str | None = None,
     *,
     verify: bool = True,
@@ -31,13 +31,13 @@ def context(
     """How to speak TLS with a registry, named as in a reference.
 
     With `cert_dir`, that directory alone is asked for certificates; `own` says whether for one of
-    our own, too. Raises `TroubleError` when
+    our own, too. Raises `RequestError` when
     one cannot be read.
     """
-    directories = [cert_dir] if cert_dir is not None else _directories(registry, surroundings)
-    where = surroundings.ca_file or ""
+    directories = [cert_dir] if cert_dir is not None else _directories(registry, environment)
+    where = environment.ca_file or ""
     try:
-        made = ssl.create_default_context(cafile=surroundings.ca_file)
+        made = ssl.create_default_context(cafile=environment.ca_file)
         made.verify_flags = made.verify_flags & ~_ONLY_NEWER | _ALSO_OLDER
         if not verify:
             made.check_hostname = False
@@ -48,15 +48,15 @@ def context(
             made.load_cert_chain(where, where.removesuffix(".cert") + ".key")
     except FileNotFoundError as err:
         missing = err.filename or where
-        raise TroubleError(f"there is no certificate, or no key to it, at {missing}") from err
+        raise RequestError(f"there is no certificate, or no key to it, at {missing}") from err
     except (ssl.SSLError, OSError) as err:
         cause = "it is no certificate" if isinstance(err, ssl.SSLError) else err.strerror
-        raise TroubleError(f"the certificate {where} cannot be read: {cause}") from err
+        raise RequestError(f"the certificate {where} cannot be read: {cause}") from err
     return made
 
 
-def _directories(registry: str, surroundings: Surroundings) -> list[str]:
-    found = [os.path.join(home, registry) for home in surroundings.certificate_directories]
+def _directories(registry: str, environment: RegistryEnvironment) -> list[str]:
+    found = [os.path.join(home, registry) for home in environment.certificate_directories]
     return [directory for directory in found if os.path.isdir(directory)]
 
 

@@ -16,9 +16,9 @@ from urllib.parse import urlencode
 
 from nix2oci.oci.registry.challenge import Challenge, challenges, chosen
 from nix2oci.oci.registry.credentials import Credentials
+from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.registry.retry import TEMPORARY, Clock
 from nix2oci.oci.registry.transport import Answer, Request
-from nix2oci.oci.registry.trouble import TroubleError
 from nix2oci.oci.registry.urls import REDIRECTS, followed, redacted, same_host, with_query
 
 Exchange = Callable[[Request], Answer]
@@ -61,7 +61,7 @@ class Authenticator:
     def header(self) -> str | None:
         """The value of `Authorization`; None as long as nobody asked who we are.
 
-        Raises `TroubleError` when a new token is due and cannot be had.
+        Raises `RequestError` when a new token is due and cannot be had.
         """
         with self._lock:
             if self._proof and self._challenge and self._clock.now() >= self._proof.until:
@@ -71,14 +71,14 @@ class Authenticator:
     def challenged(self, answer: Answer, shown: str | None) -> None:
         """Learn from an answer 401 to a request with the header `shown` what the next must have.
 
-        Raises `TroubleError` when there is nothing left to try.
+        Raises `RequestError` when there is nothing left to try.
         """
         with self._lock:
             if self._proof is not None and self._proof.header != shown:
                 return  # another thread has a new one already
             challenge = chosen(challenges(answer.header("WWW-Authenticate") or ""))
             if challenge is None:
-                raise TroubleError(
+                raise RequestError(
                     "it wants to know who asks, in a way that is not known here", denied=True
                 )
             if not self._looked_up:
@@ -88,10 +88,10 @@ class Authenticator:
             self._proof = self._prove(answer.url, challenge)
             self._challenge = (answer.url, challenge)
 
-    def refused(self, answer: Answer) -> TroubleError:
+    def refused(self, answer: Answer) -> RequestError:
         """What to say when the registry does not let us, whoever we are."""
         who = f"the credentials of {self._credentials.source}" if self._credentials else None
-        return TroubleError(
+        return RequestError(
             f"{answer.shown}: {f'it does not accept {who}' if who else 'it wants credentials'}",
             hint=None if who else _LOG_IN,
             status=answer.status,
@@ -102,7 +102,7 @@ class Authenticator:
         credentials = self._credentials
         if challenge.scheme == "basic":
             if credentials is None or not credentials.basic:
-                raise TroubleError(
+                raise RequestError(
                     "it wants credentials, and there are none for it",
                     hint=_LOG_IN,
                     denied=True,
@@ -141,7 +141,7 @@ class Authenticator:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         try:
             return self._asked(Request("POST", realm, headers, urlencode(form).encode()))
-        except TroubleError as err:
+        except RequestError as err:
             if err.status in (404, 405):
                 return None
             raise
@@ -175,7 +175,7 @@ class Authenticator:
 def _document(answer: Answer) -> dict[str, Any]:
     server = f"its token server ({redacted(answer.url).partition('?')[0]})"
     if answer.status != 200:
-        raise TroubleError(
+        raise RequestError(
             f"{server} answered {answer.status}",
             status=answer.status,
             temporary=answer.status in TEMPORARY,
@@ -198,5 +198,5 @@ def _checked(token: str) -> str:
     return token
 
 
-def _unusable(cause: str) -> TroubleError:
-    return TroubleError(cause, denied=True)
+def _unusable(cause: str) -> RequestError:
+    return RequestError(cause, denied=True)

@@ -1,6 +1,6 @@
 """One request and its answer, over a connection that is kept for the next: the only user of HTTP.
 
-The hard part is what can happen instead of an answer. All of it becomes a `TroubleError` that says
+The hard part is what can happen instead of an answer. All of it becomes a `RequestError` that says
 whether another try makes sense, in words that hold no address with a secret in it. An answer is
 read with a limit on bytes and on time, since a registry may send one byte a second, for ever.
 """
@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3 import exceptions as failures
 
-from nix2oci.oci.registry.access import Access
+from nix2oci.oci.registry.client_options import ClientOptions
+from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.registry.retry import Clock
 from nix2oci.oci.registry.tls import context
-from nix2oci.oci.registry.trouble import TroubleError
 from nix2oci.oci.registry.urls import redacted
 
 _PIECE = 64 << 10
@@ -60,20 +60,20 @@ class Answer:
         return int(text) if text.isascii() and text.isdigit() else None
 
     def read(self, most: int) -> bytes:
-        """The body, but at most so many bytes; raises `TroubleError`."""
+        """The body, but at most so many bytes; raises `RequestError`."""
         end = self._clock.now() + self._seconds
         data = b""
         while len(data) < most and (piece := self.piece(min(most - len(data), _PIECE))):
             data += piece
             if self._clock.now() > end:
-                raise TroubleError(
+                raise RequestError(
                     f"{self.shown} was not answered in full within {self._seconds:g} s",
                     temporary=True,
                 )
         return data
 
     def piece(self, most: int = _PIECE) -> bytes:
-        """What came next of the body, `b""` at its end; raises `TroubleError`."""
+        """What came next of the body, `b""` at its end; raises `RequestError`."""
         with _reported(self.shown, self.url):
             return self._response.read1(most)
 
@@ -124,7 +124,7 @@ class Request:
 class Transport:
     """Connections to a registry and to what it names, kept open; for any number of threads."""
 
-    def __init__(self, host: str, access: Access) -> None:
+    def __init__(self, host: str, access: ClientOptions) -> None:
         self._host = host
         self._access = access
         self._lock = Lock()
@@ -135,7 +135,7 @@ class Transport:
     def exchange(self, request: Request) -> Answer:
         """Send a request, follow nothing, and answer with whatever came back.
 
-        Raises `TroubleError` when nothing did.
+        Raises `RequestError` when nothing did.
         """
         url, shown = request.url, f"{request.method} {redacted(request.url)}"
         timeouts = self._access.timeouts
@@ -147,21 +147,21 @@ class Transport:
                     request.method,
                     url,
                     body=request.stream if request.stream is not None else request.body,
-                    headers={"User-Agent": self._access.surroundings.user_agent, **request.headers},
+                    headers={"User-Agent": self._access.environment.user_agent, **request.headers},
                     retries=False,
                     redirect=False,
                     preload_content=False,
                     decode_content=False,
                     timeout=urllib3.Timeout(connect=connect, read=seconds),
                 )
-        except TroubleError as err:
+        except RequestError as err:
             self._access.listener.exchange(f"{shown}: {err.cause}")
             raise
         self._access.listener.exchange(f"{shown}: {response.status}")
         return Answer(request.method, url, response, self._access.clock, seconds)
 
     def _pool(self, url: str) -> urllib3.PoolManager:
-        key = (self._access.surroundings.proxies.of(url), urlsplit(url).netloc)
+        key = (self._access.environment.proxies.of(url), urlsplit(url).netloc)
         with self._lock:
             if key not in self._pools:
                 self._pools[key] = self._new_pool(*key)
@@ -173,14 +173,14 @@ class Transport:
         # What proves who we are is for the registry, not for what it names.
         tls = context(
             host,
-            access.surroundings,
+            access.environment,
             access.cert_dir,
             verify=access.verify,
             own=access.cert_dir is None or host == self._host,
         )
         if proxy is None:
             return urllib3.PoolManager(maxsize=most, ssl_context=tls)
-        unusable = TroubleError("the proxy that the environment names cannot be used")
+        unusable = RequestError("the proxy that the environment names cannot be used")
         try:
             parts = urllib3.util.parse_url(proxy)
             headers = urllib3.make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
@@ -194,7 +194,7 @@ class Transport:
 
 
 class _reported:  # noqa: N801  # reads as what it is: `with _reported(...)`
-    """Turn what the HTTP library raises into a `TroubleError` about the request."""
+    """Turn what the HTTP library raises into a `RequestError` about the request."""
 
     def __init__(self, shown: str, url: str) -> None:
         self._shown = shown
@@ -211,20 +211,20 @@ class _reported:  # noqa: N801  # reads as what it is: `with _reported(...)`
     ) -> None:
         if isinstance(error, failures.HTTPError | OSError):
             # Not `from error`: its text may hold what is secret.
-            raise _trouble(self._shown, self._host, error) from None
+            raise _request_error(self._shown, self._host, error) from None
 
 
-def _trouble(shown: str, host: str, error: BaseException) -> TroubleError:
+def _request_error(shown: str, host: str, error: BaseException) -> RequestError:
     inner = tuple(_causes(error))
     for err in inner:
         if isinstance(err, ssl.SSLCertVerificationError):
-            return TroubleError(
+            return RequestError(
                 f"the certificate of {host} is not trusted: {err.verify_message}",
                 hint="trust its authority with --cert-dir DIR, where it is *.crt, "
                 "or do without with --no-tls-verify",
             )
     if any(isinstance(err, ssl.SSLError) and _NOT_TLS.search(str(err)) for err in inner):
-        return TroubleError(
+        return RequestError(
             f"{host} does not speak TLS",
             hint="--plain-http is for registries without it",
             plain=True,
@@ -236,27 +236,27 @@ def _trouble(shown: str, host: str, error: BaseException) -> TroubleError:
 
 def _unanswered(  # noqa: PLR0911  # one for each way to fail
     shown: str, host: str, inner: Sequence[BaseException]
-) -> TroubleError:
+) -> RequestError:
     """What to make of an exchange that ended without an answer."""
     names = {type(err).__name__ for err in inner}
     system = next((e.strerror for e in inner if isinstance(e, OSError) and e.strerror), None)
     if "NameResolutionError" in names:
-        return TroubleError(f"the name of {host} cannot be resolved")
+        return RequestError(f"the name of {host} cannot be resolved")
     if "NewConnectionError" in names:
         cause = f"{host} cannot be reached: {system or 'no connection'}"
-        return TroubleError(cause, temporary=True, at_once=True)
+        return RequestError(cause, temporary=True, at_once=True)
     if "ConnectTimeoutError" in names:
-        return TroubleError(f"{host} cannot be reached: timed out", temporary=True)
+        return RequestError(f"{host} cannot be reached: timed out", temporary=True)
     if names & {"ReadTimeoutError", "TimeoutError"}:
-        return TroubleError(f"{shown} was not answered in time", temporary=True)
+        return RequestError(f"{shown} was not answered in time", temporary=True)
     if "BadStatusLine" in names:
-        return TroubleError(
+        return RequestError(
             f"{host} does not answer as an HTTP server does",
             hint="if it speaks TLS, leave out --plain-http",
         )
     if host == "the proxy":
-        return TroubleError("the proxy does not let us through")
-    return TroubleError(f"{shown}: the connection was closed", temporary=True, at_once=True)
+        return RequestError("the proxy does not let us through")
+    return RequestError(f"{shown}: the connection was closed", temporary=True, at_once=True)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -18,12 +18,12 @@ from threading import Lock
 from typing import Literal
 
 from nix2oci.errors import OutputError
+from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.registry.client import Client, Message, RestartError, check_stored
+from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.registry.retry import CancelledError
 from nix2oci.oci.registry.transport import Answer
-from nix2oci.oci.registry.trouble import TroubleError
 from nix2oci.oci.registry.urls import followed, with_query
-from nix2oci.oci.source import Blobs
 from nix2oci.oci.spec import Descriptor, Digest
 
 Outcome = Literal["sent", "there", "mounted"]
@@ -52,7 +52,7 @@ class Uploader:
     def upload(self, blob: Descriptor, *, anew: bool = False) -> Outcome:
         """Get a blob into the repository; `anew`: send it even if it seems to be there.
 
-        Raises `TroubleError`, `CancelledError`, and `OutputError` when the blob cannot be read
+        Raises `RequestError`, `CancelledError`, and `OutputError` when the blob cannot be read
         or is not what its descriptor says.
         """
         rejected = False
@@ -61,7 +61,7 @@ class Uploader:
             nonlocal rejected
             try:
                 return self._once(blob, anew=anew)
-            except TroubleError as err:
+            except RequestError as err:
                 # What was sent was right: it was hashed. Once, it may have been an accident.
                 if "DIGEST_INVALID" in err.codes and not rejected:
                     rejected = err.temporary = True
@@ -72,7 +72,7 @@ class Uploader:
     def obtain(self, blob: Descriptor) -> bool:
         """Whether a blob is there, or another repository gave it just now; nothing is sent.
 
-        Raises `TroubleError`, `CancelledError`.
+        Raises `RequestError`, `CancelledError`.
         """
         return self._client.persist(lambda: self._is_there(blob) or self._is_given(blob))
 
@@ -93,7 +93,7 @@ class Uploader:
 
     def _delete(self, session: str) -> None:
         """A registry that does not listen cleans up by itself some day."""
-        with suppress(TroubleError):
+        with suppress(RequestError):
             self._client.send(Message("DELETE", session, range(200, 500), seconds=5)).close()
 
     def _once(self, blob: Descriptor, *, anew: bool) -> Outcome:
@@ -106,7 +106,7 @@ class Uploader:
                 return self._transferred(blob)
             except RestartError as err:
                 if restarts == _MOST_RESTARTS:
-                    raise TroubleError(err.cause, status=err.status, denied=True) from None
+                    raise RequestError(err.cause, status=err.status, denied=True) from None
         raise AssertionError
 
     def _is_there(self, blob: Descriptor) -> bool:
@@ -114,7 +114,7 @@ class Uploader:
         try:
             with self._client.send(Message("HEAD", url, (200,))) as answer:
                 return answer.length() in (None, blob.size)
-        except TroubleError as err:
+        except RequestError as err:
             # A registry that cannot tell is asked to take the blob.
             if err.status in (404, 405) or (err.status or 0) >= 500:
                 return False
@@ -129,7 +129,7 @@ class Uploader:
                 return "mounted"
             try:
                 self._send(way, session, blob)
-            except TroubleError as err:
+            except RequestError as err:
                 if err.status not in _OTHER_WAY or number + 1 == len(ways):
                     raise _sized(err, blob) from None
             else:
@@ -144,7 +144,7 @@ class Uploader:
             url = with_query(uploads, mount=str(digest), **{"from": other})
             try:
                 answer = self._client.send(Message("POST", url, (201, 202)))
-            except TroubleError as err:
+            except RequestError as err:
                 if err.status == 429:
                     raise
                 with suppress(ValueError):
@@ -159,7 +159,7 @@ class Uploader:
         try:
             return followed(answer.url, answer.header("Location"))
         except ValueError as err:
-            raise TroubleError(f"{answer.shown}: its Location cannot be used: {err}") from None
+            raise RequestError(f"{answer.shown}: its Location cannot be used: {err}") from None
 
     def _send(self, way: _Way, session: str, blob: Descriptor) -> None:
         moved = 0
@@ -181,7 +181,7 @@ class Uploader:
                 check_stored(answer, blob.digest)
         except BaseException as err:
             self._client.access.listener.moved(-moved)
-            self._forget(session, tell=not isinstance(err, TroubleError) or err.status is not None)
+            self._forget(session, tell=not isinstance(err, RequestError) or err.status is not None)
             raise
         with self._lock:
             self._sessions.discard(session)
@@ -218,7 +218,7 @@ def _patch(
     return client.send(Message("PUT", url, (201, 204), {"Content-Length": "0"}))
 
 
-def _sized(err: TroubleError, blob: Descriptor) -> TroubleError:
+def _sized(err: RequestError, blob: Descriptor) -> RequestError:
     if err.status in (413, 416):
         err.cause += f", for a blob of {blob.size} bytes"
     return err

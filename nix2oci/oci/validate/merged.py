@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from nix2oci.model.tree import parents
+from nix2oci.oci.layer.untar import DIRECTORY, FILE, SYMLINK
 from nix2oci.oci.spec import Json
-from nix2oci.oci.validate.contents import WHITEOUT, LayerContents, Node
 from nix2oci.oci.validate.finding import Finding
-from nix2oci.oci.validate.untar import DIRECTORY, FILE, SYMLINK
-from nix2oci.plan.tree import display, parents
+from nix2oci.oci.validate.layer_contents import WHITEOUT, LayerContents, Node
+from nix2oci.text import display
 
 _OPAQUE = b".wh..wh..opq"
 _MOST_LINKS = 40

@@ -9,10 +9,10 @@ from bench.layering.later import later
 from bench.layering.metrics import Figures, Image, after, images, measured, planned, stored
 from bench.layering.published import PUBLISHED, Layers, Planner, nixery, popcount
 
-from nix2oci.nix.closure import Closure
-from nix2oci.plan.fleet import index
-from nix2oci.plan.layering import Earlier, Wishes, plan_layers
-from nix2oci.plan.popularity import Popularity
+from nix2oci.model.closure import Closure
+from nix2oci.plan.layers.fleet import build_popularity
+from nix2oci.plan.layers.layering import LayerHints, PreviousPlan, plan_layers
+from nix2oci.plan.layers.popularity import Popularity
 
 OURS, WITH_INDEX = "ours", "ours, index"
 STATES = ((0.01, ("a", "b", "c", "d")), (0.1, ("",)))
@@ -53,17 +53,17 @@ def ours(name: str, known: Popularity | None) -> list[Contender]:
     """Our planner, and the same with the plan of an earlier state to begin from."""
 
     def plan(closure: Closure, budget: int) -> Layers:
-        return _layers(closure, budget, Wishes(known))
+        return _layers(closure, budget, LayerHints(known))
 
     def again(closure: Closure, budget: int, earlier: Layers) -> Layers:
         names = tuple(tuple(path.name for path in layer) for layer in earlier)
-        return _layers(closure, budget, Wishes(known, Earlier("before", names)))
+        return _layers(closure, budget, LayerHints(known, PreviousPlan("before", names)))
 
     return [Contender.of(name, plan), Contender(f"{name}, plan-from", plan, again)]
 
 
-def _layers(closure: Closure, budget: int, wishes: Wishes) -> Layers:
-    return [list(layer.paths) for layer in plan_layers(closure, budget, wishes).layers]
+def _layers(closure: Closure, budget: int, hints: LayerHints) -> Layers:
+    return [list(layer.paths) for layer in plan_layers(closure, budget, hints).layers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Track:
 
     def rows(self, budget: int, known: Popularity | None = None) -> list[Row]:
         """All contenders; `known` is the index, or one is made of the fleet."""
-        known = known or index(self.closures, budget)
+        known = known or build_popularity(self.closures, budget)
         everybody = [*published(self.closures), *ours(OURS, None), *ours(WITH_INDEX, known)]
         return [self._row(contender, budget) for contender in everybody]
 

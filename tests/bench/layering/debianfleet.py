@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure import Closure, PathInfo, StorePath
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "flakes/distro"))
 from debian import Archive, stanzas  # type: ignore[import-not-found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure import Closure, PathInfo, StorePath
 
 _ALPHABET = "0123456789abcdfghijklmnpqrsvwxyz"
 

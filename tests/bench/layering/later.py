@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from nix2oci.nix.closure import Closure, PathInfo, StorePath
+from nix2oci.model.closure import Closure, PathInfo, StorePath
 
 _ALPHABET = "0123456789abcdfghijklmnpqrsvwxyz"
 _RESIZED, _ADOPTING = 0.5, 0.1  # shares of what is bumped

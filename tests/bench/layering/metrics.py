@@ -17,8 +17,8 @@ from operator import or_
 
 from bench.layering.published import Layers, Planner
 
-from nix2oci.nix.closure import Closure, StorePath
-from nix2oci.plan.popularity import package_of
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.plan.layers.popularity import package_of
 
 COMMON = ("libssl", "libssl3", "libssl3t64")
 """OpenSSL's library, as it is called in either fleet: most images have it."""

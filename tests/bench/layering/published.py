@@ -15,7 +15,7 @@ from graphlib import TopologicalSorter
 from types import MappingProxyType
 from typing import Self
 
-from nix2oci.nix.closure import Closure, StorePath
+from nix2oci.model.closure import Closure, StorePath
 
 Layers = list[list[StorePath]]
 Planner = Callable[[Closure, int], Layers]

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from real.distro import MAKE, nix
 
-from nix2oci.nix.answers import path_infos
-from nix2oci.nix.closure import Closure
+from nix2oci.model.closure import Closure
+from nix2oci.nix.output import path_infos
 
 # Debian 12's names. Each is the root of one image.
 FLEET = (

@@ -10,7 +10,7 @@ import pytest
 from real.nix.tiny import FLAKE
 from support.tools import require
 
-from nix2oci.nix.cli import Nix
+from nix2oci.nix.client import NixClient
 
 
 @pytest.fixture(scope="session")
@@ -24,23 +24,23 @@ def shown() -> list[str]:
 
 
 @pytest.fixture
-def nix_of(shown: list[str]) -> Callable[..., Nix]:
+def nix_of(shown: list[str]) -> Callable[..., NixClient]:
     """Make a Nix with options and more environment; what it says goes to `shown`."""
     require("nix")
 
-    def make(*options: str, **env: str) -> Nix:
-        return Nix({**os.environ, **env}, options, show=shown.append)  # noqa: TID251
+    def make(*options: str, **env: str) -> NixClient:
+        return NixClient({**os.environ, **env}, options, show=shown.append)  # noqa: TID251
 
     return make
 
 
 @pytest.fixture
-def nix(nix_of: Callable[..., Nix]) -> Nix:
+def nix(nix_of: Callable[..., NixClient]) -> NixClient:
     return nix_of()
 
 
 @pytest.fixture
-def write(tmp_path: Path, nix: Nix, seed: str) -> Callable[..., Path]:
+def write(tmp_path: Path, nix: NixClient, seed: str) -> Callable[..., Path]:
     """Write a file with its system and seed filled in."""
 
     def write(text: str = FLAKE, name: str = "flake/flake.nix") -> Path:

@@ -9,10 +9,10 @@ import pytest
 from real.nix.tiny import FLAKE, fails, make, names
 
 from nix2oci.errors import BuildError, NixCommandError, NixError
-from nix2oci.nix.cli import Nix
+from nix2oci.nix.client import NixClient
 
 
-def test_no_flake(nix: Nix, tmp_path: Path) -> None:
+def test_no_flake(nix: NixClient, tmp_path: Path) -> None:
     error = fails(nix, NixCommandError, f"{tmp_path}#app")
     assert str(error) == f"cannot evaluate '{tmp_path}#app': could not find a flake.nix file"
     assert error.hint == (
@@ -21,7 +21,7 @@ def test_no_flake(nix: Nix, tmp_path: Path) -> None:
     assert error.exit_code == 3
 
 
-def test_an_attribute_that_is_not_there(nix: Nix, flake: Path, shown: list[str]) -> None:
+def test_an_attribute_that_is_not_there(nix: NixClient, flake: Path, shown: list[str]) -> None:
     text = f"path:{flake}#nope"
     error = fails(nix, NixError, text)
     assert str(error) == (
@@ -45,7 +45,7 @@ def test_an_attribute_that_is_not_there(nix: Nix, flake: Path, shown: list[str])
     ],
 )
 def test_what_cannot_be_built(
-    nix: Nix, flake: Path, attr: str, what: str, hint: str | None
+    nix: NixClient, flake: Path, attr: str, what: str, hint: str | None
 ) -> None:
     error = fails(nix, NixError, f"path:{flake}#{attr}")
     assert str(error) == (
@@ -54,7 +54,7 @@ def test_what_cannot_be_built(
     assert (error.hint, error.exit_code) == (hint, 3)
 
 
-def test_an_app_of_the_host(nix: Nix, flake: Path) -> None:
+def test_an_app_of_the_host(nix: NixClient, flake: Path) -> None:
     error = fails(nix, NixError, f"path:{flake}#host")
     assert str(error) == (
         f"cannot use the app 'path:{flake}#host': its program '/usr/bin/env' is not in the store"
@@ -70,7 +70,7 @@ def test_an_app_of_the_host(nix: Nix, flake: Path) -> None:
     ],
 )
 def test_what_does_not_evaluate(
-    nix: Nix, flake: Path, shown: list[str], attr: str, causes: set[str]
+    nix: NixClient, flake: Path, shown: list[str], attr: str, causes: set[str]
 ) -> None:
     text = f"path:{flake}#{attr}"
     error = fails(nix, NixCommandError, text)
@@ -79,7 +79,9 @@ def test_what_does_not_evaluate(
     assert not [line for line in shown if line.strip() == f"error: {cause}"]
 
 
-def test_a_file_that_does_not_parse(nix: Nix, write: Callable[..., Path], shown: list[str]) -> None:
+def test_a_file_that_does_not_parse(
+    nix: NixClient, write: Callable[..., Path], shown: list[str]
+) -> None:
     directory = write("{ outputs = { self }: { ; }; }").parent
     error = fails(nix, NixCommandError, f"path:{directory}#app")
     assert str(error).startswith(
@@ -89,7 +91,7 @@ def test_a_file_that_does_not_parse(nix: Nix, write: Callable[..., Path], shown:
 
 
 def test_a_failure_that_nix_has_cached_is_not_repeated(
-    nix: Nix, flake: Path, repository: Callable[..., str]
+    nix: NixClient, flake: Path, repository: Callable[..., str]
 ) -> None:
     repository("add", ".")
     repository("commit", "-q", "-m", "x")
@@ -103,7 +105,7 @@ def test_a_failure_that_nix_has_cached_is_not_repeated(
     assert str(error) == f"cannot evaluate '{flake}#throws': no thanks"
 
 
-def test_import_from_derivation(nix_of: Callable[..., Nix], flake: Path) -> None:
+def test_import_from_derivation(nix_of: Callable[..., NixClient], flake: Path) -> None:
     nix = nix_of("--option", "allow-import-from-derivation", "false")
     error = fails(nix, NixCommandError, f"path:{flake}#imports-it")
     assert error.hint == "allow it with --option allow-import-from-derivation true"
@@ -111,7 +113,7 @@ def test_import_from_derivation(nix_of: Callable[..., Nix], flake: Path) -> None
 
 
 def test_the_environment_is_seen_only_when_impure(
-    nix_of: Callable[..., Nix], flake: Path, monkeypatch: pytest.MonkeyPatch
+    nix_of: Callable[..., NixClient], flake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NAME", "seen")
     (pure,), _ = make(nix_of(), f"path:{flake}#environment")
@@ -121,7 +123,7 @@ def test_the_environment_is_seen_only_when_impure(
 
 
 def test_an_input_that_is_overridden(
-    nix_of: Callable[..., Nix], write: Callable[..., Path], flake: Path
+    nix_of: Callable[..., NixClient], write: Callable[..., Path], flake: Path
 ) -> None:
     other = write(
         """{
@@ -136,7 +138,7 @@ def test_an_input_that_is_overridden(
     assert not (other / "flake.lock").exists()
 
 
-def test_a_builder_that_fails(nix: Nix, flake: Path, shown: list[str]) -> None:
+def test_a_builder_that_fails(nix: NixClient, flake: Path, shown: list[str]) -> None:
     text = f"path:{flake}#fails"
     package = nix.evaluate(nix.installable(text))
     drv = package.wanted[0].path
@@ -152,7 +154,7 @@ def test_a_builder_that_fails(nix: Nix, flake: Path, shown: list[str]) -> None:
     assert said.count("> second") == 1
 
 
-def test_another_system(nix: Nix, nix_of: Callable[..., Nix], flake: Path) -> None:
+def test_another_system(nix: NixClient, nix_of: Callable[..., NixClient], flake: Path) -> None:
     error = fails(nix, NixCommandError, f"path:{flake}#foreign")
     assert str(error).startswith(f"cannot build 'path:{flake}#foreign': ")
     assert error.hint == (
@@ -164,14 +166,14 @@ def test_another_system(nix: Nix, nix_of: Callable[..., Nix], flake: Path) -> No
     assert str(missing).endswith("the flake has no package or app 'app' for riscv64-linux")
 
 
-def test_a_path_that_nobody_can_make(nix: Nix) -> None:
+def test_a_path_that_nobody_can_make(nix: NixClient) -> None:
     path = "/nix/store/00000000000000000000000000000000-nothing"
     error = fails(nix, BuildError, path)
     assert str(error).startswith(f"cannot build '{path}': ")
 
 
 def test_a_derivation_that_is_collected_before_its_build(
-    nix: Nix, write: Callable[..., Path]
+    nix: NixClient, write: Callable[..., Path]
 ) -> None:
     flake = write(FLAKE.replace("SEED", str(time.monotonic_ns())), "lost/flake.nix").parent
     package = nix.evaluate(nix.installable(f"path:{flake}#several"))
@@ -180,7 +182,7 @@ def test_a_derivation_that_is_collected_before_its_build(
         assert names(built[0].roots) == ["several-2.0"]
 
 
-def test_a_root_is_held_and_then_not(nix: Nix, write: Callable[..., Path]) -> None:
+def test_a_root_is_held_and_then_not(nix: NixClient, write: Callable[..., Path]) -> None:
     flake = write(FLAKE.replace("SEED", str(time.monotonic_ns())), "held/flake.nix").parent
     package = nix.evaluate(nix.installable(f"path:{flake}#path-text"))
     with nix.build([package]) as built:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from real.nix.tiny import PRELUDE, make, names
 
-from nix2oci.nix.cli import Nix
+from nix2oci.nix.client import NixClient
 
 PACKAGES = f"""{{
   outputs = {{ self }}: let {PRELUDE} in {{
@@ -50,7 +50,7 @@ def in_a_directory_of_git(directory: Path) -> str:
 
 @pytest.mark.parametrize("place", [in_git, in_tarball, as_a_path, in_a_directory_of_git])
 def test_busybox_of_the_nixpkgs_of_a_flake(
-    place: Callable[[Path], str], nix: Nix, write: Callable[..., Path]
+    place: Callable[[Path], str], nix: NixClient, write: Callable[..., Path]
 ) -> None:
     url = place(write(PACKAGES, "packages/flake.nix").parent)
     text = MAIN.replace("INPUT", "nixpkgs").replace("URL", url)
@@ -63,7 +63,7 @@ def test_busybox_of_the_nixpkgs_of_a_flake(
 
 
 def test_an_overriding_input_is_the_one_that_counts(
-    nix_of: Callable[..., Nix], write: Callable[..., Path], shown: list[str]
+    nix_of: Callable[..., NixClient], write: Callable[..., Path], shown: list[str]
 ) -> None:
     there = write(PACKAGES, "packages/flake.nix").parent
     text = MAIN.replace("INPUT", "nixpkgs-stable").replace("URL", "path:/nope")

@@ -9,10 +9,10 @@ import pytest
 from real.nix.tiny import PRELUDE, fails, make, names
 
 from nix2oci.errors import NixCommandError, NixError
-from nix2oci.nix.cli import Nix
+from nix2oci.nix.client import NixClient
 
 
-def test_a_package_with_its_meta(nix: Nix, flake: Path) -> None:
+def test_a_package_with_its_meta(nix: NixClient, flake: Path) -> None:
     (built,), closure = make(nix, f"path:{flake}#app")
     package = built.package
     assert (package.name, package.version, package.system) == ("app", "1.0", nix.system())
@@ -54,7 +54,9 @@ def test_a_package_with_its_meta(nix: Nix, flake: Path) -> None:
         pytest.param("#legacyPackages.SYSTEM.app", None, id="a group that the flake lacks"),
     ],
 )
-def test_flake_installables(nix: Nix, flake: Path, attr: str, roots: list[str] | None) -> None:
+def test_flake_installables(
+    nix: NixClient, flake: Path, attr: str, roots: list[str] | None
+) -> None:
     text = f"path:{flake}{attr.replace('SYSTEM', nix.system())}"
     if roots is None:
         fails(nix, NixError, text)
@@ -64,7 +66,7 @@ def test_flake_installables(nix: Nix, flake: Path, attr: str, roots: list[str] |
 
 
 def test_all_forms_of_one_package_are_one_path(
-    nix: Nix, flake: Path, monkeypatch: pytest.MonkeyPatch
+    nix: NixClient, flake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(flake)
     result = flake.parent / "result"
@@ -78,7 +80,7 @@ def test_all_forms_of_one_package_are_one_path(
     assert [one.package.name for one in built] == ["app"] * 5
 
 
-def test_a_program_that_is_a_file_of_the_flake(nix: Nix, flake: Path) -> None:
+def test_a_program_that_is_a_file_of_the_flake(nix: NixClient, flake: Path) -> None:
     (built,), _ = make(nix, f"path:{flake}#source")
     assert built.program == str(built.roots[0])
     assert Path(built.program).read_text() == "#!/bin/sh\n"
@@ -100,7 +102,7 @@ FILE = f"""{{ suffix ? "" }}: let {PRELUDE} in rec {{
     ],
 )
 def test_files(
-    nix_of: Callable[..., Nix],
+    nix_of: Callable[..., NixClient],
     write: Callable[..., Path],
     attr: str,
     options: tuple[str, ...],
@@ -111,13 +113,13 @@ def test_files(
     assert names(built.roots) == [name]
 
 
-def test_a_file_that_is_a_derivation(nix: Nix, write: Callable[..., Path]) -> None:
+def test_a_file_that_is_a_derivation(nix: NixClient, write: Callable[..., Path]) -> None:
     file = write(f'{{ x ? 1 }}: let {PRELUDE} in make "whole-1" "echo x > $out" {{ }}', "x.nix")
     (built,), _ = make(nix, nix.installable("", file=str(file)))
     assert names(built.roots) == ["whole-1"]
 
 
-def test_a_file_without_the_attribute(nix: Nix, write: Callable[..., Path]) -> None:
+def test_a_file_without_the_attribute(nix: NixClient, write: Callable[..., Path]) -> None:
     installable = nix.installable("nope", file=str(write(FILE, "default.nix")))
     with pytest.raises(NixCommandError) as caught:
         nix.evaluate(installable)
@@ -127,7 +129,7 @@ def test_a_file_without_the_attribute(nix: Nix, write: Callable[..., Path]) -> N
 
 
 def test_revisions(
-    nix_of: Callable[..., Nix], flake: Path, repository: Callable[..., str], shown: list[str]
+    nix_of: Callable[..., NixClient], flake: Path, repository: Callable[..., str], shown: list[str]
 ) -> None:
     def package() -> tuple[str, int | None]:
         nix = nix_of()
@@ -152,7 +154,7 @@ def test_revisions(
 
 
 def test_a_flake_that_git_does_not_know(
-    nix: Nix, flake: Path, repository: Callable[..., str]
+    nix: NixClient, flake: Path, repository: Callable[..., str]
 ) -> None:
     repository("status")
     error = fails(nix, NixCommandError, f"{flake}#app")

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 from real.nix.tiny import PRELUDE, fails, make, names
+from support.started import started
 from support.tools import require
 
 from nix2oci.errors import BuildError, NixCommandError, NixError, StoreError
-from nix2oci.nix.cli import Nix
-from nix2oci.nix.closure import StorePath
+from nix2oci.model.closure import StorePath
+from nix2oci.nix.client import NixClient
 
 
 def test_a_store_in_a_directory(
-    nix: Nix, nix_of: Callable[..., Nix], flake: Path, tmp_path: Path
+    nix: NixClient, nix_of: Callable[..., NixClient], flake: Path, tmp_path: Path
 ) -> None:
     (here,), _ = make(nix, f"path:{flake}#app")
     store = tmp_path / "chroot"
@@ -45,7 +46,7 @@ def _copy(roots: tuple[StorePath, ...], store: Path) -> None:
 
 
 def test_a_store_directory_of_its_own(
-    nix_of: Callable[..., Nix], flake: Path, tmp_path: Path
+    nix_of: Callable[..., NixClient], flake: Path, tmp_path: Path
 ) -> None:
     env = {
         f"NIX_{name}_DIR": str(tmp_path / "own" / name.lower())
@@ -60,13 +61,13 @@ def test_a_store_directory_of_its_own(
     assert again.roots == built.roots[:1]
 
 
-def test_a_store_on_another_machine(nix_of: Callable[..., Nix], flake: Path) -> None:
+def test_a_store_on_another_machine(nix_of: Callable[..., NixClient], flake: Path) -> None:
     error = fails(nix_of("--store", "https://cache.example.org"), StoreError, f"path:{flake}#app")
     assert error.exit_code == 4
 
 
 def test_content_addressed_derivations(
-    nix_of: Callable[..., Nix], write: Callable[..., Path]
+    nix_of: Callable[..., NixClient], write: Callable[..., Path]
 ) -> None:
     flake = write(
         f"""{{ outputs = {{ self }}: let {PRELUDE}
@@ -94,7 +95,7 @@ def test_content_addressed_derivations(
     assert app in closure.infos[app].references
 
 
-def test_without_experimental_features(nix_of: Callable[..., Nix], flake: Path) -> None:
+def test_without_experimental_features(nix_of: Callable[..., NixClient], flake: Path) -> None:
     config = "".join(
         f"{line}\n"
         for line in os.environ.get("NIX_CONFIG", "").splitlines()  # noqa: TID251
@@ -104,7 +105,7 @@ def test_without_experimental_features(nix_of: Callable[..., Nix], flake: Path) 
     assert names(built.roots) == ["app-1.0", "tool"]
 
 
-def test_without_a_daemon(nix_of: Callable[..., Nix], flake: Path, tmp_path: Path) -> None:
+def test_without_a_daemon(nix_of: Callable[..., NixClient], flake: Path, tmp_path: Path) -> None:
     socket = f"unix://{tmp_path}/nobody.sock"
     error = fails(nix_of(NIX_REMOTE=socket), NixCommandError, f"path:{flake}#app")
     said = f"cannot connect to socket at '{tmp_path}/nobody.sock': "
@@ -116,7 +117,7 @@ def test_without_a_daemon(nix_of: Callable[..., Nix], flake: Path, tmp_path: Pat
 
 
 def test_without_a_home(
-    nix_of: Callable[..., Nix], flake: Path, repository: Callable[..., str]
+    nix_of: Callable[..., NixClient], flake: Path, repository: Callable[..., str]
 ) -> None:
     repository("add", ".")
     (built,), _ = make(nix_of(HOME="/proc/nope"), f"{flake}#app")
@@ -125,7 +126,7 @@ def test_without_a_home(
 
 @pytest.mark.parametrize("text", ["-x", "--help", ".#$(touch pwned)", ".#a b", "./-#"])
 def test_installables_that_look_like_something_else(
-    nix: Nix, flake: Path, monkeypatch: pytest.MonkeyPatch, text: str
+    nix: NixClient, flake: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.chdir(flake)
     with pytest.raises(NixError) as caught:
@@ -136,14 +137,14 @@ def test_installables_that_look_like_something_else(
 
 DRIVER = """
 import os, signal, sys
-from nix2oci.nix.cli import Nix
-from nix2oci.nix.closure import StorePath
+from nix2oci.nix.client import NixClient
+from nix2oci.model.closure import StorePath
 
 def interrupt(number, frame):
     raise KeyboardInterrupt
 
 signal.signal(signal.SIGTERM, interrupt)
-nix = Nix(os.environ, ("--print-build-logs",), show=lambda line: print(line, flush=True))
+nix = NixClient(os.environ, ("--print-build-logs",), show=lambda line: print(line, flush=True))
 try:
     with nix.build([nix.evaluate(nix.installable(sys.argv[1]))]):
         pass
@@ -154,26 +155,23 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_while_building(
-    nix: Nix, flake: Path, tmp_path: Path, number: signal.Signals
+    nix: NixClient, flake: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     assert nix.version.has_flakes
-    driver = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, f"path:{flake}#slow"],
-        env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)},  # noqa: TID251
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert driver.stdout is not None
-    for line in driver.stdout:
-        if "started" in line:
-            break
-    children = _descendants(driver.pid)
-    assert len(children) >= 2
-    driver.send_signal(number)
-    driver.communicate(timeout=60)
-    assert driver.returncode == 130
+    argv = [sys.executable, "-c", DRIVER, f"path:{flake}#slow"]
+    more = {"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)}
+    with started(argv, {**os.environ, **more}) as driver:  # noqa: TID251
+        assert driver.stdout is not None
+        for line in driver.stdout:
+            if "started" in line:
+                break
+        children = _descendants(driver.pid)
+        assert len(children) >= 2
+        driver.send_signal(number)
+        driver.communicate(timeout=60)
+        assert driver.returncode == 130
     assert [path for path in temporary.iterdir() if path.name.startswith("nix2oci-")] == []
     for _ in range(100):
         if not any(Path(f"/proc/{pid}").exists() for pid in children):
@@ -203,7 +201,7 @@ def test_on_a_terminal_nix_draws_its_own_progress(flake: Path) -> None:
     require("nix")
     controller, terminal = os.openpty()
     try:
-        nix = Nix(dict(os.environ), terminal=terminal)  # noqa: TID251
+        nix = NixClient(dict(os.environ), terminal=terminal)  # noqa: TID251
         text = f"path:{flake}#fails"
         error = fails(nix, BuildError, text)
     finally:
@@ -224,7 +222,7 @@ def test_on_a_terminal_nix_draws_its_own_progress(flake: Path) -> None:
 
 
 def test_both_installed_versions_give_the_same(
-    nix: Nix, nix_of: Callable[..., Nix], flake: Path
+    nix: NixClient, nix_of: Callable[..., NixClient], flake: Path
 ) -> None:
     """What one Nix evaluates and builds, another one finds to be the same."""
     others = [

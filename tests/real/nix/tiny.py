@@ -3,8 +3,8 @@
 import pytest
 
 from nix2oci.errors import Nix2OCIError
-from nix2oci.nix.cli import Built, Nix
-from nix2oci.nix.closure import Closure, StorePath
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.nix.client import Built, NixClient
 from nix2oci.nix.installable import Installable
 
 # `make NAME SCRIPT` is a derivation; the seed makes its path unlike that of any other run.
@@ -69,7 +69,7 @@ FLAKE = f"""{{
 """
 
 
-def make(nix: Nix, *texts: str | Installable) -> tuple[tuple[Built, ...], Closure]:
+def make(nix: NixClient, *texts: str | Installable) -> tuple[tuple[Built, ...], Closure]:
     """All that a build does with Nix."""
     packages = [
         nix.evaluate(nix.installable(text) if isinstance(text, str) else text) for text in texts
@@ -78,7 +78,7 @@ def make(nix: Nix, *texts: str | Installable) -> tuple[tuple[Built, ...], Closur
         return built, nix.closure([root for one in built for root in one.roots])
 
 
-def fails(nix: Nix, error: type[Nix2OCIError], text: str) -> Nix2OCIError:
+def fails(nix: NixClient, error: type[Nix2OCIError], text: str) -> Nix2OCIError:
     with pytest.raises(error) as caught:
         make(nix, text)
     assert type(caught.value) is error

@@ -1,0 +1,63 @@
+"""What a build keeps for the next one: layers, and what was found in the files of store paths.
+
+A cache is a directory that any number of builds use at once, and that may lose anything at any
+time: each file appears whole, under a name that says what it must hold, and is checked when it is
+read. What is missing or damaged is made anew, so no lock is needed to read or to write.
+
+    CACHEDIR.TAG
+    layers/KEY          which blob a layer became, and the store paths in it; or a base's blob
+    blobs/sha256/HEX    the blob, named by its digest
+    facts/KEY           what was found in the files of one store path
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nix2oci.cache.sealed_json import SealedJson
+
+LAYERS, FACTS, BLOBS = "layers", "facts", "blobs/sha256"
+
+_TAG = "CACHEDIR.TAG"
+_SIGNATURE = b"""\
+Signature: 8a477f597d28d172789f06886806bc55
+# A cache of nix2oci, which makes anew what is removed: https://bford.info/cachedir/
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A cache in a directory. Where it cannot be used nothing is kept, and nothing fails."""
+
+    directory: str
+    limit: int
+    """Bytes that it may hold after a build."""
+    warn: Callable[[str], None] = lambda _: None
+    """Told what is damaged."""
+    remark: Callable[[str], None] = lambda _: None
+    """Told why nothing can be kept."""
+
+    @property
+    def layers(self) -> SealedJson:
+        return SealedJson(self.path(LAYERS), self.warn, self.remark)
+
+    @property
+    def facts(self) -> SealedJson:
+        return SealedJson(self.path(FACTS), self.warn, self.remark)
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+    def prepare(self) -> bool:
+        """Make the directory; whether it can be written."""
+        try:
+            os.makedirs(self.path(BLOBS), exist_ok=True)
+            if not os.path.lexists(self.path(_TAG)):
+                with open(self.path(_TAG), "wb") as file:
+                    file.write(_SIGNATURE)
+        except OSError as err:
+            self.remark(f"nothing is kept in the cache at {self.directory}: {err.strerror}")
+            return False
+        return True

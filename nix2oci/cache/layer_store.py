@@ -1,0 +1,165 @@
+"""Layers from the cache into an image that is being put together, and back.
+
+A store layer is a function of its store paths, so their NAR hashes, the form of our tar and the
+compressor name its bytes: a layer that is at hand asks for no read of the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nix2oci.cache.directory import BLOBS, Cache
+from nix2oci.cache.sealed_json import TEMPORARY
+from nix2oci.oci.layer.blob import Layer, compressor_version
+from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.tar import FORMAT
+from nix2oci.oci.layer.workers import Blobs, LayerJob, OnProgress, write_layers
+from nix2oci.oci.layout.reflink import share
+from nix2oci.oci.spec import Digest
+
+
+class BlobSink(Blobs, Protocol):
+    """Where an image is put together, as `oci.layout.writer.Staging`."""
+
+    def adopt(self, path: str, digest: Digest, size: int) -> bool:
+        """Add a file as the blob of a digest, where it is that."""
+
+    def blob_path(self, digest: Digest) -> str:
+        """The file of a blob that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRequest:
+    """A layer that an image needs."""
+
+    job: LayerJob
+    contents: Digest | None = None
+    """The `store_paths_digest` of what is in it; None for a layer that no other image can have."""
+    paths: tuple[str, ...] = ()
+    """Its store paths."""
+
+
+StartProgress = Callable[[int, int], AbstractContextManager[OnProgress]]
+"""Called with the number of layers that must be written and the weight of them together."""
+
+
+def write_missing(
+    cache: Cache | None,
+    requests: Sequence[LayerRequest],
+    compression: Compression,
+    sink: BlobSink,
+    *,
+    cores: int,
+    start_progress: StartProgress,
+) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
+    """Put layers in place, from the cache or as `write_layers` does; which numbers were written.
+
+    Every byte from the cache is checked against its digest, and what was written is kept.
+    """
+    keys = [layer_key(w.contents, compression) if cache and w.contents else "" for w in requests]
+    found = _take(cache, keys, sink, cores) if cache else {}
+    made = tuple(number for number in range(len(requests)) if number not in found)
+    layers = [requests[number].job for number in made]
+    with start_progress(len(made), sum(layer.estimated_size for layer in layers)) as report_bytes:
+        written = write_layers(layers, compression, sink, cores, report_bytes)
+    new = dict(zip(made, written, strict=True))
+    if cache:
+        _keep(cache, {keys[n]: (new[n], requests[n].paths) for n in made if keys[n]}, sink)
+    return tuple({**found, **new}[number] for number in range(len(requests))), made
+
+
+def layer_key(contents: Digest, compression: Compression) -> str:
+    """The name of a store layer, by all that decides its bytes.
+
+    A document of other keys needs another word in front.
+    """
+    how = f"{compression} {compressor_version(compression)}"
+    return hashlib.sha256(f"layer {FORMAT}\n{how}\n{contents}\n".encode()).hexdigest()
+
+
+def _take(cache: Cache, keys: Sequence[str], sink: BlobSink, cores: int) -> dict[int, Layer]:
+    """The layers that are at hand, by number, each with its blob in place."""
+
+    def one(key: str) -> Layer | None:
+        document = cache.layers.read(key) if key else None
+        if document is None:
+            return None
+        layer = _layer(document)
+        path = cache.path(f"{BLOBS}/{layer.digest.hex}")
+        if sink.adopt(path, layer.digest, layer.size):
+            return layer
+        if not _is_right(path, layer):
+            _drop(cache, key, path)
+        return None
+
+    with ThreadPoolExecutor(cores) as pool:
+        return {number: layer for number, layer in enumerate(pool.map(one, keys)) if layer}
+
+
+def _keep(cache: Cache, layers: Mapping[str, tuple[Layer, Sequence[str]]], sink: BlobSink) -> None:
+    """Keep layers that were made, each blob before the document that names it."""
+    if layers and cache.prepare():
+        for key, (layer, paths) in layers.items():
+            if keep_blob(cache, layer.digest, sink.blob_path(layer.digest)):
+                cache.layers.write(key, _document(layer, paths))
+
+
+def keep_blob(cache: Cache, digest: Digest, path: str) -> bool:
+    """Put the blob at `path` into the cache; whether it is there. A document has to name it."""
+    final = cache.path(f"{BLOBS}/{digest.hex}")
+    if os.path.lexists(final):
+        return True
+    try:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=cache.path(BLOBS)) as directory:
+            new = os.path.join(directory, "blob")
+            share(path, new)
+            os.replace(new, final)
+    except OSError as err:
+        cache.remark(f"nothing is kept in the cache at {cache.directory}: {err.strerror}")
+        return False
+    return True
+
+
+def _is_right(path: str, layer: Layer) -> bool:
+    """Whether a blob that could not be adopted is good: then it is the place that is full."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == layer.digest.hex
+    except OSError:
+        return False
+
+
+def _drop(cache: Cache, key: str, path: str) -> None:
+    if os.path.lexists(path):
+        cache.warn(f"{path} is damaged: its layer is made anew")
+    cache.layers.remove(key)
+    with suppress(OSError):
+        os.unlink(path)
+
+
+def _document(layer: Layer, paths: Sequence[str]) -> dict[str, Any]:
+    return {
+        "media_type": layer.media_type,
+        "digest": str(layer.digest),
+        "size": layer.size,
+        "diff_id": str(layer.diff_id),
+        "tar_size": layer.tar_size,
+        "paths": list(paths),
+    }
+
+
+def _layer(document: Mapping[str, Any]) -> Layer:
+    return Layer(
+        document["media_type"],
+        Digest.parse(document["digest"]),
+        document["size"],
+        Digest.parse(document["diff_id"]),
+        document["tar_size"],
+    )

@@ -1,0 +1,79 @@
+"""Small JSON objects as files, each sealed with a hash over its name and its content.
+
+The seal tells a torn, changed or misplaced file from a good one. The time of the last use is the
+file's own, which is all that eviction asks for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+TEMPORARY = ".new-"
+"""How the names of files begin that are not whole yet."""
+
+_SEAL = 64
+_MOST = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SealedJson:
+    """The JSON objects in one directory, by name. Nothing here raises `OSError`."""
+
+    directory: str
+    warn: Callable[[str], None] = lambda _: None
+    remark: Callable[[str], None] = lambda _: None
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """An object that is as it was written, and counts as used now; a damaged one is removed."""
+        path = os.path.join(self.directory, name)
+        try:
+            with open(path, "rb") as file:
+                data = file.read(_MOST)
+            body = data[_SEAL + 1 :]
+            if data[:_SEAL] != _seal(name, body):
+                self.warn(f"{path} is damaged and counts for nothing")
+                os.unlink(path)
+                return None
+        except FileNotFoundError:
+            return None
+        except OSError as err:
+            self.remark(f"cannot use {path}: {err.strerror}")
+            return None
+        with suppress(OSError):  # what cannot be written may be used all the same
+            os.utime(path)
+        found: dict[str, Any] = json.loads(body)
+        return found
+
+    def write(self, name: str, document: dict[str, Any]) -> None:
+        """Keep an object, whole or not at all; where that is impossible it is not kept."""
+        import tempfile  # noqa: PLC0415  # start-up counts
+
+        body = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+        try:
+            os.makedirs(self.directory, exist_ok=True)
+            handle, path = tempfile.mkstemp(prefix=TEMPORARY, dir=self.directory)
+            try:
+                with open(handle, "wb") as file:
+                    file.write(_seal(name, body) + b"\n" + body)
+                os.replace(path, os.path.join(self.directory, name))
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+                raise
+        except OSError as err:
+            self.remark(f"nothing is kept in {self.directory}: {err.strerror}")
+
+    def remove(self, name: str) -> None:
+        with suppress(OSError):
+            os.unlink(os.path.join(self.directory, name))
+
+
+def _seal(name: str, body: bytes) -> bytes:
+    import hashlib  # noqa: PLC0415  # start-up counts
+
+    return hashlib.sha256(name.encode() + b"\n" + body).hexdigest().encode()

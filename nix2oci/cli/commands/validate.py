@@ -1,0 +1,54 @@
+"""`nix2oci validate`: everything that can be wrong with an image."""
+
+from __future__ import annotations
+
+import click
+
+from nix2oci import text
+from nix2oci.cli import context
+from nix2oci.cli.options.group import command
+from nix2oci.cli.options.output import OUTPUT, OutputOptions
+from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
+from nix2oci.cli.render import console
+from nix2oci.cli.steps.registry import open_in_registry
+from nix2oci.oci.validate.finding import Finding
+from nix2oci.oci.validate.image import validate_entries, validate_layout
+
+
+@command("validate", click.Argument(["image"]), REGISTRY, OUTPUT)
+def validate(*, image: str, registry: RegistryOptions, output: OutputOptions) -> int:
+    """Check everything that can be wrong with IMAGE: a layout, an archive, or in a registry.
+
+    Prints every finding and exits 1 when one of them is an error. PATH:TAG checks one image of
+    several; REGISTRY/REPOSITORY:TAG what is in a registry.
+    """
+    console.progress(output).step(f"reading {image}")
+    layout = open_in_registry(image, registry, output)
+    if layout is None:
+        findings = validate_layout(image, context.cores())
+    else:
+        findings = validate_entries(layout, layout.entries(), context.cores())
+    errors = [finding for finding in findings if finding.level == "error"]
+    if output.as_json:
+        document = {"valid": not errors, "findings": [_document(found) for found in findings]}
+        console.result_json(document)
+    else:
+        for finding in findings:
+            console.result(str(finding))
+        if not output.quiet:
+            console.result(_verdict(image, len(errors), len(findings) - len(errors)))
+    return 1 if errors else 0
+
+
+def _document(finding: Finding) -> dict[str, str]:
+    return {
+        "level": finding.level,
+        "code": finding.code,
+        "where": finding.where,
+        "message": finding.message,
+    }
+
+
+def _verdict(image: str, errors: int, warnings: int) -> str:
+    counted = f"{text.count(errors, 'error')}, {text.count(warnings, 'warning')}"
+    return f"{image} is {'not ' if errors else ''}valid: {counted}"

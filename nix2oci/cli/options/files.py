@@ -1,0 +1,68 @@
+"""The files that `build` writes: the image, and what it says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import click
+
+from nix2oci.cli.options.group import Group
+from nix2oci.errors import ConfigError
+
+Format = Literal["oci", "archive"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """Where `build` writes, as far as the user said."""
+
+    output: str | None
+    """The image; `-` is stdout."""
+    output_format: Format | None
+    image_refs: str | None
+    metadata: str | None
+
+
+def chosen_format(output: str | None, output_format: Format | None) -> Format:
+    """The form of an image at `output`, where the user did not say; `-` is stdout.
+
+    Raises `ConfigError` for a layout on stdout.
+    """
+    if output == "-" and output_format == "oci":
+        raise ConfigError(
+            "cannot write an image layout to stdout: it is a directory",
+            hint="use --format archive",
+        )
+    if output_format is None:
+        return "archive" if output == "-" or (output or "").endswith(".tar") else "oci"
+    return output_format
+
+
+def format_option(text: str) -> click.Option:
+    """`--format`."""
+    return click.Option(
+        ["--format", "output_format"], type=click.Choice(["oci", "archive"]), help=text
+    )
+
+
+FILES = Group(
+    "files",
+    FileOptions,
+    (
+        click.Option(
+            ["-o", "--output"],
+            metavar="PATH",
+            help="Where the image goes; - is stdout. [NAME.oci]",
+        ),
+        format_option(
+            "An image layout directory, or one tar for any loader. [oci; archive for PATH.tar]"
+        ),
+        click.Option(
+            ["--image-refs"],
+            metavar="FILE",
+            help="Write NAME:TAG@DIGEST of each image into a file.",
+        ),
+        click.Option(["--metadata"], metavar="FILE", help="Write what --json prints into a file."),
+    ),
+)

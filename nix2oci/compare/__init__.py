@@ -1,0 +1,1 @@
+"""What differs between two images, and why a store path is in one."""

@@ -1,0 +1,236 @@
+"""What `diff` compares and `why` explains: an image, a recorded closure, or what would be built.
+
+Each becomes the same values, so that any two can be compared; an image is read for what Nix would
+have said of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from nix2oci.compare.chains import Graph
+from nix2oci.compare.difference import Contents, Layer
+from nix2oci.errors import ClosureError
+from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
+from nix2oci.model.hash_parts import hash_parts
+from nix2oci.nix.referring_files import Files
+from nix2oci.oci.layer.file_scan import LayerNodes, Merged, merged, read_nodes
+from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.reference import SCHEME, in_registry
+from nix2oci.oci.settings import settings
+from nix2oci.oci.spec import Descriptor, Digest
+from nix2oci.pipeline.prepare import Prepared
+from nix2oci.plan.layers.layering import Plan
+
+_PREFIXES = ("oci:", "oci-archive:", "docker-archive:", SCHEME)
+_IN_STORE = re.compile(r"/[0-9a-df-np-sv-z]{32}-")
+_RUN = ("entrypoint", "cmd", "env ", "workdir")
+"""Settings that a container uses, so that a store path that they name is there for them."""
+
+
+class InputKind(StrEnum):
+    """What a name on the command line stands for."""
+
+    IMAGE = "image"
+    CLOSURE = "closure"
+    INSTALLABLE = "installable"
+
+
+def kind_of(text: str) -> InputKind:
+    """By what is at a path, with or without a tag; by its name where nothing is there.
+
+    An output of Nix is an installable, unless it is a layout or an archive. A name that begins
+    with a registry is an image there.
+    """
+    if text.startswith(_PREFIXES):
+        return InputKind.IMAGE
+    path = next((p for p in (text, text.rpartition(":")[0]) if os.path.exists(p)), "")
+    if os.path.isdir(path):
+        names = ("oci-layout", "index.json")
+        found = any(os.path.exists(os.path.join(path, name)) for name in names)
+        return InputKind.IMAGE if found else InputKind.INSTALLABLE
+    if os.path.isfile(path):
+        return _kind_of_file(path)
+    if text.endswith(".json"):
+        return InputKind.CLOSURE
+    is_image = text.endswith((".oci", ".tar")) or in_registry(text) is not None
+    return InputKind.IMAGE if is_image else InputKind.INSTALLABLE
+
+
+def _kind_of_file(path: str) -> InputKind:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except OSError:
+        return InputKind.IMAGE  # which says why it cannot be read
+    if path.endswith(".json") or head.lstrip().startswith((b"{", b"[")):
+        return InputKind.CLOSURE
+    is_tar = head[257:262] == b"ustar" or head.startswith(b"\x1f\x8b")
+    of_nix = _IN_STORE.search(os.path.realpath(path))
+    return InputKind.INSTALLABLE if of_nix and not is_tar else InputKind.IMAGE
+
+
+# --- what is in it -----------------------------------------------------------------------------
+
+
+def image_contents(
+    source: ImageSource, workers: int = 0, known: dict[Digest, LayerNodes] | None = None
+) -> Contents:
+    """The store paths, layers and settings of an image.
+
+    What was found in each layer is added to `known`; a layer that is there is not read. Raises
+    `OutputError` and `LayoutError` where the image cannot be read.
+    """
+    described = source.layers()
+    known = {} if known is None else known
+    missing = {each.digest: each for each in described if each.digest not in known}
+    found = read_nodes(source, tuple(missing.values()), search=False, workers=workers)
+    known |= zip(missing, found, strict=True)
+    nodes = tuple(known[each.digest] for each in described)
+    sizes = {_parsed(path): size for path, size in merged(nodes).sizes.items()}
+    layers = _image_layers(source, described, nodes)
+    return Contents(sizes, layers, settings(source))
+
+
+def _image_layers(
+    source: ImageSource, described: tuple[Descriptor, ...], nodes: Iterable[LayerNodes]
+) -> tuple[Layer, ...]:
+    """Each with the store paths that no layer below has."""
+    rootfs = source.config().get("rootfs")
+    diff_ids = (rootfs.get("diff_ids") or ()) if isinstance(rootfs, dict) else ()
+    texts = [*map(str, diff_ids), *[""] * len(described)]
+    layers: list[Layer] = []
+    below: set[str] = set()
+    for each, found, diff_id in zip(described, nodes, texts, strict=False):
+        own = found.store_paths().keys() - below
+        below |= own
+        paths = tuple(sorted(map(_parsed, own)))
+        layers.append(Layer(paths, each.size, str(each.digest), diff_id))
+    return tuple(layers)
+
+
+def closure_contents(closure: Closure, plan: Plan) -> Contents:
+    """A closure, in the layers that were planned for it."""
+    sizes = {path: closure.infos[path].nar_size for path in closure}
+    return Contents(sizes, tuple(Layer(layer.paths, layer.nar_size) for layer in plan.layers))
+
+
+def _parsed(text: str) -> StorePath:
+    try:
+        return StorePath.parse(text)
+    except ClosureError:  # an odd name: whatever it is, it is shown as it is
+        directory, _, base = text.rpartition("/")
+        hash_part, _, name = base.partition("-")
+        return StorePath(directory, hash_part, name)
+
+
+# --- why it is there ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """References and where they are: `naming(reference, owner)` gives paths within the owner.
+
+    They are sorted; `b""` is the owner itself. `packed` has for the store paths of an image how
+    many bytes of its layers they are: all of a layer for one alone in it, else a share by size.
+    """
+
+    graph: Graph
+    naming: Callable[[StorePath, StorePath], tuple[bytes, ...]]
+    packed: Mapping[StorePath, int] | None = None
+
+
+def planned_reasons(prepared: Prepared) -> Reasons:
+    """Of the image that would be built; the store must be held.
+
+    References are those that Nix recorded, less those to a shell that only wrappers held which
+    become launchers.
+    """
+    launchers, closure = prepared.shells.launchers, prepared.closure
+    files = Files(closure, prepared.store.root, launchers)
+    replaced = {store_path_of(os.fsdecode(path), closure.store_dir) for path in launchers}
+    shells = {
+        staying.shell: {m.owner for m in staying.mentions} for staying in prepared.shells.staying
+    }
+
+    def holds(owner: StorePath, reference: StorePath) -> bool:
+        return owner not in replaced or owner in shells.get(reference, {owner})
+
+    graph = Graph.of(
+        {path: closure.infos[path].nar_size for path in closure},
+        {path: [r for r in closure.references(path) if holds(path, r)] for path in closure},
+        dict.fromkeys(closure.roots, ("an output that was named",)),
+    )
+    return Reasons(graph, files.naming)
+
+
+def image_reasons(source: ImageSource, workers: int = 0) -> Reasons:
+    """Of an image, as its files name store paths.
+
+    Raises `OutputError` and `LayoutError` where it cannot be read.
+    """
+    described = source.layers()
+    nodes = read_nodes(source, described, search=True, workers=workers)
+    found = merged(nodes)
+    paths = {text: _parsed(text) for text in found.sizes}
+    by_part = {path.hash_part: path for path in paths.values()}
+    graph = Graph.of(
+        {path: found.sizes[text] for text, path in paths.items()},
+        {
+            path: [by_part[part] for part in found.mentions.get(text, ()) if part in by_part]
+            for text, path in paths.items()
+        },
+        _roots(found, settings(source), by_part),
+    )
+
+    def naming(reference: StorePath, owner: StorePath) -> tuple[bytes, ...]:
+        return found.mentions.get(str(owner), {}).get(reference.hash_part, ())
+
+    return Reasons(graph, naming, _packed(_image_layers(source, described, nodes), graph.sizes))
+
+
+def image_closure(source: ImageSource, workers: int = 0) -> Closure:
+    """The store paths of an image and how its files refer to each other; no NAR hash is known.
+
+    What the entrypoint names comes first among the roots. Raises `ClosureError` where there is
+    no store path, or where two refer to each other, and what reading the image raises.
+    """
+    graph = image_reasons(source, workers).graph
+    infos = [
+        PathInfo(path, bytes(32), graph.sizes[path], graph.references[path]) for path in graph.sizes
+    ]
+    referred = {other for info in infos for other in info.references}
+    roots = sorted(
+        graph.sizes.keys() - referred,
+        key=lambda path: ("entrypoint" not in graph.roots[path], path),
+    )
+    return Closure.of(infos, roots)
+
+
+def _packed(layers: Iterable[Layer], sizes: Mapping[StorePath, int]) -> dict[StorePath, int]:
+    found = dict.fromkeys(sizes, 0)
+    for layer in layers:
+        kept = [path for path in layer.paths if path in sizes]
+        total = sum(sizes[path] for path in kept)
+        found |= {path: layer.size * sizes[path] // total for path in kept}
+    return found
+
+
+def _roots(
+    found: Merged, told: Mapping[str, str], by_part: Mapping[str, StorePath]
+) -> dict[StorePath, tuple[str, ...]]:
+    """What the configuration names, and then what files outside of the store paths name."""
+    roots: dict[StorePath, dict[str, None]] = {}
+    for name, value in told.items():
+        for part in hash_parts(value.encode(errors="replace")) if name.startswith(_RUN) else ():
+            if path := by_part.get(part.decode()):
+                roots.setdefault(path, {})[name] = None
+    for text, files in found.outside.items():
+        if path := by_part.get(text):
+            for file in sorted(files, key=lambda file: (file.count(b"/"), file)):
+                roots.setdefault(path, {})[file.decode(errors="backslashreplace")] = None
+    return {path: tuple(reasons) for path, reasons in roots.items()}

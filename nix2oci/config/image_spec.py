@@ -1,0 +1,202 @@
+"""nix2oci.yaml and flags -> ImageSpec.
+
+A document is what YAML says, as mappings, lists, text, numbers and booleans; flags are turned
+into a document too, so that both are read by the same readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from nix2oci.config import values
+from nix2oci.config.keys import BY_FLAG, KEYS, LAYERS, Document
+from nix2oci.config.layer_keys import Layers
+from nix2oci.config.reading import Location, known, mapping, number_of, one_line
+from nix2oci.errors import ConfigError, OutputError
+from nix2oci.model.accounts import Accounts, Group, User
+from nix2oci.oci.layer.compression import Compression
+from nix2oci.plan.rootfs import ViewSwitches
+from nix2oci.plan.shell_mode import Mode
+
+FILE_NAME = "nix2oci.yaml"
+
+Given = str | bool | Sequence[str] | None
+"""What a flag was given: once, several times, or not at all (None or an empty sequence)."""
+
+MAX_BYTES = 4 << 20
+"""A configuration file past this is something else."""
+
+OLDEST = datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)
+"""`created` where nothing says better: the first second that every archive format can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """What the user wants the image to be. The defaults are those of docs/configuration.md."""
+
+    name: str | None = None
+    """`repository` or `registry/repository`; None: the package's name."""
+    tag: str | None = None
+    """None: `latest`."""
+    base: str | None = None
+    """The image that this one stands on, in a form that `open_image` takes."""
+    entrypoint: tuple[str, ...] = ()
+    """A name in bin/ or an absolute path, then arguments; empty: the flake decides."""
+    cmd: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    """`UID` or `UID:GID`, always numbers; None: the base image's, else 65532:65532."""
+    working_dir: str | None = None
+    """None: the base image's, else `/`."""
+    ports: tuple[str, ...] = ()
+    """`8080/tcp`: always with the protocol."""
+    volumes: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: str = ""
+    contents: tuple[str, ...] = ()
+    """Installables beside the main one."""
+    users: tuple[User, ...] = ()
+    """Beside root, nobody and nonroot."""
+    groups: tuple[Group, ...] = ()
+    """Beside those that every image has."""
+    view: ViewSwitches = field(default_factory=ViewSwitches)
+    shell: Mode = Mode.AUTO
+    debug: bool = False
+    debug_tools: str | None = None
+    """An installable; None: busybox of the nixpkgs that the flake uses."""
+    max_layers: int = 64
+    """1 to 127, all layers counted."""
+    layers: Layers = field(default_factory=Layers)
+    compression: Compression = Compression.GZIP
+    created: datetime | Literal["now"] | None = None
+    """None: the rule of `created`."""
+
+
+def load(path: str) -> Document:
+    """Read a file and check every key by itself.
+
+    Raises as `read_document`, and `ConfigError` for a key or value without meaning.
+    """
+    document = read_document(path)
+    _read_keys(document, one_line(path))
+    return document
+
+
+def read_document(path: str) -> Document:
+    """What a YAML file says; a file that says nothing is an empty document.
+
+    Raises `OutputError` when the file cannot be read, `ConfigError` when it is no YAML, with line
+    and column, or no mapping.
+    """
+    where = one_line(path)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as err:
+        raise OutputError(f"cannot read {where}: {err.strerror}") from err
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"cannot read {where}: it is larger than {MAX_BYTES >> 20} MiB")
+    from nix2oci.config.yaml_file import read_yaml  # noqa: PLC0415  # few builds have a file
+
+    found = read_yaml(data, where)
+    return mapping({} if found is None else found, Location(where))
+
+
+def flags(options: Mapping[str, Given]) -> Document:
+    """The document that flags stand for; `options` is by name, without the `--`.
+
+    `--tag NAME:TAG` gives the name as well. Raises `ConfigError` that names the flag.
+    """
+    document: dict[str, object] = {}
+    below: dict[str, object] = {}
+    for key, given in options.items():
+        if given is None or given in ((), []):
+            continue
+        location = Location(f"--{key}", is_flag=True)
+        value = BY_FLAG[key].from_flag(given, location)
+        if key in LAYERS:
+            BY_FLAG[key].read(value, location)
+            below[key] = value
+            continue
+        found = value if key == "tag" and isinstance(value, Mapping) else {key: value}
+        for part, part_value in found.items():
+            KEYS[part].read(part_value, location)
+            if document.setdefault(part, part_value) != part_value:
+                raise ConfigError(f"--name and --tag give the image different {part}s")
+    return {**document, **({"layers": below} if below else {})}
+
+
+def merge(file: Document, given: Document) -> Document:
+    """The file's document with the flags' laid over it.
+
+    Mappings (`env`, `labels`, `annotations`, `view`, `layers`) are joined by key, the flags' values
+    winning; `contents` has the file's and then the flags'; all else is replaced.
+    """
+    merged = dict(file)
+    for key, value in given.items():
+        below = file.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[key] = {**below, **value}
+        elif key == "contents" and isinstance(value, list) and isinstance(below, list):
+            merged[key] = [*below, *(item for item in value if item not in below)]
+        else:
+            merged[key] = value
+    return merged
+
+
+def parse(document: Document, where: str = FILE_NAME) -> ImageSpec:
+    """The image that a document describes; `where` names the document in errors.
+
+    Raises `ConfigError` for an unknown key, a value that a key cannot have, and users and
+    groups that do not fit together.
+    """
+    found: dict[str, Any] = {_field(k): v for k, v in _read_keys(document, where).items()}
+    accounts = Accounts.of(found.get("users", ()), found.get("groups", ()))
+    if "user" in found:
+        found["user"] = accounts.run_as(found["user"])
+    return ImageSpec(**found)
+
+
+def created(
+    spec_created: datetime | Literal["now"] | None,
+    source_date_epoch: str | None,
+    last_modified: int | None,
+    now: Callable[[], datetime],
+) -> datetime:
+    """The image's time: what was asked for, else SOURCE_DATE_EPOCH, else the flake's, else 1980.
+
+    `source_date_epoch` is the text of the variable, None when there is none; `last_modified` is
+    the flake's, in seconds since 1970, and None when the flake has no revision. `now` is called
+    only when the specification says `now`. Raises `ConfigError` for a variable that is not a
+    number of seconds, whether or not it is used.
+    """
+    location = Location("SOURCE_DATE_EPOCH")
+    from_variable = None
+    if source_date_epoch is not None:
+        seconds = number_of(source_date_epoch)
+        if seconds is None:
+            what = "a number of seconds since 1970"
+            raise location.expected(what, source_date_epoch, "unset the variable to do without it")
+        from_variable = values.moment(seconds, location)
+    if spec_created == "now":
+        return now().astimezone(UTC).replace(microsecond=0)
+    if spec_created is not None:
+        return spec_created
+    if from_variable is not None:
+        return from_variable
+    if last_modified is not None:
+        return values.moment(last_modified, Location("lastModified of the flake"))
+    return OLDEST
+
+
+def _field(key: str) -> str:
+    return {"workdir": "working_dir"}.get(key, key.replace("-", "_"))
+
+
+def _read_keys(document: object, where: str) -> Mapping[str, object]:
+    found = known(document, Location(where), tuple(KEYS))
+    return {key: KEYS[key].read(v, Location(f"{where}: {key}")) for key, v in found.items()}

@@ -1,0 +1,353 @@
+"""Runs nix: the only module that does.
+
+The hard part is everything around the answer: one option that is an error in one version and
+demanded by the next, messages that have to reach the user exactly once, a root that protects
+what is being read, and a child that must not outlive us.
+
+For one flake installable nix is started seven times: `--version`, `eval` for the system (not
+with `--system`), `flake metadata` (once for each flake), `eval` of the package, `eval` of the
+app, `build` and `path-info` (once for all installables). Evaluation yields derivations, and
+those are built, so that nothing is evaluated again to build it; the cache of evaluations is
+left out, since it knows nothing of `--apply` and would only repeat old failures.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+import subprocess
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from nix2oci.errors import NixError, NixOutputError, StoreError
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.nix.failure import Finished, build_failure, failure
+from nix2oci.nix.host import dirty_revision, store_path_behind, with_cache_directory
+from nix2oci.nix.installable import Installable
+from nix2oci.nix.messages import Relay, cause, redact, redact_arguments
+from nix2oci.nix.options import (
+    Origin,
+    evaluation_options,
+    setting,
+    store_options,
+    store_root,
+)
+from nix2oci.nix.output import Source, Version, built_outputs, flake_source, path_infos, read_json
+from nix2oci.nix.package import (
+    EVAL_EXPRESSION,
+    NAMES,
+    EvalResult,
+    Package,
+    join,
+    package_of,
+    package_of_path,
+)
+from nix2oci.nix.process import communicate, start, stream
+from nix2oci.nix.realise import Built, assign, operands, outputs_of
+
+__all__ = ["Built", "NixClient", "Package"]
+
+_FEATURES = ("--extra-experimental-features", "nix-command flakes")
+_UNCACHED = ("--option", "eval-cache", "false")
+_ATTEMPTS = 3
+
+
+class NixClient:
+    """The Nix of this machine, with the options that the user passes through.
+
+    `env` is the whole environment of the children. `show` takes each line of what Nix says
+    on standard error, as it comes. With `terminal`, the descriptor of a terminal, `nix build`
+    writes to that instead, and draws its own progress. `origin` is where `nix.remote` takes
+    store paths from, instead of building them. Methods raise `NixNotFoundError`,
+    `NixCommandError`, `NixOutputError` or `StoreError`; `KeyboardInterrupt` passes through,
+    after the child has ended.
+    """
+
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        options: Sequence[str] = (),
+        *,
+        show: Callable[[str], None] = lambda _: None,
+        terminal: int | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        self._env = dict(env)
+        self.options = tuple(options)
+        self.origin = origin
+        self._show = show
+        self._terminal = terminal
+        self._seen: set[str] = set()
+        self._sources: dict[str, Source] = {}
+        self._metadata: dict[str, str] = {}
+        self._inputs: set[str] = set()
+        self._evaluating: tuple[str, ...] = ()
+        self._meanwhile: Callable[[], None] | None = None
+
+    # -- what there is
+
+    @functools.cached_property
+    def version(self) -> Version:
+        """Which Nix this is; `NixError` when it is too old."""
+        done = self.run(("--version",), plain=True)
+        if done.returncode:
+            raise failure(done, "cannot run nix")
+        version = Version.parse(done.stdout)
+        if not version.has_flakes:
+            raise NixError(f"cannot use {version}: 2.4 is the first with flakes")
+        return version
+
+    @functools.cached_property
+    def _system(self) -> str:
+        system = setting(self.options, "system")
+        if system:
+            return system
+        argv = ("eval", "--impure", "--json", *store_options(self.options))
+        done = self.run((*argv, "--expr", "builtins.currentSystem"))
+        if done.returncode:
+            raise failure(done, "cannot ask Nix for its system")
+        answer = read_json(done.stdout, "eval")
+        if not isinstance(answer, str) or answer.count("-") != 1:
+            raise NixOutputError(f"cannot read `nix eval` output: {answer!r} is not a system")
+        return answer
+
+    def system(self) -> str:
+        """The system to build for, such as `x86_64-linux`: `--system`, or that of this machine."""
+        return self._system
+
+    def for_system(self, system: str) -> NixClient:
+        """The same Nix, that evaluates for another system, whichever a derivation is built on.
+
+        Unlike `--system`, this does not make Nix take the machine for one of that system.
+        """
+        other = copy.copy(self)
+        other._system, other._evaluating = system, ("--system", system)  # noqa: SLF001
+        return other
+
+    def physical(self) -> str:
+        """The directory that a store path lies below: `""`, or DIR of `--store DIR`.
+
+        Raises `StoreError` when the store is not in a file system of this machine.
+        """
+        return store_root(self.options, self._env)
+
+    # -- evaluate
+
+    def installable(self, text: str, *, file: str | None = None) -> Installable:
+        """Take apart what the user typed; a link such as `./result` is followed."""
+        store_dir = self._env.get("NIX_STORE_DIR") or "/nix/store"
+        return Installable.parse(
+            text, file=file, leads_to=functools.partial(store_path_behind, store_dir=store_dir)
+        )
+
+    def evaluate(self, installable: Installable) -> Package:
+        """What Nix knows of an installable, as `nix build` and `nix run` would find it."""
+        if self.origin is None:
+            self.physical()
+        found = self._package(installable)
+        return replace(found, system=self._system) if self._evaluating else found
+
+    def _package(self, installable: Installable) -> Package:
+        if installable.kind == "path":
+            return package_of_path(installable, self.system())
+        if installable.kind == "file":
+            value = self._value(installable, installable.operand)
+            assert value is not None, installable
+            return package_of(installable, value, None, Source(), self.system())
+        source = self._source(installable)
+        value = self._value(installable, installable.operand)
+        app = None
+        if value is None or value.kind != "app":
+            attr = f"apps.{self.system()}.{installable.attr or 'default'}"
+            app = self._value(installable, installable.at(attr))
+        if value is None and app is None:
+            raise self._missing(installable)
+        return package_of(installable, value, app, source, self.system())
+
+    def _value(self, installable: Installable, operand: str) -> EvalResult | None:
+        """The value of an attribute; None when the flake has no such attribute."""
+        done = self._evaluate(installable, operand, EVAL_EXPRESSION)
+        if done.returncode == 0:
+            return EvalResult.parse(done.stdout)
+        missing = "does not provide attribute" in cause(done.said)
+        if installable.kind == "flake" and missing:
+            return None
+        raise failure(done, f"cannot evaluate '{installable.text}'")
+
+    def _evaluate(self, installable: Installable, operand: str, question: str) -> Finished:
+        file = ("--file", installable.file) if installable.kind == "file" else ()
+        options = (*self._evaluation_options(installable), *_UNCACHED, *file)
+        return self.run(("eval", "--json", *options, "--apply", question, "--", operand))
+
+    def _source(self, installable: Installable) -> Source:
+        ref = installable.flake_ref
+        if ref not in self._sources:
+            source = flake_source(self._flake_metadata(installable))
+            if source.directory:
+                source = replace(source, revision=dirty_revision(source.directory, self._env))
+            self._sources[ref] = source
+        return self._sources[ref]
+
+    def _flake_metadata(self, installable: Installable) -> str:
+        ref = installable.flake_ref
+        if ref not in self._metadata:
+            options = self._evaluation_options(installable)
+            done = self.run(("flake", "metadata", "--json", *options, "--", ref))
+            if done.returncode:
+                raise failure(done, f"cannot evaluate '{installable.text}'")
+            self._metadata[ref] = done.stdout
+        return self._metadata[ref]
+
+    def nixpkgs(self, installable: Installable) -> str | None:
+        """The flake reference of the nixpkgs that a flake uses, `--override-input` heard.
+
+        None for what is no flake, and where there is no such input (`inputs.nixpkgs_reference`).
+        """
+        if installable.kind != "flake":
+            return None
+        from nix2oci.nix.flake_inputs import nixpkgs_reference  # noqa: PLC0415  # start-up counts
+
+        found = nixpkgs_reference(self._flake_metadata(installable))
+        self._inputs.add(found or "")
+        return found
+
+    def _evaluation_options(self, installable: Installable) -> tuple[str, ...]:
+        is_input = installable.kind == "flake" and installable.flake_ref in self._inputs
+        return (*evaluation_options(self.options, inputs=not is_input), *self._evaluating)
+
+    def _missing(self, installable: Installable) -> NixError:
+        """Name what the flake has instead."""
+        system, has = self.system(), []
+        for group in ("packages", "apps"):
+            done = self._evaluate(installable, installable.at(group), NAMES)
+            answer = read_json(done.stdout, "eval") if done.returncode == 0 else {}
+            names = answer.get(system) if isinstance(answer, dict) else None
+            if isinstance(names, list) and names:
+                has.append(f"the {group} {join(tuple(map(str, names)))}")
+        wanted = installable.attr or "default"
+        return NixError(
+            f"cannot evaluate '{installable.text}': "
+            f"the flake has no package or app '{wanted}' for {system}",
+            hint=f"it has {' and '.join(has)}" if has else f"it has no packages for {system}",
+        )
+
+    # -- build
+
+    @contextmanager
+    def build(self, packages: Sequence[Package]) -> Iterator[tuple[Built, ...]]:
+        """Build packages with one `nix build`, and hold what was built until the context ends.
+
+        Yields one `Built` for each package. Raises `BuildError` when a builder fails.
+        """
+        import tempfile  # noqa: PLC0415  # start-up counts
+
+        root = self.physical()
+        with tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True) as held:
+            built = self._build(packages, os.path.join(held, "root"))
+            for path in (path for one in built for path in one.roots):
+                if not os.path.lexists(f"{root}{path}"):
+                    raise StoreError(
+                        f"cannot read {path}: Nix has it, but there is no {root}{path}",
+                        hint="if the configuration of Nix has another store, name it with --store",
+                    )
+            yield built
+
+    def _build(self, packages: Sequence[Package], root: str) -> tuple[Built, ...]:
+        for _ in range(_ATTEMPTS):
+            wanted = operands(packages, exact=self.version.selects_outputs)
+            options = (*store_options(self.options, evaluating=True), "--out-link", root)
+            done = self.run(("build", "--json", *options, "--", *wanted), terminal=True)
+            if done.returncode == 0:
+                outputs = outputs_of(built_outputs(done.stdout))
+                return tuple(assign(package, outputs) for package in packages)
+            if done.returncode < 0 or not self._lost(packages):
+                action = f"cannot build {_names(packages)}"
+                raise build_failure(done, action, self._foreign(packages))
+            # Collected between evaluation and build: nothing holds a derivation meanwhile.
+            packages = [self.evaluate(package.installable) for package in packages]
+        raise StoreError(
+            f"cannot build {_names(packages)}: its derivations are garbage-collected each time",
+            hint="wait for 'nix store gc' to end",
+        )
+
+    def _lost(self, packages: Sequence[Package]) -> bool:
+        """Whether the store no longer has one of the derivations."""
+        root = self.physical()
+        return not setting(self.options, "eval-store") and any(
+            not os.path.lexists(root + wanted.path)
+            for package in packages
+            if package.installable.kind != "path"
+            for wanted in package.wanted + package.program_wanted
+        )
+
+    def _foreign(self, packages: Sequence[Package]) -> tuple[str, ...]:
+        systems = {package.system for package in packages}
+        return tuple(sorted(systems - {"", self.system()}))
+
+    # -- closure
+
+    def closure(self, roots: Sequence[StorePath]) -> Closure:
+        """The closure of store paths, checked to be closed (`ClosureError`)."""
+        return Closure.of(path_infos(self.path_info(roots)), roots)
+
+    def path_info(self, roots: Sequence[StorePath], store: str = "") -> str:
+        """What `nix path-info --json --recursive` prints, of another store where one is given."""
+        argv = ("path-info", "--json", "--recursive", *store_options(self.options, store=store))
+        paths = ("--", *map(str, roots))
+        formatted = ("--json-format", "1") if self.version.wants_json_format else ()
+        done = self.run((*argv, *formatted, *paths))
+        if done.returncode and formatted and "json" in done.said.lower():
+            done = self.run((*argv, *paths))
+        if done.returncode:
+            where = f" in {redact(store)}" if store else ""
+            raise failure(done, f"cannot read the closure of {' '.join(map(str, roots))}{where}")
+        return done.stdout
+
+    # -- run
+
+    def while_it_runs(self, action: Callable[[], None]) -> None:
+        """Do something once, as soon as the next nix has been started."""
+        self._meanwhile = action
+
+    def run(
+        self,
+        argv: tuple[str, ...],
+        *,
+        plain: bool = False,
+        terminal: bool = False,
+        quiet: bool = False,
+    ) -> Finished:
+        """Run `nix ARGV` to its end; what it says is shown, unless `quiet`."""
+        argv = ("nix", *(() if plain else _FEATURES), *argv)
+        relay = Relay((lambda _: None) if quiet else self._show, self._seen)
+        terminal = terminal and self._terminal is not None
+        stderr = self._terminal if terminal else subprocess.PIPE
+        process = start(argv, self._environment, stderr)
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile:
+            meanwhile()
+        stdout = communicate(process, relay)
+        if process.returncode == 0:
+            relay.release()
+        text = stdout.decode("utf-8", "replace")
+        return Finished(redact_arguments(argv), process.returncode, text, relay, terminal)
+
+    def stream(self, argv: tuple[str, ...], action: str) -> Generator[bytes]:
+        """What `nix ARGV` prints, as it comes; at its end `NixCommandError` when it failed."""
+        argv = ("nix", *_FEATURES, *argv)
+        relay = Relay(self._show, self._seen)
+        returncode = yield from stream(argv, self._environment, relay)
+        if returncode:
+            raise failure(Finished(redact_arguments(argv), returncode, "", relay), action)
+        relay.release()
+
+    @functools.cached_property
+    def _environment(self) -> Mapping[str, str]:
+        """The environment of nix, with a cache directory that can be written."""
+        return with_cache_directory(self._env, self)
+
+
+def _names(packages: Sequence[Package]) -> str:
+    return " ".join(f"'{package.installable.text}'" for package in packages)

@@ -1,0 +1,80 @@
+"""What the file system around us says: where a link leads, where caches can be, what git knows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+
+_MOST_LINKS = 40
+_PATIENCE = 10.0
+
+
+def store_path_behind(text: str, *, store_dir: str) -> str:
+    """The text of the store path at a path, or that links at it lead to; `""` for another path.
+
+    Links are followed one at a time and only until the store, as Nix does: the store path
+    itself may be a link, or, in another store, not be there at all.
+    """
+    path = os.path.abspath(text)
+    for _ in range(_MOST_LINKS):
+        if path.startswith(store_dir + "/"):
+            return store_dir + "/" + path[len(store_dir) + 1 :].partition("/")[0]
+        path = _next(path)
+        if not path:
+            return ""
+    return ""
+
+
+def _next(path: str) -> str:
+    """The path with its first link replaced by what it points at, `""` when there is none."""
+    parts = path.split("/")[1:]
+    for end in range(1, len(parts) + 1):
+        head = "/" + "/".join(parts[:end])
+        if os.path.islink(head):
+            target = os.path.join(os.path.dirname(head), os.readlink(head), *parts[end:])
+            return os.path.normpath(target)
+    return ""
+
+
+def has_cache_directory(env: Mapping[str, str]) -> bool:
+    """Whether nix, with this environment, can keep its caches where it looks for them."""
+    home = env.get("HOME")
+    cache = env.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else "")
+    own = env.get("NIX_CACHE_HOME") or (f"{cache}/nix" if cache else "")
+    if not own:
+        return True  # nix asks the user database for a home
+    try:
+        os.makedirs(own, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(own, os.W_OK | os.X_OK)
+
+
+def with_cache_directory(env: Mapping[str, str], owner: object) -> Mapping[str, str]:
+    """An environment in which nix can write its caches; what is made for it goes with `owner`."""
+    if has_cache_directory(env):
+        return env
+    import shutil  # noqa: PLC0415  # seldom needed, and start-up counts
+    import tempfile  # noqa: PLC0415
+    import weakref  # noqa: PLC0415
+
+    cache = tempfile.mkdtemp(prefix="nix2oci-cache-")
+    weakref.finalize(owner, shutil.rmtree, cache, ignore_errors=True)
+    kept = {key: value for key, value in env.items() if key != "NIX_CACHE_HOME"}
+    return {**kept, "XDG_CACHE_HOME": cache}
+
+
+def dirty_revision(directory: str, env: Mapping[str, str]) -> str:
+    """The revision that a git tree with changes is based on, with `-dirty`; `""` when unknown.
+
+    Nix says it itself since 2.17.
+    """
+    argv = ["git", "-C", directory, "rev-parse", "--verify", "HEAD"]
+    try:
+        done = subprocess.run(  # noqa: S603 - a list of arguments, and no shell
+            argv, env=env, capture_output=True, text=True, check=True, timeout=_PATIENCE
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""  # no git, or no commit yet
+    return f"{done.stdout.strip()}-dirty"

@@ -1,0 +1,122 @@
+"""Starts a nix, listens to it until it has ended, and sees to it that it does.
+
+The hard part is to read two pipes at once without a thread, and to leave no child behind when
+we are interrupted: the one that is ending is waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import IO
+
+from nix2oci.errors import NixNotFoundError
+from nix2oci.nix.messages import Relay
+
+_REQUESTS, _PATIENCE = 20, 0.5
+_CHUNK = 1 << 16
+
+
+def start(
+    argv: Sequence[str], env: Mapping[str, str], stderr: int | IO[bytes] | None
+) -> subprocess.Popen[bytes]:
+    """Start a nix whose standard output is read; `NixNotFoundError` where that cannot be."""
+    try:
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, env=env
+        )
+    except FileNotFoundError as err:
+        raise NixNotFoundError(
+            "cannot run nix: there is no 'nix' on PATH",
+            hint="install Nix 2.4 or newer: https://nixos.org/download",
+        ) from err
+    except OSError as err:
+        raise NixNotFoundError(f"cannot run nix: {(err.strerror or str(err)).lower()}") from err
+
+
+def communicate(process: subprocess.Popen[bytes], relay: Relay) -> bytes:
+    """All of standard output, while standard error is passed on; the child has ended then."""
+    try:
+        stdout = _read(process, relay)
+        process.wait()
+    except BaseException:
+        _terminate(process)
+        raise
+    finally:
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+    relay.finish()
+    return stdout
+
+
+def stream(
+    argv: Sequence[str], env: Mapping[str, str], relay: Relay
+) -> Generator[bytes, None, int]:
+    """Standard output as it comes, then to `relay` what was said; returns the exit code.
+
+    The first piece is empty: the child is started, and writes what a pipe holds. Close the
+    generator to end it early.
+    """
+    import tempfile  # noqa: PLC0415  # start-up counts
+
+    with tempfile.TemporaryFile() as said:  # nobody has to read two pipes at once
+        process = start(argv, env, said)
+        try:
+            if process.stdout is None:
+                raise AssertionError(argv)
+            yield b""
+            while data := os.read(process.stdout.fileno(), _CHUNK):
+                yield data
+            process.wait()
+        finally:
+            if process.stdout is not None:
+                process.stdout.close()
+            if process.poll() is None:
+                _terminate(process)
+        said.seek(0)
+        relay.feed(said.read())
+    relay.finish()
+    return process.returncode
+
+
+def _read(process: subprocess.Popen[bytes], relay: Relay) -> bytes:
+    stdout: list[bytes] = []
+    takers: dict[int, Callable[[bytes], None]] = {}
+    with selectors.DefaultSelector() as selector:
+        for stream, take in ((process.stdout, stdout.append), (process.stderr, relay.feed)):
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ)
+                takers[stream.fileno()] = take
+        while selector.get_map():
+            ended = process.poll() is not None  # asked first: what it wrote is in the pipe by then
+            ready = selector.select(timeout=1)
+            if not ready and ended:
+                break  # a grandchild, such as the master of ssh, keeps the pipe open
+            for key, _ in ready:
+                data = os.read(key.fd, _CHUNK)
+                takers[key.fd](data)
+                if not data:
+                    selector.unregister(key.fileobj)
+    return b"".join(stdout)
+
+
+def _terminate(process: subprocess.Popen[bytes]) -> None:
+    """End the child, and its builders with it, which only it can do.
+
+    Nix 2.34 sleeps through a signal that comes just before it waits for a builder: ask again.
+    """
+    for _ in range(_REQUESTS):
+        process.terminate()
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            continue
+        except BaseException:
+            process.kill()  # interrupted again: at once
+            raise
+        return
+    process.kill()
+    process.wait()

@@ -1,0 +1,152 @@
+"""Where the bytes of store paths lie, and where their links lead.
+
+The hard part is links: they are absolute in a store and the bytes may lie elsewhere
+(`--store DIR`), so the kernel would follow them into the wrong store, or out of the closure into
+the machine that builds. They are followed here instead, by the text of their targets, and no
+further than the closure.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from nix2oci.errors import StoreError
+from nix2oci.model.closure import Closure, PathInfo
+from nix2oci.nix.fact_cache import FactCache
+from nix2oci.text import display
+
+# As many links as Linux follows before it says ELOOP.
+_MAX_LINKS = 40
+
+T = TypeVar("T")
+
+Fetch = Callable[[bytes], None]
+"""See to it that the content of a file is where its name is (`store.Store.fetch`)."""
+
+
+def is_there(path: bytes) -> None:
+    """It always is, in a store of this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFiles:
+    """Where the bytes of logical paths lie, and where their links lead."""
+
+    physical_root: bytes
+    store_dir: bytes
+    owners: Mapping[bytes, PathInfo]
+    """By the last part of the store path: `HASH-NAME`."""
+    facts_known: FactCache
+    fetch: Fetch
+
+    @classmethod
+    def of(
+        cls,
+        closure: Closure,
+        physical_root: str = "",
+        facts_known: FactCache | None = None,
+        fetch: Fetch = is_there,
+    ) -> StoreFiles:
+        """The store objects of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
+
+        Every method raises `OSError` for what is there and cannot be read.
+        """
+        owners = {path.base.encode(): info for path, info in closure.infos.items()}
+        root = os.fsencode(physical_root)
+        return cls(root, closure.store_dir.encode(), owners, facts_known or FactCache(), fetch)
+
+    def get_or_compute(self, real: bytes, question: str, answer: Callable[[], T]) -> T:
+        """What `answer` finds in the bytes at a path that has no links; known of an earlier run.
+
+        Answers are JSON values.
+        """
+        base, _, inside = real[len(self.store_dir) + 1 :].partition(b"/")
+        asked = f"{question} {inside.decode('latin-1')}" if inside else question
+        return self.facts_known.get_or_compute(self.owners[base], asked, answer)
+
+    def at(self, path: bytes) -> bytes:
+        return self.physical_root + path
+
+    def content(self, path: bytes) -> bytes:
+        """Where to read the content of a file that has no links on its way."""
+        self.fetch(path)
+        return self.at(path)
+
+    def names(self, path: bytes) -> list[bytes]:
+        return sorted(os.listdir(self.at(path)))
+
+    def follow(self, start: bytes, rest: bytes) -> tuple[bytes, int]:
+        """Where `rest` leads from the directory `start`, all links followed, and its mode.
+
+        The mode is 0 where nothing is there, where a link leaves the closure, and for a circle.
+        """
+        done, todo, links, mode = start, rest.split(b"/")[::-1], 0, stat.S_IFDIR
+        while todo:
+            if not stat.S_ISDIR(mode):
+                return done, 0
+            part = todo.pop()
+            if part in (b"", b"."):
+                continue
+            path = done.rpartition(b"/")[0] if part == b".." else done + b"/" + part
+            mode = self._mode(path)
+            if not stat.S_ISLNK(mode):
+                done = path
+                continue
+            links, mode = links + 1, stat.S_IFDIR
+            if links > _MAX_LINKS:
+                return done, 0
+            target = os.readlink(self.at(path))
+            todo += target.split(b"/")[::-1]
+            done = b"" if target.startswith(b"/") else done
+        return done, mode if done.startswith(self.store_dir + b"/") else 0
+
+    def _mode(self, path: bytes) -> int:
+        """The mode of a path that has no link before its last part; 0 where it does not count."""
+        above = self.store_dir + b"/"
+        if above.startswith(path + b"/"):
+            return stat.S_IFDIR
+        if path.removeprefix(above).partition(b"/")[0] not in self.owners:
+            return 0
+        try:
+            return os.lstat(self.at(path)).st_mode
+        except FileNotFoundError:
+            return 0
+
+    def mode(self, directory: bytes, name: bytes) -> tuple[bytes, int]:
+        """The path of a name in a directory that has no links on its way, and its own mode.
+
+        The mode is 0 where nothing is there.
+        """
+        path = directory + b"/" + name
+        return path, self._mode(path)
+
+    def is_program(self, path: bytes) -> bool:
+        """Whether a path, all links followed within the closure, is an executable file."""
+        _, mode = self.follow(b"", path)
+        return stat.S_ISREG(mode) and bool(mode & stat.S_IXUSR)
+
+    def real_directory(self, path: bytes) -> bytes | None:
+        """The directory that a path leads to; None where there is none in the closure."""
+        if path == self.store_dir:
+            return path
+        real, mode = self.follow(b"", path)
+        return real if stat.S_ISDIR(mode) else None
+
+
+def unreadable(err: OSError, otherwise: str = "the store") -> StoreError:
+    """What the user is told of a file that is missing or cannot be read.
+
+    `otherwise` is named where the error itself names no file.
+    """
+    where = display(os.fsencode(err.filename)) if err.filename else otherwise
+    if isinstance(err, FileNotFoundError):
+        return StoreError(
+            f"cannot read {where}: it is not in the store",
+            hint="was it garbage-collected? build again, or check the store with: "
+            "nix-store --verify --check-contents",
+        )
+    return StoreError(f"cannot read {where}: {err.strerror}")

@@ -1,0 +1,287 @@
+"""Loading images into the engines of this machine: Docker, podman and containerd.
+
+An engine is spoken to through its own command on PATH, since that is what its user has set up:
+contexts, sockets of a rootless daemon, hosts behind ssh. The image goes through the command's
+standard input as an archive, so nothing is written to disk for it. The hard part is not to trust
+it: what the engine has under the name afterwards is compared with what was sent.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import IO, Literal
+
+from nix2oci.errors import EngineError
+from nix2oci.oci.layout.archive import Sink, chunks, docker_manifest, write_archive
+from nix2oci.oci.layout.names import Entry, archive_documents, named, qualified
+from nix2oci.oci.layout.source import ImageSource, host_platform
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.spec import Descriptor, Digest, Platform
+from nix2oci.text import display
+
+EngineName = Literal["docker", "podman", "containerd"]
+
+_PATIENCE = 10.0
+_MOST_WORDS = 400
+_DIGEST = re.compile(rb"(?:sha256:)?\b([0-9a-f]{64})\b")
+_WORDS_BEGIN = re.compile(r"(?i)(error|fatal|cannot|ctr:|fata\[)")
+_PREFIXES = ("Error: ", "Error response from daemon: ", "ctr: ")
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """How one engine is asked; what is printed is read for a platform or a digest alone."""
+
+    program: str
+    asks: tuple[str, ...]
+    """Fails where the engine does not answer; else may print its platform."""
+    load: tuple[str, ...]
+    """Takes an archive on standard input."""
+    look: tuple[str, ...]
+    """With a name after it: prints the digest that the engine has the image by."""
+    start: str
+    """What to do where it does not answer."""
+
+
+_COMMANDS: Mapping[EngineName, _Command] = {
+    "docker": _Command(
+        "docker",
+        ("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"),
+        ("load",),
+        ("image", "inspect", "--format", "{{.Id}}"),
+        "start Docker, or name its socket with DOCKER_HOST or 'docker context use'",
+    ),
+    "podman": _Command(
+        "podman",
+        ("info", "--format", "{{.Host.OS}}/{{.Host.Arch}}"),
+        ("load",),
+        ("image", "inspect", "--format", "{{.Id}}"),
+        "'podman info' must work",
+    ),
+    "containerd": _Command(
+        "ctr",
+        ("version",),
+        ("images", "import", "--platform", "PLATFORM", "-"),
+        ("images", "list"),
+        "start containerd, or name its socket with CONTAINERD_ADDRESS; it may need root",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An image that an engine has now."""
+
+    name: str
+    """What the engine knows it by; its `run` takes it."""
+    id: Digest
+    """The digest that the engine shows of it: of the configuration or, for some, the manifest."""
+    said: str
+    """What the command said meanwhile."""
+
+
+@dataclass(frozen=True)  # without slots, for cached_property
+class Engine:
+    """An engine of this machine; `env` is the whole environment of its command.
+
+    `namespace` is one of containerd's, None for what the command takes by itself. Methods raise
+    `EngineError`.
+    """
+
+    name: EngineName
+    env: Mapping[str, str]
+    namespace: str | None = None
+
+    @cached_property
+    def platform(self) -> Platform:
+        """The platform of the engine, which may be on another machine; proof that it answers.
+
+        It is this machine's where the engine does not say.
+        """
+        done = self._run(self._command.asks)
+        if done.returncode:
+            raise EngineError(
+                f"cannot load into {self.name}: {done.words}", hint=self._command.start
+            )
+        found = re.fullmatch(r"(\w+)/(\w+)", done.stdout.decode(errors="replace").strip())
+        return Platform(found[2], found[1]) if found else host_platform()
+
+    def known_as(self, name: Reference) -> str:
+        """The name that the engine has an image under, registry and all where it wants that."""
+        name = name.tagged()
+        if self.name == "podman" and name.registry is None:
+            return str(replace(name, registry="localhost"))
+        return qualified(name) if self.name == "containerd" else str(name)
+
+    def load(
+        self,
+        image: ImageSource,
+        name: Reference,
+        done: Callable[[int], None] = lambda _: None,
+    ) -> Loaded:
+        """Load one image, and check that the engine has it; `done` is told of bytes sent."""
+        known = self.known_as(name)
+        platform = str(image.platform())
+        argv = tuple(platform if word == "PLATFORM" else word for word in self._command.load)
+        finished = self._run(argv, lambda out: _write(_Counted(out, done), image, known))
+        if finished.returncode:
+            raise EngineError(f"cannot load {known} into {self.name}: {finished.words}")
+        return Loaded(known, self._found(known, image), finished.said)
+
+    def _found(self, known: str, image: ImageSource) -> Digest:
+        """What the engine has under the name; `EngineError` unless it is this image."""
+        name = f"name=={known}" if self.name == "containerd" else known
+        looked = self._run((*self._command.look, name))
+        digest = _DIGEST.search(looked.stdout)
+        if looked.returncode or not digest:
+            words = looked.words if looked.returncode else "it is not there afterwards"
+            raise EngineError(f"cannot load {known} into {self.name}: {words}")
+        found = Digest(f"sha256:{digest[1].decode()}")
+        ours = (image.config_descriptor().digest, image.descriptor.digest)
+        if found not in ours:
+            raise EngineError(
+                f"cannot load {known} into {self.name}: it has {found} under that name now, "
+                f"which is neither the configuration {ours[0]} nor the manifest {ours[1]}",
+                hint="does something else load or tag the same name?",
+            )
+        return found
+
+    @property
+    def _command(self) -> _Command:
+        return _COMMANDS[self.name]
+
+    def _run(
+        self, arguments: tuple[str, ...], feed: Callable[[IO[bytes]], None] | None = None
+    ) -> _Finished:
+        program = self._command.program
+        namespace = ("--namespace", self.namespace) if self.namespace else ()
+        with self._pages() as (out, err):
+            try:
+                process = subprocess.Popen(  # noqa: S603  # a list of arguments, and no shell
+                    (program, *namespace, *arguments),
+                    stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    env=self.env,
+                )
+            except FileNotFoundError as error:
+                raise EngineError(
+                    f"cannot load into {self.name}: there is no '{program}' on PATH",
+                    hint="install it, or write an archive with -o PATH.tar",
+                ) from error
+            except OSError as error:
+                raise EngineError(
+                    f"cannot load into {self.name}: cannot run '{program}': {error.strerror}"
+                ) from error
+            _attend(process, feed)
+            out.seek(0)
+            err.seek(0)
+            return _Finished(process.returncode, out.read(), err.read())
+
+    @contextmanager
+    def _pages(self) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+        """Two files for what the command says: pipes would have to be read while it is fed."""
+        with ExitStack() as stack:
+            try:
+                out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+            except OSError as error:
+                raise EngineError(
+                    f"cannot load into {self.name}: cannot make a temporary file: {error.strerror}",
+                    hint="TMPDIR names the directory for them",
+                ) from error
+            yield out, err
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A command that has ended."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def said(self) -> str:
+        return (self.stdout + self.stderr).decode(errors="replace").strip()
+
+    @property
+    def words(self) -> str:
+        """Why it failed, in its own words and in one line."""
+        lines = [line.strip() for line in self.stderr.decode(errors="replace").splitlines()]
+        lines = [line for line in lines if line] or [f"it ended with exit code {self.returncode}"]
+        begin = [at for at, line in enumerate(lines) if _WORDS_BEGIN.match(line)]
+        text = " ".join(lines[begin[0] :] if begin else lines[-1:])
+        for prefix in _PREFIXES:
+            text = text.removeprefix(prefix)
+        text = display(text.encode())
+        return text if len(text) <= _MOST_WORDS else text[:_MOST_WORDS] + "…"
+
+
+def _attend(process: subprocess.Popen[bytes], feed: Callable[[IO[bytes]], None] | None) -> None:
+    """Feed a process and wait for its end; it does not outlive us.
+
+    One that ends before it has read everything says why itself.
+    """
+    try:
+        if feed and process.stdin:
+            with suppress(BrokenPipeError):
+                feed(process.stdin)
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+        process.wait()
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        with suppress(OSError):
+            if process.stdin:
+                process.stdin.close()
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A sink that tells how much went into it."""
+
+    out: IO[bytes]
+    done: Callable[[int], None]
+
+    def write(self, data: bytes, /) -> int:
+        self.out.write(data)
+        self.done(len(data))
+        return len(data)
+
+
+def _write(out: Sink, image: ImageSource, known: str) -> None:
+    """The image as an archive: what `Staging.finish` writes, of an image that is elsewhere."""
+    name = Reference.parse(known)
+    config, layers = image.config_descriptor(), image.layers()
+    docker = docker_manifest([qualified(name)], config.digest, (each.digest for each in layers))
+    documents = archive_documents([Entry(named(image.descriptor, name), tuple(docker))])
+    blobs = {blob.digest: blob for blob in (image.descriptor, config, *layers)}
+    write_archive(out, documents, _contents(image, sorted(blobs.values(), key=_hex)))
+
+
+def _hex(descriptor: Descriptor) -> str:
+    return descriptor.digest.hex
+
+
+def _contents(
+    image: ImageSource, blobs: Iterable[Descriptor]
+) -> Iterator[tuple[str, int, Iterator[bytes]]]:
+    for blob in blobs:
+        yield blob.digest.hex, blob.size, _content(image, blob)
+
+
+def _content(image: ImageSource, blob: Descriptor) -> Iterator[bytes]:
+    with image.blobs.open(blob.digest) as file:
+        yield from chunks(file)

@@ -1,0 +1,1 @@
+"""One layer: entries to tar to blob, and back."""

@@ -1,0 +1,132 @@
+"""One layer: entries -> tar -> compressed blob, digest and diff ID in the one pass.
+
+The tar is cut into blocks of a fixed size and each is compressed by itself (a gzip member, a zstd
+frame), so all cores work and their number decides nothing. What is promised everywhere is the diff
+ID; the compressed digest holds for one version of the compressor, which `compressor_version` names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Protocol
+
+from nix2oci.model.tree import Entry, File
+from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.tar import FORMAT, tar_blocks
+from nix2oci.oci.spec import Digest
+
+_AHEAD = 6
+"""Blocks of one layer that may wait for a compressor or the disk: bounds memory."""
+
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+"""RFC 1952: deflate, no flags, no time, no extra flags, unknown operating system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer's blob, and the plain tar in it. Sizes are in bytes."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    diff_id: Digest
+    tar_size: int | None
+    """None for a layer that was written elsewhere."""
+    files: int = field(default=0, compare=False)
+    """How many regular files were read to write it just now."""
+
+
+@cache
+def compressor_version(compression: Compression) -> str:
+    """What, together with this program's version, decides compressed bytes: `deflate 0.9.0`."""
+    from importlib.metadata import version  # noqa: PLC0415  # start-up counts
+
+    package = {"gzip": "deflate", "zstd": "zstandard"}.get(compression.value)
+    return f"{package} {version(package)}" if package else "none"
+
+
+def layer_form(compression: Compression) -> str:
+    """All but the entries that decides a layer's bytes: `1 gzip deflate 0.9.0`."""
+    return f"{FORMAT} {compression} {compressor_version(compression)}"
+
+
+class Out(Protocol):
+    """Where the bytes of a blob go: all of `data`, or an exception."""
+
+    def write(self, data: bytes, /) -> int: ...
+
+
+def write_layer(
+    entries: Iterable[Entry],
+    compression: Compression,
+    out: Out,
+    pool: Executor | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Layer:
+    """Write the blob of a layer to `out` and say what it is.
+
+    Compressing runs in `pool` where there is one, all else here; at most a few blocks are in
+    memory. `progress` is told the bytes of tar that were read, a block at a time.
+    """
+    compress = _COMPRESS[compression]
+    plain, packed = hashlib.sha256(), hashlib.sha256()
+    waiting: deque[Future[bytes]] = deque()
+    tar_size = size = files = 0
+
+    def counted() -> Iterator[Entry]:
+        nonlocal files
+        for entry in entries:
+            files += isinstance(entry, File)
+            yield entry
+
+    def write(data: bytes) -> int:
+        packed.update(data)
+        return out.write(data)
+
+    for block in tar_blocks(counted()):
+        plain.update(block)
+        tar_size += len(block)
+        if compress is None:
+            size += out.write(block)
+        elif pool is None:
+            size += write(compress(block))
+        else:
+            waiting.append(pool.submit(compress, block))
+            size += write(waiting.popleft().result()) if len(waiting) > _AHEAD else 0
+        progress(len(block))
+    size += sum(write(compressed.result()) for compressed in waiting)
+    diff_id = Digest("sha256:" + plain.hexdigest())
+    digest = Digest("sha256:" + packed.hexdigest()) if compress else diff_id
+    return Layer(compression.media_type, digest, size, diff_id, tar_size, files)
+
+
+def _gzip(block: bytes) -> bytes:
+    import deflate  # noqa: PLC0415  # only the compressor that is used gets loaded
+
+    trailer = deflate.crc32(block).to_bytes(4, "little") + len(block).to_bytes(4, "little")
+    return b"".join((_GZIP_HEADER, deflate.deflate_compress(block, 6), trailer))
+
+
+def _zstd(block: bytes) -> bytes:
+    import zstandard  # noqa: PLC0415  # see _gzip
+
+    if not hasattr(_of_thread, "zstd"):
+        _of_thread.zstd = zstandard.ZstdCompressor(level=3, write_checksum=True)
+    packed: bytes = _of_thread.zstd.compress(block)
+    return packed
+
+
+_of_thread = threading.local()
+"""A compressor is for one thread at a time, and its tables are worth keeping."""
+
+_COMPRESS: dict[Compression, Callable[[bytes], bytes] | None] = {
+    Compression.GZIP: _gzip,
+    Compression.ZSTD: _zstd,
+    Compression.NONE: None,
+}

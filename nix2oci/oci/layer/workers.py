@@ -1,0 +1,192 @@
+"""Several layers at once, each in a process of its own.
+
+Reading thousands of small files keeps Python's interpreter lock busy, so threads would take turns
+at it. Workers are forked, which costs milliseconds, and given one layer after the other, the
+heaviest first. The hard part is the end: a worker must not outlive its parent, a failure in one
+ends all, and Ctrl-C is the parent's to answer.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from multiprocessing import connection, get_context
+from typing import Protocol
+
+from nix2oci.errors import OutputError
+from nix2oci.model.tree import Entry
+from nix2oci.oci.layer.blob import Layer, Out, write_layer
+from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.spec import Digest
+
+_FORK = get_context("fork")
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+class Blob(Out, Protocol):
+    """A blob on its way into an image."""
+
+    def commit(self, digest: Digest, size: int) -> None: ...
+
+
+class Blobs(Protocol):
+    """A place in the file system that takes blobs, from several processes at once."""
+
+    def new_blob(self) -> AbstractContextManager[Blob]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LayerJob:
+    """A layer to write; `entries` is read once, `estimated_size` is about its size in bytes."""
+
+    entries: Iterable[Entry]
+    estimated_size: int
+
+
+OnProgress = Callable[[int], None]
+"""Called with the bytes of tar that were done since the last call."""
+
+
+def write_layers(
+    layers: Sequence[LayerJob],
+    compression: Compression,
+    blobs: Blobs,
+    cores: int,
+    progress: OnProgress = lambda _: None,
+) -> tuple[Layer, ...]:
+    """Write layers as blobs, up to `cores` at a time; answer in the order given.
+
+    The first failure ends the others and is raised. Nothing but how long it takes depends on
+    `cores`. Call it while no other thread runs: the process is forked.
+    """
+    share = sum(layer.estimated_size for layer in layers) / cores
+
+    def write(number: int, report_bytes: OnProgress) -> Layer:
+        # Threads hinder each other a little; they help where the others would wait for one layer.
+        threads = cores if layers[number].estimated_size > share else 0
+        with _pool(threads) as pool, blobs.new_blob() as blob:
+            layer = write_layer(layers[number].entries, compression, blob, pool, report_bytes)
+            blob.commit(layer.digest, layer.size)
+            return layer
+
+    heaviest_first = sorted(range(len(layers)), key=lambda number: -layers[number].estimated_size)
+    if min(cores, len(layers)) < 2:
+        written = {number: write(number, progress) for number in heaviest_first}
+    else:
+        written = _share(heaviest_first, write, min(cores, len(layers)), progress)
+    return tuple(written[number] for number in range(len(layers)))
+
+
+def _pool(threads: int) -> AbstractContextManager[ThreadPoolExecutor | None]:
+    return ThreadPoolExecutor(threads) if threads else nullcontext()
+
+
+def _share(
+    numbers: Sequence[int],
+    write: Callable[[int, OnProgress], Layer],
+    workers: int,
+    progress: OnProgress,
+) -> dict[int, Layer]:
+    """Give numbers to workers, each its next one when it is done with the last."""
+    todo = iter(numbers)
+    written: dict[int, Layer] = {}
+    with _forked(write, workers) as lines:
+        for line in lines:
+            line.send(next(todo))
+        while len(written) < len(numbers):
+            ready = set(connection.wait(lines))
+            for line in (line for line in lines if line in ready):
+                answer = _receive(line)
+                if isinstance(answer, int):
+                    progress(answer)
+                    continue
+                number, layer = answer
+                written[number] = layer
+                if (following := next(todo, None)) is not None:
+                    line.send(following)
+    return written
+
+
+def _receive(line: connection.Connection) -> int | tuple[int, Layer]:
+    """Bytes that were done, or a number and its layer; raises what went wrong in the worker."""
+    try:
+        answer: int | tuple[int, Layer] | Exception = line.recv()
+    except (EOFError, ConnectionError) as err:
+        raise OutputError(
+            "cannot write layers: a worker process was killed",
+            hint="is there enough memory?",
+        ) from err
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+@contextmanager
+def _forked(
+    write: Callable[[int, OnProgress], Layer], workers: int
+) -> Iterator[list[connection.Connection]]:
+    """Start workers, with a line to each; at the end all of them are gone."""
+    lines, processes = [], []
+    try:
+        for _ in range(workers):
+            ours, theirs = _FORK.Pipe()
+            lines.append(ours)
+            process = _FORK.Process(target=_work, args=(write, theirs, tuple(lines)), daemon=True)
+            with _signals_held():
+                process.start()
+            processes.append(process)
+            theirs.close()
+        yield lines
+    finally:
+        for line in lines:
+            line.close()
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep the signals that end the program waiting; what is forked meanwhile begins like that.
+
+    Or a signal might find the parent's handler in a worker that has just begun.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(
+    write: Callable[[int, OnProgress], Layer],
+    line: connection.Connection,
+    others: Sequence[connection.Connection],
+) -> None:
+    """A worker's life: numbers in, layers out, until the line is cut.
+
+    The parent's ends of the lines were inherited; while they are open here, no worker would
+    notice that the parent is gone. Told to end, a worker leaves its blocks first: entries may
+    come from a process that has to end, too.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+            for other in others:
+                other.close()
+            while True:
+                number = line.recv()
+                line.send((number, write(number, line.send)))
+        except Exception as err:  # noqa: BLE001  # raised again by the parent
+            if not isinstance(err, EOFError | ConnectionError):
+                line.send(err)
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # it is over in any case
+    except (KeyboardInterrupt, ConnectionError):
+        return  # the parent is gone, or needs no more

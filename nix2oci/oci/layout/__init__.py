@@ -1,0 +1,1 @@
+"""Image layouts and archives: read, and written all or nothing."""

@@ -1,0 +1,341 @@
+"""Reading images: of a layout directory, an archive, or what `docker save` wrote.
+
+The hard part is to say which image is meant, and to read what others wrote as leniently as their
+tools do: what is wrong with an image is for `validate` to say.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from typing import BinaryIO, Protocol, cast
+
+from nix2oci.errors import ConfigError, LayoutError, OutputError
+from nix2oci.oci.layout.archive import Readable, Section, blob_name, scan_archive
+from nix2oci.oci.spec import (
+    CONFIG,
+    INDEX,
+    LAYER,
+    LAYER_GZIP,
+    LAYER_ZSTD,
+    MANIFEST,
+    REF_NAME,
+    Descriptor,
+    Digest,
+    Json,
+    Manifest,
+    Platform,
+    canonical_json,
+)
+
+MAX_DOCUMENT = 16 << 20
+"""More bytes than this are no manifest or configuration that any tool would read."""
+
+INDEX_TYPES = frozenset({INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"})
+_PREFIXES = ("oci:", "oci-archive:", "docker-archive:")
+
+
+class Blobs(Protocol):
+    """Where the blobs of an image are."""
+
+    def size(self, digest: Digest) -> int | None:
+        """Bytes of the blob as it is stored; None when it is missing."""
+
+    def open(self, digest: Digest) -> Readable:
+        """The blob from its start; `OutputError` when it is missing or cannot be read."""
+
+
+class Files(Protocol):
+    """The files of a layout or archive by name, relative to its root."""
+
+    def size(self, name: str) -> int | None: ...
+    def open(self, name: str) -> Readable: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """One image, to be read."""
+
+    where: str
+    """How the user named it."""
+    descriptor: Descriptor
+    """Of the image manifest."""
+    blobs: Blobs
+
+    def document(self, digest: Digest) -> Json:
+        """A blob as a JSON object; `LayoutError` when it is none, `OutputError`."""
+        return parse_object(self.read(digest), f"{self.where}: {digest}")
+
+    def read(self, digest: Digest) -> bytes:
+        """The bytes of a manifest or configuration, or what is stored under its name."""
+        with self.blobs.open(digest) as file:
+            return file.read(MAX_DOCUMENT)
+
+    def manifest(self) -> Json:
+        return self.document(self.descriptor.digest)
+
+    def config_descriptor(self) -> Descriptor:
+        return Descriptor.from_json(self.manifest().get("config"))
+
+    def config(self) -> Json:
+        return self.document(self.config_descriptor().digest)
+
+    def platform(self) -> Platform:
+        """What the index says, else the configuration; raises `LayoutError` where it says none."""
+        return self.descriptor.platform or Platform.from_json(self.config())
+
+    def layers(self) -> tuple[Descriptor, ...]:
+        """Base layer first."""
+        return tuple(Descriptor.from_json(layer) for layer in self.manifest().get("layers", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """An image layout, or an archive, that was opened: several images by tag and platform."""
+
+    where: str
+    files: Files
+    blobs: Blobs
+    index: Json
+
+    def entries(self, tag: str | None = None) -> tuple[Descriptor, ...]:
+        """What the index lists, under one tag or all; raises `LayoutError`, `ConfigError`."""
+        listed = self.index.get("manifests")
+        if not isinstance(listed, list):
+            raise LayoutError(f"cannot read image at {self.where}: index.json lists no manifests")
+        found = tuple(Descriptor.from_json(entry) for entry in listed)
+        if tag is None:
+            return found
+        tagged = tuple(entry for entry in found if entry.annotations.get(REF_NAME) == tag)
+        if not tagged:
+            raise ConfigError(
+                f"cannot read image at {self.where}: it has no tag '{tag}'", hint=_tags_hint(found)
+            )
+        return tagged
+
+    def tags(self) -> tuple[str, ...]:
+        """Every tag that the index has, in order."""
+        names = (entry.annotations.get(REF_NAME) for entry in self.entries())
+        return tuple(sorted({name for name in names if name}))
+
+    def image(self, tag: str | None = None, platform: Platform | None = None) -> ImageSource:
+        """The image of a tag and, where there are several, a platform, by default this machine's.
+
+        Raises `ConfigError` when that is none or several, `LayoutError` for a broken layout.
+        """
+        wanted = platform or host_platform()
+        entry = self._only(self.entries(tag), wanted)
+        while entry.media_type in INDEX_TYPES:
+            entry = self._only(self.nested(entry), wanted)
+        return ImageSource(self.where, entry, self.blobs)
+
+    def nested(self, entry: Descriptor) -> tuple[Descriptor, ...]:
+        """What an index lists that is itself a blob; raises `LayoutError`, `OutputError`."""
+        document = ImageSource(self.where, entry, self.blobs).manifest()
+        return tuple(Descriptor.from_json(m) for m in document.get("manifests") or ())
+
+    def _only(self, entries: Iterable[Descriptor], wanted: Platform) -> Descriptor:
+        distinct = tuple({entry.digest: entry for entry in entries}.values())
+        if not distinct:
+            raise LayoutError(f"cannot read image at {self.where}: it holds no image")
+        fitting = [e for e in distinct if len(distinct) == 1 or e.platform == wanted]
+        fitting = fitting or [e for e in distinct if e.platform and e.platform.fits(wanted)]
+        if len(fitting) == 1:
+            return fitting[0]
+        hint = _tags_hint(distinct)
+        if hint is None:
+            platforms = sorted({str(e.platform) for e in distinct if e.platform})
+            hint = f"it has {', '.join(platforms)}" if platforms else None
+        raise ConfigError(
+            f"cannot read image at {self.where}: {len(fitting)} of its {len(distinct)} images "
+            f"are for {wanted}",
+            hint=hint,
+        )
+
+
+def open_image(text: str, platform: Platform | None = None) -> ImageSource:
+    """The image that `PATH`, `PATH:TAG`, `oci:PATH:TAG` or `oci-archive:PATH:TAG` names.
+
+    Raises `OutputError` when it cannot be read, `LayoutError` when it is no image, and
+    `ConfigError` when there is no such tag, or no telling which of several is meant.
+    """
+    layout, tag = open_layout(text)
+    return layout.image(tag, platform)
+
+
+def names_file(text: str) -> bool:
+    """Whether a name is one of a layout or archive here, as in `open_image`."""
+    return text.startswith(_PREFIXES) or os.path.lexists(_path_and_tag(text)[0])
+
+
+def open_layout(text: str) -> tuple[Layout, str | None]:
+    """The layout or archive that a name means, as in `open_image`, and the tag in it, if any."""
+    path, tag = _path_and_tag(text)
+    try:
+        if os.path.isdir(path):
+            return _open_directory(text, path), tag
+        return _open_archive(text, path), tag
+    except OSError as err:
+        raise OutputError(f"cannot read image at {text}: {err.strerror}") from err
+
+
+def _path_and_tag(text: str) -> tuple[str, str | None]:
+    """The longest beginning that exists, up to a colon, is the path."""
+    for prefix in _PREFIXES:
+        text = text.removeprefix(prefix) if text.startswith(prefix) else text
+    path, tag = text, ""
+    while not os.path.lexists(path) and ":" in path:
+        path, _, last = path.rpartition(":")
+        tag = f"{last}:{tag}" if tag else last
+    return (path, tag or None) if os.path.lexists(path) else (text, None)
+
+
+def _open_directory(text: str, path: str) -> Layout:
+    files = _Directory(path)
+    if files.size("oci-layout") is None and files.size("index.json") is None:
+        raise LayoutError(f"cannot read image at {text}: the directory is no image layout")
+    return Layout(text, files, _FileBlobs(text, files), _index(text, files))
+
+
+def _open_archive(text: str, path: str) -> Layout:
+    files = _Archive(path, scan_archive(path))
+    if "index.json" in files.members:
+        return Layout(text, files, _FileBlobs(text, files), _index(text, files))
+    if "manifest.json" in files.members:
+        return _docker_archive(text, files)
+    raise LayoutError(f"cannot read image at {text}: the tar holds no image")
+
+
+def _index(text: str, files: Files) -> Json:
+    with files.open("index.json") as file:
+        return parse_object(file.read(MAX_DOCUMENT), f"{text}: index.json")
+
+
+def parse_object(data: bytes, what: str) -> Json:
+    """Bytes as a JSON object; `LayoutError` when they are something else."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as err:
+        raise LayoutError(f"cannot read {what}: it is not JSON") from err
+    if not isinstance(document, dict):
+        raise LayoutError(f"cannot read {what}: it is not a JSON object")
+    return document
+
+
+def _tags_hint(entries: Iterable[Descriptor]) -> str | None:
+    tags = sorted({e.annotations[REF_NAME] for e in entries if REF_NAME in e.annotations})
+    return f"name one of its tags after a colon: {', '.join(tags)}" if tags else None
+
+
+def host_platform() -> Platform:
+    """What an image for this machine says."""
+    return Platform.of_system(f"{os.uname().machine}-linux")
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    root: str
+
+    def size(self, name: str) -> int | None:
+        try:
+            return os.stat(os.path.join(self.root, name)).st_size
+        except FileNotFoundError:
+            return None
+
+    def open(self, name: str) -> BinaryIO:
+        return open(os.path.join(self.root, name), "rb", buffering=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Archive:
+    path: str
+    members: Mapping[str, tuple[int, int]]
+
+    def size(self, name: str) -> int | None:
+        return self.members[name][1] if name in self.members else None
+
+    def open(self, name: str) -> Section:
+        if name not in self.members:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        return Section(open(self.path, "rb", buffering=0), *self.members[name])
+
+
+@dataclass(frozen=True, slots=True)
+class _FileBlobs:
+    """Blobs as files; `names` has those that are not where image-layout.md puts them."""
+
+    where: str
+    files: Files
+    names: Mapping[Digest, str] = field(default_factory=dict)
+    made: Mapping[Digest, bytes] = field(default_factory=dict)
+    """Documents that the files lack."""
+
+    def size(self, digest: Digest) -> int | None:
+        if digest in self.made:
+            return len(self.made[digest])
+        return self.files.size(self.names.get(digest) or blob_name(digest))
+
+    def open(self, digest: Digest) -> Readable:
+        if digest in self.made:
+            return BytesIO(self.made[digest])
+        try:
+            return self.files.open(self.names.get(digest) or blob_name(digest))
+        except OSError as err:
+            raise OutputError(f"cannot read blob {digest} of {self.where}: {err.strerror}") from err
+
+
+def _docker_archive(text: str, files: _Archive) -> Layout:
+    """What `docker save` wrote before version 25, as if it were an image layout.
+
+    There are no manifests in it, so one is made; for the layers' digests each is read once.
+    """
+    with files.open("manifest.json") as file:
+        images = _list_of_images(file.read(MAX_DOCUMENT), text)
+    made: dict[Digest, bytes] = {}
+    names: dict[Digest, str] = {}
+    entries: list[Json] = []
+    for image in images:
+        config = _described(files, image["Config"], names)
+        layers = tuple(_described(files, name, names) for name in image["Layers"])
+        manifest = canonical_json(Manifest(replace(config, media_type=CONFIG), layers).to_json())
+        described = Descriptor.of(MANIFEST, manifest)
+        made[described.digest] = manifest
+        tags = [str(name).rpartition(":")[2] for name in image.get("RepoTags") or ()]
+        annotations = [{REF_NAME: tag} for tag in tags] or [{}]
+        entries += [replace(described, annotations=a).to_json() for a in annotations]
+    index = {"schemaVersion": 2, "manifests": entries}
+    return Layout(text, files, _FileBlobs(text, files, names, made), index)
+
+
+def _list_of_images(data: bytes, text: str) -> list[Json]:
+    try:
+        images = json.loads(data)
+        [(str(i["Config"]), [str(n) for n in i["Layers"]]) for i in images]
+    except (ValueError, TypeError, KeyError) as err:
+        raise LayoutError(f"cannot read image at {text}: manifest.json lists no images") from err
+    return cast("list[Json]", images)
+
+
+def _described(files: _Archive, name: str, names: dict[Digest, str]) -> Descriptor:
+    """The descriptor of a file; its name is noted under its digest."""
+    name = os.path.normpath(name)
+    digest, head = hashlib.sha256(), b""
+    with files.open(name) as file:
+        while chunk := file.read(1 << 20):
+            head = head or chunk[:4]
+            digest.update(chunk)
+    found = Digest("sha256:" + digest.hexdigest())
+    names[found] = name
+    return Descriptor(layer_media_type(head), found, files.size(name) or 0)
+
+
+def layer_media_type(head: bytes) -> str:
+    """The media type that the first four bytes of a layer ask for."""
+    if head.startswith(b"\x1f\x8b"):
+        return LAYER_GZIP
+    return LAYER_ZSTD if head.startswith(b"\x28\xb5\x2f\xfd") else LAYER

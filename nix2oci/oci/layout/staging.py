@@ -1,0 +1,256 @@
+"""Putting an image together out of sight, so that it can appear all at once.
+
+Everything is staged in a directory of its own on the file system of the final place, where moving
+is renaming. The directory is locked while its writer lives, so that the next run knows one that a
+killed run left from one in use, and removes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import itertools
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import BinaryIO, Literal, Self
+
+from nix2oci.errors import OutputError
+from nix2oci.oci.layout.archive import BLOBS, blob_name
+from nix2oci.oci.layout.reflink import share
+from nix2oci.oci.layout.target_checks import STAGING, locked, sweep
+from nix2oci.oci.spec import Digest
+
+DOOMED = "doomed"
+"""In a staging directory: the hex digests of blobs that must go unless the index needs them."""
+
+
+class StagedBlob:
+    """A blob on its way into an image: write to it, then commit it under its digest.
+
+    A blob that is not committed when its `with` block ends is gone. Any failure to write is an
+    `OutputError` that names the image.
+    """
+
+    def __init__(self, workspace: Workspace, path: str) -> None:
+        self._workspace = workspace
+        self._path = path
+        with workspace.reported():
+            self._file: BinaryIO | None = open(path, "xb", buffering=0)  # noqa: SIM115
+        self.size = 0
+        """Bytes written so far."""
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        """Write all of `data`."""
+        if self._file is None:
+            raise AssertionError("the blob is committed or discarded already")
+        with self._workspace.reported():
+            view = memoryview(data).cast("B")
+            while view:
+                view = view[self._file.write(view) :]
+        self.size += len(data)
+        return len(data)
+
+    def commit(self, digest: Digest, size: int) -> None:
+        """Keep what was written as the blob `digest`, `size` bytes long.
+
+        The caller computed the digest while writing. Two blobs of one digest are one blob.
+        """
+        if size != self.size:
+            raise AssertionError(f"{digest}: {self.size} bytes were written, not {size}")
+        with self._workspace.reported():
+            self._close()
+            os.replace(self._path, self._workspace.blob_path(digest))
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+
+class Workspace:
+    """Where an image is put together. Blobs may be made from several threads at once."""
+
+    def __init__(self, directory: str, what: str) -> None:
+        self.directory = directory
+        """An absolute path; on the file system of the place where the image goes."""
+        self.what = what
+        self._numbers = itertools.count()
+        self._elsewhere: dict[Digest, int] = {}
+        with self.reported():
+            os.makedirs(os.path.join(directory, BLOBS))
+
+    def reported(self) -> AbstractContextManager[None]:
+        """Turns an `OSError` into an `OutputError` that names the image being written."""
+        return reported(self.what)
+
+    def new_blob(self) -> StagedBlob:
+        """A new blob to write to; use it in a `with` block. Forked processes may do so, too."""
+        name = f"new-{os.getpid()}-{next(self._numbers)}"
+        return StagedBlob(self, os.path.join(self.directory, name))
+
+    def add(self, data: bytes) -> Digest:
+        """Add a blob that is at hand."""
+        digest = Digest.of(data)
+        with self.new_blob() as blob:
+            blob.write(data)
+            blob.commit(digest, len(data))
+        return digest
+
+    def adopt(self, path: str, digest: Digest, size: int) -> bool:
+        """Add the file at `path` as the blob `digest`, where it is that; its bytes are read.
+
+        It is cloned or linked where the file system can do that, else copied. From several
+        threads at once. Raises nothing: what cannot be adopted is to be made, and that tells why.
+        """
+        mine = os.path.join(self.directory, f"shared-{os.getpid()}-{next(self._numbers)}")
+        try:
+            if os.path.getsize(path) != size:
+                return False
+            share(path, mine)
+            with open(mine, "rb", buffering=0) as file:
+                right = hashlib.file_digest(file, "sha256").hexdigest() == digest.hex
+            if right:
+                os.replace(mine, self.blob_path(digest))
+        except OSError:
+            return False
+        finally:
+            with suppress(OSError):
+                os.unlink(mine)
+        return right
+
+    def assume_remote(self, digest: Digest, size: int) -> None:
+        """Take a blob for committed that is only where the image goes next."""
+        self._elsewhere[digest] = size
+
+    def blob_path(self, digest: Digest) -> str:
+        """The file of a committed blob, until it moves to its final place."""
+        return os.path.join(self.directory, blob_name(digest))
+
+    def size(self, digest: Digest) -> int | None:
+        """Bytes of a committed blob; None when there is none."""
+        with suppress(FileNotFoundError):
+            return os.path.getsize(self.blob_path(digest))
+        return self._elsewhere.get(digest)
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """A committed blob from its start."""
+        with self.reported():
+            return open(self.blob_path(digest), "rb", buffering=0)
+
+    def blobs(self) -> tuple[str, ...]:
+        """The hex digests of the committed blobs, in bytewise order."""
+        return tuple(sorted(os.listdir(os.path.join(self.directory, BLOBS))))
+
+    def write(self, name: str, data: bytes) -> str:
+        """Write a file that is no blob into the staging directory; its path."""
+        path = os.path.join(self.directory, name)
+        with open(path, "xb") as file:
+            file.write(data)
+        return path
+
+
+@contextmanager
+def reported(what: str) -> Iterator[None]:
+    """Turn an `OSError` into an `OutputError` that names what was being written."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as err:
+        raise OutputError(f"cannot write {what}: {err.strerror}") from err
+
+
+@contextmanager
+def staged(home: str, what: str) -> Iterator[Workspace]:
+    """A locked staging directory in `home`, removed at the end; left ones are removed first."""
+    with reported(what):
+        _remove_left(home)
+        directory, lock = _new_staging(home)
+    try:
+        yield Workspace(directory, what)
+    finally:
+        _remove(directory)
+        os.close(lock)
+
+
+def _new_staging(home: str) -> tuple[str, int]:
+    """A new directory and a handle that holds its lock, for as long as it is open."""
+    while True:
+        directory = os.path.join(home, STAGING + secrets.token_hex(8))
+        try:
+            os.makedirs(directory, 0o700)
+            handle = _claimed(directory)
+        except BaseException:
+            _remove(directory)
+            raise
+        if handle is not None:
+            return directory, handle
+
+
+def _claimed(directory: str) -> int | None:
+    """A handle that holds the lock; None when another run took the directory for a left one."""
+    try:
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None
+    if _lock(handle) != "busy" and os.path.isdir(directory):
+        return handle
+    os.close(handle)
+    return None
+
+
+def _remove(directory: str) -> None:
+    try:
+        shutil.rmtree(directory, ignore_errors=True)
+    except BaseException:  # a second Ctrl-C, say
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+def _lock(handle: int) -> Literal["held", "busy", "unsupported"]:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "busy"
+    except OSError:  # NFS has no locks for directories
+        return "unsupported"
+    return "held"
+
+
+def _remove_left(home: str) -> None:
+    """Remove the staging directories of killed runs, and the blobs that they had moved."""
+    for name in os.listdir(home):
+        if name.startswith(STAGING):
+            # A name that is gone, or no directory, is none of ours by now.
+            with suppress(FileNotFoundError, NotADirectoryError):
+                _remove_if_left(home, os.path.join(home, name))
+
+
+def _remove_if_left(home: str, directory: str) -> None:
+    if os.lstat(directory).st_uid != os.geteuid():
+        return
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if _lock(handle) == "held":
+            _sweep_left(home, directory)
+            _remove(directory)
+    finally:
+        os.close(handle)
+
+
+def _sweep_left(home: str, directory: str) -> None:
+    with suppress(FileNotFoundError), open(os.path.join(directory, DOOMED)) as file:
+        doomed = file.read().split()
+        with locked(home):
+            sweep(home, doomed)

@@ -1,0 +1,81 @@
+"""How registries are talked to in one run: all that is not about one image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.credentials import DOCKER_HUB
+from nix2oci.oci.registry.environment import RegistryEnvironment
+from nix2oci.oci.registry.retry import Clock, Patience
+
+
+def _nobody(_: object) -> None:
+    """What is said to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told what happens; from any thread, also at once."""
+
+    note: Callable[[str], None] = _nobody
+    """A line for the user: which credentials are used, what is waited for, warnings."""
+    exchange: Callable[[str], None] = _nobody
+    """A line for each request and its answer, without anything secret."""
+    moved: Callable[[int], None] = _nobody
+    """Bytes of blobs that are done since the last call; negative when they must be sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds."""
+
+    connect: float = 20.0
+    read: float = 60.0
+    """Until something comes, and for a whole answer that is no blob."""
+    helper: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """How to talk to registries."""
+
+    environment: RegistryEnvironment
+    clock: Clock
+    listener: Listener = Listener()
+    plain_http: bool = False
+    """Speak HTTP, with anyone who could listen."""
+    verify: bool = True
+    """Check certificates."""
+    cert_dir: str | None = None
+    jobs: int = 4
+    """How many blobs are moved at once."""
+    patience: Patience = field(default_factory=Patience)
+    timeouts: Timeouts = Timeouts()
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository of a registry."""
+
+    registry: str
+    """As in a reference: `host` or `host:port`."""
+    repository: str
+
+    @classmethod
+    def of(cls, reference: Reference) -> Repository:
+        """That of a reference; where it names no registry, Docker Hub is meant, as everywhere."""
+        registry = reference.registry or DOCKER_HUB
+        if registry in (DOCKER_HUB, "index.docker.io"):
+            name = reference.repository
+            return cls(DOCKER_HUB, name if "/" in name else f"library/{name}")
+        return cls(registry, reference.repository)
+
+    @property
+    def host(self) -> str:
+        """Where the registry is."""
+        return "registry-1.docker.io" if self.registry == DOCKER_HUB else self.registry
+
+    def __str__(self) -> str:
+        return f"{self.registry}/{self.repository}"

@@ -1,0 +1,78 @@
+"""An image of a registry as files: each blob comes once, however often it is read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import BinaryIO
+
+from nix2oci.errors import LayoutError, OutputError
+from nix2oci.oci.layout.archive import chunks
+from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.spec import Descriptor, Digest
+
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """Blobs as files of a directory, named by the hex digits of their digests."""
+
+    where: str
+    directory: str
+
+    def path(self, digest: Digest) -> str:
+        return os.path.join(self.directory, digest.hex)
+
+    def size(self, digest: Digest) -> int | None:
+        try:
+            return os.stat(self.path(digest)).st_size
+        except FileNotFoundError:
+            return None
+
+    def open(self, digest: Digest) -> BinaryIO:
+        try:
+            return open(self.path(digest), "rb", buffering=0)
+        except OSError as err:
+            raise OutputError(f"cannot read blob {digest} of {self.where}: {err.strerror}") from err
+
+
+def fetch(source: ImageSource, directory: str, told: Callable[[int], None]) -> ImageSource:
+    """The same image, of blobs that are in `directory` now; those that were there stay.
+
+    `told` hears of bytes as they come, from several threads. Raises what reading the blobs does,
+    `LayoutError` for a blob longer than the manifest says, and `OutputError`.
+    """
+    here = _Fetched(source.where, directory)
+    found = (source.descriptor, source.config_descriptor(), *source.layers())
+    missing = {each.digest: each for each in found if here.size(each.digest) is None}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(partial(_fetch, source, here, told), missing.values()))
+    return replace(source, blobs=here)
+
+
+def _fetch(
+    source: ImageSource, here: _Fetched, told: Callable[[int], None], blob: Descriptor
+) -> None:
+    left = blob.size
+    try:
+        with (
+            tempfile.NamedTemporaryFile(dir=here.directory, delete=False) as file,
+            source.blobs.open(blob.digest) as remote,
+        ):
+            for chunk in chunks(remote):
+                left -= len(chunk)
+                if left < 0:
+                    raise LayoutError(
+                        f"cannot read image at {source.where}: blob {blob.digest} is longer "
+                        f"than the {blob.size} bytes that are said of it"
+                    )
+                file.write(chunk)
+                told(len(chunk))
+        os.rename(file.name, here.path(blob.digest))
+    except OSError as err:
+        raise OutputError(f"cannot keep {source.where}: {err.strerror}") from err

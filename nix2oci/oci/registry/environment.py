@@ -1,0 +1,148 @@
+"""What the machine says about registries: where credentials and certificates are, which proxy.
+
+Only values: the command line hands over the environment, nothing is read here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from nix2oci.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user name and password that were handed to us for the registry of this run."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """Which proxy stands before which host, as the variables of that name have it."""
+
+    http: str = field(default="", repr=False)
+    https: str = field(default="", repr=False)
+    exceptions: str = ""
+    """What NO_PROXY has: host names with all below them, addresses, networks, `*`."""
+
+    def of(self, url: str) -> str | None:
+        """The proxy for an address; none for this machine, as everywhere."""
+        parts = urlsplit(url)
+        host, scheme = parts.hostname or "", parts.scheme
+        proxy = self.https if scheme == "https" else self.http
+        if not proxy or self._is_excepted(host, parts.port or (443 if scheme == "https" else 80)):
+            return None
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+    def _is_excepted(self, host: str, port: int) -> bool:
+        address = _address(host)
+        if host == "localhost" or (address is not None and address.is_loopback):
+            return True
+        return any(
+            _covers(pattern, host, port)
+            for pattern in re.split(r"[,\s]+", self.exceptions.lower())
+            if pattern
+        )
+
+
+def _covers(pattern: str, host: str, port: int) -> bool:
+    """Whether an element of NO_PROXY is about a host, which is in lower case."""
+    if pattern == "*":
+        return True
+    address = _address(host)
+    if "/" in pattern and address is not None:
+        try:
+            return address in ipaddress.ip_network(pattern, strict=False)
+        except ValueError:
+            return False
+    if match := re.fullmatch(r"(\[[^]]*\]|[^:]*):([0-9]+)", pattern):
+        if int(match[2]) != port:
+            return False
+        pattern = match[1]
+    if address is not None:
+        return _address(pattern) == address
+    pattern = pattern.removeprefix("*").lstrip(".")
+    return host == pattern or host.endswith("." + pattern)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryEnvironment:
+    """All of it."""
+
+    account: Account | None = None
+    credential_files: tuple[str, ...] = ()
+    """The first that knows a registry is believed; those that are not there are passed over."""
+    search_path: str = ""
+    """Where programs are, such as credential helpers: directories with colons between them."""
+    helper_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """All that a credential helper gets of the environment."""
+    certificate_directories: tuple[str, ...] = ()
+    """Each has a directory for a registry, by host or `host:port`."""
+    ca_file: str | None = None
+    """Certificates that are trusted instead of those of the system."""
+    proxies: Proxies = Proxies()
+    user_agent: str = "nix2oci"
+
+    @classmethod
+    def of(cls, env: Mapping[str, str], user_agent: str = "nix2oci") -> RegistryEnvironment:
+        """What the environment says; raises `ConfigError` for half an account."""
+        home = env.get("HOME", "")
+        config = env.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
+        config_certificates = f"{config}/containers/certs.d" if config else ""
+        return cls(
+            account=_account(env),
+            credential_files=tuple(filter(None, _credential_files(env, home, config))),
+            search_path=env.get("PATH", os.defpath),
+            helper_environment={k: v for k, v in env.items() if not k.startswith("NIX2OCI_")},
+            certificate_directories=tuple(
+                filter(
+                    None,
+                    (config_certificates, "/etc/containers/certs.d", "/etc/docker/certs.d"),
+                )
+            ),
+            ca_file=env.get("SSL_CERT_FILE") or env.get("NIX_SSL_CERT_FILE") or None,
+            proxies=Proxies(
+                http=_either(env, "http_proxy") or _either(env, "all_proxy"),
+                https=_either(env, "https_proxy") or _either(env, "all_proxy"),
+                exceptions=_either(env, "no_proxy"),
+            ),
+            user_agent=user_agent,
+        )
+
+
+def _either(env: Mapping[str, str], name: str) -> str:
+    """A variable that is written in small letters or in capitals."""
+    return env.get(name) or env.get(name.upper(), "")
+
+
+def _account(env: Mapping[str, str]) -> Account | None:
+    username, password = env.get("NIX2OCI_USERNAME", ""), env.get("NIX2OCI_PASSWORD", "")
+    if bool(username) != bool(password):
+        given, missing = ("USERNAME", "PASSWORD") if username else ("PASSWORD", "USERNAME")
+        raise ConfigError(f"NIX2OCI_{given} is set and NIX2OCI_{missing} is not")
+    return Account(username, password) if username else None
+
+
+def _credential_files(env: Mapping[str, str], home: str, config: str) -> tuple[str, ...]:
+    docker, runtime = env.get("DOCKER_CONFIG"), env.get("XDG_RUNTIME_DIR")
+    return (
+        env.get("REGISTRY_AUTH_FILE", ""),
+        f"{docker}/config.json" if docker else "",
+        f"{runtime}/containers/auth.json" if runtime else "",
+        f"{config}/containers/auth.json" if config else "",
+        f"{home}/.docker/config.json" if home else "",
+    )

@@ -1,0 +1,176 @@
+"""Layers that a repository has already, by what earlier images say of theirs.
+
+A store layer's descriptor says which store paths are in it and in which form, and two layers that
+agree in both have the same bytes: one that is there need not be made. The hard part is trust. What
+a manifest says is believed by whoever chose it; its diff IDs are those of its configuration, and
+that a blob is there is what the registry says of the blob itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from nix2oci.errors import LayoutError, OutputError, RegistryError
+from nix2oci.oci.layer.blob import Layer, layer_form
+from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layout.archive import Readable
+from nix2oci.oci.layout.source import INDEX_TYPES, Blobs, ImageSource, Layout, parse_object
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.client import Client
+from nix2oci.oci.registry.client_options import ClientOptions, Repository
+from nix2oci.oci.registry.parallel import run_all
+from nix2oci.oci.registry.pull import open_remote
+from nix2oci.oci.registry.request_error import as_registry_error
+from nix2oci.oci.registry.upload import Uploader
+from nix2oci.oci.spec import LAYER_FORM, STORE_PATHS, Descriptor, Digest, Json
+
+
+class ExistingLayers:
+    """Layers of earlier images, for an image that goes to one repository."""
+
+    def __init__(
+        self,
+        to: Repository,
+        earlier: Sequence[Reference],
+        access: ClientOptions,
+        compression: Compression,
+    ) -> None:
+        """Ask for the earlier images, of the same registry; what is wrong with one is a note.
+
+        Raises `RegistryError` and `AuthenticationError` where nothing can be pushed to `to`.
+        """
+        places = dict.fromkeys(Repository.of(reference) for reference in earlier)
+        others = [place.repository for place in places if place != to]
+        self._purpose = f"push to {to}"
+        self._client = Client(to, access, "pull,push", others)
+        self._uploader = Uploader(self._client, _NoBlobs(), others)
+        with as_registry_error(self._purpose):
+            self._client.meet()
+        self.offered: dict[Digest, Layer] = {}
+        """Layers of the earlier images, by what they hold."""
+        for reference in earlier:
+            for contents, layer in _offers(reference, access, compression):
+                self.offered.setdefault(contents, layer)
+        self.taken: dict[Digest, int] = {}
+        """The blobs that are there and were not made, with their sizes."""
+
+    def __call__(self, contents: Iterable[Digest]) -> Mapping[Digest, Layer]:
+        """Of layers that hold this (`store_paths_digest`), those that the repository has now.
+
+        A layer of another repository is taken from there. Raises `RegistryError`.
+        """
+        asked = [each for each in dict.fromkeys(contents) if each in self.offered]
+        blobs = [_descriptor(self.offered[each]) for each in asked]
+        work = [partial(self._uploader.obtain, blob) for blob in blobs]
+        with as_registry_error(self._purpose):
+            there = run_all(work, self._client.access.jobs, self._client.stop)
+        found = {
+            each: self.offered[each]
+            for each, is_there in zip(asked, there, strict=True)
+            if is_there
+        }
+        self.taken |= {layer.digest: layer.size for layer in found.values()}
+        return found
+
+
+def _descriptor(layer: Layer) -> Descriptor:
+    return Descriptor(layer.media_type, layer.digest, layer.size)
+
+
+def _offers(
+    reference: Reference, access: ClientOptions, compression: Compression
+) -> Iterator[tuple[Digest, Layer]]:
+    """The layers of the image at a reference, or of those of its index, by what they hold."""
+    note = access.listener.note
+    try:
+        images = _images(open_remote(reference, access))
+    except (RegistryError, OutputError) as err:
+        missing = isinstance(err, RegistryError) and err.status == 404
+        cause = "there is no such image" if missing else str(err)
+        note(f"nothing of {reference} is reused: {cause}")
+        return
+    for image in images:
+        try:
+            yield from tuple(_layers(image, compression))
+        except (RegistryError, OutputError) as err:
+            note(f"nothing of {reference} is reused: {err}")
+
+
+def _images(layout: Layout) -> tuple[ImageSource, ...]:
+    (entry,) = layout.entries()
+    found = layout.nested(entry) if entry.media_type in INDEX_TYPES else (entry,)
+    return tuple(ImageSource(layout.where, each, layout.blobs) for each in found)
+
+
+def _layers(image: ImageSource, compression: Compression) -> Iterator[tuple[Digest, Layer]]:
+    """Those in the form that would be made here; `LayoutError` for documents that are not right."""
+    manifest = image.manifest()
+    layers = [Descriptor.from_json(each) for each in _list(manifest, "layers")]
+    form = layer_form(compression)
+    if not any(layer.annotations.get(LAYER_FORM) == form for layer in layers):
+        return
+    diff_ids = [Digest.parse(each) for each in _diff_ids(image)]
+    if len(diff_ids) != len(layers):
+        raise LayoutError(
+            f"{image.where}: it has {len(layers)} layers, and diff IDs of {len(diff_ids)}"
+        )
+    for layer, diff_id in zip(layers, diff_ids, strict=True):
+        contents = layer.annotations.get(STORE_PATHS)
+        as_here = (layer.annotations.get(LAYER_FORM), layer.media_type)
+        if contents is None or as_here != (form, compression.media_type):
+            continue
+        if compression is Compression.NONE and diff_id != layer.digest:
+            raise LayoutError(f"{image.where}: {layer.digest} has diff ID {diff_id}, and is plain")
+        found = Layer(layer.media_type, layer.digest, layer.size, diff_id, None)
+        yield Digest.parse(contents), found
+
+
+def _diff_ids(image: ImageSource) -> list[object]:
+    digest = image.config_descriptor().digest
+    data = image.read(digest)
+    if Digest.of(data) != digest:
+        raise LayoutError(f"{image.where}: {digest} has other bytes")
+    rootfs = parse_object(data, f"{image.where}: {digest}").get("rootfs")
+    return _list(rootfs if isinstance(rootfs, dict) else {}, "diff_ids")
+
+
+def _list(document: Json, key: str) -> list[object]:
+    found = document.get(key, [])
+    if not isinstance(found, list):
+        raise LayoutError(f"cannot read image: its {key} are no list")
+    return found
+
+
+class _NoBlobs:
+    """No blob is here: nothing is sent before the image is made."""
+
+    def size(self, digest: Digest) -> int | None:  # noqa: ARG002
+        return None
+
+    def open(self, digest: Digest) -> Readable:
+        raise AssertionError(digest)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteOrLocalBlobs:
+    """Blobs of an image, some of which are only where it is pushed to."""
+
+    blobs: Blobs
+    there: Mapping[Digest, int]
+    """Those, with their sizes."""
+    where: str
+
+    def size(self, digest: Digest) -> int | None:
+        found = self.blobs.size(digest)
+        return self.there.get(digest) if found is None else found
+
+    def open(self, digest: Digest) -> Readable:
+        """The blob; `RegistryError` for one that was there, and must be sent after all."""
+        if digest in self.there and self.blobs.size(digest) is None:
+            raise RegistryError(
+                f"cannot push to {self.where}: it lost blob {digest} during the build",
+                hint="make all layers: --no-reuse",
+            )
+        return self.blobs.open(digest)

@@ -1,0 +1,113 @@
+"""Manifests and indexes of a repository, and the list of what refers to an image.
+
+A registry that does not list referrers itself has them in an index under the tag
+`sha256-<hex>`, which clients keep (distribution specification, Referrers Tag Schema). The hard
+part is not to lose what another client wrote there.
+"""
+
+from __future__ import annotations
+
+import json
+
+from nix2oci.errors import LayoutError
+from nix2oci.oci.layout.source import INDEX_TYPES, MAX_DOCUMENT
+from nix2oci.oci.registry.client import Client, Message, check_stored
+from nix2oci.oci.registry.request_error import RequestError
+from nix2oci.oci.spec import INDEX, MANIFEST, Descriptor, Digest, Json, canonical_json
+
+_DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_KINDS = (INDEX, MANIFEST, *sorted(INDEX_TYPES - {INDEX}), _DOCKER_MANIFEST)
+_ROUNDS = 3
+"""Times to write the list of referrers before a race on it is given up."""
+
+
+def put_document(client: Client, descriptor: Descriptor, data: bytes, name: str) -> bool:
+    """Put a manifest or index; whether the registry took note of its subject. `RequestError`."""
+    return _put(client, descriptor, data, name, {})
+
+
+def _put(
+    client: Client, descriptor: Descriptor, data: bytes, name: str, condition: dict[str, str]
+) -> bool:
+    headers = {"Content-Type": descriptor.media_type, **condition}
+    url = client.url("manifests", name)
+    with client.call(Message("PUT", url, (200, 201, 202), headers, data)) as answer:
+        check_stored(answer, descriptor.digest)
+        return answer.header("OCI-Subject") is not None
+
+
+def get_document(client: Client, name: str) -> tuple[Descriptor, bytes]:
+    """The manifest or index of a tag or digest, its bytes checked.
+
+    Raises `RequestError`, with status 404 when there is none.
+    """
+    found, data, _ = _get(client, name)
+    return found, data
+
+
+def _get(client: Client, name: str) -> tuple[Descriptor, bytes, str | None]:
+    url = client.url("manifests", name)
+    with client.call(Message("GET", url, (200,), {"Accept": ", ".join(_KINDS)})) as answer:
+        data = answer.read(MAX_DOCUMENT + 1)
+        said = answer.header("Docker-Content-Digest")
+        kind = (answer.header("Content-Type") or "").partition(";")[0].strip()
+        etag = answer.header("ETag")
+    if len(data) > MAX_DOCUMENT:
+        raise RequestError(f"the manifest {name} has more than {MAX_DOCUMENT} bytes")
+    digest = Digest.of(data)
+    wanted = name if name.startswith("sha256:") else said
+    if wanted is not None and wanted.startswith("sha256:") and wanted != str(digest):
+        raise RequestError(f"it sent {digest} when it was asked for {wanted}")
+    return Descriptor(_kind(data) or kind, digest, len(data)), data, etag
+
+
+def _kind(data: bytes) -> str | None:
+    """What a document says that it is."""
+    try:
+        kind = json.loads(data).get("mediaType")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return kind if isinstance(kind, str) else None
+
+
+def add_referrer(client: Client, subject: Digest, referrer: Json) -> None:
+    """See to it that the list of a subject's referrers has one more, and loses none.
+
+    Raises `RequestError`, also when there is something else under the tag of the list.
+    """
+    tag = str(subject).replace(":", "-")
+    for _ in range(_ROUNDS):
+        listed, etag = _listed(client, tag)
+        if any(entry["digest"] == referrer["digest"] for entry in listed):
+            return
+        entries = sorted([*listed, referrer], key=lambda entry: str(entry["digest"]))
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+        data = canonical_json(index)
+        condition = {"If-Match": etag} if etag else {}
+        try:
+            _put(client, Descriptor.of(INDEX, data), data, tag, condition)
+        except RequestError as err:
+            if err.status != 412:
+                raise
+    listed, _ = _listed(client, tag)
+    if all(entry["digest"] != referrer["digest"] for entry in listed):
+        raise RequestError(f"the list of referrers, tag {tag}, is written by others all the time")
+
+
+def _listed(client: Client, tag: str) -> tuple[list[Json], str | None]:
+    """The referrers under the tag, and what to hold against a race."""
+    try:
+        found, data, etag = _get(client, tag)
+    except RequestError as err:
+        if err.status == 404:
+            return [], None
+        raise
+    foreign = RequestError(f"tag {tag} is no list of referrers: it is left as it is")
+    if found.media_type not in INDEX_TYPES:
+        raise foreign
+    try:
+        listed: list[Json] = list(json.loads(data)["manifests"])
+        [Digest.parse(entry["digest"]) for entry in listed]
+    except (LayoutError, ValueError, KeyError, TypeError):
+        raise foreign from None
+    return listed, etag

@@ -1,0 +1,59 @@
+"""What goes wrong between us and a registry, before it is known what for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nix2oci.errors import AuthenticationError, RegistryError
+
+
+class RequestError(Exception):
+    """One exchange, or what came of it, went wrong."""
+
+    def __init__(
+        self,
+        cause: str,
+        hint: str | None = None,
+        *,
+        status: int | None = None,
+        codes: tuple[str, ...] = (),
+        temporary: bool = False,
+        at_once: bool = False,
+        retry_after: str | None = None,
+        denied: bool = False,
+        plain: bool = False,
+        digests: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        """In words for people; nothing secret is in it."""
+        self.hint = hint
+        self.status = status
+        """Of the answer; None when there was none."""
+        self.codes = codes
+        """What the registry calls it (distribution specification, Error Codes)."""
+        self.temporary = temporary
+        """It may go well another time."""
+        self.at_once = at_once
+        """Another try need not be put off."""
+        self.retry_after = retry_after
+        self.denied = denied
+        """The registry wants to know who asks, or does not let him."""
+        self.plain = plain
+        """The other side does not speak TLS."""
+        self.digests = digests
+        """Those of blobs that the registry lacks, as far as it says."""
+
+
+@contextmanager
+def as_registry_error(purpose: str) -> Iterator[None]:
+    """Turn a `RequestError` into the error that a user is told: `cannot <purpose>: <cause>`."""
+    try:
+        yield
+    except RequestError as err:
+        message = f"cannot {purpose}: {err.cause}"
+        # Not `from err`: what a library says may hold an address with a secret in it.
+        if err.denied:
+            raise AuthenticationError(message, hint=err.hint, status=err.status) from None
+        raise RegistryError(message, hint=err.hint, status=err.status) from None

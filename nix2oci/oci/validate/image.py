@@ -1,0 +1,217 @@
+"""Everything that can be wrong with an image: all findings, not the first.
+
+The hard part is that nothing else looks. Engines and registries accept a wrong diff ID, size,
+media type or platform and fail later, or on another machine; so every claim that one part of an
+image makes about another is checked here, each layer in one read with bounded memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+
+from nix2oci.errors import LayoutError
+from nix2oci.oci.layer.unpack import UnpackError, compression_of, unpacked
+from nix2oci.oci.layout.archive import chunks
+from nix2oci.oci.layout.source import INDEX_TYPES, MAX_DOCUMENT, ImageSource, Layout, open_layout
+from nix2oci.oci.spec import REF_NAME, STORE_PATHS, Descriptor, Digest, Platform, store_paths_digest
+from nix2oci.oci.validate import shape
+from nix2oci.oci.validate.check_documents import (
+    COMPRESSIONS,
+    layer_name,
+    parse_document,
+    read_document,
+    read_documents,
+)
+from nix2oci.oci.validate.finding import Finding
+from nix2oci.oci.validate.layer_contents import LayerContents
+from nix2oci.oci.validate.merged import check_merged
+
+
+def validate(source: ImageSource, workers: int = 0) -> tuple[Finding, ...]:
+    """Every finding of an image, the layers' contents included; those are read `workers` at once.
+
+    Raises `OutputError` only where reading itself fails.
+    """
+    documents = read_documents(source)
+    layers = read_layers(source, documents.layers, documents.diff_ids, workers)
+    findings = [*documents.findings, *(found for layer in layers for found in layer.findings)]
+    if documents.config is not None and all(layer.complete for layer in layers):
+        findings += check_merged(layers, documents.config)
+    return tuple(findings)
+
+
+def check_written(source: ImageSource) -> tuple[Finding, ...]:
+    """The part of `validate` that reads no layer: documents, sizes, and how they fit together."""
+    return read_documents(source).findings
+
+
+def validate_layout(text: str, workers: int = 0) -> tuple[Finding, ...]:
+    """Every finding of a layout or archive and the images in it, or of the one whose tag is named.
+
+    Raises `OutputError` when it cannot be read and `ConfigError` when there is no such tag.
+    """
+    findings: list[Finding] = []
+    try:
+        layout, tag = open_layout(text)
+        findings += _check_container(layout)
+        entries = layout.entries(tag)
+    except LayoutError as err:
+        return tuple(findings) or (Finding("layout", text, str(err)),)
+    return (*findings, *validate_entries(layout, entries, workers))
+
+
+def validate_entries(
+    layout: Layout, entries: Iterable[Descriptor], workers: int = 0
+) -> tuple[Finding, ...]:
+    """Every finding of the images that a layout's entries are, or lead to by an index."""
+    findings: list[Finding] = []
+    images: dict[tuple[Digest, Platform | None], ImageSource] = {}
+    for entry in entries:
+        for image in _images(layout, entry, findings):
+            images.setdefault((image.descriptor.digest, image.descriptor.platform), image)
+    for image in images.values():
+        named = image.descriptor.annotations.get(REF_NAME) or image.descriptor.platform
+        prefix = f"{named or image.descriptor.digest}: " if len(images) > 1 else ""
+        findings += [replace(f, where=prefix + f.where) for f in validate(image, workers)]
+    return tuple(findings)
+
+
+def _check_container(layout: Layout) -> list[Finding]:
+    findings: list[Finding] = []
+    for name, form in (("oci-layout", shape.LAYOUT), ("index.json", shape.INDEX)):
+        if layout.files.size(name) is None:
+            findings.append(Finding("layout", name, "it is missing"))
+        else:
+            parse_document(_file(layout, name), name, form, findings)
+    if layout.files.size("manifest.json") is not None:
+        findings += _check_docker_manifest(layout)
+    return findings
+
+
+def _file(layout: Layout, name: str) -> bytes:
+    with layout.files.open(name) as file:
+        return file.read(MAX_DOCUMENT)
+
+
+def _images(layout: Layout, entry: Descriptor, findings: list[Finding]) -> Iterator[ImageSource]:
+    """The image of an entry, or those of the index that it is."""
+    source = ImageSource(layout.where, entry, layout.blobs)
+    if entry.media_type not in INDEX_TYPES:
+        yield source
+        return
+    if read_document(source, entry, f"index {entry.digest}", shape.INDEX, findings):
+        for nested in layout.nested(entry):
+            yield from _images(layout, nested, findings)
+
+
+def _check_docker_manifest(layout: Layout) -> Iterator[Finding]:
+    """`manifest.json` of an archive must lead to blobs of its images."""
+    where = "manifest.json"
+    try:
+        images = json.loads(_file(layout, where))
+        names = [name for image in images for name in (image["Config"], *image["Layers"])]
+        missing = [str(name) for name in names if layout.files.size(str(name)) is None]
+    except (ValueError, TypeError, KeyError):
+        yield Finding("docker-archive", where, "it is no list of images")
+        return
+    for name in missing:
+        yield Finding("docker-archive", where, f"there is no '{name}' in the archive")
+
+
+def read_layers(
+    source: ImageSource,
+    layers: Sequence[Descriptor],
+    diff_ids: Sequence[Digest] = (),
+    workers: int = 0,
+    *,
+    hash_store_paths: bool = False,
+) -> tuple[LayerContents, ...]:
+    """What is in each layer, base layer first; a layer that has a diff ID is checked against it.
+
+    `workers` are read at once, by default as many as there are cores. Without `hash_store_paths`
+    only those store paths are hashed that a descriptor records.
+    """
+    wanted = [*diff_ids, *[None] * len(layers)]
+    numbers = range(1, len(layers) + 1)
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        read = partial(_read_layer, source, hash_all=hash_store_paths)
+        return tuple(pool.map(read, numbers, layers, wanted))
+
+
+def _read_layer(
+    source: ImageSource, number: int, layer: Descriptor, diff_id: Digest | None, *, hash_all: bool
+) -> LayerContents:
+    contents = LayerContents(layer_name(number), hash_all or STORE_PATHS in layer.annotations)
+    compression = COMPRESSIONS.get(layer.media_type)
+    if compression is None or source.blobs.size(layer.digest) is None:
+        return contents
+    with source.blobs.open(layer.digest) as file:
+        packed = _Hashed(chunks(file))
+        head = next(packed, b"")
+        found = compression_of(head)
+        if found != compression:
+            message = f"'{layer.media_type}' for a layer whose compression is {found}"
+            contents.findings.append(Finding("media-type", contents.where, message))
+        plain = _Hashed(unpacked(chain([head], packed), found))
+        contents.findings += [*_read_plain(contents, plain, diff_id)]
+        for _ in packed:
+            pass
+    if packed.digest != layer.digest:
+        message = f"blob {layer.digest} has digest {packed.digest}"
+        contents.findings.append(Finding("blob-digest", contents.where, message))
+    contents.findings += _check_store_paths(contents, layer)
+    return contents
+
+
+def _read_plain(
+    contents: LayerContents, plain: _Hashed, diff_id: Digest | None
+) -> Iterator[Finding]:
+    try:
+        contents.read(plain)
+        for _ in plain:
+            pass
+    except UnpackError as err:
+        yield Finding("compression", contents.where, str(err))
+    else:
+        if diff_id and plain.digest != diff_id:
+            message = f"its plain tar has digest {plain.digest}, the configuration says {diff_id}"
+            yield Finding("diff-id", contents.where, message)
+
+
+def _check_store_paths(contents: LayerContents, layer: Descriptor) -> Iterator[Finding]:
+    recorded = layer.annotations.get(STORE_PATHS)
+    if recorded is None:
+        return
+    for path in sorted(contents.store_paths.keys() - contents.nar_hashes.keys()):
+        yield Finding("store-paths", f"{contents.where}: {path}", "it is not in the order of a NAR")
+    if str(store_paths_digest(contents.nar_hashes)) != recorded:
+        message = "its store paths or their NAR hashes are not those that its descriptor records"
+        yield Finding("store-paths", contents.where, message)
+
+
+class _Hashed:
+    """Chunks that are hashed as they are taken."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._hash = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk = next(self._chunks)
+        self._hash.update(chunk)
+        return chunk
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of what was taken so far."""
+        return Digest("sha256:" + self._hash.hexdigest())

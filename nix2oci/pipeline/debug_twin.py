@@ -1,0 +1,147 @@
+"""The debug twin of an image: the same layers, and one of tools on top.
+
+Tools come from Nix like the image does, are held while they are read, and are checked by NAR hash.
+What the layer holds is decided in `plan.debug_layer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from nix2oci.errors import ConfigError, NixError
+from nix2oci.model.closure import Closure, PathInfo
+from nix2oci.model.tree import Entry, Tree
+from nix2oci.nix.client import NixClient, Package
+from nix2oci.nix.installable import Installable
+from nix2oci.nix.store import LocalStore, store_layer
+from nix2oci.nix.tools import programs, read_file
+from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.workers import Blobs, LayerJob, write_layers
+from nix2oci.oci.layout.writer import Image
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.spec import MOST_LAYERS, Descriptor, History, ImageConfig
+from nix2oci.plan.debug_layer import (
+    BUSYBOX,
+    SUFFIX,
+    TOOLS,
+    missing_paths,
+    tools_tree,
+    with_tools_in_path,
+)
+
+_NAME_THEM = "name some with --debug-tools, such as --debug-tools nixpkgs#busybox"
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the twin has more than the image. The store must be held while it is used."""
+
+    package: Package
+    tree: Tree
+    """`/busybox`."""
+    paths: tuple[PathInfo, ...]
+    """What the tools need of the store and the image lacks."""
+    physical_root: str
+
+    def entries(self) -> Iterator[Entry]:
+        """Those of the layer; `busybox` comes before `nix`."""
+        yield from self.tree
+        yield from store_layer(self.paths, LocalStore(self.physical_root))
+
+    @property
+    def title(self) -> str:
+        return "-".join(filter(None, (self.package.name, self.package.version)))
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A debug twin that was written, and what is in its own layer."""
+
+    name: Reference
+    image: Image
+    layer: Layer
+    tools: Tools
+
+
+@contextmanager
+def debug_tools(
+    nix: NixClient, asked: str | None, main: Installable, system: str, image: Closure
+) -> Iterator[Tools]:
+    """Build the tools, and hold them until the block ends.
+
+    They are those of the installable that was asked for, else busybox of the nixpkgs that the
+    flake of `main` uses, or of that flake where it has no such input. `system` and `image` are
+    those of the image. Raises `ConfigError` when there is nothing to choose, or what there is
+    has no program in bin/ or is for another system, and what goes wrong with Nix.
+    """
+    package = _evaluate(nix, asked, main, system)
+    text = package.installable.text
+    if package.installable.kind != "path" and package.system != system:
+        raise ConfigError(
+            f"cannot use debug tools '{text}': they are for {package.system}, "
+            f"the image is for {system}"
+        )
+    with nix.build([package]) as (built,):
+        closure, root = nix.closure(built.roots), nix.physical()
+        found = programs(closure, root)
+        if not found:
+            raise ConfigError(
+                f"cannot use debug tools '{text}': there is no program in bin/", hint=_NAME_THEM
+            )
+        busybox = read_file(closure, found[BUSYBOX], root) if BUSYBOX in found else b""
+        tree = tools_tree(found, busybox, str(closure.roots[0]))
+        yield Tools(package, tree, missing_paths(closure, found, busybox, image), root)
+
+
+def _evaluate(nix: NixClient, asked: str | None, main: Installable, system: str) -> Package:
+    if asked is not None:
+        return nix.evaluate(nix.installable(asked))
+    if main.kind != "flake":
+        raise ConfigError(
+            f"cannot choose debug tools: '{main.text}' is of no flake", hint=_NAME_THEM
+        )
+    flake = nix.nixpkgs(main) or main.flake_ref
+    try:
+        return nix.evaluate(nix.installable(f"{flake}#legacyPackages.{system}.busybox"))
+    except NixError as err:
+        raise NixError(f"cannot choose debug tools: {err}", hint=_NAME_THEM) from err
+
+
+def debug_name(name: Reference, layers: int) -> Reference:
+    """The name of the twin of an image that has so many layers; `ConfigError` without room."""
+    if layers >= MOST_LAYERS:
+        raise ConfigError(
+            f"cannot make a debug twin: it would have {layers + 1} layers, "
+            f"more than the {MOST_LAYERS} that engines can mount",
+            hint=f"use --max-layers {MOST_LAYERS - 1}",
+        )
+    return Reference.parse(f"{name}{SUFFIX}")
+
+
+def write_tools(tools: Tools, compression: Compression, blobs: Blobs) -> Layer:
+    """Write the layer of the tools."""
+    size = sum(info.nar_size for info in tools.paths)
+    (layer,) = write_layers([LayerJob(tools.entries(), size)], compression, blobs, 1)
+    return layer
+
+
+def with_tools(
+    config: ImageConfig,
+    layers: tuple[Descriptor, ...],
+    annotations: Mapping[str, str],
+    tools: Tools,
+    top: Layer,
+) -> Image:
+    """The image of these documents with the tools on top; entrypoint and all else stay."""
+    history = History("nix2oci", f"debug tools: {TOOLS}, of {tools.title}")
+    config = replace(
+        config,
+        diff_ids=(*config.diff_ids, top.diff_id),
+        history=(*config.history, history),
+        env=with_tools_in_path(config.env),
+    )
+    added = Descriptor(top.media_type, top.digest, top.size)
+    return Image.of(config, (*layers, added), annotations)

@@ -1,0 +1,149 @@
+"""An image on a base image: what the two decide together.
+
+The base is opened before anything is built, so that what is wrong with it is said at once. What
+is laid over it is decided in `plan.base`, how its configuration goes on in `oci.inherit`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.errors import ConfigError, RepresentationError
+from nix2oci.model.accounts import Accounts
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.model.tree import Directory, File, Symlink, Tree
+from nix2oci.oci.base_image import BaseImage, read_base_image
+from nix2oci.oci.layer.untar import DIRECTORY, SYMLINK
+from nix2oci.oci.layout.source import ImageSource, open_image
+from nix2oci.oci.spec import LAYER_ZSTD, MOST_LAYERS, Platform
+from nix2oci.plan.overlay.join_accounts import join_group, join_passwd
+from nix2oci.plan.overlay.lower_tree import LowerTree
+from nix2oci.plan.overlay.overlay import Overlaid, lay_over
+from nix2oci.plan.rootfs import CA_BUNDLE
+
+_OURS = 2
+"""The least layers that an image has above a base: store paths and the view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What an image takes from its base, and what it has over it."""
+
+    base: BaseImage
+    present: tuple[StorePath, ...]
+    """Store paths of the closure that the base has."""
+    lower: LowerTree
+    over: Overlaid
+
+    @property
+    def certificates(self) -> bool:
+        """Whether the base has a bundle of them where the image would have it."""
+        return self.lower.has(CA_BUNDLE[1:].encode())
+
+
+Opener = Callable[[str, Platform], ImageSource]
+"""Opens what `ImageSpec.base` names, as `open_image` does; its blobs are read several times."""
+
+LOCAL: Opener = open_image
+"""Opens layouts and archives alone."""
+
+
+def open_base(spec: ImageSpec, system: str, opener: Opener = LOCAL) -> BaseImage | None:
+    """Read the base image of an image spec; None where it has none.
+
+    Raises `ConfigError` and `RepresentationError` where it leaves too few layers, and what
+    `opener` and `read_base_image` raise.
+    """
+    if spec.base is None:
+        return None
+    platform = Platform.of_system(system)
+    source = opener(spec.base, platform)
+    _check_room(len(source.layers()), spec)
+    return read_base_image(source, platform)
+
+
+def _check_room(layers: int, spec: ImageSpec) -> None:
+    least = layers + _OURS
+    cause = (
+        f"cannot use base image {spec.base}: it has {layers} layers, "
+        f"and at least {_OURS} come on top"
+    )
+    if least > MOST_LAYERS:
+        raise RepresentationError(f"{cause}: engines can mount {MOST_LAYERS}")
+    if least > spec.max_layers:
+        raise ConfigError(
+            f"{cause}: at most {spec.max_layers} are to be made",
+            hint=f"use --max-layers {least}, or up to {MOST_LAYERS}",
+        )
+
+
+def present_paths(closure: Closure, base: BaseImage) -> tuple[StorePath, ...]:
+    """The store paths of a closure that the base has, contents and all."""
+    return tuple(
+        path
+        for path, info in closure.infos.items()
+        if base.store_paths.get(str(path)) == info.nar_hash
+    )
+
+
+def on_base(base: BaseImage, spec: ImageSpec, closure: Closure, rootfs: Tree) -> Overlay:
+    """Lay the view over the base; raises as `lay_over`, and `ConfigError` for users that clash."""
+    lower = _lower(base)
+    over = lay_over(rootfs, lower, closure.store_dir, _accounts(base, lower, spec))
+    return Overlay(base, present_paths(closure, base), lower, over)
+
+
+def check_program(on: Overlay, path: str, store_dir: str) -> None:
+    """Raise `ConfigError` for a program outside the store that neither image nor base has."""
+    ours = {entry.path: entry.target for entry in on.over.tree if isinstance(entry, Symlink)}
+    both = replace(on.lower, links={**on.lower.links, **ours})
+    end = both.follow(os.fsencode(path))
+    in_store = end.startswith(os.fsencode(store_dir[1:]) + b"/")
+    if not in_store and end not in on.lower.files and not isinstance(on.over.tree.get(end), File):
+        raise ConfigError(
+            f"cannot use entrypoint {path}: neither the image nor its base image has that file",
+            hint="programs of the image are in /usr/bin" if path.startswith("/bin/") else None,
+        )
+
+
+def refuse_zstd(base: BaseImage) -> None:
+    """Raise `ConfigError` for a base that cannot be in an archive that every loader reads."""
+    if any(layer.media_type == LAYER_ZSTD for layer in base.layers):
+        raise ConfigError(
+            f"cannot write an archive on base image {base.where}: it has zstd layers, "
+            "which 'docker load' does not read",
+            hint="use --format oci",
+        )
+
+
+def _lower(base: BaseImage) -> LowerTree:
+    attributes = base.directories()
+    directories, links, files = {}, {}, set()
+    for path, node in base.nodes.items():
+        if node.kind == DIRECTORY:
+            mode, uid, gid = attributes.get(path, (0o755, 0, 0))
+            directories[path] = Directory(path, mode, uid, gid)
+        elif node.kind == SYMLINK:
+            links[path] = node.target
+        else:
+            files.add(path)
+    return LowerTree(directories, links, frozenset(files))
+
+
+def _accounts(base: BaseImage, lower: LowerTree, spec: ImageSpec) -> Mapping[bytes, bytes]:
+    """The files of accounts that the base has, where something is added to them."""
+    accounts = Accounts.of(spec.users, spec.groups)
+    users, groups = {user.name for user in spec.users}, {group.name for group in spec.groups}
+    joined: dict[bytes, bytes] = {}
+    for path, join, asked in (
+        (b"etc/passwd", join_passwd, users),
+        (b"etc/group", join_group, groups),
+    ):
+        if lower.has(path):
+            below = base.read(lower.follow(path))
+            content = join(below, accounts, asked)
+            joined |= {path: content} if content != below else {}
+    return joined

@@ -1,0 +1,115 @@
+"""One image or several: each platform is built from its own flake system, and an index joins them.
+
+The images share layers where their store paths do, and all of them appear at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
+
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.errors import ConfigError
+from nix2oci.nix.client import NixClient, Package
+from nix2oci.oci.index import index_of
+from nix2oci.oci.layout.writer import Image, Staging
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.spec import INDEX, Descriptor, Index, Platform, canonical_json
+from nix2oci.pipeline.build import Destination, WrittenImage, build
+from nix2oci.pipeline.prepare import Progress
+from nix2oci.plan.layers.layering import LayerHints
+
+Evaluated = tuple[NixClient, Sequence[Package]]
+"""What Nix knows of the installables for one system."""
+
+Named = tuple[Reference, Descriptor]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What is at its destination now: an image, or an index of several."""
+
+    main: Named
+    twin: Named | None
+    images: tuple[WrittenImage, ...]
+    """One for each platform."""
+
+    @property
+    def platforms(self) -> tuple[Platform, ...]:
+        """Those of the images, in their order."""
+        return tuple(Platform.of_system(image.prepared.package.system) for image in self.images)
+
+    @property
+    def named(self) -> tuple[Named, ...]:
+        """All that has a name: the image, and its debug twin if there is one."""
+        return (self.main, self.twin) if self.twin else (self.main,)
+
+
+def publish(
+    builds: Sequence[Evaluated],
+    spec: ImageSpec,
+    destination: Destination,
+    progress: Progress,
+    hints: LayerHints | None = None,
+) -> Published:
+    """Build an image for each system and put them at their destination, all or nothing.
+
+    One system gives an image, several an image index. Raises what `build` raises.
+    """
+    if len(builds) == 1:
+        ((nix, packages),) = builds
+        image = build(nix, packages, spec, destination, progress, hints=hints)
+        twin = (image.twin.name, image.twin.image.descriptor) if image.twin else None
+        return Published((image.identity.name, image.image.descriptor), twin, (image,))
+    with ExitStack() as stack:
+        shared = _Shared(destination.open, stack)
+        parts = replace(destination, open=shared.open)
+        images = tuple(_build(each, spec, parts, progress, hints) for each in builds)
+        name, staging = shared.opened[0]
+        indexes = [(_index([each.image for each in images], staging), name)]
+        twins = [each.twin for each in images if each.twin]
+        if twins:
+            indexes.append((_index([twin.image for twin in twins], staging), twins[0].name))
+        staging.finish_indexes(indexes)
+    main, *more = (
+        (name, Descriptor.of(INDEX, canonical_json(index.to_json()))) for index, name in indexes
+    )
+    return Published(main, more[0] if more else None, images)
+
+
+def _build(
+    evaluated: Evaluated,
+    spec: ImageSpec,
+    destination: Destination,
+    progress: Progress,
+    hints: LayerHints | None,
+) -> WrittenImage:
+    nix, packages = evaluated
+    progress.step(f"the image for {Platform.of_system(packages[0].system)}")
+    return build(nix, packages, spec, destination, progress, hints=hints)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """A destination that is opened once, for the images of all platforms."""
+
+    open_it: Callable[[Reference], AbstractContextManager[Staging]]
+    stack: ExitStack
+    opened: list[tuple[Reference, Staging]] = field(default_factory=list)
+
+    def open(self, name: Reference) -> AbstractContextManager[Staging]:
+        if not self.opened:
+            self.opened.append((name, self.stack.enter_context(self.open_it(name))))
+        first, staging = self.opened[0]
+        if name != first:
+            raise ConfigError(
+                f"cannot make one image of several platforms: it is '{first}' for one of them "
+                f"and '{name}' for another",
+                hint="name it with --tag NAME:TAG",
+            )
+        return nullcontext(staging.part())
+
+
+def _index(images: Sequence[Image], staging: Staging) -> Index:
+    return index_of([staging.source(image) for image in images])

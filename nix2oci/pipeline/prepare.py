@@ -1,0 +1,167 @@
+"""Everything that is decided of an image, before a byte of it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from nix2oci.cache.directory import Cache
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.errors import RepresentationError
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.model.closure_contents import ClosureContents
+from nix2oci.model.shell_references import Scan
+from nix2oci.model.tree import Tree
+from nix2oci.nix.client import Built, NixClient, Package
+from nix2oci.nix.fact_cache import FactCache
+from nix2oci.nix.remote import known_outputs, remote_closure, remote_store
+from nix2oci.nix.scan import scan
+from nix2oci.nix.store import LocalStore, Store
+from nix2oci.nix.survey import survey
+from nix2oci.pipeline import describe
+from nix2oci.pipeline.on_base import LOCAL, Opener, Overlay, on_base, open_base
+from nix2oci.pipeline.templates import launcher_template
+from nix2oci.plan.layers.layering import LayerHints, Plan, plan_layers, store_layers
+from nix2oci.plan.rootfs import rootfs
+from nix2oci.plan.shell import (
+    Launchers,
+    ShellDecision,
+    decide,
+    keep_all,
+    make_launchers,
+    no_launchers,
+    with_launchers,
+)
+from nix2oci.plan.shell_mode import Mode
+
+
+class Progress(Protocol):
+    """Told what goes on; says nothing, prints lines or draws bars."""
+
+    def step(self, text: str) -> None:
+        """A new part of the work begins."""
+
+    def bytes(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """A part of the work that handles about `total` bytes, told as they are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that is decided before a byte is written. The store must be held while it is used."""
+
+    built: tuple[Built, ...]
+    """What Nix made of each installable, in their order."""
+    shells: ShellDecision
+    plan: Plan
+    survey: ClosureContents
+    rootfs: Tree
+    store: Store
+    """Where the bytes of the store paths come from."""
+    notes: FactCache
+    """What was found in files on the way."""
+    on_base: Overlay | None = None
+    """What comes of the base image, where there is one."""
+
+    @property
+    def closure(self) -> Closure:
+        """What the image holds: the closure of the outputs, less what was dropped."""
+        return self.shells.closure
+
+    @property
+    def layer_count(self) -> int:
+        """Those of the base image, those of store paths, and the view."""
+        below = len(self.on_base.base.layers) if self.on_base else 0
+        return below + len(self.plan.layers) + 1
+
+    @property
+    def package(self) -> Package:
+        """The first installable's: it names the image."""
+        return self.built[0].package
+
+
+@contextmanager
+def prepare(
+    nix: NixClient,
+    packages: Sequence[Package],
+    spec: ImageSpec,
+    progress: Progress,
+    cache: Cache | None = None,
+    *,
+    hints: LayerHints | None = None,
+    opener: Opener = LOCAL,
+) -> Iterator[Prepared]:
+    """Build with Nix what was evaluated, then decide everything; outputs are held until the end.
+
+    The cache is read, not written; `opener` opens the base image. Raises what goes wrong on the
+    way: `NixError`, `StoreError`, `ConfigError`, `ConflictError`, and what `open_base` does.
+    """
+    if spec.base:
+        progress.step(f"reading base image {spec.base}")
+    base = open_base(spec, packages[0].system, opener)
+    notes = FactCache(cache.facts if cache else None)
+    with _closure(nix, packages, progress, notes) as (built, closure, store):
+        found = survey(closure, store.root, notes, store.fetch)
+        progress.step("looking for wrappers, and for what else needs a shell")
+        shells = keep_all(closure)
+        if spec.shell is not Mode.KEEP:
+            programs = [program.target for program in found.programs]
+            scanned = scan(closure, programs, store.root, notes, store.fetch)
+            shells = _shells(closure, found, spec, built[0].package.system, scanned)
+        if shells.dropped:
+            found = survey(shells.closure, store.root, notes, store.fetch)
+        tree = with_launchers(rootfs(found, spec.view, spec.users, spec.groups), shells)
+        on = on_base(base, spec, shells.closure, tree) if base else None
+        plan = _plan(shells.closure, spec, on, hints)
+        tree = on.over.tree if on else tree
+        yield Prepared(built, shells, plan, found, tree, store, notes, on)
+
+
+def _plan(closure: Closure, spec: ImageSpec, on: Overlay | None, hints: LayerHints | None) -> Plan:
+    """The layers of what the base image lacks, within what it leaves of the budget."""
+    budget = store_layers(spec.max_layers - (len(on.base.layers) if on else 0))
+    if on and len(on.present) == len(closure):
+        return Plan(())
+    return plan_layers(closure.without(on.present) if on else closure, budget, hints)
+
+
+@contextmanager
+def _closure(
+    nix: NixClient, packages: Sequence[Package], progress: Progress, notes: FactCache
+) -> Iterator[tuple[tuple[Built, ...], Closure, Store]]:
+    """The closure of packages and the store that has it: the one here, or the origin."""
+    if nix.origin is None:
+        progress.step("building with Nix")
+        with nix.build(packages) as built:
+            yield built, nix.closure(_roots(built)), LocalStore(nix.physical())
+        return
+    progress.step(f"asking {nix.origin} for the closure")
+    built = known_outputs(nix, packages)
+    closure = remote_closure(nix, nix.origin, _roots(built))
+    with remote_store(nix, nix.origin, closure, notes) as store:
+        with progress.bytes("looking through the store paths", closure.nar_size) as told:
+            store.skeleton.materialize(told)
+        yield built, closure, store
+
+
+def _roots(built: Sequence[Built]) -> list[StorePath]:
+    return [root for each in built for root in each.roots]
+
+
+def _shells(
+    closure: Closure, found: ClosureContents, spec: ImageSpec, system: str, scanned: Scan
+) -> ShellDecision:
+    """What is replaced and dropped, so that the image needs no shell."""
+    launchers = _launchers(scanned, system.partition("-")[0])
+    wanted = describe.wanted_paths(spec, found, closure, scanned.shells)
+    return decide(closure, scanned, launchers, spec.shell, wanted)
+
+
+def _launchers(scanned: Scan, machine: str) -> Launchers:
+    try:
+        return make_launchers(scanned, machine, launcher_template(machine))
+    except RepresentationError as err:
+        return no_launchers(scanned, str(err))
+    except FileNotFoundError:
+        return no_launchers(scanned, "this nix2oci was not built, so it has no launchers")

@@ -1,0 +1,26 @@
+"""What the package brings as files: launchers without operations, and the page without a plan."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from nix2oci.errors import RepresentationError
+from nix2oci.launcher.encoder import MACHINES
+
+
+def launcher_template(machine: str) -> bytes:
+    """The template that `launcher.encoder.encode` takes, for a machine as Nix names it.
+
+    Raises `RepresentationError` for a machine that the launcher is not made for, and
+    `FileNotFoundError` where the package was not built but only unpacked.
+    """
+    if machine not in MACHINES:
+        raise RepresentationError(
+            f"cannot make a launcher for {machine}: there is one for {' and '.join(MACHINES)}"
+        )
+    return files("nix2oci.launcher").joinpath(f"launcher-{machine}").read_bytes()
+
+
+def page_template() -> str:
+    """The template that `page.page` takes."""
+    return files("nix2oci.report.page").joinpath("page.html").read_text(encoding="utf-8")

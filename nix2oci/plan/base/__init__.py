@@ -1,1 +1,0 @@
-"""An image's own files laid over those of a base image."""

@@ -1,0 +1,1 @@
+"""Which store paths go into which layer, and what that costs. Pure."""

@@ -1,0 +1,207 @@
+"""Closure + budget -> which store paths go into which layer, before any byte is written.
+
+The app's own outputs change with every commit, so they get a layer of their own, the last; the
+others are grouped so that as few bytes as possible are expected to move and to be stored.
+Input order never matters: ties are broken by the order of store paths, that is by name, then hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+
+from nix2oci.model.closure import Closure, StorePath
+from nix2oci.plan.layers.cost import Prices
+from nix2oci.plan.layers.grouping import Paths, known_to_fleet, merged, settled, total
+from nix2oci.plan.layers.popularity import Popularity, package_of
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """The store paths of one layer, sorted; `nar_size` in bytes."""
+
+    paths: tuple[StorePath, ...]
+    nar_size: int
+    popularity: int
+    """By how many paths of the closure, or images of the index, the most popular path is used."""
+    risk: float
+    """The layer's share of the bytes that a change somewhere in the closure is expected to move."""
+    shared_by: int | None
+    """How many images of the index have this layer, or for one path its package; None without."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReusedPlan:
+    """An earlier plan that was kept."""
+
+    where: str
+    """What the user called it."""
+    excess: float
+    """How much dearer it is than a new plan: 0.05 is five per cent."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousPlan:
+    """An earlier plan, to be kept as far as possible."""
+
+    where: str
+    """What the user called it."""
+    layers: tuple[tuple[str, ...], ...]
+    """The names of the store paths of each layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A partition of a closure into layers, base layer first, the app's own last."""
+
+    layers: tuple[LayerPlan, ...]
+    fleet: Popularity | None = None
+    """The index that it was made by."""
+    kept: ReusedPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerHints:
+    """What the user knows of a closure that the closure does not tell."""
+
+    fleet: Popularity | None = None
+    earlier: PreviousPlan | None = None
+    stable: tuple[str, ...] = ()
+    """Names, with or without a version, of what seldom changes."""
+    volatile: tuple[str, ...] = ()
+    """Names of what changes as often as the app."""
+
+
+def store_layers(max_layers: int) -> int:
+    """How many of an image's layers may hold store paths: the last one is for the view.
+
+    An image of one layer has both in it.
+    """
+    return max(1, max_layers - 1)
+
+
+def plan_layers(closure: Closure, budget: int, hints: LayerHints | None = None) -> Plan:
+    """Plan at most `budget` store layers (at least 1); every path of the closure is in one."""
+    hints = hints or LayerHints()
+    own = _own(closure, hints.volatile) if budget > 1 else frozenset()
+    prices = Prices.of(closure, hints.fleet, _named(closure, hints.stable))
+    rest = [path for path in closure if path not in own]
+    room = max(1, budget - bool(own))
+    groups = _grouped(rest, room, prices, hints.fleet)
+    kept = None
+    if hints.earlier:
+        least = total(groups, prices)
+        groups = _as_before(rest, room, prices, hints.earlier)
+        excess = total(groups, prices) / least - 1 if least else 0.0
+        kept = ReusedPlan(hints.earlier.where, max(0.0, round(excess, 6)))
+    return Plan(_ranked(groups, own, prices, hints.fleet), hints.fleet, kept)
+
+
+def _own(closure: Closure, volatile: Sequence[str]) -> frozenset[StorePath]:
+    """What changes with every commit: the outputs, and what is volatile with all that uses it."""
+    own = set(closure.roots)
+    if named := _named(closure, volatile):
+        number = {path: 1 << i for i, path in enumerate(closure)}
+        users = closure.users(number)
+        changing = reduce(or_, (users[path] for path in named))
+        own.update(path for path, bit in number.items() if changing & bit)
+    return frozenset(own)
+
+
+def _named(closure: Closure, names: Sequence[str]) -> frozenset[StorePath]:
+    """The paths that a user's names mean, with or without their version."""
+    wanted = frozenset(names)
+    return frozenset(path for path in closure if {path.name, package_of(path.name)} & wanted)
+
+
+def unmatched(closure: Closure, names: Sequence[str]) -> tuple[str, ...]:
+    """The names in `stable` or `volatile` of hints that mean no path of a closure."""
+    return tuple(name for name in names if not _named(closure, [name]))
+
+
+def _grouped(
+    paths: Sequence[StorePath], room: int, prices: Prices, fleet: Popularity | None
+) -> list[Paths]:
+    """The cheapest groups that are found, at most `room`; `paths` are sorted."""
+    alone: list[Paths] = [(path,) for path in paths]
+    if len(alone) <= room:
+        return alone
+    groups, dearest = merged(alone, room, prices)
+    if fleet:
+        known = known_to_fleet([each.packages for each in fleet.layers], paths, dearest, prices)
+        taken = {path for group in known for path in group}
+        begun = [*known, *(one for one in alone if one[0] not in taken)]
+        groups = min(
+            (merged(begun, room, prices)[0], groups), key=lambda found: total(found, prices)
+        )
+    return settled(groups, prices)
+
+
+def _as_before(
+    paths: Sequence[StorePath],
+    room: int,
+    prices: Prices,
+    earlier: PreviousPlan,
+) -> list[Paths]:
+    """The groups of an earlier plan; a path that it does not know goes where it costs least."""
+    by_name = {name: place for place, names in enumerate(earlier.layers) for name in names}
+    by_package = {package_of(name): place for name, place in reversed(by_name.items())}
+    groups: dict[int, list[StorePath]] = {}
+    new = []
+    for path in paths:
+        place = by_name.get(path.name, by_package.get(package_of(path.name)))
+        if place is None:
+            new.append(path)
+        else:
+            groups.setdefault(place, []).append(path)
+    kept, _ = merged(map(tuple, groups.values()), room, prices)
+    whole = [prices.of_paths(group) for group in kept]
+    for path in sorted(new, key=lambda path: (-prices.alone[path].price, path)):
+        alone = prices.alone[path]
+        if len(kept) < room:
+            kept.append((path,))
+            whole.append(alone)
+        else:
+            added = [prices.dearer(group, alone) for group in whole]
+            place = added.index(min(added))
+            kept[place] = (*kept[place], path)
+            whole[place] = prices.joined(whole[place], alone)
+    return kept
+
+
+def _ranked(
+    groups: Iterable[Paths], own: Iterable[StorePath], prices: Prices, fleet: Popularity | None
+) -> tuple[LayerPlan, ...]:
+    """The layers, most popular first, since engines reuse layers from the base up; `own` last."""
+    whole = {paths: prices.of_paths(paths) for paths in map(_sorted, groups)}
+    moved = {paths: prices.moved(group) for paths, group in whole.items()}
+    if last := _sorted(own):
+        whole[last] = prices.of_paths(last)
+        moved[last] = whole[last].size
+    expected = sum(moved.values()) or 1
+    layers = [
+        LayerPlan(
+            paths,
+            group.size,
+            max(prices.alone[path].every.bit_count() for path in paths),
+            round(moved[paths] / expected, 6),
+            _shared_by(paths, prices.known.get(group.mark, 0), fleet),
+        )
+        for paths, group in whole.items()
+    ]
+    return tuple(
+        sorted(layers, key=lambda each: (each.paths == last, -each.popularity, each.paths))
+    )
+
+
+def _sorted(paths: Iterable[StorePath]) -> Paths:
+    return tuple(sorted(paths))
+
+
+def _shared_by(paths: Paths, known: int, fleet: Popularity | None) -> int | None:
+    """How many images have a layer; `known` is the number where it has several paths."""
+    if not fleet:
+        return None
+    return fleet.holders(package_of(paths[0].name)).bit_count() if len(paths) == 1 else known

@@ -1,0 +1,107 @@
+"""What was done about shells, as a document, and what else an image carries of its making.
+
+An image without its shell should say what was replaced and left out, so the document is an
+annotation of its manifest, unless it is larger than registries like.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from nix2oci.model.closure import PathInfo
+from nix2oci.model.shell_references import ShellReference
+from nix2oci.plan.layers.popularity import Popularity
+from nix2oci.plan.shell import ShellDecision
+from nix2oci.plan.shell_mode import Mode
+from nix2oci.plan.shell_uses import known
+from nix2oci.text import display
+from nix2oci.wrappers.binary import BinaryWrapper
+from nix2oci.wrappers.chain import Chain
+from nix2oci.wrappers.explain import chain_document, refusal_document, wrapper_document
+from nix2oci.wrappers.refusal import Refusal
+from nix2oci.wrappers.script import Wrapper
+
+Json = dict[str, Any]
+
+ANNOTATION = "nix2oci.shell"
+_MOST = 1 << 18
+"""Bytes: a manifest is fetched with every pull, and registries take 4 MiB."""
+
+
+POPULARITY = "nix2oci.popularity"
+"""The digest of the index that layers were planned by."""
+
+
+def annotations_of(shells: ShellDecision, fleet: Popularity | None = None) -> dict[str, str]:
+    """What the manifest records of how the image was made."""
+    return _shell(shells) | ({POPULARITY: fleet.digest} if fleet else {})
+
+
+def _shell(shells: ShellDecision) -> dict[str, str]:
+    """The annotation that records all of it; none where nothing was looked at or found."""
+    if shells.mode is Mode.KEEP or not (shells.scripts or shells.dropped or shells.staying):
+        return {}
+    text = json.dumps(shell_document(shells), sort_keys=True, separators=(",", ":"))
+    return {ANNOTATION: text} if len(text) <= _MOST else {}
+
+
+def shell_document(shells: ShellDecision) -> Json:
+    """Wrappers and what became of them, what was dropped, and what still names a shell."""
+    return {
+        "mode": str(shells.mode),
+        "wrappers": [*_wrappers(shells)],
+        "dropped": [_path(info) for info in shells.dropped],
+        "saved": shells.saved,
+        "staying": [
+            {
+                "path": str(each.shell),
+                "nar_size": shells.closure.infos[each.shell].nar_size,
+                "wanted": each.wanted or None,
+                "files": [_mention(mention) for mention in each.mentions],
+            }
+            for each in shells.staying
+        ],
+        "droppable": [_path(info) for info in shells.droppable],
+        "broken": [_mention(mention) for mention in shells.broken],
+        "calls": {display(path): list(names) for path, names in shells.calls.items()},
+    }
+
+
+def _wrappers(shells: ShellDecision) -> Iterator[Json]:
+    """Every script whose first line names a shell, and the wrapper binaries among the programs."""
+    binaries = {p: c for p, c in shells.programs.items() if isinstance(_first(c), BinaryWrapper)}
+    for path, chain in sorted({**binaries, **shells.scripts}.items()):
+        first = _first(chain)
+        was = first if isinstance(first, Wrapper | BinaryWrapper) else None
+        refusal = chain.target or (first if isinstance(first, Refusal) else None)
+        yield {
+            "file": display(path),
+            "became": "launcher" if path in shells.launchers else None,
+            "refusal": refusal_document(refusal) if refusal else None,
+            "obstacle": shells.unmade.get(path),
+            "was": wrapper_document(was, chain) if was else None,
+            "chain": chain_document(chain),
+        }
+
+
+def _first(chain: Chain) -> object:
+    """What the first file of a chain is that is no link."""
+    return next((s.what for s in chain.steps if not isinstance(s.what, bytes)), None)
+
+
+def _mention(mention: ShellReference) -> Json:
+    kind = known(mention)
+    return {
+        "file": display(mention.file),
+        "kind": str(mention.kind),
+        "line": mention.line,
+        "text": display(mention.text),
+        "shell": str(mention.shell),
+        "loss": kind.loss if kind else None,
+    }
+
+
+def _path(info: PathInfo) -> Json:
+    return {"path": str(info.path), "nar_size": info.nar_size}

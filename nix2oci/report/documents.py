@@ -1,0 +1,144 @@
+"""What was planned or built, as documents for machines; what `--json` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from nix2oci.model.closure import Closure
+from nix2oci.oci.inherit import Inherited
+from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.spec import Platform, rfc3339
+from nix2oci.pipeline.build import WrittenImage
+from nix2oci.pipeline.debug_twin import Twin
+from nix2oci.pipeline.on_base import Overlay
+from nix2oci.pipeline.platforms import Published
+from nix2oci.pipeline.prepare import Prepared
+from nix2oci.plan.layers.layering import LayerPlan, Plan
+from nix2oci.plan.layers.popularity import Popularity
+from nix2oci.plan.shell import ShellDecision
+from nix2oci.plan.shell_record import shell_document
+from nix2oci.text import display
+
+Json = dict[str, Any]
+
+
+def plan_document(
+    closure: Closure, plan: Plan, shells: ShellDecision | None = None, on: Overlay | None = None
+) -> Json:
+    """A plan: sizes in bytes of NAR, layers base layer first; `shell` null where none was read."""
+    return {
+        "nar_size": closure.nar_size,
+        "roots": [str(path) for path in closure.roots],
+        "sizes": {str(path): info.nar_size for path, info in closure.infos.items()},
+        "popularity": _index(plan.fleet) if plan.fleet else None,
+        "kept": {"from": plan.kept.where, "excess": plan.kept.excess} if plan.kept else None,
+        "layers": [_planned_layer(layer) for layer in plan.layers],
+        "base": base_document(on) if on else None,
+        "shell": shell_document(shells) if shells else None,
+    }
+
+
+def _index(fleet: Popularity) -> Json:
+    return {"closures": len(fleet.images), "digest": fleet.digest}
+
+
+def published_document(made: Published) -> Json:
+    """What was published: an image as `build_document` has it, or the index of several."""
+    if len(made.images) == 1:
+        return build_document(made.images[0])
+    (name, descriptor), twin = made.main, made.twin
+    return {
+        "name": str(name),
+        "digest": str(descriptor.digest),
+        "platforms": [build_document(image) for image in made.images],
+        "debug": {"name": str(twin[0]), "digest": str(twin[1].digest)} if twin else None,
+    }
+
+
+def build_document(built: WrittenImage) -> Json:
+    """An image that was written: digests, sizes in bytes of blob and of tar, base layer first."""
+    prepared: Prepared = built.prepared
+    plans: list[LayerPlan | None] = [*prepared.plan.layers, None]
+    reused = [layer for layer in built.layers if layer.digest in built.reused]
+    return {
+        "name": str(built.identity.name),
+        "platform": str(Platform.of_system(prepared.package.system)),
+        "digest": str(built.image.descriptor.digest),
+        "image_id": str(built.image.id),
+        "created": rfc3339(built.identity.created),
+        "entrypoint": list(built.identity.entrypoint),
+        "compressor": built.compressor,
+        "size": sum(layer.size for layer in built.image.layers),
+        "nar_size": prepared.closure.nar_size,
+        "read": {"files": built.read.files, "bytes": built.read.bytes},
+        "reused": {"layers": len(reused), "size": sum(layer.size for layer in reused)},
+        "roots": [str(path) for path in prepared.closure.roots],
+        "layers": [
+            _written_layer(layer)
+            | {"reused": layer in reused}
+            | (_planned_layer(plan) if plan else {"paths": []})
+            for layer, plan in zip(built.layers, plans, strict=False)
+        ],
+        "base": base_document(prepared.on_base) if prepared.on_base else None,
+        "inherited": inherited_document(built.inherited),
+        "shell": shell_document(prepared.shells),
+        "debug": debug_document(built.twin) if built.twin else None,
+    }
+
+
+def base_document(on: Overlay) -> Json:
+    """The base image, and what became of its files and store paths."""
+    return {
+        "name": on.base.name,
+        "digest": str(on.base.digest),
+        "layers": len(on.base.layers),
+        "size": sum(layer.size for layer in on.base.layers),
+        "paths": [str(path) for path in on.present],
+        "replaced": [
+            {"file": "/" + display(path), "by": owner} for path, owner in on.over.replaced.items()
+        ],
+        "kept": ["/" + display(path) for path in on.over.kept],
+    }
+
+
+def inherited_document(inherited: Iterable[Inherited]) -> list[Json]:
+    """What became of each part of the base's configuration."""
+    return [
+        {"key": row.key, "base": row.base, "image": row.image, "won": row.won} for row in inherited
+    ]
+
+
+def debug_document(twin: Twin) -> Json:
+    """The debug twin, and the one layer that it has more than the image."""
+    return {
+        "name": str(twin.name),
+        "digest": str(twin.image.descriptor.digest),
+        "image_id": str(twin.image.id),
+        "tools": twin.tools.title,
+        "layer": _written_layer(twin.layer)
+        | {
+            "paths": [str(info.path) for info in twin.tools.paths],
+            "nar_size": sum(info.nar_size for info in twin.tools.paths),
+        },
+    }
+
+
+def _planned_layer(layer: LayerPlan) -> Json:
+    return {
+        "paths": [str(path) for path in layer.paths],
+        "nar_size": layer.nar_size,
+        "popularity": layer.popularity,
+        "risk": layer.risk,
+        "shared_by": layer.shared_by,
+    }
+
+
+def _written_layer(layer: Layer) -> Json:
+    return {
+        "digest": str(layer.digest),
+        "diff_id": str(layer.diff_id),
+        "media_type": layer.media_type,
+        "size": layer.size,
+        "tar_size": layer.tar_size,
+    }

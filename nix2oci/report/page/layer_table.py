@@ -1,0 +1,85 @@
+"""The table of layers: what the picture shows, in words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from nix2oci.report.page.labels import base, colour, name, number, share, whole
+from nix2oci.report.page.markup import Markup, element, figure, heading, joined, row, table
+from nix2oci.text import count, size
+
+Json = dict[str, Any]
+
+_SHOWN = 3
+
+
+def layers(document: Json) -> Markup:
+    """A row for each layer, base layer first; its paths unfold."""
+    index = document["popularity"]
+    headings = ["Layer", "Risk", heading("Size"), heading("Popularity", "popularity")]
+    headings += [heading("Shared by")] if index else []
+    rows = (_row(n, layer, document) for n, layer in enumerate(document["layers"], 1))
+    return table([*headings, "Store paths"], rows, id="layers")
+
+
+def explanation(document: Json) -> Markup:
+    """What the columns mean, in this plan."""
+    return joined(element("p", text) for text in _explanation(document))
+
+
+def _explanation(document: Json) -> Iterator[str]:
+    yield (
+        "Base layer first. Risk is a layer's share of the bytes that are expected to move with the "
+        "next update. The last layer of the image holds /bin, /etc and the like, and is not shown."
+    )
+    index = document["popularity"]
+    if index:
+        yield (
+            f"Popularity is counted over {count(index['closures'], 'closure')}, by the index "
+            f"{index['digest']}. Shared by says how many of these have the very same layer; for a "
+            "layer of one store path, how many have its package."
+        )
+    else:
+        yield (
+            "Popularity is counted within this closure: how many of its store paths use the "
+            "layer's most popular one. Without an index of other closures nobody knows who shares "
+            "a layer."
+        )
+
+
+def _row(position: int, layer: Json, document: Json) -> Markup:
+    cells = [
+        element("th", str(position), scope="row"),
+        element("td", *_bar(layer["risk"], document["layers"]), class_="risk"),
+        figure(size(layer["nar_size"])),
+        figure(number(layer["popularity"]), "popularity"),
+    ]
+    if document["popularity"]:
+        shared_by = layer["shared_by"]
+        cells.append(figure("unknown" if shared_by is None else number(shared_by)))
+    return row(*cells, _paths(layer["paths"], document["sizes"]), id=f"layer-{position}")
+
+
+def _bar(risk: float, among: Sequence[Json]) -> tuple[Markup, str]:
+    """A bar that is as long as its cell for the largest risk, and the figure."""
+    part = risk / (max(layer["risk"] for layer in among) or 1)
+    bar = element("span", class_=f"bar {colour(risk)}", style=f"width:{100 * part:.1f}%")
+    return element("span", bar, class_="rail"), share(risk)
+
+
+def _paths(paths: list[str], sizes: dict[str, int]) -> Markup:
+    ordered = sorted(paths, key=lambda path: (-sizes[path], base(path)))
+    first = ", ".join(map(name, ordered[:_SHOWN]))
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    items = (
+        element(
+            "li",
+            element("code", whole(path)),
+            " ",
+            element("span", size(sizes[path]), class_="nowrap"),
+            data_bytes=str(sizes[path]),
+        )
+        for path in ordered
+    )
+    return element("details", element("summary", first, more), element("ul", *items))

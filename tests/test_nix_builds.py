@@ -214,13 +214,13 @@ def test_a_closure_that_is_not_closed(fake: FakeNix) -> None:
 
 DRIVER = """
 import signal, sys
-from nix2oci.nix.cli import Nix
+from nix2oci.nix.client import NixClient
 
 def interrupt(number, frame):
     raise KeyboardInterrupt
 
 signal.signal(signal.SIGTERM, interrupt)
-nix = Nix({"PATH": sys.argv[1] + ":/usr/bin:/bin", "HOME": sys.argv[2]}, ("--store", sys.argv[3]))
+nix = NixClient({"PATH": sys.argv[1] + ":/usr/bin:/bin", "HOME": sys.argv[2]}, ("--store", sys.argv[3]))
 try:
     with nix.build([nix.evaluate(nix.installable(".#app"))]):
         print("built", flush=True)

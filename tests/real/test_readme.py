@@ -11,20 +11,21 @@ is made equal on both sides, see `normal`; a line `…` in a page stands for any
 import os
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 import pytest
+from real.containerd import containerd
 from real.distro import FLAKES
-from real.engines import ClientEngine, output, wait_until
+from real.docker_registry import registry
+from real.engines import ClientEngine, output
 from real.images import NIX2OCI
+from real.ports import free_port
 from real.shims import shims
-from real.test_conformance import free_port, registry
 from support.tools import require
 
 TOP = FLAKES.parent
@@ -141,33 +142,6 @@ def stage(request: pytest.FixtureRequest, distro: Path, tmp_path: Path) -> Itera
                 argv = (*engine.client, *clean)
                 stack.callback(subprocess.run, argv, capture_output=True, check=False)
         yield Stage(distro, free_port(), engines, address, host, path)
-
-
-@contextmanager
-def containerd(state: Path) -> Iterator[str]:
-    """A containerd of its own, for the length of a `with`: the address of its socket."""
-    require("containerd", "ctr")
-    address = state / "s"
-    config = state / "containerd.toml"
-    config.write_text(
-        f'version = 2\nroot = "{state}/containerd"\nstate = "{state}/containerd-run"\n'
-        'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'
-        f'[grpc]\naddress = "{address}"\n'
-    )
-    with (state / "containerd.log").open("wb") as log:
-        argv = ("containerd", "--config", config)
-        daemon = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: answers(address), (state / "containerd.log").read_text)
-        yield str(address)
-    finally:
-        daemon.terminate()
-        daemon.wait(30)
-
-
-def answers(address: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(address)) == 0
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from support.bases import base
 from support.fakeregistry import FakeRegistry, answer
 from support.fakeserver import running
+from support.fetches import fetches
 from support.pushing import REPOSITORY, stored
 from support.smallimage import Layer, entry, tar, write_index
 from support.terminal import Completed, Terminal
-from test_cli_remote import fetches
 
 from nix2oci.oci.layout.source import ImageSource, open_image
 

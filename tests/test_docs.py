@@ -11,30 +11,30 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from support import cli_page
+from support.paths import DOCS, ROOT
 
 from nix2oci import errors
 from nix2oci.config.keys import BY_FLAG, KEYS
 from nix2oci.errors import Nix2OCIError
 
-TOP = Path(__file__).parent.parent
-DOCS = TOP / "docs"
-README = (TOP / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 TABLE_ROW = re.compile(r"^\| `?([\w-]+)`? \| (\d+|[^|]*) \|", re.MULTILINE)
 
 
 @functools.cache
 def known_files() -> tuple[Path, ...]:
     """The files of the repository: those that git knows, or all where there is no git."""
-    argv = ["git", "-C", str(TOP), "ls-files", "-z"]
+    argv = ["git", "-C", str(ROOT), "ls-files", "-z"]
     done = subprocess.run(argv, capture_output=True, check=False)
     if done.returncode:
-        return tuple(path for path in TOP.rglob("*") if path.is_file())
-    return tuple(TOP / name for name in os.fsdecode(done.stdout).split("\0")[:-1])
+        return tuple(path for path in ROOT.rglob("*") if path.is_file())
+    return tuple(ROOT / name for name in os.fsdecode(done.stdout).split("\0")[:-1])
 
 
 PAGES = sorted(
-    path for path in known_files() if path.suffix == ".md" and path.parent in {TOP, DOCS}
+    path for path in known_files() if path.suffix == ".md" and path.parent in {ROOT, DOCS}
 )
 
 
@@ -100,7 +100,7 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in found}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     for link in re.findall(r"\]\(([^)\s]+)\)", prose):
@@ -112,30 +112,53 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in headings(target), link
 
 
-def test_every_page_can_be_reached_from_the_readme() -> None:
-    missing = [page.name for page in PAGES if page.parent == DOCS and page.name not in README]
-    assert missing == []
+def test_the_pages_are_grouped_and_each_is_there_once() -> None:
+    page = (DOCS / "README.md").read_text()
+    links = re.findall(r"\]\(([\w-]+\.md)\)", page)
+    pages = [path.name for path in PAGES if path.parent == DOCS and path.name != "README.md"]
+    assert sorted(links) == sorted(pages)
+    groups = re.findall(r"^## (.*)$", page, re.MULTILINE)
+    assert groups == ["Start", "Deploy", "Understand", "Reference", "Develop"]
+    assert "](docs/README.md)" in README
 
 
 def test_every_dev_command_that_a_page_names_is_there() -> None:
-    listed = set(re.findall(r"^#: (\w+)", (TOP / "dev").read_text(), re.MULTILINE))
+    listed = set(re.findall(r"^#: (\w+)", (ROOT / "dev").read_text(), re.MULTILINE))
     for page in PAGES:
         for name in re.findall(r"\./dev (\w+)", page.read_text()):
             assert name in {*listed, "lists"}, f"{page.name}: ./dev {name}"
+
+
+WORKFLOWS = tuple(path for path in known_files() if path.is_relative_to(ROOT / ".github/workflows"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_types_what_a_developer_types_and_may_only_read(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    commands = set(re.findall(r"^#: ([\w-]+)", (ROOT / "dev").read_text(), re.MULTILINE))
+    for job in workflow["jobs"].values():
+        assert "permissions" not in job
+        for step in job["steps"]:
+            assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step.get("uses", "actions/checkout@v4"))
+            script = step.get("run", "")
+            assert set(re.findall(r"\./dev ([\w-]+)", script)) <= commands
+            for ours in re.findall(r"^\.\S+", script):
+                assert (ROOT / ours).exists(), ours
 
 
 def test_every_file_that_a_page_names_is_there() -> None:
     named = re.compile(r"`((?:tests|nix2oci|flakes|docs)/[\w./-]*\w)`")
     for page in PAGES:
         for path in named.findall(page.read_text()):
-            assert (TOP / path).exists(), f"{page.name}: {path}"
+            assert (ROOT / path).exists(), f"{page.name}: {path}"
 
 
 def test_the_map_of_the_house_has_every_module() -> None:
     page = (DOCS / "architecture.md").read_text()
-    modules = [path for path in known_files() if path.is_relative_to(TOP / "nix2oci")]
+    modules = [path for path in known_files() if path.is_relative_to(ROOT / "nix2oci")]
     missing = [
-        str(module.relative_to(TOP))
+        str(module.relative_to(ROOT))
         for module in modules
         if module.suffix == ".py" and module.name != "__init__.py" and module.name not in page
     ]
@@ -159,7 +182,7 @@ FORBIDDEN = {
 
 def test_known_files_are_there() -> None:
     """The rules below are about something."""
-    names = {str(path.relative_to(TOP)) for path in known_files()}
+    names = {str(path.relative_to(ROOT)) for path in known_files()}
     assert {"pyproject.toml", "nix2oci/errors.py"} <= names
 
 
@@ -169,5 +192,5 @@ def test_no_file_names(rule: str) -> None:
     for path in known_files():
         text = path.read_bytes().decode("utf-8", errors="ignore")
         lines = (line for line in text.splitlines() if re.search(FORBIDDEN[rule], line))
-        found += [f"{path.relative_to(TOP)}: {line.strip()[:120]}" for line in lines]
+        found += [f"{path.relative_to(ROOT)}: {line.strip()[:120]}" for line in lines]
     assert found == []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nix2oci.errors import LayoutError
+from nix2oci.oci.fields import parse_object
 from nix2oci.oci.layer.extract import small_files
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor
@@ -41,12 +42,11 @@ def read_image(source: ImageSource, workers: int = 0) -> Inspected:
 
 
 def _record(source: ImageSource) -> dict[str, object] | None:
-    note = (source.manifest().get("annotations") or {}).get(ANNOTATION)
+    note = source.manifest().annotations.get(ANNOTATION)
     try:
-        record = json.loads(note) if note else None
-    except ValueError:
+        return dict(parse_object(note.encode(), ANNOTATION)) if note else None
+    except LayoutError:
         return None
-    return record if isinstance(record, dict) else None
 
 
 def _launchers(

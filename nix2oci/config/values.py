@@ -27,7 +27,7 @@ from nix2oci.config.reading import (
 from nix2oci.errors import InvalidReferenceError
 from nix2oci.model.accounts import NOLOGIN, Group, User
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import MOST_LAYERS
+from nix2oci.oci.spec import MAX_LAYERS
 
 MAX_LABEL = 1 << 20
 """Bytes of a label, name and value: every engine reads the configuration as a whole."""
@@ -157,7 +157,7 @@ def image_annotations(value: object, location: Location) -> Mapping[str, str]:
             raise location.wrong(f"'{name}' is made from the tag", "give the tag with 'tag'")
         if name.startswith(_RESERVED) and not re.fullmatch(_PREDEFINED, name):
             raise location.wrong(
-                f"'{plain(name)}' is no annotation of the OCI image specification,"
+                f"'{plain(name)}' is not an annotation of the OCI image specification,"
                 f" which reserves the names that start with '{_RESERVED}'",
                 "begin the name with a domain of your own",
             )
@@ -238,9 +238,9 @@ def max_layers(value: object, location: Location) -> int:
     """How many layers an image may have, view and all."""
     number = value if isinstance(value, int) and not isinstance(value, bool) else None
     if number is None or number < 1:
-        raise location.expected(f"a number of layers from 1 to {MOST_LAYERS}", value)
-    if number > MOST_LAYERS:
-        cause = f"{show(number)} layers are more than the {MOST_LAYERS} that engines can mount"
+        raise location.expected(f"a number of layers from 1 to {MAX_LAYERS}", value)
+    if number > MAX_LAYERS:
+        cause = f"{show(number)} layers are more than the {MAX_LAYERS} that engines can mount"
         raise location.wrong(cause)
     return number
 

@@ -16,8 +16,8 @@ def image_document(found: Inspected) -> dict[str, object]:
     return {
         "digest": str(source.descriptor.digest),
         "media_type": source.descriptor.media_type,
-        "annotations": source.manifest().get("annotations", {}),
-        "config": source.config(),
+        "annotations": dict(source.manifest().annotations),
+        "config": source.config().fields.values,
         "layers": [
             {
                 "digest": str(layer.digest),

@@ -1,16 +1,16 @@
 """What a wrapper does, as values: operations on the environment, and how the program is started.
 
 All text is bytes, as the kernel has it. Each operation on a variable has `result`, the value that
-it gives the variable, from the old one (None where it is unset); `apply` does a whole wrapper.
-The launcher is held to them and to bash. The hard part is that they mean what *bash* does with the
-lines that makeWrapper writes, down to a separator that survives at the end of a value.
+it gives the variable, from the old one (None where it is unset). The launcher is held to them and
+to bash. The hard part is that they mean what *bash* does with the lines that makeWrapper writes,
+down to a separator that survives at the end of a value.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 _NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
@@ -220,16 +220,6 @@ class Launch:
             raise ValueError(f"the target {self.target!r} is not an absolute path")
 
 
-@dataclass(frozen=True, slots=True)
-class Exec:
-    """One call of execve, and the working directory at that moment, as PWD would name it."""
-
-    path: bytes
-    argv: tuple[bytes, ...]
-    environment: tuple[bytes, ...]
-    directory: bytes
-
-
 def preset(ops: Sequence[Op], name: bytes, value: bytes) -> tuple[Op, ...]:
     """`ops` with a `Preset` before the first of them that reads the variable, if one does.
 
@@ -242,20 +232,6 @@ def preset(ops: Sequence[Op], name: bytes, value: bytes) -> tuple[Op, ...]:
             break
         return (*ops[:at], Preset(name, value), *ops[at:])
     return tuple(ops)
-
-
-def compose(outer: Launch, inner: Launch) -> Launch:
-    """What `outer` does when its target is the wrapper that `inner` was read from.
-
-    To the inner wrapper `$0` is the path that the outer one names, whatever the caller ran.
-    """
-    return replace(
-        inner,
-        ops=outer.ops + inner.ops,
-        argv0=outer.target if inner.argv0 is Argv0.EXECFN else inner.argv0,
-        before=inner.before + outer.before,
-        after=outer.after + inner.after,
-    )
 
 
 def normal_directory(directory: bytes) -> bytes:
@@ -271,65 +247,6 @@ def normal_directory(directory: bytes) -> bytes:
         raise ValueError(f"the directory {directory!r} has a '..'")
     double = directory.startswith(b"//") and not directory.startswith(b"///")
     return (b"//" if double else b"/") + b"/".join(p for p in parts if p not in (b"", b"."))
-
-
-def apply(
-    launch: Launch,
-    environment: Sequence[bytes],
-    execfn: bytes,
-    argv: Sequence[bytes],
-    directory: bytes,
-) -> Exec:
-    """The call of execve that the wrapper ends in.
-
-    `environment` are entries `NAME=value` in order: those of other names stay as they are, a
-    changed one keeps its place, a new one goes to the end, and of several entries with one name
-    the last counts and stays when the name is touched. `execfn` is the path by which the wrapper
-    was run, `directory` the working directory as PWD names it. Every `Chdir` succeeds.
-    """
-    entries = list(environment)
-    for op in launch.ops:
-        if isinstance(op, Chdir):
-            _assign(entries, b"OLDPWD", directory)
-            directory = normal_directory(op.directory)
-            _assign(entries, b"PWD", directory)
-        elif isinstance(op, Unset):
-            _remove(entries, op.name)
-        else:
-            _assign(entries, op.name, op.result(_lookup(entries, op.name)))
-    words = (_argv0(launch, execfn), *launch.before, *argv[1:], *launch.after)
-    return Exec(launch.target, words, tuple(entries), directory)
-
-
-def _argv0(launch: Launch, execfn: bytes) -> bytes:
-    match launch.argv0:
-        case Argv0.TARGET:
-            return launch.target
-        case Argv0.EXECFN:
-            return execfn
-        case literal:
-            return literal
-
-
-def _lookup(entries: list[bytes], name: bytes) -> bytes | None:
-    mark = name + b"="
-    found = [entry for entry in entries if entry.startswith(mark)]
-    return found[-1].removeprefix(mark) if found else None
-
-
-def _assign(entries: list[bytes], name: bytes, value: bytes) -> None:
-    mark = name + b"="
-    places = [at for at, entry in enumerate(entries) if entry.startswith(mark)]
-    if places:
-        entries[places.pop()] = mark + value
-    else:
-        entries.append(mark + value)
-    for at in reversed(places):
-        del entries[at]
-
-
-def _remove(entries: list[bytes], name: bytes) -> None:
-    entries[:] = [entry for entry in entries if not entry.startswith(name + b"=")]
 
 
 def _check(name: bytes, *texts: bytes) -> None:

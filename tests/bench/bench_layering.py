@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench.layering.claims import LATER, METRICS, cells, claims
+from bench.layering.claims import LATER, METRICS, Claim, cells, claims
 from bench.layering.contenders import OURS, WITH_INDEX, Row, Track, ours, published
 from bench.layering.debianfleet import Graph, distribution, fleet
 from bench.layering.large import closure_of
@@ -25,6 +25,9 @@ from nix2oci.model.closure import Closure
 from nix2oci.plan.layers.fleet import build_popularity
 
 BUDGETS = (10, 25, 50)
+
+MOST_SECONDS = {1000: 2, 10_000: 15}
+"""What a plan of so many paths may take, of processor time."""
 
 
 def main() -> None:
@@ -42,9 +45,9 @@ def main() -> None:
         rows = track.rows(budget, build_popularity(counted, budget))
         tables["held out", budget] = show(f"held out, {budget} layers", rows)
     replanned(distribution())
-    times()
+    timed = list(times())
     print("\n## Claims\n")
-    for claim in claims(tables):
+    for claim in [*claims(tables), *timed]:
         print(f"- {claim}")
 
 
@@ -85,21 +88,24 @@ def replanned(graph: Graph) -> None:
         print(f"| {contender.name} | {told / 1e6:.1f} MB | {again / 1e6:.1f} MB |", flush=True)
 
 
-def times() -> None:
-    """Print how long a plan takes."""
-    print(
-        "\n### Seconds for one plan of 63 layers\n\n| | 1,000 paths | 10,000 paths |\n|---|--:|--:|"
-    )
-    large = [closure_of(paths) for paths in (1000, 10_000)]
+def times() -> Iterator[Claim]:
+    """Print how long a plan takes; what is claimed of ours."""
+    heads = " | ".join(f"{paths:,} paths" for paths in MOST_SECONDS)
+    print("\n### Seconds of processor time for one plan of 63 layers\n")
+    print(f"| | {heads} |\n|---|--:|--:|")
+    large = [closure_of(paths) for paths in MOST_SECONDS]
     index_of = build_popularity(large[:1], 63)
-    everybody = [*published(large[:1]), ours(OURS, None)[0], ours(WITH_INDEX, index_of)[0]]
-    for contender in everybody:
+    us = ours(OURS, None)[0]
+    for contender in [*published(large[:1]), us, ours(WITH_INDEX, index_of)[0]]:
         seconds = []
         for closure in large:
-            before = time.perf_counter()
+            before = time.process_time()
             contender.plan(closure, 63)
-            seconds.append(f"{time.perf_counter() - before:.2f}")
-        print(f"| {contender.name} | {' | '.join(seconds)} |", flush=True)
+            seconds.append(time.process_time() - before)
+        print(f"| {contender.name} | {' | '.join(f'{each:.2f}' for each in seconds)} |", flush=True)
+        if contender is us:
+            for (paths, most), found in zip(MOST_SECONDS.items(), seconds, strict=True):
+                yield Claim(f"{us.name}: seconds for a plan of {paths:,} paths", found, most)
 
 
 if __name__ == "__main__":

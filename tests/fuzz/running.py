@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from support.wrapper_run import apply
+
 from fuzz.cases import Case, Places
 from fuzz.scripts import Form, script
 from nix2oci.launcher.encoder import encode
 from nix2oci.pipeline.templates import launcher_template
-from nix2oci.wrappers.operations import Chdir, Launch, apply, preset
+from nix2oci.wrappers.operations import Chdir, Launch, preset
 
 HERE = Path(__file__).parent
 

@@ -2,16 +2,16 @@
 
 import json
 import re
-from pathlib import Path
 
 from real.engines import Engine, Job, Runc
 from real.images import Images
+from support.paths import DATA
 from support.treedump import treedump
 
 # What a root can have, it has from these: certificates, time zones, services, media types.
 RICH = ("sed", "ca-certificates", "tzdata", "netbase", "media-types")
 PYTHON = ("python3", "ca-certificates")
-GOLDEN = Path(__file__).parent.parent / "data" / "real" / "root.txt"
+GOLDEN = DATA / "real" / "root.txt"
 
 LOOKUPS = """\
 import grp, json, os, pwd

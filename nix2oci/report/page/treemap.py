@@ -24,11 +24,6 @@ class Box:
     def area(self) -> float:
         return self.width * self.height
 
-    @property
-    def aspect(self) -> float:
-        """The longer side by the shorter: 1 is a square."""
-        return max(self.width, self.height) / min(self.width, self.height)
-
 
 def squarify(weights: Sequence[float], whole: Box) -> tuple[Box, ...]:
     """Boxes that fill `whole`, one for each weight and in its place; areas are as the weights.

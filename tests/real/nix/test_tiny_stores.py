@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from real.nix.tiny import PRELUDE, fails, make, names
+from support.started import started
 from support.tools import require
 
 from nix2oci.errors import BuildError, NixCommandError, NixError, StoreError
@@ -159,21 +160,18 @@ def test_interrupted_while_building(
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     assert nix.version.has_flakes
-    driver = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, f"path:{flake}#slow"],
-        env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)},  # noqa: TID251
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert driver.stdout is not None
-    for line in driver.stdout:
-        if "started" in line:
-            break
-    children = _descendants(driver.pid)
-    assert len(children) >= 2
-    driver.send_signal(number)
-    driver.communicate(timeout=60)
-    assert driver.returncode == 130
+    argv = [sys.executable, "-c", DRIVER, f"path:{flake}#slow"]
+    more = {"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)}
+    with started(argv, {**os.environ, **more}) as driver:  # noqa: TID251
+        assert driver.stdout is not None
+        for line in driver.stdout:
+            if "started" in line:
+                break
+        children = _descendants(driver.pid)
+        assert len(children) >= 2
+        driver.send_signal(number)
+        driver.communicate(timeout=60)
+        assert driver.returncode == 130
     assert [path for path in temporary.iterdir() if path.name.startswith("nix2oci-")] == []
     for _ in range(100):
         if not any(Path(f"/proc/{pid}").exists() for pid in children):

@@ -1,0 +1,204 @@
+"""Which commands nix is run with, and how few."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.fakenix import DRV, OUT, SYSTEM, FakeNix, fails, info, make
+from support.paths import DATA
+
+from nix2oci.errors import (
+    NixError,
+)
+from nix2oci.model.closure import StorePath
+from nix2oci.nix.package import EVAL_EXPRESSION
+
+RECORDED = DATA / "nix"
+UNCACHED = ["--option", "eval-cache", "false"]
+LIBRARY = "/nix/store/ai6vwhbrg1fgxn289gkabgn3d4hhfxa3-library-1.2"
+PROGRAM = "/nix/store/k6sbazwb84960nz7saz7z551zi6vri7k-program-3.0"
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeNix:
+    return FakeNix(tmp_path)
+
+
+def test_seven_calls_are_all(fake: FakeNix) -> None:
+    built, closure = make(fake.nix())
+    assert built[0].roots == (StorePath.parse(OUT),)
+    assert closure.roots == (StorePath.parse(OUT),)
+    store = ["--store", str(fake.root)]
+    link = fake.calls[5][fake.calls[5].index("--out-link") + 1]
+    assert fake.calls == [
+        ["flake", "metadata", "--json", *store, "--", "."],
+        ["eval", "--json", *store, *UNCACHED, "--apply", EVAL_EXPRESSION, "--", ".#app"],
+        ["eval", "--impure", "--json", *store, "--expr", "builtins.currentSystem"],
+        [
+            *("eval", "--json", *store, *UNCACHED, "--apply", EVAL_EXPRESSION, "--"),
+            f".#apps.{SYSTEM}.app",
+        ],
+        ["--version"],
+        ["build", "--json", *store, "--out-link", link, "--", f"{DRV}^out"],
+        ["path-info", "--json", "--recursive", *store, "--json-format", "1", "--", OUT],
+    ]
+    assert not Path(link).parent.exists()
+    assert fake.shown == []
+
+
+def test_more_installables_cost_only_their_evaluation(fake: FakeNix) -> None:
+    fake.answer("build --json", json.dumps([{"drvPath": DRV, "outputs": {"out": OUT}}, OUT]))
+    make(fake.nix("--system", SYSTEM), ".#app", ".#other", OUT)
+    commands = [" ".join(call[:2]) for call in fake.calls]
+    assert commands == [
+        *("flake metadata", "eval --json", "eval --json", "eval --json", "eval --json"),
+        *("--version", "build --json", "path-info --json"),
+    ]
+    assert fake.calls[-2][-2:] == [f"{DRV}^out", OUT]
+
+
+def test_each_command_gets_the_options_that_it_knows(fake: FakeNix) -> None:
+    store = ("--store", str(fake.root), "--option", "cores", "2", "--max-jobs", "1", "--offline")
+    flake = ("--impure", "--override-input", "a", "path:/b", "--no-write-lock-file")
+    make(fake.nix(*store, *flake, "--eval-store", "auto"))
+    metadata, package, system, app, _, build, path_info = fake.calls
+    assert metadata[3:-2] == [*store, *flake, "--eval-store", "auto"]
+    for call in (package, app):
+        assert call[2:-4] == [*store, *flake, "--eval-store", "auto", *UNCACHED]
+    assert system[3:-2] == list(store)
+    assert build[2:-4] == [*store, "--eval-store", "auto"]
+    assert path_info[3:-4] == list(store)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-x",
+        "--help",
+        ".#a b",
+        ".#$(touch pwned)",
+        ".#`touch pwned`; touch pwned #",
+        "path:/x?dir=a b#'q\"",
+        "-o#^",
+        "*#*",
+    ],
+)
+def test_an_installable_is_one_argument_and_no_option(fake: FakeNix, text: str) -> None:
+    text = text.removesuffix("^")
+    ref, _, attr = text.partition("#")
+    make(fake.nix("--system", SYSTEM), f"{text}^out")
+    assert [call[-2:] for call in fake.calls[:3]] == [
+        ["--", ref],
+        ["--", f"{ref}#{attr}"],
+        ["--", f"{ref}#apps.{SYSTEM}.{attr or 'default'}"],
+    ]
+    assert not Path("pwned").exists()
+    assert not (fake.directory / "pwned").exists()
+
+
+def test_an_attribute_of_a_file(fake: FakeNix) -> None:
+    nix = fake.nix("--system", SYSTEM)
+    found = nix.evaluate(nix.installable("-a.b", file="-f.nix"))
+    assert (found.name, found.version, found.revision) == ("app", "1.0", "")
+    (call,) = fake.calls
+    assert call[-6:] == ["--file", "-f.nix", "--apply", EVAL_EXPRESSION, "--", "-a.b"]
+
+
+def test_a_link_to_a_store_path(fake: FakeNix, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(fake.directory)
+    Path("result").symlink_to(OUT)
+    nix = fake.nix("--system", SYSTEM)
+    for text in ("result", "./result", str(fake.directory / "result"), OUT):
+        installable = nix.installable(text)
+        assert (installable.kind, installable.store_path) == ("path", OUT)
+    assert nix.evaluate(nix.installable("result")).wanted[0].path == OUT
+    assert fake.calls == []
+
+
+def test_the_system_that_is_asked_for_goes_without_a_call(fake: FakeNix) -> None:
+    assert fake.nix("--system", "aarch64-linux").system() == "aarch64-linux"
+    assert fake.nix("--option", "system", "aarch64-linux").system() == "aarch64-linux"
+    assert fake.calls == []
+
+
+def test_another_system_is_evaluated_and_not_what_the_machine_is_taken_for(fake: FakeNix) -> None:
+    nix = fake.nix().for_system("aarch64-linux")
+    assert nix.system() == "aarch64-linux"
+    make(nix)
+    with_system = {call[0] for call in fake.calls if "--system" in call}
+    assert with_system == {"eval", "flake"}
+    assert {call[0] for call in fake.calls} == {*with_system, "build", "path-info", "--version"}
+
+
+def test_an_app_and_its_package(fake: FakeNix) -> None:
+    other = "/nix/store/0b5a7w7kll7y52dcqxl9dk9x5f37p1s7-tool"
+    drv = "/nix/store/94flmp810fvqdv3yq5g02hrkrip8bhkz-tool.drv"
+    fake.place(other)
+    context = {drv: {"outputs": ["out"]}}
+    fake.answer(
+        "#apps.", json.dumps({"kind": "app", "program": f"{other}/bin/x", "context": context})
+    )
+    fake.answer(
+        "build --json",
+        json.dumps(
+            [
+                {"drvPath": drv, "outputs": {"out": other}},
+                {"drvPath": DRV, "outputs": {"out": OUT}},
+            ]
+        ),
+    )
+    fake.answer("path-info", json.dumps(info() | info(other)))
+    (built,), _ = make(fake.nix())
+    assert built.roots == (StorePath.parse(OUT), StorePath.parse(other))
+    assert built.program == f"{other}/bin/x"
+    assert fake.calls[5][-2:] == [f"{DRV}^out", f"{drv}^out"]
+
+
+@pytest.mark.parametrize(
+    ("version", "shape", "formatted", "operand"),
+    [
+        pytest.param("nix (Nix) 2.8.0", "nix-2.8", False, DRV, id="2.8"),
+        pytest.param("nix (Nix) 2.17.1", "nix-2.17", False, f"{DRV}^out", id="2.17"),
+        pytest.param("nix (Nix) 2.20.1", "nix-2.20", False, f"{DRV}^out", id="2.20"),
+        pytest.param("nix (Nix) 2.24.1", "nix-2.24", False, f"{DRV}^out", id="2.24"),
+        pytest.param("nix (Nix) 2.34.8", "nix-2.34-format-1", True, f"{DRV}^out", id="2.34"),
+        pytest.param(
+            "nix (Determinate Nix 3.22.2) 2.35.2",
+            "nix-2.34-format-2",
+            True,
+            f"{DRV}^out",
+            id="Determinate",
+        ),
+        pytest.param("nix (Nix) 2.99.0", "nix-2.35-format-3", True, f"{DRV}^out", id="to come"),
+        pytest.param("nix (Lix, like Nix) 2.93.3", "lix-2.93", False, f"{DRV}^out", id="Lix"),
+    ],
+)
+def test_every_version_gives_the_same_closure(
+    fake: FakeNix, version: str, shape: str, operand: str, *, formatted: bool
+) -> None:
+    fake.answer("--version", version)
+    fake.answer(
+        "path-info", (RECORDED / "path-info" / f"{shape}.json").read_text(), stderr="warning: new\n"
+    )
+    nix = fake.nix()
+    closure = nix.closure([StorePath.parse(PROGRAM)])
+    assert [str(path) for path in closure] == [LIBRARY, PROGRAM]
+    assert closure.references(StorePath.parse(PROGRAM)) == (StorePath.parse(LIBRARY),)
+    assert ("--json-format" in fake.calls[-1]) is formatted
+    with nix.build([nix.evaluate(nix.installable(".#app"))]):
+        assert fake.calls[-1][-1] == operand
+
+
+def test_a_json_format_that_is_refused_is_left_out(fake: FakeNix) -> None:
+    fake.answer("--json-format", stderr="error: unrecognised flag '--json-format'\n", code=1)
+    _, closure = make(fake.nix())
+    assert len(closure) == 1
+    assert [call[0] for call in fake.calls[-2:]] == ["path-info", "path-info"]
+    assert "--json-format" not in fake.calls[-1]
+    assert fake.shown == []
+
+
+def test_a_nix_without_flakes(fake: FakeNix) -> None:
+    fake.answer("--version", "nix (Nix) 2.3.16")
+    error = fails(fake.nix(), NixError, 3)
+    assert str(error) == "cannot use nix (Nix) 2.3.16: 2.4 is the first with flakes"

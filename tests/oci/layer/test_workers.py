@@ -1,0 +1,182 @@
+"""Layers by several processes: the order given, the first failure raised, nobody left."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.blob_directory import Blobs, endless
+from support.paths import TESTS
+
+from nix2oci.errors import OutputError, StoreError
+from nix2oci.model.tree import Directory, Entry, File
+from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.tar import BLOCK
+from nix2oci.oci.layer.workers import LayerJob, write_layers
+
+ALL = list(Compression)
+
+
+def one_file(name: str, size: int = 10) -> LayerJob:
+    content = hashlib.shake_128(name.encode()).digest(size)
+    return LayerJob([File(name.encode(), size, (content,))], size)
+
+
+def failing(error: Exception) -> Iterator[Entry]:
+    yield Directory(b"d")
+    raise error
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_left() -> Iterator[None]:
+    yield
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("compression", ALL)
+@pytest.mark.parametrize("cores", [1, 2, 9])
+def test_layers_are_answered_in_the_order_given(
+    compression: Compression, cores: int, tmp_path: Path
+) -> None:
+    sizes = [10, 3 * BLOCK, 500, BLOCK, 0, 700]
+    blobs, done = Blobs(tmp_path), [0]
+    layers = write_layers(
+        [one_file(f"f{size}", size) for size in sizes],
+        compression,
+        blobs,
+        cores,
+        done.append,
+    )
+    tars = [512 + size + -size % 512 + 1024 for size in sizes]
+    assert [layer.tar_size for layer in layers] == tars
+    assert {layer.digest.hex for layer in layers} == blobs.committed()
+    assert sum(done) == sum(tars)
+
+
+def test_the_heaviest_layer_is_begun_first(tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    def noted(name: str) -> Iterator[Entry]:
+        begun.append(name)
+        yield Directory(name.encode())
+
+    layers = [
+        LayerJob(noted(name), estimated_size)
+        for name, estimated_size in (("a", 1), ("b", 9), ("c", 5))
+    ]
+    write_layers(layers, Compression.NONE, Blobs(tmp_path), 1)
+    assert begun == ["b", "c", "a"]
+
+
+def test_no_layers_are_no_blobs(tmp_path: Path) -> None:
+    assert write_layers([], Compression.GZIP, Blobs(tmp_path), 2) == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_layers_are_one_blob_and_two_answers(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    one, other = write_layers([one_file("f"), one_file("f")], Compression.GZIP, blobs, 2)
+    assert one == other
+    assert len(blobs.committed()) == 1
+
+
+@pytest.mark.parametrize("compression", ALL)
+def test_the_first_failure_ends_the_other_layers_and_is_raised(
+    compression: Compression, tmp_path: Path
+) -> None:
+    error = StoreError("cannot read it: it is gone", hint="build again")
+    layers = [LayerJob(endless(), 3), LayerJob(failing(error), 2), LayerJob(endless(), 1)]
+    blobs = Blobs(tmp_path)
+    with pytest.raises(StoreError) as caught:
+        write_layers(layers, compression, blobs, 2)
+    assert (str(caught.value), caught.value.hint) == ("cannot read it: it is gone", "build again")
+    assert blobs.committed() == set()
+
+
+def test_a_worker_that_is_ended_leaves_its_blocks_first(tmp_path: Path) -> None:
+    """What entries come from, such as another process, is ended with them."""
+    (blobs := tmp_path / "blobs").mkdir()
+    begun, begin = os.pipe()
+    never, _ = os.pipe()
+
+    def waiting() -> Iterator[Entry]:
+        try:
+            yield Directory(b"d")
+            os.write(begin, b"x")
+            os.read(never, 1)
+        finally:
+            (tmp_path / "left").touch()
+
+    def failing() -> Iterator[Entry]:
+        yield Directory(b"d")
+        os.read(begun, 1)
+        raise StoreError("no")
+
+    layers = [LayerJob(waiting(), 2), LayerJob(failing(), 1)]
+    with pytest.raises(StoreError):
+        write_layers(layers, Compression.NONE, Blobs(blobs), 2)
+    assert (tmp_path / "left").exists()
+    assert list(blobs.iterdir()) == []
+
+
+def test_a_full_disk_ends_all_layers(tmp_path: Path) -> None:
+    layers = [LayerJob(endless(), 1) for _ in range(3)]
+    with pytest.raises(OutputError) as caught:
+        write_layers(layers, Compression.NONE, Blobs(tmp_path, full=3 * BLOCK), 2)
+    assert str(caught.value) == "cannot write it: No space left on device"
+
+
+def test_an_interrupt_ends_all_layers(tmp_path: Path) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    layers = [LayerJob(endless(), 1) for _ in range(3)]
+    with pytest.raises(KeyboardInterrupt):
+        write_layers(layers, Compression.NONE, Blobs(tmp_path), 2, interrupt)
+
+
+def test_a_worker_that_is_killed_is_an_error(tmp_path: Path) -> None:
+    def killed() -> Iterator[Entry]:
+        yield Directory(b"d")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    layers = [LayerJob(endless(), 2), LayerJob(killed(), 1)]
+    with pytest.raises(OutputError) as caught:
+        write_layers(layers, Compression.NONE, Blobs(tmp_path), 2)
+    assert str(caught.value) == "cannot write layers: a worker process was killed"
+    assert caught.value.hint == "is there enough memory?"
+
+
+_PARENT = """
+import sys
+from pathlib import Path
+from support.blob_directory import Blobs, endless
+from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.workers import LayerJob, write_layers
+layers = [LayerJob(endless(), 1) for _ in range(2)]
+told = []
+write_layers(layers, Compression.NONE, Blobs(Path(sys.argv[1])), 2,
+             lambda n: told or (told.append(n), print("begun", flush=True)))
+"""
+
+
+def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", _PARENT, str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=TESTS) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"begun\n"
+        parent.kill()
+    deadline = time.monotonic() + 30
+    sizes: list[int] = []
+    while time.monotonic() < deadline and (len(sizes) < 2 or sizes[-1] != sizes[-2]):
+        time.sleep(0.5)
+        sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
+    assert sizes[-1] == sizes[-2]

@@ -246,7 +246,7 @@ def test_interrupted_while_it_is_pushed(shop: Shop, tmp_path: Path, number: sign
         ),
         pytest.param(
             ("--push", "h.example/x", "--reuse", "h.example/x", "--no-reuse"),
-            "cannot use --reuse with --no-reuse: each says the other",
+            "cannot use --reuse with --no-reuse: they contradict each other",
             None,
             id="both",
         ),

@@ -106,7 +106,7 @@ def test_an_engine_for_another_machine_is_told_of(tmp_path: Path) -> None:
     [
         pytest.param(
             ("--platform", "linux/arm64", "--system", "x86_64-linux"),
-            "cannot use --platform and --system at once: each says the other",
+            "cannot use --platform and --system at once: both name the platform",
             None,
             id="said twice",
         ),

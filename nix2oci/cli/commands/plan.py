@@ -29,7 +29,7 @@ from nix2oci.report.documents import plan_document
     value(
         "--html",
         "FILE",
-        "Write the plan to FILE besides, as a page for a browser that needs no network.",
+        "Write the plan to FILE as well, as a page for a browser that needs no network.",
     ),
     ORIGIN,
     PLAN,

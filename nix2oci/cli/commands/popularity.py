@@ -94,9 +94,9 @@ def _budget(installables: tuple[str, ...], options: PlanOptions) -> int:
 
 def _planned(text: str, options: PlanOptions) -> Closure:
     with planned_image((text,), options, with_hints=False) as prepared:
-        whole = prepared.closure
+        closure = prepared.closure
         present = prepared.on_base.present if prepared.on_base else ()
-        return whole.without(present) if len(present) < len(whole) else whole
+        return closure.without(present) if len(present) < len(closure) else closure
 
 
 def _recorded(path: str) -> Closure:

@@ -53,7 +53,7 @@ def publish_image(
             context.cores(),
             cache,
             reads_zstd=target.output_format != "archive",
-            existing=delivery.there if delivery else None,
+            existing=delivery.existing if delivery else None,
             opener=opener,
         )
         made = publish(builds, spec, destination, console.progress(output), hints)

@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+import nix2oci
+
+TOP = Path(nix2oci.__file__).parent
+PAGE = TOP.parent / "docs" / "performance.md"
 PROGRAM = str(Path(sys.executable).with_name("nix2oci"))
 ROW = re.compile(r"\| `nix2oci (.+?)`[^|]*\| (\d+) \| (\d+) \| (\d+) \|")
 LOADED = re.compile(r"import time: +\d+ \| +\d+ \| +(\S+)")

@@ -14,13 +14,13 @@ from nix2oci.cli.render import console
 from nix2oci.cli.render.inspect import Inspected, image_document, image_text
 from nix2oci.cli.render.shells import recorded
 from nix2oci.cli.steps.registry import open_anywhere
+from nix2oci.model.annotation_keys import SHELL
 from nix2oci.oci.layer.extract import small_files
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor, Platform
 from nix2oci.oci.validate.image import read_layers
 from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.plan.shell import is_launcher
-from nix2oci.plan.shell_record import ANNOTATION
 from nix2oci.text import display
 
 
@@ -63,7 +63,7 @@ def inspect(
 
 def _record(source: ImageSource) -> dict[str, object] | None:
     """What `nix2oci build` wrote down about shells; None for an image that has no such note."""
-    note = (source.manifest().get("annotations") or {}).get(ANNOTATION)
+    note = (source.manifest().get("annotations") or {}).get(SHELL)
     try:
         record = json.loads(note) if note else None
     except ValueError:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from nix2oci import text
 from nix2oci.cli.render.table import table
+from nix2oci.model.annotation_keys import POPULARITY
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor
 from nix2oci.oci.validate.layer_contents import LayerContents
-from nix2oci.plan.shell_record import POPULARITY
 from nix2oci.text import display
 
 _SHOWN = 3

@@ -59,7 +59,9 @@ FLAGS: Mapping[str, Flag] = {
         "FILE", "Plan layers by what other images share, as this popularity index has counted it."
     ),
     "stable": _many("NAME", "A package that rarely changes."),
-    "volatile": _many("NAME", "A package that changes as often as the app: it goes into the app's layer."),
+    "volatile": _many(
+        "NAME", "A package that changes as often as the app: it goes into the app's layer."
+    ),
     "plan-from": Flag(
         "IMAGE|FILE",
         "Keep the layers of an earlier image, or of what --json printed about one, where they fit.",

@@ -51,8 +51,9 @@ def evaluate(
     texts = ", ".join(one.text for one in named)
     console.progress(output).step(f"evaluating {texts}")
     loading = threading.Thread(target=importlib.import_module, args=(preload,))
-    loading.start()
+    client.while_it_runs(loading.start)  # not before: they would wait for each other
     try:
         return tuple(client.evaluate(one) for one in named)
     finally:
-        loading.join()
+        if loading.ident is not None:
+            loading.join()

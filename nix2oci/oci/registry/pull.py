@@ -13,16 +13,18 @@ from types import TracebackType
 from typing import Self
 
 from nix2oci.errors import LayoutError, OutputError
+from nix2oci.oci.documents import read_index
+from nix2oci.oci.fields import parse_object
 from nix2oci.oci.layout.archive import Readable
 from nix2oci.oci.layout.names import CONTAINERD_NAME
-from nix2oci.oci.layout.source import INDEX_TYPES, Layout, parse_object
+from nix2oci.oci.layout.source import Layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, Message
 from nix2oci.oci.registry.client_options import ClientOptions, Repository
 from nix2oci.oci.registry.manifests import get_document
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.transport import Answer
-from nix2oci.oci.spec import Descriptor, Digest
+from nix2oci.oci.spec import INDEX_TYPES, Descriptor, Digest
 
 
 def open_remote(reference: Reference, access: ClientOptions) -> Layout:
@@ -78,8 +80,8 @@ class RemoteBlobs:
         """A manifest or index that is known; what an index lists are manifests, too."""
         nested: set[Digest] = set()
         if descriptor.media_type in INDEX_TYPES:
-            manifests = parse_object(data, f"index {descriptor.digest}").get("manifests") or ()
-            nested = {Descriptor.from_json(entry).digest for entry in manifests}
+            index = read_index(parse_object(data, f"index {descriptor.digest}"))
+            nested = {entry.digest for entry in index.manifests}
         with self._lock:
             self._documents[descriptor.digest] = data
             self._listed |= nested

@@ -220,8 +220,8 @@ def interrupt(number, frame):
     raise KeyboardInterrupt
 
 signal.signal(signal.SIGTERM, interrupt)
-environment = {"PATH": sys.argv[1] + ":/usr/bin:/bin", "HOME": sys.argv[2]}
-nix = NixClient(environment, ("--store", sys.argv[3]))
+env = {"PATH": sys.argv[1] + ":/usr/bin:/bin", "HOME": sys.argv[2]}
+nix = NixClient(env, ("--store", sys.argv[3]))
 try:
     with nix.build([nix.evaluate(nix.installable(".#app"))]):
         print("built", flush=True)

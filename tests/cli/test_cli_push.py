@@ -15,7 +15,7 @@ from support.pushbuild import LIBRARY, Shop, notes, reused
 from support.pushing import REPOSITORY
 from support.started import started
 from support.tools_terminal import ToolsTerminal
-from test_platforms import BOTH, place
+from support.two_systems import BOTH, place
 
 from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.spec import INDEX

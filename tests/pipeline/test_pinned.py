@@ -11,10 +11,10 @@ import pytest
 from support.bases import base
 from support.fakeregistry import FakeRegistry, answer
 from support.fakeserver import running
+from support.fetches import fetches
 from support.pushing import REPOSITORY, stored
 from support.smallimage import Layer, entry, tar, write_index
 from support.terminal import Completed, Terminal
-from test_cli_remote import fetches
 
 from nix2oci.oci.layout.source import ImageSource, open_image
 
@@ -60,8 +60,7 @@ class Place:
         return self.notes()[BASE_DIGEST]
 
     def notes(self) -> dict[str, str]:
-        found: dict[str, str] = self.image().manifest()["annotations"]
-        return found
+        return dict(self.image().manifest().annotations)
 
     def image(self) -> ImageSource:
         return open_image(str(self.terminal.directory / "x"))

@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from support.elf_heads import AARCH64, X86_64
+from support.elf_heads import X86_64
 from support.fakeengine import FakeEngine
-from support.fakenix import OUT, missing, value
-from support.fakestore import Node, Program, nar, sri, write
+from support.fakenix import OUT, value
 from support.json_page import documented
-from support.terminal import Terminal
+from support.two_systems import ARM, ARM_DRV, BOTH, place
 
 from nix2oci.oci.layout.source import open_image, open_layout
 from nix2oci.oci.spec import Platform
 from nix2oci.oci.validate.image import validate_layout
-
-ARM = "/nix/store/r6sbazwb84960nz7saz7z551zi6vri7k-app-1.0"
-ARM_DRV = "/nix/store/42f2hlqgz41s6s2q495y7bkm0fn65sx6-app-1.0.drv"
-BOTH = ("--platform", "linux/amd64,linux/arm64")
-
-
-def place(scratch: Path, program: Program = AARCH64, **changes: str) -> Terminal:
-    """A terminal whose flake has its package for aarch64-linux as well."""
-    terminal = Terminal.make(scratch, {b"bin": {b"app": X86_64}})
-    fake, node = terminal.fake, dict[bytes, Node]({b"bin": {b"app": program}})
-    rules = list(fake.rules)
-    fake.rules.clear()
-    fake.place(ARM_DRV)
-    at = fake.place(ARM)
-    at.unlink()
-    write(os.fsencode(at), node)
-    info: Mapping[str, object] = {
-        "narHash": sri(node),
-        "narSize": len(nar(node)),
-        "references": [],
-    }
-    fake.answer("#apps.aarch64-linux", stderr=missing("apps"), code=1)
-    fake.answer("flake metadata", json.dumps({"lastModified": 1, "resolved": {}}))
-    fake.answer("--system aarch64-linux", value(drv=ARM_DRV, system="aarch64-linux", **changes))
-    fake.answer(f"{ARM_DRV}^out", json.dumps([{"drvPath": ARM_DRV, "outputs": {"out": ARM}}]))
-    fake.answer(f"-- {ARM}", json.dumps({ARM: info}))
-    fake.rules += rules
-    fake.nix()
-    return terminal
 
 
 @pytest.mark.parametrize(
@@ -64,8 +32,8 @@ def test_each_platform_is_built_from_its_system(tmp_path: Path, asked: tuple[str
     assert validate_layout(str(terminal.directory / "x")) == ()
     for architecture, path in (("amd64", OUT), ("arm64", ARM)):
         found = open_image(str(terminal.directory / "x"), Platform(architecture))
-        assert found.config()["architecture"] == architecture
-        assert found.config()["config"]["Entrypoint"] == [f"{path}/bin/app"]
+        assert found.config().platform.architecture == architecture
+        assert found.config().run.entrypoint == (f"{path}/bin/app",)
     (entry,) = open_layout(str(terminal.directory / "x"))[0].entries()
     assert done.stderr.splitlines()[-1] == (
         f"nix2oci: app:latest is for {_said(asked)}; digest {entry.digest}"
@@ -102,7 +70,7 @@ def test_a_cross_compiled_program_is_for_the_platform_that_is_asked_for(tmp_path
     terminal.fake.nix()
     done = terminal.run("build", ".#app", "-o", "x", "--platform", "linux/arm64")
     assert done.returncode == 0, done.stderr
-    assert open_image(str(terminal.directory / "x")).config()["architecture"] == "arm64"
+    assert open_image(str(terminal.directory / "x")).config().platform.architecture == "arm64"
 
 
 def test_the_document_of_several(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_shell import APP, SMALL, decided
+from support.shell_cases import APP, SMALL, decided
 
 from nix2oci.cli.render.shells import recorded
 from nix2oci.plan.shell import keep_all

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.fakeregistry import FakeRegistry
 from support.fakeserver import running
+from support.fetches import fetches
 from support.platform_images import platform_image
 from support.pushing import REPOSITORY, stored
 from support.smallimage import SmallImage
 from support.store_layers import APP1, LIB, LIB_AGAIN, TOOL, layer
 from support.terminal import Terminal
 
-from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.validate.image import validate_layout
 
 
@@ -39,14 +38,6 @@ def name(terminal: Terminal, registry: FakeRegistry) -> str:
         stored(path, registry, tag)
     registry.seen.clear()
     return f"{registry.registry}/{REPOSITORY}"
-
-
-def fetches(registry: FakeRegistry, *layouts: Path) -> set[int]:
-    """How often the layers of images were asked for."""
-    gets = (seen.path for seen in registry.seen if seen.method == "GET")
-    found = Counter(path.rpartition("/")[2] for path in gets if "/blobs/" in path)
-    images = [open_layout(str(path))[0].image() for path in layouts]
-    return {found[str(layer.digest)] for image in images for layer in image.layers()}
 
 
 @pytest.mark.parametrize("scheme", ["", "docker://"])

@@ -7,9 +7,10 @@ import platform
 from pathlib import Path
 
 import pytest
+from support.tools import require
+
 from fuzz.mutate import run
 from fuzz.wrappers import Setup
-from support.tools import require
 
 pytestmark = pytest.mark.real
 SEED = os.environ.get("FUZZ_SEED", "test")  # noqa: TID251

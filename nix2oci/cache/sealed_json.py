@@ -17,7 +17,7 @@ TEMPORARY = ".new-"
 """How the names of files begin that are not whole yet."""
 
 _SEAL = 64
-_MOST = 16 << 20
+_MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class SealedJson:
         path = os.path.join(self.directory, name)
         try:
             with open(path, "rb") as file:
-                data = file.read(_MOST)
+                data = file.read(_MAX_BYTES)
             body = data[_SEAL + 1 :]
             if data[:_SEAL] != _seal(name, body):
                 self.warn(f"{path} is damaged and counts for nothing")

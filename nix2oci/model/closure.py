@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
@@ -156,7 +156,7 @@ class Closure:
                         f"cannot use closure: {info.path} refers to {reference}, which is not in it"
                     )
         order = _referrers_last(by_path)
-        reached = _reach(by_path, kept_roots)
+        reached = reachable(kept_roots, lambda path: by_path[path].references)
         for path in sorted(by_path):
             if path not in reached:
                 raise ClosureError(f"cannot use closure: no root refers to {path}")
@@ -239,12 +239,15 @@ def _referrers_last(infos: Mapping[StorePath, PathInfo]) -> tuple[StorePath, ...
         raise ClosureError(f"cannot use closure: {cycle}") from err
 
 
-def _reach(infos: Mapping[StorePath, PathInfo], roots: Iterable[StorePath]) -> set[StorePath]:
+def reachable(
+    starts: Iterable[StorePath], references: Callable[[StorePath], Iterable[StorePath]]
+) -> set[StorePath]:
+    """The starts, and all that they refer to, directly or not."""
     seen: set[StorePath] = set()
-    queue = list(roots)
+    queue = list(starts)
     while queue:
         path = queue.pop()
         if path not in seen:
             seen.add(path)
-            queue.extend(infos[path].references)
+            queue += references(path)
     return seen

@@ -35,7 +35,7 @@ _LINE = 1024
 _WHOLE = 1 << 22
 """Files larger than this are no wrappers: enough of them is read to tell what they are."""
 
-_MOST_KEPT = 1 << 16
+_MAX_KEPT = 1 << 16
 """Bytes of a script that are worth a note."""
 
 _IS_BASH = b"@(#)Bash version "
@@ -258,7 +258,7 @@ def _essence(files: StoreFiles, real: bytes) -> bytes:
 
     def read() -> str | None:
         found = essence(_content(files.content(real)))
-        return _text(found) if len(found) <= _MOST_KEPT else None
+        return _text(found) if len(found) <= _MAX_KEPT else None
 
     known = files.get_or_compute(real, "essence", read)
     return _content(files.content(real)) if known is None else _data(known)

@@ -19,6 +19,7 @@ from nix2oci.nix.client import NixClient
 from nix2oci.nix.failure import failure
 from nix2oci.nix.options import Origin, store_options
 from nix2oci.nix.output import path_entries, path_infos, read_json
+from nix2oci.text import and_more
 
 _UNTRUSTED = 2
 """Bit of the exit code of `nix store verify` (src/nix/verify.cc)."""
@@ -58,8 +59,7 @@ def check_signatures(nix: NixClient, origin: Origin, answer: str) -> None:
 def _join(paths: list[StorePath]) -> str:
     if not paths:
         return "what it has"
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    return ", ".join(map(str, paths[:_SHOWN])) + more
+    return and_more([str(path) for path in paths], _SHOWN)
 
 
 def _required(nix: NixClient) -> bool:

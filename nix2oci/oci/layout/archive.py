@@ -45,6 +45,13 @@ class Readable(Protocol):
     ) -> None: ...
 
 
+class Files(Protocol):
+    """The files of a layout or archive by name, relative to its root."""
+
+    def size(self, name: str) -> int | None: ...
+    def open(self, name: str) -> Readable: ...
+
+
 def chunks(file: Readable) -> Iterator[bytes]:
     """All that is left of a stream, a piece at a time."""
     while chunk := file.read(_CHUNK):
@@ -130,7 +137,20 @@ def _no_tar(path: str) -> LayoutError:
     )
 
 
-class Section:
+class Closing:
+    """What is closed at the end of its `with` block."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Section(Closing):
     """A part of an open file as a binary file of its own; it closes that file."""
 
     def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
@@ -147,9 +167,3 @@ class Section:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

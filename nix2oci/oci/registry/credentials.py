@@ -28,7 +28,7 @@ _HUB_NAMES = frozenset(
 )
 _HUB_SERVER = "https://index.docker.io/v1/"
 _IDENTITY = "<token>"
-_MOST = 4 << 20
+_MAX_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def _normal(key: str) -> str:
 def _read(path: str) -> Json | None:
     try:
         with open(path, "rb") as file:
-            data = file.read(_MOST)
+            data = file.read(_MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as err:

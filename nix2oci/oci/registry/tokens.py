@@ -23,9 +23,9 @@ from nix2oci.oci.registry.urls import REDIRECTS, followed, redacted, same_host, 
 
 Exchange = Callable[[Request], Answer]
 
-_MOST = 64 << 10
+_MAX_ANSWER = 64 << 10
 _DEFAULT_LIFE = 60
-_MOST_REDIRECTS = 5
+_MAX_REDIRECTS = 5
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _CLIENT = "nix2oci"
 _LOG_IN = "log in with docker login or podman login, or set NIX2OCI_USERNAME and NIX2OCI_PASSWORD"
@@ -149,7 +149,7 @@ class Authenticator:
     def _asked(self, request: Request) -> dict[str, Any]:
         """What the token server answers, as a JSON object; redirects stay on its host."""
         url = request.url
-        for _ in range(_MOST_REDIRECTS):
+        for _ in range(_MAX_REDIRECTS):
             with self._exchange(Request(request.method, url, request.headers, request.body)) as it:
                 if it.status not in REDIRECTS:
                     return _document(it)
@@ -160,7 +160,7 @@ class Authenticator:
                 if not same_host(url, there):
                     raise _unusable("its token server redirects to another host")
                 url = there
-        raise _unusable(f"its token server redirects more than {_MOST_REDIRECTS} times")
+        raise _unusable(f"its token server redirects more than {_MAX_REDIRECTS} times")
 
     def _proof_of(self, document: dict[str, Any]) -> _Proof:
         token = document.get("token") or document.get("access_token")
@@ -183,7 +183,7 @@ def _document(answer: Answer) -> dict[str, Any]:
             denied=answer.status not in TEMPORARY,
         )
     try:
-        document = json.loads(answer.read(_MOST))
+        document = json.loads(answer.read(_MAX_ANSWER))
     except (ValueError, RecursionError):
         # Not `from err`: a JSON error carries the document.
         raise _unusable(f"{server} answered something that is not JSON") from None

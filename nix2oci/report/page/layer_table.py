@@ -7,7 +7,7 @@ from typing import Any
 
 from nix2oci.report.page.labels import base, colour, name, number, share, whole
 from nix2oci.report.page.markup import Markup, element, figure, heading, joined, row, table
-from nix2oci.text import count, size
+from nix2oci.text import and_more, count, size
 
 Json = dict[str, Any]
 
@@ -70,8 +70,6 @@ def _bar(risk: float, among: Sequence[Json]) -> tuple[Markup, str]:
 
 def _paths(paths: list[str], sizes: dict[str, int]) -> Markup:
     ordered = sorted(paths, key=lambda path: (-sizes[path], base(path)))
-    first = ", ".join(map(name, ordered[:_SHOWN]))
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     items = (
         element(
             "li",
@@ -82,4 +80,8 @@ def _paths(paths: list[str], sizes: dict[str, int]) -> Markup:
         )
         for path in ordered
     )
-    return element("details", element("summary", first, more), element("ul", *items))
+    return element(
+        "details",
+        element("summary", and_more([name(path) for path in ordered], _SHOWN)),
+        element("ul", *items),
+    )

@@ -16,7 +16,7 @@ from nix2oci.report.page.layer_table import explanation, layers
 from nix2oci.report.page.markup import Markup, element, joined
 from nix2oci.report.page.shell_section import shell
 from nix2oci.report.page.tiles import legend, picture
-from nix2oci.text import count, size
+from nix2oci.text import and_more, count, size
 
 Json = dict[str, Any]
 
@@ -44,8 +44,7 @@ def page(document: Json, template: str) -> str:
 
 
 def _title(document: Json) -> str:
-    first, *more = map(name, document["roots"])
-    return f"{first} and {len(more)} more" if more else first
+    return and_more([name(root) for root in document["roots"]], 1)
 
 
 def _facts(document: Json) -> Iterator[Markup]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from nix2oci.report.page.labels import LEGEND, base, colour, name, number, share
 from nix2oci.report.page.markup import Markup, element
 from nix2oci.report.page.treemap import Box, squarify
-from nix2oci.text import size
+from nix2oci.text import and_more, more, size
 
 Json = dict[str, Any]
 
@@ -132,11 +132,11 @@ def _small_layers(groups: Sequence[Group]) -> Group:
     tiles = []
     for group in groups:
         first, *rest = group.tiles
-        more = f" and {len(rest)} more" if rest else ""
+        label = and_more([tile.label for tile in group.tiles], 1)
         names = " ".join(tile.names for tile in group.tiles)
         nar_size = sum(tile.nar_size for tile in group.tiles)
-        about = first.about if not rest else f"{group.title}: {first.label}{more}"
-        tiles.append(Tile(first.mark, f"{first.label}{more}", nar_size, group.risk, names, about))
+        about = first.about if not rest else f"{group.title}: {label}"
+        tiles.append(Tile(first.mark, label, nar_size, group.risk, names, about))
     risk = sum(tile.risk for tile in tiles)
     title = f"{len(tiles)} more layers, {share(risk)} of the risk"
     return Group(title, "#layers", risk, (), tiles, "layers")
@@ -186,7 +186,7 @@ def _more(group: Group, box: Box, around: Box) -> Markup:
     if group.kind == "layers":
         label = _label("", f"{count} more layers", nar_size)
     elif group.large:
-        label = _label("", f"and {count} more", nar_size)
+        label = _label("", more(count, 0), nar_size)
     else:
         label = _label(group.small[0].mark, f"{count} paths", nar_size)
     return element(

@@ -15,6 +15,9 @@ from graphlib import CycleError, TopologicalSorter
 from nix2oci.errors import ClosureError
 
 # Nix's own alphabet (no e, o, t, u) and name rule: src/libstore/path.cc.
+STORE_DIR = "/nix/store"
+"""The logical store directory, unless a store says another."""
+
 _HASH_PART = re.compile(r"[0-9a-df-np-sv-z]{32}")
 _NAME = re.compile(r"[0-9A-Za-z+\-._?=]{1,211}")
 _BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"

@@ -20,10 +20,9 @@ from nix2oci.nix.dynamic_imports import imported
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
 from nix2oci.wrappers.chain import Chain, File, follow
-from nix2oci.wrappers.script import HostFacts, Native, Wrapper, essence
+from nix2oci.wrappers.script import SHELLS, HostFacts, Native, Wrapper, essence
 from nix2oci.wrappers.variables import path_preset
 
-_NAMES = frozenset((b"ash", b"bash", b"busybox", b"dash", b"fish", b"ksh", b"mksh", b"sh", b"zsh"))
 _CALLS = (b"popen", b"system")
 """What of libc runs /bin/sh (system(3), popen(3))."""
 
@@ -80,7 +79,7 @@ def owns_shell(files: StoreFiles, path: StorePath) -> bool:
     directory = files.real_directory(own + b"bin")
     if directory is None:
         return False
-    for name in _NAMES.intersection(files.names(directory)):
+    for name in SHELLS.intersection(files.names(directory)):
         real, mode = files.follow(directory, name)
         if real.startswith(own) and stat.S_ISREG(mode) and mode & stat.S_IXUSR:
             return True

@@ -18,9 +18,8 @@ from nix2oci.model.tree import Directory, Entry, File
 from nix2oci.oci.fields import Json
 from nix2oci.oci.file_type import HEAD, file_kind
 from nix2oci.oci.layer.tar import tar_blocks
-from nix2oci.oci.spec import Digest
+from nix2oci.oci.spec import BLOBS, Digest
 
-BLOBS = "blobs/sha256"
 _CHUNK = 1 << 20
 
 

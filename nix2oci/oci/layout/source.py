@@ -25,13 +25,8 @@ from nix2oci.oci.documents import (
 from nix2oci.oci.fields import MAX_DOCUMENT, Json, parse_object
 from nix2oci.oci.layout.archive import Files, Readable, Section, blob_name, scan_archive
 from nix2oci.oci.layout.docker_archive import read_docker_archive
-from nix2oci.oci.spec import (
-    INDEX_TYPES,
-    REF_NAME,
-    Descriptor,
-    Digest,
-    Platform,
-)
+from nix2oci.oci.media_types import INDEX_TYPES
+from nix2oci.oci.spec import REF_NAME, Descriptor, Digest, Platform
 
 MAX_INDEX_DEPTH = 8
 """Indexes within each other: tools write one, and one around it."""

@@ -17,13 +17,14 @@ from nix2oci.oci.fields import parse_object
 from nix2oci.oci.layout.archive import Closing, Readable
 from nix2oci.oci.layout.names import CONTAINERD_NAME
 from nix2oci.oci.layout.source import Layout
+from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, Message
 from nix2oci.oci.registry.client_options import ClientOptions, Repository
 from nix2oci.oci.registry.manifests import get_document
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.transport import Answer
-from nix2oci.oci.spec import INDEX_TYPES, Descriptor, Digest
+from nix2oci.oci.spec import Descriptor, Digest
 
 
 def open_remote(reference: Reference, access: ClientOptions) -> Layout:

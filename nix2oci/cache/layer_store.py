@@ -144,7 +144,7 @@ def _drop(cache: Cache, key: str, path: str) -> None:
         os.unlink(path)
 
 
-def _document(layer: Layer, paths: Sequence[str]) -> dict[str, Any]:
+def _document(layer: Layer, paths: Sequence[str]) -> dict[str, object]:
     return {
         "media_type": layer.media_type,
         "digest": str(layer.digest),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +49,7 @@ class SealedJson:
         found: dict[str, Any] = json.loads(body)
         return found
 
-    def write(self, name: str, document: dict[str, Any]) -> None:
+    def write(self, name: str, document: Mapping[str, object]) -> None:
         """Keep an object, whole or not at all; where that is impossible it is not kept."""
         import tempfile  # noqa: PLC0415  # start-up counts
 

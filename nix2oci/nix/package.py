@@ -111,7 +111,7 @@ class EvalResult:
     """What `EVAL_EXPRESSION` gives: `kind` is `derivation`, `app`, `string`, `set` or another."""
 
     kind: str
-    fields: Mapping[str, Any]
+    fields: Mapping[str, object]
 
     @classmethod
     def parse(cls, stdout: str) -> EvalResult:

@@ -11,7 +11,6 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from nix2oci.errors import NixOutputError, StoreError
 from nix2oci.model.closure import PathInfo, StorePath
@@ -87,7 +86,7 @@ def _write(directory: str, name: str, lines: list[str]) -> None:
         file.write("".join(f"{line}\n" for line in lines))
 
 
-def _record(info: PathInfo, entry: Mapping[str, Any]) -> list[str]:
+def _record(info: PathInfo, entry: Mapping[str, object]) -> list[str]:
     """The record of a path as a binary cache has it, of the values that the image is made from."""
     return [
         f"StorePath: {info.path}",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from nix2oci.model.closure import PathInfo
 from nix2oci.model.shell_references import ShellReference
@@ -23,7 +22,7 @@ from nix2oci.wrappers.explain import chain_document, refusal_document, wrapper_d
 from nix2oci.wrappers.refusal import Refusal
 from nix2oci.wrappers.script import Wrapper
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
 ANNOTATION = "nix2oci.shell"
 _MAX_RECORD = 1 << 18

@@ -103,8 +103,8 @@ def _document(
         target.reference(name, main) for name, _ in made.named
     ]
     document = {"reference": references[0], **published_document(made)}
-    if made.twin:
-        document["debug"] = {"reference": references[1], **document["debug"]}
+    if isinstance(twin := document["debug"], dict):
+        document["debug"] = {"reference": references[1], **twin}
     document["loaded"] = (
         {"engine": engine.name, "id": str(loaded.id)} if engine and loaded else None
     )

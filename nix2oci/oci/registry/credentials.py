@@ -13,14 +13,13 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from nix2oci.oci.registry import helpers
 from nix2oci.oci.registry.environment import RegistryEnvironment
 from nix2oci.oci.registry.helpers import HelperError, HelperMissingError
 from nix2oci.oci.registry.request_error import RequestError
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
 DOCKER_HUB = "docker.io"
 _HUB_NAMES = frozenset(

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
 from urllib.parse import urlencode
 
 from nix2oci.oci.registry.challenge import Challenge, challenges, chosen
@@ -129,7 +128,7 @@ class Authenticator:
         headers = {"Authorization": f"Basic {basic}"} if basic else {}
         return self._proof_of(self._asked(Request("GET", url, headers)))
 
-    def _exchanged(self, realm: str, service: str, identity_token: str) -> dict[str, Any] | None:
+    def _exchanged(self, realm: str, service: str, identity_token: str) -> dict[str, object] | None:
         """The answer to a request by OAuth2; None where the token server does not know that."""
         form = {
             "grant_type": "refresh_token",
@@ -146,7 +145,7 @@ class Authenticator:
                 return None
             raise
 
-    def _asked(self, request: Request) -> dict[str, Any]:
+    def _asked(self, request: Request) -> dict[str, object]:
         """What the token server answers, as a JSON object; redirects stay on its host."""
         url = request.url
         for _ in range(_MAX_REDIRECTS):
@@ -162,7 +161,7 @@ class Authenticator:
                 url = there
         raise _unusable(f"its token server redirects more than {_MAX_REDIRECTS} times")
 
-    def _proof_of(self, document: dict[str, Any]) -> _Proof:
+    def _proof_of(self, document: dict[str, object]) -> _Proof:
         token = document.get("token") or document.get("access_token")
         if not isinstance(token, str):
             raise _unusable("its token server answered without a token")
@@ -172,7 +171,7 @@ class Authenticator:
         return _Proof(f"Bearer {_checked(token)}", self._clock.now() + 0.9 * life)
 
 
-def _document(answer: Answer) -> dict[str, Any]:
+def _document(answer: Answer) -> dict[str, object]:
     server = f"its token server ({redacted(answer.url).partition('?')[0]})"
     if answer.status != 200:
         raise RequestError(

@@ -24,9 +24,9 @@ from nix2oci.wrappers.explain import chain_document, refusal_document, wrapper_d
 from nix2oci.wrappers.refusal import Refusal
 from nix2oci.wrappers.script import Wrapper
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
-_MOST = 1 << 18
+_MAX_RECORD = 1 << 18
 """Bytes: a manifest is fetched with every pull, and registries take 4 MiB."""
 
 
@@ -40,7 +40,7 @@ def _shell(shells: ShellDecision) -> dict[str, str]:
     if shells.mode is Mode.KEEP or not (shells.scripts or shells.dropped or shells.staying):
         return {}
     text = json.dumps(shell_document(shells), sort_keys=True, separators=(",", ":"))
-    return {SHELL: text} if len(text) <= _MOST else {}
+    return {SHELL: text} if len(text) <= _MAX_RECORD else {}
 
 
 def shell_document(shells: ShellDecision) -> Json:
@@ -111,7 +111,7 @@ def recorded(record: Mapping[str, object] | None) -> list[str]:
         return ["what the image records of shells is nothing that nix2oci writes"]
 
 
-def _recorded(record: Json) -> Iterator[str]:
+def _recorded(record: Any) -> Iterator[str]:
     for wrapper in record["wrappers"]:
         was, refusal = wrapper["was"], wrapper["refusal"]
         if wrapper["became"] and was:

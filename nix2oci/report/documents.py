@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nix2oci.model.closure import Closure
 from nix2oci.oci.engines import Loaded
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nix2oci.pipeline.platforms import Published
     from nix2oci.pipeline.prepare import Prepared
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
 
 def plan_document(
@@ -59,8 +59,8 @@ def delivered_document(
         target.reference(name, main) for name, _ in made.named
     ]
     document = {"reference": references[0], **published_document(made)}
-    if made.twin:
-        document["debug"] = {"reference": references[1], **document["debug"]}
+    if isinstance(twin := document["debug"], dict):
+        document["debug"] = {"reference": references[1], **twin}
     document["loaded"] = (
         {"engine": engine.name, "id": str(loaded.id)} if engine and loaded else None
     )

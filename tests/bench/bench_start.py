@@ -69,7 +69,7 @@ def spent(argv: Sequence[str], **variables: str) -> float:
     """Seconds that a process was on a processor, from its start to its end."""
     given = {**os.environ, **variables}  # noqa: TID251  # a benchmark runs in the caller's
     silent = [(os.POSIX_SPAWN_OPEN, n, os.devnull, os.O_WRONLY, 0) for n in (1, 2)]
-    process = os.posix_spawn(argv[0], argv, given, file_actions=silent)
+    process = os.posix_spawn(argv[0], list(argv), given, file_actions=silent)
     used = os.wait4(process, 0)[2]
     return used.ru_utime + used.ru_stime
 

@@ -27,6 +27,8 @@ from real.shims import shims
 from real.test_conformance import free_port, registry
 from support.tools import require
 
+pytestmark = pytest.mark.nix
+
 TOP = FLAKES.parent
 REGISTRY = "registry.example.com"
 ELISION = "…"

@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nix2oci.cache.sealed_json import SealedJson
+from nix2oci.oci.spec import BLOBS
 
-LAYERS, FACTS, BLOBS = "layers", "facts", "blobs/sha256"
+LAYERS, FACTS = "layers", "facts"
 
 _SIZE = re.compile(r"([0-9]{1,15})([KMGT]?)B?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

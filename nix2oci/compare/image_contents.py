@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nix2oci.errors import LayoutError
+from nix2oci.model.annotation_keys import SHELL
 from nix2oci.oci.fields import parse_object
 from nix2oci.oci.layer.extract import small_files
 from nix2oci.oci.layout.source import ImageSource
@@ -13,7 +14,6 @@ from nix2oci.oci.spec import Descriptor
 from nix2oci.oci.validate.image import read_layers
 from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.plan.shell import is_launcher
-from nix2oci.plan.shell_record import ANNOTATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ def read_image(source: ImageSource, workers: int = 0) -> Inspected:
 
 
 def _record(source: ImageSource) -> dict[str, object] | None:
-    note = source.manifest().annotations.get(ANNOTATION)
+    note = source.manifest().annotations.get(SHELL)
     try:
-        return dict(parse_object(note.encode(), ANNOTATION)) if note else None
+        return dict(parse_object(note.encode(), SHELL)) if note else None
     except LayoutError:
         return None
 

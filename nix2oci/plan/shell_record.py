@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nix2oci.model.annotation_keys import POPULARITY, SHELL
 from nix2oci.model.closure import PathInfo
 from nix2oci.model.shell_references import ShellReference
 from nix2oci.plan.layers.popularity import Popularity
@@ -23,15 +24,10 @@ from nix2oci.wrappers.explain import chain_document, refusal_document, wrapper_d
 from nix2oci.wrappers.refusal import Refusal
 from nix2oci.wrappers.script import Wrapper
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
-ANNOTATION = "nix2oci.shell"
-_MOST = 1 << 18
+_MAX_RECORD = 1 << 18
 """Bytes: a manifest is fetched with every pull, and registries take 4 MiB."""
-
-
-POPULARITY = "nix2oci.popularity"
-"""The digest of the index that layers were planned by."""
 
 
 def annotations_of(shells: ShellDecision, fleet: Popularity | None = None) -> dict[str, str]:
@@ -44,7 +40,7 @@ def _shell(shells: ShellDecision) -> dict[str, str]:
     if shells.mode is Mode.KEEP or not (shells.scripts or shells.dropped or shells.staying):
         return {}
     text = json.dumps(shell_document(shells), sort_keys=True, separators=(",", ":"))
-    return {ANNOTATION: text} if len(text) <= _MOST else {}
+    return {SHELL: text} if len(text) <= _MAX_RECORD else {}
 
 
 def shell_document(shells: ShellDecision) -> Json:
@@ -115,7 +111,7 @@ def recorded(record: Mapping[str, object] | None) -> list[str]:
         return ["what the image records of shells is nothing that nix2oci writes"]
 
 
-def _recorded(record: Json) -> Iterator[str]:
+def _recorded(record: Any) -> Iterator[str]:
     for wrapper in record["wrappers"]:
         was, refusal = wrapper["was"], wrapper["refusal"]
         if wrapper["became"] and was:

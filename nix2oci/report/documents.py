@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from nix2oci.model.closure import Closure
 from nix2oci.oci.engines import Loaded
 from nix2oci.oci.inherit import Inherited
 from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.spec import Platform, rfc3339
-from nix2oci.pipeline.build import WrittenImage
-from nix2oci.pipeline.debug_twin import Twin
-from nix2oci.pipeline.image_target import ImageTarget
-from nix2oci.pipeline.on_base import Overlay
-from nix2oci.pipeline.platforms import Published
-from nix2oci.pipeline.prepare import Prepared
 from nix2oci.plan.layers.layering import LayerPlan, Plan
 from nix2oci.plan.layers.popularity import Popularity
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.plan.shell_record import shell_document
 from nix2oci.text import display
 
-Json = dict[str, Any]
+if TYPE_CHECKING:
+    from nix2oci.pipeline.build import WrittenImage
+    from nix2oci.pipeline.debug_twin import Twin
+    from nix2oci.pipeline.image_target import ImageTarget
+    from nix2oci.pipeline.on_base import Overlay
+    from nix2oci.pipeline.platforms import Published
+    from nix2oci.pipeline.prepare import Prepared
+
+Json = dict[str, object]
 
 
 def plan_document(
@@ -57,8 +59,8 @@ def delivered_document(
         target.reference(name, main) for name, _ in made.named
     ]
     document = {"reference": references[0], **published_document(made)}
-    if made.twin:
-        document["debug"] = {"reference": references[1], **document["debug"]}
+    if isinstance(twin := document["debug"], dict):
+        document["debug"] = {"reference": references[1], **twin}
     document["loaded"] = (
         {"engine": engine.name, "id": str(loaded.id)} if engine and loaded else None
     )

@@ -18,8 +18,8 @@ from nix2oci.cli.steps.settings import created
 from nix2oci.cli.steps.write_file import write_file
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.oci.engines import Loaded
-from nix2oci.pipeline import build as pipeline
 from nix2oci.pipeline.describe import image_name
+from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.image_target import ImageTarget
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Published, publish
@@ -47,7 +47,7 @@ def publish_image(
     output = options.output
     delivery = _delivery(builds, spec, target, options)
     with target.with_file() as file:
-        destination = pipeline.Destination(
+        destination = Destination(
             file.open,
             created(spec),
             context.cores(),

@@ -12,11 +12,11 @@ from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.popularity import popularity_text
 from nix2oci.cli.steps.evaluate import nix_client, parse_installables
-from nix2oci.cli.steps.prepared import planned_image, recorded_closure
+from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.registry import open_anywhere
 from nix2oci.cli.steps.settings import read_settings
 from nix2oci.cli.steps.write_file import write_file
-from nix2oci.compare.inputs import image_closure
+from nix2oci.compare.inputs import image_closure, recorded_closure
 from nix2oci.errors import ClosureError, NixOutputError
 from nix2oci.model.closure import Closure
 from nix2oci.plan.layers.fleet import build_popularity, plans

@@ -12,9 +12,9 @@ from nix2oci.cli.steps.base_image import locate_base
 from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
 from nix2oci.cli.steps.layer_hints import read_hints, say_warnings
 from nix2oci.cli.steps.settings import read_settings
-from nix2oci.errors import ConfigError, OutputError
+from nix2oci.compare.inputs import recorded_closure
+from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
-from nix2oci.nix.output import path_infos
 from nix2oci.pipeline.prepare import Prepared, prepare
 from nix2oci.plan.layers.layering import Plan, plan_layers, store_layers
 
@@ -59,13 +59,3 @@ def planned_record(path: str, options: PlanOptions) -> tuple[Closure, Plan]:
     plan = plan_layers(closure, store_layers(spec.max_layers), hints)
     say_warnings(closure, plan, hints, options.output)
     return closure, plan
-
-
-def recorded_closure(path: str) -> Closure:
-    """The closure of a recorded `nix path-info --json --recursive`."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except OSError as err:
-        raise OutputError(f"cannot read {path}: {err.strerror}") from err
-    return Closure.of_all(path_infos(text))

@@ -1,4 +1,4 @@
-"""Wrappers, launchers and shells in words: what `build` and `plan` say of them."""
+"""Wrappers, launchers and shells in words: what `build` and `plan` print of them."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from nix2oci.compare.chains import Graph
 from nix2oci.compare.difference import Contents, Layer
@@ -26,8 +27,10 @@ from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.reference import SCHEME, in_registry
 from nix2oci.oci.settings import settings
 from nix2oci.oci.spec import Descriptor, Digest
-from nix2oci.pipeline.prepare import Prepared
 from nix2oci.plan.layers.layering import Plan
+
+if TYPE_CHECKING:
+    from nix2oci.pipeline.prepare import Prepared
 
 _PREFIXES = ("oci:", "oci-archive:", "docker-archive:", SCHEME)
 _IN_STORE = re.compile(r"/[0-9a-df-np-sv-z]{32}-")

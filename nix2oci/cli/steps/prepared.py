@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from nix2oci.cli.options.origin import NO_ORIGIN, OriginOptions
 from nix2oci.cli.options.plan import PlanOptions
@@ -15,8 +16,10 @@ from nix2oci.cli.steps.settings import read_settings
 from nix2oci.compare.inputs import recorded_closure
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
-from nix2oci.pipeline.prepare import Prepared, prepare
 from nix2oci.plan.layers.layering import Plan, plan_layers, store_layers
+
+if TYPE_CHECKING:
+    from nix2oci.pipeline.prepare import Prepared
 
 
 @contextmanager
@@ -39,7 +42,9 @@ def planned_image(
     hints = read_hints(spec, options) if with_hints else None
     open_base = locate_base(settings, options)
     added = [client.installable(text) for text in spec.contents]
-    packages = evaluate(client, (*named, *added), output, preload="nix2oci.pipeline.build")
+    packages = evaluate(client, (*named, *added), output, preload="nix2oci.pipeline.prepare")
+    from nix2oci.pipeline.prepare import prepare  # loaded while Nix was evaluating
+
     progress = console.progress(output)
     with (
         open_base() as opener,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def size(count: int) -> str:
     """Bytes for people: `12 B`, `3.4 kB`, `391.0 MB`; powers of 1000, as registries count."""
@@ -23,3 +25,14 @@ def display(path: bytes) -> str:
     """A name as it can be shown in one line: control characters and stray bytes escaped."""
     text = path.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def and_more(names: Sequence[str], limit: int | None) -> str:
+    """The first `limit` names, and how many are left: `a, b, c and 2 more`; None is all of them."""
+    rest = more(len(names), limit)
+    return ", ".join(names[:limit]) + (f" {rest}" if rest else "")
+
+
+def more(total: int, limit: int | None) -> str:
+    """`and 2 more`, where `limit` of `total` are shown; empty where all are."""
+    return f"and {total - limit} more" if limit is not None and total > limit else ""

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from support import cli_page
 from support.paths import DOCS, ROOT
 
 from nix2oci import errors
-from nix2oci.config.keys import FLAGS, KEYS
+from nix2oci.config.keys import BY_FLAG, KEYS
 from nix2oci.errors import Nix2OCIError
 
 README = (ROOT / "README.md").read_text()
@@ -71,7 +72,7 @@ def test_cli_page_has_every_command_and_option() -> None:
 def test_every_key_of_the_file_has_its_option_and_its_section() -> None:
     command, page = cli_page.commands()["build"], (DOCS / "configuration.md").read_text()
     options = {spelling for option in command.params for spelling in option.opts}
-    assert {f"--{name}" for name in FLAGS} <= options
+    assert {f"--{name}" for name in BY_FLAG} <= options
     for key in KEYS:
         assert f"\n### `{key}`\n" in page
 
@@ -111,9 +112,14 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in headings(target), link
 
 
-def test_every_page_can_be_reached_from_the_readme() -> None:
-    missing = [page.name for page in PAGES if page.parent == DOCS and page.name not in README]
-    assert missing == []
+def test_the_pages_are_grouped_and_each_is_there_once() -> None:
+    page = (DOCS / "README.md").read_text()
+    links = re.findall(r"\]\(([\w-]+\.md)\)", page)
+    pages = [path.name for path in PAGES if path.parent == DOCS and path.name != "README.md"]
+    assert sorted(links) == sorted(pages)
+    groups = re.findall(r"^## (.*)$", page, re.MULTILINE)
+    assert groups == ["Start", "Deploy", "Understand", "Reference", "Develop"]
+    assert "](docs/README.md)" in README
 
 
 def test_every_dev_command_that_a_page_names_is_there() -> None:
@@ -121,6 +127,24 @@ def test_every_dev_command_that_a_page_names_is_there() -> None:
     for page in PAGES:
         for name in re.findall(r"\./dev (\w+)", page.read_text()):
             assert name in {*listed, "lists"}, f"{page.name}: ./dev {name}"
+
+
+WORKFLOWS = tuple(path for path in known_files() if path.is_relative_to(ROOT / ".github/workflows"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_types_what_a_developer_types_and_may_only_read(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    commands = set(re.findall(r"^#: ([\w-]+)", (ROOT / "dev").read_text(), re.MULTILINE))
+    for job in workflow["jobs"].values():
+        assert "permissions" not in job
+        for step in job["steps"]:
+            assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step.get("uses", "actions/checkout@v4"))
+            script = step.get("run", "")
+            assert set(re.findall(r"\./dev ([\w-]+)", script)) <= commands
+            for ours in re.findall(r"^\.\S+", script):
+                assert (ROOT / ours).exists(), ours
 
 
 def test_every_file_that_a_page_names_is_there() -> None:

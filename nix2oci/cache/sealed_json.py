@@ -6,11 +6,9 @@ file's own, which is all that eviction asks for.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +17,7 @@ TEMPORARY = ".new-"
 """How the names of files begin that are not whole yet."""
 
 _SEAL = 64
-_MOST = 16 << 20
+_MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +33,10 @@ class SealedJson:
         path = os.path.join(self.directory, name)
         try:
             with open(path, "rb") as file:
-                data = file.read(_MOST)
+                data = file.read(_MAX_BYTES)
             body = data[_SEAL + 1 :]
             if data[:_SEAL] != _seal(name, body):
-                self.warn(f"{path} is damaged and counts for nothing")
+                self.warn(f"{path} is damaged and is not used")
                 os.unlink(path)
                 return None
         except FileNotFoundError:
@@ -51,8 +49,10 @@ class SealedJson:
         found: dict[str, Any] = json.loads(body)
         return found
 
-    def write(self, name: str, document: dict[str, Any]) -> None:
+    def write(self, name: str, document: Mapping[str, object]) -> None:
         """Keep an object, whole or not at all; where that is impossible it is not kept."""
+        import tempfile  # noqa: PLC0415  # start-up counts
+
         body = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
         try:
             os.makedirs(self.directory, exist_ok=True)
@@ -74,4 +74,6 @@ class SealedJson:
 
 
 def _seal(name: str, body: bytes) -> bytes:
+    import hashlib  # noqa: PLC0415  # start-up counts
+
     return hashlib.sha256(name.encode() + b"\n" + body).hexdigest().encode()

@@ -1,53 +1,27 @@
 """The command line: the only room that prints, reads the environment or exits.
 
-This file is what every start of the program loads, so it loads nothing itself and answers
-`--help` alone; `commands` has the rest.
+This file is what every start of the program loads, so it answers `--help` alone; `app` has the
+rest.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-
-COMMANDS = {
-    "build": "Build flake outputs into one OCI image.",
-    "plan": "Show what would be in which layer; write nothing.",
-    "popularity": "Count what images share, so that they can share layers.",
-    "push": "Push an image to a registry.",
-    "inspect": "Show the layers, store paths and configuration of an image.",
-    "diff": "Show what changed between two images, and what that costs.",
-    "why": "Show what keeps a store path in an image, and its weight.",
-    "validate": "Check everything that can be wrong with an image.",
-    "index": "Join images for several platforms into one.",
-    "wrapper": "Explain a wrapper script; write the launcher that does the same.",
-    "cache": "Show what builds keep for the next one; prune or clear it.",
-    "completion": "Print the completion script for a shell.",
-}
-"""Every command, and what it does in one line."""
-
-_LINES = "\n".join(f"  {name:<11} {line}" for name, line in COMMANDS.items())
-
-HELP = f"""\
-Usage: nix2oci [OPTIONS] COMMAND [ARGS]...
-
-  One command from a flake output to an OCI image.
-
-Options:
-  --version   Show the version and exit.
-  -h, --help  Show this message and exit.
-
-Commands:
-{_LINES}
-
-  'nix2oci COMMAND --help' says more.
-  In a directory with a flake, begin with: nix2oci build"""
 
 
 def main() -> None:
     """Run the command line and exit."""
     if sys.argv[1:] in (["--help"], ["-h"]):
-        print(HELP)  # noqa: T201  # the command line prints, here without click
-        return
+        from nix2oci.cli.help import HELP
 
-    from nix2oci.cli.commands import run  # noqa: PLC0415  # all that --help does without
+        try:
+            print(HELP, flush=True)  # noqa: T201  # the command line prints, here without click
+        except OSError:
+            pass  # said below, as everywhere
+        else:
+            os._exit(0)  # there is nothing to tidy up, which takes as long as all the rest
+
+    from nix2oci.cli.app import run
 
     sys.exit(run())

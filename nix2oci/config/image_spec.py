@@ -1,35 +1,28 @@
 """nix2oci.yaml and flags -> ImageSpec.
 
 A document is what YAML says, as mappings, lists, text, numbers and booleans; flags are turned
-into a document too, so that both are read by the same readers. The hard part is YAML: it reads
-`1.10`, `no`, `22:22` or `2024-01-01` as numbers, booleans and dates. Here only `true`, `false`,
-`null` and plain whole numbers are more than text, so text arrives as it was written.
+into a document too, so that both are read by the same readers.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import yaml
-
 from nix2oci.config import values
-from nix2oci.config.keys import FLAGS, KEYS, LAYERS, Document
+from nix2oci.config.flags import Given
+from nix2oci.config.keys import BY_FLAG, KEYS, LAYERS, Document
 from nix2oci.config.layer_keys import Layers
-from nix2oci.config.reading import Location, known, mapping, number_of, one_line, plain
+from nix2oci.config.reading import Location, known, mapping, number_of, one_line
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.model.accounts import Accounts, Group, User
-from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.plan.rootfs import ViewSwitches
-from nix2oci.plan.shell import Mode
+from nix2oci.plan.shell_mode import Mode
 
 FILE_NAME = "nix2oci.yaml"
-
-Given = str | bool | Sequence[str] | None
-"""What a flag was given: once, several times, or not at all (None or an empty sequence)."""
 
 MAX_BYTES = 4 << 20
 """A configuration file past this is something else."""
@@ -105,7 +98,9 @@ def read_document(path: str) -> Document:
         raise OutputError(f"cannot read {where}: {err.strerror}") from err
     if len(data) > MAX_BYTES:
         raise ConfigError(f"cannot read {where}: it is larger than {MAX_BYTES >> 20} MiB")
-    found = _read_yaml(data, where)
+    from nix2oci.config.yaml_file import read_yaml  # noqa: PLC0415  # few builds have a file
+
+    found = read_yaml(data, where)
     return mapping({} if found is None else found, Location(where))
 
 
@@ -117,12 +112,12 @@ def flags(options: Mapping[str, Given]) -> Document:
     document: dict[str, object] = {}
     below: dict[str, object] = {}
     for key, given in options.items():
-        if given is None or (FLAGS[key].repeated and not given):
+        if given is None or given in ((), []):
             continue
         location = Location(f"--{key}", is_flag=True)
-        value = FLAGS[key].from_flag(given, location)
+        value = BY_FLAG[key].from_flag(given, location)
         if key in LAYERS:
-            FLAGS[key].read(value, location)
+            BY_FLAG[key].read(value, location)
             below[key] = value
             continue
         found = value if key == "tag" and isinstance(value, Mapping) else {key: value}
@@ -203,74 +198,3 @@ def _field(key: str) -> str:
 def _read_keys(document: object, where: str) -> Mapping[str, object]:
     found = known(document, Location(where), tuple(KEYS))
     return {key: KEYS[key].read(v, Location(f"{where}: {key}")) for key, v in found.items()}
-
-
-class _Loader(yaml.BaseLoader):
-    """YAML's structure as PyYAML reads it; what a scalar means is decided here."""
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
-        if node.tag not in _TAGS:
-            raise self._error(node, f"the tag '{plain(node.tag)}' has no meaning here")
-        if isinstance(node, yaml.ScalarNode):
-            return _scalar(node)
-        return super().construct_object(node, deep)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
-        """A mapping by the keys as they are written: `8080:` and `no:` are names, too."""
-        found: dict[Hashable, Any] = {}
-        for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise self._error(key_node, "a key must be text")
-            key = key_node.value
-            if key in found:
-                raise self._error(key_node, f"the key '{plain(key)}' is there twice")
-            found[key] = self.construct_object(value_node, deep)
-        return found
-
-    @staticmethod
-    def _error(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
-        return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-
-
-def _scalar(node: yaml.ScalarNode) -> str | int | bool | None:
-    """Text, unless it is plain and one of the few things that mean more."""
-    written: str = node.value
-    if node.style is not None:
-        return written
-    if _WHOLE_NUMBER.fullmatch(written):
-        return int(written)
-    return _WORDS.get(written, written)
-
-
-_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
-_WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
-_WORDS: Mapping[str, bool | None] = {
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-    **dict.fromkeys(("null", "Null", "NULL", "~", "")),
-}
-
-
-def _read_yaml(data: bytes, path: str) -> object:
-    try:
-        source = data.decode("utf-8-sig")
-        return _Loader(source).get_single_data()
-    except UnicodeDecodeError as err:
-        raise ConfigError(f"cannot read {path}: byte {err.start} is not UTF-8") from err
-    except yaml.reader.ReaderError as err:
-        before = data.decode("utf-8-sig")[: err.position]
-        line, column = before.count("\n") + 1, err.position - before.rfind("\n")
-        character = ascii(chr(err.character))
-        raise ConfigError(
-            f"cannot read {path}:{line}:{column}: the character {character} is not allowed"
-        ) from err
-    except yaml.MarkedYAMLError as err:
-        mark = err.problem_mark or err.context_mark
-        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        context = f"{err.context}, " if str(err.problem).startswith("but ") else ""
-        problem = one_line(f"{context}{err.problem}")
-        raise ConfigError(f"cannot read {path}{at}: {problem}") from err
-    except RecursionError as err:
-        raise ConfigError(f"cannot read {path}: it is nested too deeply") from err
-    except (ValueError, OverflowError) as err:
-        raise ConfigError(f"cannot read {path}: a number or an escape is out of range") from err

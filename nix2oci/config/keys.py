@@ -23,9 +23,9 @@ from nix2oci.config.reading import (
     switch,
     texts,
 )
-from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.plan.rootfs import ViewSwitches
-from nix2oci.plan.shell import Mode
+from nix2oci.plan.shell_mode import Mode
 
 Document = Mapping[str, object]
 """Keys of nix2oci.yaml and what stands under them."""
@@ -38,13 +38,8 @@ class Key:
     """A key of nix2oci.yaml, or a part of one, which is the flag `--KEY` too."""
 
     read: Callable[[object, Location], object]
-    metavar: str
-    help: str
     from_flag: Callable[[Any, Location], object] = lambda given, _: given
-    repeated: bool = False
-    """Whether the flag may be given several times: `from_flag` then takes a list of strings."""
-    switch: bool = False
-    """Whether the flag has no value, and `--no-KEY` beside it: `from_flag` then takes a bool."""
+    """Takes a string, of a flag that is repeated several, of a switch whether it is on."""
 
 
 def _pairs_from_flag(given: Sequence[str], location: Location) -> Document:
@@ -140,105 +135,44 @@ def _shell(value: object, location: Location) -> Mode:
     return Mode(one_of(tuple(Mode))(value, location))
 
 
-def _many(
-    read: Callable[[object, Location], object],
-    metavar: str,
-    help_text: str,
-    from_flag: Callable[[Sequence[str], Location], object] = _list,
-) -> Key:
-    return Key(read, metavar, help_text, from_flag, repeated=True)
-
-
 KEYS: Mapping[str, Key] = {
-    "name": Key(values.image_name, "NAME", "Name of the image, without a tag."),
-    "tag": Key(
-        values.image_tag, "[NAME:]TAG", "Tag of the image, or its name and tag.", tag_from_flag
-    ),
-    "base": Key(
-        values.base, "IMAGE", "Image to put this one on: a layout, an archive, or in a registry."
-    ),
-    "entrypoint": _many(
-        values.entrypoint,
-        "PROGRAM",
-        "Program to start: a name in bin/ or an absolute path; again for each fixed argument.",
-        _one_or_list,
-    ),
-    "cmd": _many(texts, "ARGUMENT", "Argument that `docker run IMAGE ...` may replace."),
-    "env": _many(values.environment, "NAME=VALUE", "Environment variable.", _pairs_from_flag),
-    "user": Key(values.user, "USER[:GROUP]", "User that runs the program, by name or number."),
-    "workdir": Key(values.path, "PATH", "Directory that the program starts in."),
-    "ports": _many(_once(values.port), "PORT[/PROTOCOL]", "Port that the program listens on."),
-    "volumes": _many(_once(values.volume), "PATH", "Directory that is to be a volume."),
-    "labels": _many(
-        values.image_labels, "NAME=VALUE", "Label in the image configuration.", _pairs_from_flag
-    ),
-    "annotations": _many(
-        values.image_annotations, "NAME=VALUE", "Annotation of the manifest.", _pairs_from_flag
-    ),
-    "stop-signal": Key(values.stop_signal, "SIGNAL", "Signal that asks the program to end."),
-    "contents": _many(
-        _once(values.installable), "INSTALLABLE", "Installable to put into the image as well."
-    ),
-    "users": _many(
-        values.users,
-        "NAME:UID[:GID[:HOME[:SHELL]]]",
-        "User to add to /etc/passwd.",
-        _each(_user_from_flag),
-    ),
-    "groups": _many(
-        values.groups,
-        "NAME:GID[:MEMBER,...]",
-        "Group to add to /etc/group.",
-        _each(_group_from_flag),
-    ),
-    "view": _many(
-        _view, "[no-]SWITCH", "Part of the file system to have, or not to have.", _view_from_flag
-    ),
-    "shell": Key(
-        _shell,
-        "auto|keep|forbid|drop",
-        "What is done about wrappers and the shell that they need.",
-    ),
-    "debug": Key(
-        switch,
-        "",
-        "Make the debug twin, NAME:TAG-debug, as well: the same layers and one of tools.",
-        switch=True,
-    ),
-    "debug-tools": Key(
-        values.installable,
-        "INSTALLABLE",
-        "What the debug twin has in /busybox, instead of the busybox of the flake's nixpkgs.",
-    ),
-    "max-layers": Key(
-        values.max_layers, "NUMBER", "Most layers to make, 1 to 127.", _number_from_flag
-    ),
-    "layers": Key(layers, "", "What is known of store paths that their closure does not tell."),
-    "compression": Key(_compression, "gzip|zstd|none", "How layers are stored."),
-    "created": Key(values.created, "TIME", "Time of the image: RFC 3339, seconds since 1970, now."),
+    "name": Key(values.image_name),
+    "tag": Key(values.image_tag, tag_from_flag),
+    "base": Key(values.base),
+    "entrypoint": Key(values.entrypoint, _one_or_list),
+    "cmd": Key(texts, _list),
+    "env": Key(values.environment, _pairs_from_flag),
+    "user": Key(values.user),
+    "workdir": Key(values.path),
+    "ports": Key(_once(values.port), _list),
+    "volumes": Key(_once(values.volume), _list),
+    "labels": Key(values.image_labels, _pairs_from_flag),
+    "annotations": Key(values.image_annotations, _pairs_from_flag),
+    "stop-signal": Key(values.stop_signal),
+    "contents": Key(_once(values.installable), _list),
+    "users": Key(values.users, _each(_user_from_flag)),
+    "groups": Key(values.groups, _each(_group_from_flag)),
+    "view": Key(_view, _view_from_flag),
+    "shell": Key(_shell),
+    "debug": Key(switch),
+    "debug-tools": Key(values.installable),
+    "max-layers": Key(values.max_layers, _number_from_flag),
+    "layers": Key(layers),
+    "compression": Key(_compression),
+    "created": Key(values.created),
 }
 
 LAYERS: Mapping[str, Key] = {
-    "popularity": Key(
-        PARTS["popularity"],
-        "FILE",
-        "Plan layers by what other images share, as this popularity index has counted it.",
-    ),
-    "stable": _many(PARTS["stable"], "NAME", "A package that seldom changes."),
-    "volatile": _many(
-        PARTS["volatile"], "NAME", "A package that changes as often as the app: it gets its layer."
-    ),
-    "plan-from": Key(
-        PARTS["plan-from"],
-        "IMAGE|FILE",
-        "Keep the layers of an earlier image, or of what --json printed about one, where they fit.",
-    ),
+    "popularity": Key(PARTS["popularity"]),
+    "stable": Key(PARTS["stable"], _list),
+    "volatile": Key(PARTS["volatile"], _list),
+    "plan-from": Key(PARTS["plan-from"]),
 }
 """The keys below `layers`: each is the flag of its own name."""
 
-FLAGS: Mapping[str, Key] = {
+BY_FLAG: Mapping[str, Key] = {
     flag: key
     for name, whole in KEYS.items()
     for flag, key in (LAYERS if name == "layers" else {name: whole}).items()
 }
-"""Every flag, without the `--`."""
+"""The key of every flag, in the order of `nix2oci.config.flags`, which has what `--help` says."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from types import NoneType
 
 from nix2oci.errors import ConfigError
 
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
+_NUMBER = r"0|[1-9][0-9]{0,17}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Location:
 
     def expected(self, what: str, value: object, hint: str | None = None) -> ConfigError:
         if value is None:
-            hint = "leave the key out to have the default"
+            hint = "leave the key out to get the default"
         return ConfigError(f"{self.text}: expected {what}, got {show(value)}", hint=hint)
 
     def wrong(self, cause: str, hint: str | None = None) -> ConfigError:
@@ -138,6 +137,8 @@ def known(value: object, location: Location, names: tuple[str, ...]) -> Mapping[
 
 def nearest(name: str, names: tuple[str, ...]) -> str:
     """A hint: the name that was probably meant, else all of them."""
+    from difflib import get_close_matches  # noqa: PLC0415  # start-up counts
+
     near = get_close_matches(name, names, n=1) or [n for n in names if name.startswith(n)]
     return f"did you mean '{near[0]}'?" if near else "the names are: " + ", ".join(names)
 
@@ -159,7 +160,7 @@ def one_of(choices: tuple[str, ...]) -> Callable[[object, Location], str]:
 
 def number_of(value: object) -> int | None:
     """The whole number, 0 or more, that a value is or has the digits of; None for any other."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(_NUMBER, value):
         return int(value)
     fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18
     return value if fits and isinstance(value, int) else None

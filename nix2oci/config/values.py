@@ -27,7 +27,7 @@ from nix2oci.config.reading import (
 from nix2oci.errors import InvalidReferenceError
 from nix2oci.model.accounts import NOLOGIN, Group, User
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import MOST_LAYERS
+from nix2oci.oci.spec import MAX_LAYERS
 
 MAX_LABEL = 1 << 20
 """Bytes of a label, name and value: every engine reads the configuration as a whole."""
@@ -35,9 +35,9 @@ MAX_LABEL = 1 << 20
 MAX_ID = 2**31 - 1
 """The largest uid and gid that engines start a process with: 32-bit systems have no more."""
 
-_USER = re.compile(r"([^:\s]+)(?::([^:\s]+))?")
-_PORT = re.compile(r"([1-9][0-9]{0,4})(?:/(tcp|udp|sctp))?")
-_RFC3339 = re.compile(
+_USER = r"([^:\s]+)(?::([^:\s]+))?"
+_PORT = r"([1-9][0-9]{0,4})(?:/(tcp|udp|sctp))?"
+_RFC3339 = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
     r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -45,7 +45,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = int((datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH).total_seconds())
 
 # signal(7): the names that every architecture of Linux has.
-_SIGNAL = re.compile(
+_SIGNAL = (
     "SIG(?:HUP|INT|QUIT|ILL|TRAP|ABRT|BUS|FPE|KILL|USR1|SEGV|USR2|PIPE|ALRM|TERM|CHLD|CONT|STOP"
     "|TSTP|TTIN|TTOU|URG|XCPU|XFSZ|VTALRM|PROF|WINCH|IO|PWR|SYS"
     r"|RTMIN|RTMAX|RTM(?:IN\+|AX-)(?:[1-9]|[12][0-9]|30))"
@@ -53,7 +53,7 @@ _SIGNAL = re.compile(
 
 # annotations.md, Pre-Defined Annotation Keys. `ref.name` is missing: it names an image within
 # a layout, and is valid only there.
-_PREDEFINED = re.compile(
+_PREDEFINED = (
     r"org\.opencontainers\.image\.(?:created|authors|url|documentation|source|version|revision"
     r"|vendor|licenses|title|description|base\.digest|base\.name)"
 )
@@ -115,7 +115,7 @@ def volume(value: object, location: Location) -> str:
 
 def port(value: object, location: Location) -> str:
     """`8080/tcp` of `8080`, `"8080"`, `8080/tcp` (config.md, ExposedPorts)."""
-    found = _PORT.fullmatch(text(value, location))
+    found = re.fullmatch(_PORT, text(value, location))
     if not found or int(found[1]) > 65535:
         raise location.expected("a port from 1 to 65535, or PORT/tcp, PORT/udp, PORT/sctp", value)
     return f"{found[1]}/{found[2] or 'tcp'}"
@@ -124,10 +124,10 @@ def port(value: object, location: Location) -> str:
 def stop_signal(value: object, location: Location) -> str:
     """`SIGTERM`, `SIGRTMIN+3`, or a number (config.md, StopSignal); empty for none."""
     found = text(value, location)
-    if not found or _SIGNAL.fullmatch(found) or 1 <= (number_of(found) or 0) <= 64:
+    if not found or re.fullmatch(_SIGNAL, found) or 1 <= (number_of(found) or 0) <= 64:
         return found
     named = "SIG" + found.upper().removeprefix("SIG")
-    hint = f"write '{named}'" if _SIGNAL.fullmatch(named) else None
+    hint = f"write '{named}'" if re.fullmatch(_SIGNAL, named) else None
     raise location.expected("a signal such as SIGTERM, SIGRTMIN+3 or 15", found, hint)
 
 
@@ -155,9 +155,9 @@ def image_annotations(value: object, location: Location) -> Mapping[str, str]:
     for name in found:
         if name == _RESERVED + "image.ref.name":
             raise location.wrong(f"'{name}' is made from the tag", "give the tag with 'tag'")
-        if name.startswith(_RESERVED) and not _PREDEFINED.fullmatch(name):
+        if name.startswith(_RESERVED) and not re.fullmatch(_PREDEFINED, name):
             raise location.wrong(
-                f"'{plain(name)}' is no annotation of the OCI image specification,"
+                f"'{plain(name)}' is not an annotation of the OCI image specification,"
                 f" which reserves the names that start with '{_RESERVED}'",
                 "begin the name with a domain of your own",
             )
@@ -181,7 +181,7 @@ def installable(value: object, location: Location) -> str:
 def user(value: object, location: Location) -> str:
     """`USER` or `USER:GROUP`, each a name or a number; `Accounts.run_as` knows the names."""
     found = filled(value, location)
-    parts = _USER.fullmatch(found)
+    parts = re.fullmatch(_USER, found)
     if not parts:
         raise location.expected("a user such as 1000, 1000:1000 or nobody", found)
     for part in filter(None, parts.groups()):
@@ -238,9 +238,9 @@ def max_layers(value: object, location: Location) -> int:
     """How many layers an image may have, view and all."""
     number = value if isinstance(value, int) and not isinstance(value, bool) else None
     if number is None or number < 1:
-        raise location.expected(f"a number of layers from 1 to {MOST_LAYERS}", value)
-    if number > MOST_LAYERS:
-        cause = f"{show(number)} layers are more than the {MOST_LAYERS} that engines can mount"
+        raise location.expected(f"a number of layers from 1 to {MAX_LAYERS}", value)
+    if number > MAX_LAYERS:
+        cause = f"{show(number)} layers are more than the {MAX_LAYERS} that engines can mount"
         raise location.wrong(cause)
     return number
 
@@ -260,7 +260,7 @@ def created(value: object, location: Location) -> datetime | Literal["now"]:
     if seconds is not None:
         return moment(seconds, location)
     try:
-        if isinstance(value, str) and _RFC3339.fullmatch(value):
+        if isinstance(value, str) and re.fullmatch(_RFC3339, value):
             found = datetime.fromisoformat(value.upper()).astimezone(UTC).replace(microsecond=0)
             return moment(int((found - _EPOCH).total_seconds()), location)
     except (ValueError, OverflowError):

@@ -17,8 +17,8 @@ NOLOGIN = "/sbin/nologin"
 """The shell of an account that nobody logs in to; the file need not exist."""
 
 # What useradd and systemd both take (shadow's useradd(8), systemd's docs/USER_NAMES.md, "relaxed").
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}")
-_FIELD = re.compile(r"/[^:\x00-\x1f\x7f]*")
+_NAME = r"[A-Za-z_][A-Za-z0-9_.-]{0,30}"
+_FIELD = r"/[^:\x00-\x1f\x7f]*"
 # 2^32 - 1 means "no user" to chown(2), and is not an ID.
 _LAST_ID = (1 << 32) - 2
 
@@ -140,7 +140,7 @@ def _check_user(user: User) -> None:
     _check_id(what, "uid", user.uid)
     _check_id(what, "gid", user.gid)
     for field, value in (("home", user.home_path), ("shell", user.shell)):
-        if not _FIELD.fullmatch(value) or {"..", "."} & set(value.split("/")) or "//" in value:
+        if not re.fullmatch(_FIELD, value) or {"..", "."} & set(value.split("/")) or "//" in value:
             raise ConfigError(
                 f"cannot add {what}: {field} {value!r} is not a plain absolute path",
                 hint="start it with '/' and leave out ':', '.', '..' and control characters",
@@ -155,13 +155,13 @@ def _check_group(group: Group, users: Iterable[User]) -> None:
     for member in group.members:
         if member not in names:
             raise ConfigError(
-                f"cannot add {what}: its member '{member}' is no user of the image",
+                f"cannot add {what}: its member '{member}' is not a user of the image",
                 hint="the users are " + ", ".join(sorted(names)),
             )
 
 
 def _check_name(what: str, name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise ConfigError(
             f"cannot add {what}: it is not a name that /etc/passwd can hold",
             hint="use at most 31 letters, digits, '_', '.' and '-', a letter or '_' first",

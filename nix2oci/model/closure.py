@@ -6,16 +6,18 @@ by Nix's own grammar before anything is done with it, and a closure is checked t
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from nix2oci.errors import ClosureError
 
 # Nix's own alphabet (no e, o, t, u) and name rule: src/libstore/path.cc.
+STORE_DIR = "/nix/store"
+"""The logical store directory, unless a store says another."""
+
 _HASH_PART = re.compile(r"[0-9a-df-np-sv-z]{32}")
 _NAME = re.compile(r"[0-9A-Za-z+\-._?=]{1,211}")
 _BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
@@ -88,7 +90,7 @@ def parse_nar_hash(text: str) -> bytes:
             return bytes.fromhex(value)
         if len(value) == 52:
             return _from_base32(value)
-        digest = base64.b64decode(value, validate=True)
+        digest = binascii.a2b_base64(value, strict_mode=True)
     except (binascii.Error, ValueError) as err:
         raise ValueError(f"not a SHA-256 hash: {text!r}") from err
     if len(digest) != 32:
@@ -98,7 +100,7 @@ def parse_nar_hash(text: str) -> bytes:
 
 def format_nar_hash(digest: bytes) -> str:
     """The SRI form that Nix prints: `sha256-<base64>`."""
-    return "sha256-" + base64.b64encode(digest).decode("ascii")
+    return "sha256-" + binascii.b2a_base64(digest, newline=False).decode("ascii")
 
 
 def _from_base32(text: str) -> bytes:
@@ -157,7 +159,7 @@ class Closure:
                         f"cannot use closure: {info.path} refers to {reference}, which is not in it"
                     )
         order = _referrers_last(by_path)
-        reached = _reach(by_path, kept_roots)
+        reached = reachable(kept_roots, lambda path: by_path[path].references)
         for path in sorted(by_path):
             if path not in reached:
                 raise ClosureError(f"cannot use closure: no root refers to {path}")
@@ -240,12 +242,15 @@ def _referrers_last(infos: Mapping[StorePath, PathInfo]) -> tuple[StorePath, ...
         raise ClosureError(f"cannot use closure: {cycle}") from err
 
 
-def _reach(infos: Mapping[StorePath, PathInfo], roots: Iterable[StorePath]) -> set[StorePath]:
+def reachable(
+    starts: Iterable[StorePath], references: Callable[[StorePath], Iterable[StorePath]]
+) -> set[StorePath]:
+    """The starts, and all that they refer to, directly or not."""
     seen: set[StorePath] = set()
-    queue = list(roots)
+    queue = list(starts)
     while queue:
         path = queue.pop()
         if path not in seen:
             seen.add(path)
-            queue.extend(infos[path].references)
+            queue += references(path)
     return seen

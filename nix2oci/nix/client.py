@@ -17,25 +17,18 @@ import copy
 import functools
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from nix2oci.errors import NixError, NixOutputError, StoreError
-from nix2oci.model.closure import Closure, StorePath
+from nix2oci.model.closure import STORE_DIR, Closure, StorePath
 from nix2oci.nix.failure import Finished, build_failure, failure
 from nix2oci.nix.flake_inputs import nixpkgs_reference
 from nix2oci.nix.host import dirty_revision, store_path_behind, with_cache_directory
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.messages import Relay, cause, redact, redact_arguments
-from nix2oci.nix.options import (
-    Origin,
-    evaluation_options,
-    setting,
-    store_options,
-    store_root,
-)
+from nix2oci.nix.options import Origin, evaluation_options, setting, store_options, store_root
 from nix2oci.nix.output import Source, Version, built_outputs, flake_source, path_infos, read_json
 from nix2oci.nix.package import (
     EVAL_EXPRESSION,
@@ -86,6 +79,7 @@ class NixClient:
         self._metadata: dict[str, str] = {}
         self._inputs: set[str] = set()
         self._evaluating: tuple[str, ...] = ()
+        self._meanwhile: list[Callable[[], None]] = []
 
     # -- what there is
 
@@ -138,7 +132,7 @@ class NixClient:
 
     def installable(self, text: str, *, file: str | None = None) -> Installable:
         """Take apart what the user typed; a link such as `./result` is followed."""
-        store_dir = self._env.get("NIX_STORE_DIR") or "/nix/store"
+        store_dir = self._env.get("NIX_STORE_DIR") or STORE_DIR
         return Installable.parse(
             text, file=file, leads_to=functools.partial(store_path_behind, store_dir=store_dir)
         )
@@ -240,6 +234,8 @@ class NixClient:
 
         Yields one `Built` for each package. Raises `BuildError` when a builder fails.
         """
+        import tempfile  # noqa: PLC0415  # start-up counts
+
         root = self.physical()
         with tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True) as held:
             built = self._build(packages, os.path.join(held, "root"))
@@ -304,6 +300,10 @@ class NixClient:
 
     # -- run
 
+    def while_it_runs(self, action: Callable[[], None]) -> None:
+        """Do something once, as soon as the next nix has been started."""
+        self._meanwhile.append(action)
+
     def run(
         self,
         argv: tuple[str, ...],
@@ -318,6 +318,8 @@ class NixClient:
         terminal = terminal and self._terminal is not None
         stderr = self._terminal if terminal else subprocess.PIPE
         process = start(argv, self._environment, stderr)
+        while self._meanwhile:
+            self._meanwhile.pop()()
         stdout = communicate(process, relay)
         if process.returncode == 0:
             relay.release()

@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from nix2oci.nix.output import read_json, unknown_shape
 
-Attributes = Mapping[str, Any]
+Attributes = Mapping[str, object]
 
 # hasTarballExtension of src/libfetchers/tarball.cc, as far as all versions agree.
-_TARBALL = re.compile(r"\.(zip|tar|tgz|tar\.(gz|xz|bz2|zst))$")
+_TARBALL = r"\.(zip|tar|tgz|tar\.(gz|xz|bz2|zst))$"
 
 
 def nixpkgs_reference(stdout: str) -> str | None:
@@ -40,7 +39,7 @@ def nixpkgs_reference(stdout: str) -> str | None:
         raise unknown_shape("flake metadata", stdout) from err
 
 
-def _follow(nodes: Attributes, root: str, path: tuple[str, ...]) -> str:
+def _follow(nodes: Mapping[str, Any], root: str, path: tuple[str, ...]) -> str:
     """The node that a path of inputs leads to; a list is `follows`, a path from the root."""
     node = root
     for name in path:
@@ -56,8 +55,12 @@ def _reference(locked: Attributes) -> str | None:
         return None
     base, names = write(locked)
     query = {name: _text(locked[name]) for name in (*names, "dir") if name in locked}
+    if not query:
+        return base
+    from urllib.parse import quote, urlencode  # noqa: PLC0415  # start-up counts
+
     joint = "&" if "?" in base else "?"
-    return f"{base}{joint}{urlencode(query, safe='/', quote_via=quote)}" if query else base
+    return f"{base}{joint}{urlencode(query, safe='/', quote_via=quote)}"
 
 
 def _text(value: object) -> str:
@@ -76,13 +79,15 @@ def _repository(locked: Attributes) -> _Written:
 
 
 def _path(locked: Attributes) -> _Written:
-    return f"path:{quote(locked['path'])}", ("narHash",)
+    from urllib.parse import quote  # noqa: PLC0415  # start-up counts
+
+    return f"path:{quote(str(locked['path']))}", ("narHash",)
 
 
 def _download(locked: Attributes) -> _Written:
     """The word in front is left out where Nix tells a tarball by its name: 2.8 does not know it."""
     url = str(locked["url"])
-    plain = locked["type"] == "tarball" and _TARBALL.search(url.partition("?")[0])
+    plain = locked["type"] == "tarball" and re.search(_TARBALL, url.partition("?")[0])
     return url if plain else f"{locked['type']}+{url}", ("narHash",)
 
 

@@ -16,8 +16,8 @@ from nix2oci.errors import ConfigError
 from nix2oci.nix.messages import redact
 
 # The name of an output, as Nix's own grammar for `^` has it (src/libstore/outputs-spec.cc).
-_OUTPUTS = re.compile(r"\*|[0-9A-Za-z+\-._?=]+(,[0-9A-Za-z+\-._?=]+)*")
-_ATTRIBUTE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^."]+)|(\.)')
+_OUTPUTS = r"\*|[0-9A-Za-z+\-._?=]+(,[0-9A-Za-z+\-._?=]+)*"
+_ATTRIBUTE = r'"((?:[^"\\]|\\.)*)"|([^."]+)|(\.)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Installable:
 def attribute_names(attr: str) -> tuple[str, ...]:
     """The components of an attribute path: `a."b.c"` is `("a", "b.c")`."""
     names = [""]
-    for quoted, plain, dot in _ATTRIBUTE.findall(attr):
+    for quoted, plain, dot in re.findall(_ATTRIBUTE, attr):
         if dot:
             names.append("")
         else:
@@ -112,7 +112,7 @@ def _split_outputs(text: str) -> tuple[str, str]:
     rest, caret, outputs = text.rpartition("^")
     if not caret:
         return text, ""
-    if not _OUTPUTS.fullmatch(outputs):
+    if not re.fullmatch(_OUTPUTS, outputs):
         raise ConfigError(
             f"cannot use installable '{redact(text)}': "
             f"'{outputs}' after '^' is not a list of outputs",

@@ -12,69 +12,66 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _KEPT = 64 * 1024
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\r\x07]")
-_USER_INFO = re.compile(r"([A-Za-z][\w+.\-]*://)([^\s/@'\"]+)@")
-_SECRET_SETTING = re.compile(r"token|secret|password", re.IGNORECASE)
-_ERROR = re.compile(r"\s*error: *(.+)")
-_REASON = re.compile(r"\s*Reason: (.+)")
-_LOG_COMMAND = re.compile(r"nix log (/\S+?\.drv)")
+_ANSI = r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\r\x07]"
+_USER_INFO = r"([A-Za-z][\w+.\-]*://)([^\s/@'\"]+)@"
+_HIDDEN_SETTING = r"(?i)token|secret|password"
+_ERROR = r"\s*error: *(.+)"
+_REASON = r"\s*Reason: (.+)"
+_LOG_COMMAND = r"nix log (/\S+?\.drv)"
 # How Nix ends an error, without indentation.
 _ADVICE = r"\(use '--show-trace'|Try '\S*nix( \S+)? --help'"
-_CONTINUES = re.compile(r"\s|$|" + _ADVICE)
-_ELSEWHERE = re.compile(r"\s*(For full logs, run|To make it visible to Nix, run)|" + _ADVICE)
+_CONTINUES = r"\s|$|" + _ADVICE
+_ELSEWHERE = r"\s*(For full logs, run|To make it visible to Nix, run)|" + _ADVICE
 
 # The log of a builder: the last lines in an error, and each line with --print-build-logs.
-_BUILD_LOG = re.compile(r"^\s*[\w+.?=-]*> .*$", re.MULTILINE)
+_BUILD_LOG = r"(?m)^\s*[\w+.?=-]*> .*$"
 
 _NO_DAEMON = r"cannot connect to (socket|daemon)|daemon-socket"
 _NO_BUILDER = r"is required to build|platform mismatch|Required system:"
-_NOT_THE_DERIVATION = re.compile(f"{_NO_DAEMON}|{_NO_BUILDER}")
+_NOT_THE_DERIVATION = f"{_NO_DAEMON}|{_NO_BUILDER}"
 
 # The rest of a warning of several lines: what a lock file would have been changed to.
-_LISTED = re.compile(r"•|\s+\S")
+_LISTED = r"•|\s+\S"
 
 # A pattern of Nix's message, and what the reader can do about it.
-_HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), hint)
-    for pattern, hint in (
+_HINTS = (
+    (
         (
-            (
-                r"-source/\S+: No such file|-source/\S+ does not exist|not tracked by Git"
-                r"|does not exist in Git repository"
-            ),
-            "is the file there? In a git repository Nix sees only files known to git: 'git add' it",
+            r"-source/\S+: No such file|-source/\S+ does not exist|not tracked by Git"
+            r"|does not exist in Git repository"
         ),
-        (
-            r"does not contain a 'flake\.nix'|could not find a flake\.nix",
-            "name the directory of a flake, as in 'path:/dir#app', or use --file FILE ATTRIBUTE",
-        ),
-        (
-            _NO_DAEMON,
-            "start the Nix daemon ('systemctl start nix-daemon'), or check NIX_REMOTE and --store",
-        ),
-        (
-            _NO_BUILDER,
-            "name another system with --system, or give Nix a remote builder or binfmt emulation",
-        ),
-        (
-            r"flake-registry|cannot find flake 'flake:",
-            "a name alone is looked up in the flake registry: write './NAME' for a directory",
-        ),
-        (
-            r"allow-import-from-derivation",
-            "allow it with --option allow-import-from-derivation true",
-        ),
-        (
-            r"experimental Nix feature '[\w-]+' is disabled",
-            "turn the feature on with --option extra-experimental-features NAME",
-        ),
-        (
-            r"lacks a signature by a trusted key",
-            "add the key of that cache to trusted-public-keys",
-        ),
-        (r"unfree", "allow it with NIXPKGS_ALLOW_UNFREE=1 and --impure"),
-        (r"No space left on device|database or disk is full", "free some space: 'nix store gc'"),
-    )
+        "is the file there? In a git repository Nix sees only files known to git: 'git add' it",
+    ),
+    (
+        r"does not contain a 'flake\.nix'|could not find a flake\.nix",
+        "name the directory of a flake, as in 'path:/dir#app', or use --file FILE ATTRIBUTE",
+    ),
+    (
+        _NO_DAEMON,
+        "start the Nix daemon ('systemctl start nix-daemon'), or check NIX_REMOTE and --store",
+    ),
+    (
+        _NO_BUILDER,
+        "name another system with --system, or give Nix a remote builder or binfmt emulation",
+    ),
+    (
+        r"flake-registry|cannot find flake 'flake:",
+        "a name alone is looked up in the flake registry: write './NAME' for a directory",
+    ),
+    (
+        r"allow-import-from-derivation",
+        "allow it with --option allow-import-from-derivation true",
+    ),
+    (
+        r"experimental Nix feature '[\w-]+' is disabled",
+        "turn the feature on with --option extra-experimental-features NAME",
+    ),
+    (
+        r"lacks a signature by a trusted key",
+        "add the key of that cache to trusted-public-keys",
+    ),
+    (r"unfree", "allow it with NIXPKGS_ALLOW_UNFREE=1 and --impure"),
+    (r"No space left on device|database or disk is full", "free some space: 'nix store gc'"),
 )
 
 
@@ -118,14 +115,14 @@ class Relay:
         return "\n".join(self._kept)
 
     def _line(self, raw: bytes) -> None:
-        line = redact(_ANSI.sub("", raw.decode("utf-8", "replace")))
+        line = redact(re.sub(_ANSI, "", raw.decode("utf-8", "replace")))
         self._keep(line)
-        if line.startswith("error:") or (self.held and _CONTINUES.match(line)):
+        if line.startswith("error:") or (self.held and re.match(_CONTINUES, line)):
             self.held.append(line)
             return
         self.release()
         self._repeats = (line.startswith("warning:") and line in self.seen) or (
-            self._repeats and bool(_LISTED.match(line))
+            self._repeats and bool(re.match(_LISTED, line))
         )
         if self._repeats:
             return  # each call of nix warns again
@@ -141,7 +138,7 @@ class Relay:
 
 def redact(text: str) -> str:
     """The text without credentials in its URLs; `ssh://git@host` has a user, and no secret."""
-    return _USER_INFO.sub(_without_credentials, text)
+    return re.sub(_USER_INFO, _without_credentials, text)
 
 
 def _without_credentials(match: re.Match[str]) -> str:
@@ -153,7 +150,7 @@ def redact_arguments(argv: tuple[str, ...]) -> tuple[str, ...]:
     """The arguments without credentials: neither in URLs nor as value of a setting."""
     hidden = list(map(redact, argv))
     for index in range(2, len(hidden)):
-        if hidden[index - 2] == "--option" and _SECRET_SETTING.search(hidden[index - 1]):
+        if hidden[index - 2] == "--option" and re.search(_HIDDEN_SETTING, hidden[index - 1]):
             hidden[index] = "REDACTED"
     return tuple(hidden)
 
@@ -165,11 +162,13 @@ def cause(text: str, *, first: bool = False) -> str:
     that failed is the cause of the others (`first`).
     """
     lines = text.splitlines()
-    found = [(index, match[1]) for index, line in enumerate(lines) if (match := _ERROR.match(line))]
+    found = [
+        (index, match[1]) for index, line in enumerate(lines) if (match := re.match(_ERROR, line))
+    ]
     if not found:
         return ""
     index, message = found[0 if first else -1]
-    reason = _REASON.match(lines[index + 1]) if index + 1 < len(lines) else None
+    reason = re.match(_REASON, lines[index + 1]) if index + 1 < len(lines) else None
     message = message.strip().rstrip(".;:")
     if reason is None:
         return message
@@ -180,10 +179,10 @@ def remainder(held: list[str], said: str) -> tuple[str, ...]:
     """What is left to show of an error, when its cause and its hint are said elsewhere."""
     left: list[str] = []
     for line in held:
-        match = _ERROR.match(line) or _REASON.match(line)
+        match = re.match(_ERROR, line) or re.match(_REASON, line)
         told = match is not None and match[1].strip().rstrip(".;:").lower() in said.lower()
         command = line.strip().startswith(("nix log /", "git -C "))
-        if told or command or _ELSEWHERE.match(line):
+        if told or command or re.match(_ELSEWHERE, line):
             continue
         if line.strip() not in {"", "error:"} or (left and left[-1].strip()):
             left.append(line)
@@ -194,19 +193,19 @@ def remainder(held: list[str], said: str) -> tuple[str, ...]:
 
 def log_command(text: str) -> str:
     """The `nix log` command that Nix recommends for the builder that failed, or `""`."""
-    match = _LOG_COMMAND.search(text)
+    match = re.search(_LOG_COMMAND, text)
     return f"nix log {match[1]}" if match else ""
 
 
 def hint(text: str) -> str | None:
     """What can be done about a message of Nix, when that is known; not about a builder's."""
-    own = _BUILD_LOG.sub("", text)
+    own = re.sub(_BUILD_LOG, "", text)
     for pattern, advice in _HINTS:
-        if pattern.search(own):
+        if re.search(pattern, own):
             return advice
     return None
 
 
 def is_about_the_machine(text: str) -> bool:
     """Whether a build failed since nobody could be asked to build, whatever the derivation is."""
-    return _NOT_THE_DERIVATION.search(_BUILD_LOG.sub("", text)) is not None
+    return re.search(_NOT_THE_DERIVATION, re.sub(_BUILD_LOG, "", text)) is not None

@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from urllib.parse import parse_qs, unquote
 
 from nix2oci.errors import ConfigError, StoreError
+from nix2oci.model.closure import STORE_DIR
 from nix2oci.nix.messages import redact
 
 # Options for what is evaluated, and how many values each takes; all others are settings and
@@ -56,6 +56,8 @@ class Origin:
     @property
     def is_trusted(self) -> bool:
         """Whether its paths need no signature, as `nix copy --from` has it."""
+        from urllib.parse import parse_qs  # noqa: PLC0415  # start-up counts
+
         says = parse_qs(self.url.partition("?")[2]).get("trusted", [""])
         return not self.check_signatures or says[-1] in _YES
 
@@ -64,6 +66,8 @@ class Origin:
         """What is there when a store in a file system of this machine is; `""` for another."""
         base = self.url.partition("?")[0]
         if base.startswith("file://"):
+            from urllib.parse import unquote  # noqa: PLC0415  # start-up counts
+
             return unquote(base[len("file://") :]) + "/nix-cache-info"
         try:
             return store_root(("--store", self.url), {})
@@ -134,6 +138,10 @@ def store_root(options: Sequence[str], env: Mapping[str, str]) -> str:
     not in a file system of this machine (src/libstore/store-registration.cc has the forms).
     """
     uri = setting(options, "store") or env.get("NIX_REMOTE", "")
+    if uri in {"", "auto", "daemon", "local"}:
+        return ""
+    from urllib.parse import parse_qs, unquote  # noqa: PLC0415  # start-up counts
+
     base, _, query = uri.partition("?")
     parameters = parse_qs(query)
     scheme, separator, authority = base.partition("://")
@@ -149,7 +157,7 @@ def store_root(options: Sequence[str], env: Mapping[str, str]) -> str:
             hint=f"take what is there with --from '{redact(uri)}'",
         )
     for real in parameters.get("real", []):
-        if not real.endswith("/nix/store"):
+        if not real.endswith(STORE_DIR):
             raise StoreError(f"cannot read store '{uri}': its files are at '{real}'")
-        root = real.removesuffix("/nix/store")
+        root = real.removesuffix(STORE_DIR)
     return os.path.abspath(root).rstrip("/") if root else ""

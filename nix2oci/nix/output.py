@@ -13,12 +13,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from nix2oci.errors import NixOutputError, StoreError
 from nix2oci.model.closure import PathInfo, StorePath, parse_nar_hash
 
-_VERSION = re.compile(r"nix \((?P<flavour>[^)]+)\) (?P<major>\d+)\.(?P<minor>\d+)")
+_VERSION = r"nix \((?P<flavour>[^)]+)\) (?P<major>\d+)\.(?P<minor>\d+)"
 _LONG_AGO = (2, 4)
 
 
@@ -34,7 +33,7 @@ class Version:
     def parse(cls, stdout: str) -> Version:
         """Read what `nix --version` prints; raise `NixOutputError` for anything else."""
         text = stdout.strip()
-        match = _VERSION.match(text)
+        match = re.match(_VERSION, text)
         if match is None:
             raise unknown_shape("--version", stdout)
         return cls(
@@ -209,9 +208,11 @@ def flake_source(stdout: str) -> Source:
     dirty = answer.get("dirtyRevision")
     if isinstance(dirty, str) and dirty:
         return Source(dirty, None, url)
-    local = resolved.get("type") == "git" and str(resolved.get("url")).startswith("file://")
-    directory = unquote(str(resolved["url"])[len("file://") :]) if local else ""
-    return Source("", None, url, directory)
+    if resolved.get("type") != "git" or not str(resolved.get("url")).startswith("file://"):
+        return Source("", None, url)
+    from urllib.parse import unquote  # noqa: PLC0415  # start-up counts
+
+    return Source("", None, url, unquote(str(resolved["url"])[len("file://") :]))
 
 
 _FORGES = {

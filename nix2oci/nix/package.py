@@ -7,7 +7,6 @@ has another type, say what a value is that cannot be built, and give the derivat
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +16,10 @@ from nix2oci.errors import ClosureError, NixError
 from nix2oci.model.closure import StorePath
 from nix2oci.nix.installable import Installable, attribute_names
 from nix2oci.nix.output import Source, read_json, unknown_shape
+from nix2oci.text import and_more
 
 # A store path or a placeholder, and nothing below it.
-_WHOLE_PATH = re.compile(r"(/[^/\s]+)*/([0-9a-z]{32}-[^/\s]+|[0-9a-z]{52})")
+_WHOLE_PATH = r"(/[^/\s]+)*/([0-9a-z]{32}-[^/\s]+|[0-9a-z]{52})"
 _BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
 
 # Applied to the value that an installable names. `or` catches what is missing, tryEval what
@@ -111,7 +111,7 @@ class EvalResult:
     """What `EVAL_EXPRESSION` gives: `kind` is `derivation`, `app`, `string`, `set` or another."""
 
     kind: str
-    fields: Mapping[str, Any]
+    fields: Mapping[str, object]
 
     @classmethod
     def parse(cls, stdout: str) -> EvalResult:
@@ -200,6 +200,8 @@ def resolve(program: str, built: Mapping[str, Mapping[str, StorePath]]) -> str:
 
 
 def _placeholder(drv: str, output: str) -> str:
+    import hashlib  # noqa: PLC0415  # start-up counts
+
     path = StorePath.parse(drv)
     name = path.name.removesuffix(".drv")
     full = name if output == "out" else f"{name}-{output}"
@@ -209,7 +211,11 @@ def _placeholder(drv: str, output: str) -> str:
 
 
 def _described(installable: Installable, value: EvalResult) -> dict[str, Any]:
-    if value.kind == "string" and value.context and _WHOLE_PATH.fullmatch(value.text("program")):
+    if (
+        value.kind == "string"
+        and value.context
+        and re.fullmatch(_WHOLE_PATH, value.text("program"))
+    ):
         return {"wanted": value.context}
     if value.kind != "derivation":
         raise _not_buildable(installable, value)
@@ -314,5 +320,4 @@ def _not_buildable(installable: Installable, value: EvalResult) -> NixError:
 
 def join(names: tuple[str, ...], most: int = 20) -> str:
     """Names in quotes for a message, not too many of them."""
-    shown = ", ".join(f"'{name}'" for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+    return and_more([f"'{name}'" for name in names], most)

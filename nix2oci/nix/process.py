@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
-import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import IO
 
@@ -61,6 +60,8 @@ def stream(
     The first piece is empty: the child is started, and writes what a pipe holds. Close the
     generator to end it early.
     """
+    import tempfile  # noqa: PLC0415  # start-up counts
+
     with tempfile.TemporaryFile() as said:  # nobody has to read two pipes at once
         process = start(argv, env, said)
         try:

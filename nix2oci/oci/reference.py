@@ -18,10 +18,10 @@ SCHEME = "docker://"
 """Says that a reference follows, and no path."""
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_REPOSITORY = rf"{_COMPONENT}(?:/{_COMPONENT})*"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_REGISTRY = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class Reference:
         if slash and (first == "localhost" or set(first) & set(".:")):
             registry, rest = first, remainder
         name, colon, tag = rest.partition(":")
-        if registry is not None and not _REGISTRY.fullmatch(registry):
+        if registry is not None and not re.fullmatch(_REGISTRY, registry):
             raise _wrong(text, f"'{registry}' is not a registry")
-        if not _REPOSITORY.fullmatch(name) or len(name) > 255:
+        if not re.fullmatch(_REPOSITORY, name) or len(name) > 255:
             raise _wrong(text, f"'{name}' is not a repository", _hint(name))
-        if colon and not _TAG.fullmatch(tag):
+        if colon and not re.fullmatch(_TAG, tag):
             raise _wrong(text, f"'{tag}' is not a tag")
         return cls(name, registry, tag if colon else None, digest)
 
@@ -90,7 +90,9 @@ def _digest(text: str, digest_text: str) -> Digest:
 
 def _hint(name: str) -> str | None:
     lower = name.lower()
-    return f"use lower case: {lower}" if lower != name and _REPOSITORY.fullmatch(lower) else None
+    return (
+        f"use lower case: {lower}" if lower != name and re.fullmatch(_REPOSITORY, lower) else None
+    )
 
 
 def _wrong(text: str, cause: str, hint: str | None = None) -> InvalidReferenceError:

@@ -27,7 +27,6 @@ from nix2oci.plan.layers.layering import LayerHints, Plan, plan_layers, store_la
 from nix2oci.plan.rootfs import rootfs
 from nix2oci.plan.shell import (
     Launchers,
-    Mode,
     ShellDecision,
     decide,
     keep_all,
@@ -35,6 +34,7 @@ from nix2oci.plan.shell import (
     no_launchers,
     with_launchers,
 )
+from nix2oci.plan.shell_mode import Mode
 
 
 class Progress(Protocol):

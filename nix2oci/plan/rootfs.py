@@ -7,7 +7,6 @@ what every image has meet in the same directories, and nobody may win in silence
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -125,6 +124,8 @@ def is_common(path: bytes) -> bool:
 
 
 def _text_content(data: bytes) -> bytes:
+    import hashlib  # noqa: PLC0415  # start-up counts
+
     return digest_content(hashlib.sha256(data).digest())
 
 

@@ -10,31 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from nix2oci.errors import RepresentationError
 from nix2oci.launcher.encoder import MAGIC, encode
 from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
 from nix2oci.model.tree import Directory, File, Owned, Tree, parents
+from nix2oci.plan.shell_mode import Mode
 from nix2oci.text import display
 from nix2oci.wrappers.chain import Chain
 from nix2oci.wrappers.script import Wrapper
 
 _NEEDED = "a path that the configuration names would be lost with it"
-
-
-class Mode(StrEnum):
-    """What is done about shells; docs/shell.md."""
-
-    AUTO = "auto"
-    """Replace wrappers; drop a shell that no file needs any more."""
-    KEEP = "keep"
-    """Replace and drop nothing."""
-    FORBID = "forbid"
-    """As `auto`, and fail where a shell would stay."""
-    DROP = "drop"
-    """Replace wrappers; drop every shell, and say what breaks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def test_a_damaged_blob_is_removed(cache: Cache, tmp_path: Path, said: list[str]
     blob(cache).chmod(0o600)
     blob(cache).write_bytes(b"other")
     assert not take(cache, LAYER_OF_BASE, str(tmp_path / "new"))
-    assert said == [f"{blob(cache)} is damaged: the layer is fetched anew"]
+    assert said == [f"{blob(cache)} is damaged: the layer is fetched again"]
     assert not blob(cache).exists()
     assert not (tmp_path / "new").exists()
 

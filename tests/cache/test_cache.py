@@ -84,7 +84,7 @@ def test_a_damaged_document_is_removed(name: str, documents: SealedJson, said: l
     path = Path(documents.directory, "one")
     path.write_bytes(DAMAGE[name](path.read_bytes()))
     assert documents.read("one") is None
-    assert said == [f"{path} is damaged and counts for nothing"]
+    assert said == [f"{path} is damaged and is not used"]
     assert not path.exists()
 
 

@@ -15,7 +15,8 @@ from support.faults import kill, run_with_fault
 from nix2oci.cache.directory import Cache
 from nix2oci.cache.layer_store import LayerRequest, layer_key, write_missing
 from nix2oci.model.tree import Entry, File
-from nix2oci.oci.layer.blob import Compression, Layer
+from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT
 from nix2oci.oci.layer.workers import LayerJob
 from nix2oci.oci.layout.staging import Workspace, staged
@@ -153,7 +154,7 @@ def test_a_damaged_blob_is_made_anew(name: str, build: Build) -> None:
     DAMAGE[name](damaged)
     layers, made = build.run(build.cache)
     assert (layers, len(made)) == (first, 2)
-    assert build.said[:1] == [f"{damaged} is damaged: its layer is made anew"]
+    assert build.said[:1] == [f"{damaged} is damaged: its layer is made again"]
     if damaged.is_file():
         assert build.run(build.cache) == (first, (2,))
 
@@ -173,7 +174,7 @@ def test_a_damaged_document_means_that_the_layer_is_made(build: Build) -> None:
     path.write_bytes(path.read_bytes().replace(b'"diff_id":"sha256:', b'"diff_id":"sha256:0'))
     layers, made = build.run(build.cache)
     assert (layers, len(made)) == (first, 2)
-    assert build.said == [f"{path} is damaged and counts for nothing"]
+    assert build.said == [f"{path} is damaged and is not used"]
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(build: Build) -> None:

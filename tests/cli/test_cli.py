@@ -16,8 +16,8 @@ from support.fakenix import OUT
 from support.terminal import Terminal
 
 import nix2oci
-from nix2oci.cli import HELP
-from nix2oci.cli.commands import program
+from nix2oci.cli.app import program
+from nix2oci.cli.help import HELP
 
 COMMANDS = (
     *("build", "plan", "inspect", "diff", "why"),

@@ -178,7 +178,7 @@ def test_a_damaged_layer_is_told_unless_quiet(terminal: Terminal) -> None:
         blob.unlink()
         blob.write_bytes(b"damaged")
         said = build(terminal, *(["-q"] if quiet else []))
-        assert (f"nix2oci: {blob} is damaged: its layer is made anew\n" in said) is not quiet
+        assert (f"nix2oci: {blob} is damaged: its layer is made again\n" in said) is not quiet
     assert terminal.run("validate", "x").returncode == 0
 
 

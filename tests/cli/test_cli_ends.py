@@ -71,14 +71,15 @@ BUGGY = """
 import sys, types
 import click
 from nix2oci import cli
-module = types.ModuleType("nix2oci.cli.buggy")
+from nix2oci.cli.help import COMMANDS
+module = types.ModuleType("nix2oci.cli.commands.buggy")
 @click.command("buggy")
 @click.option("-v", "--verbose", count=True)
-def command(verbose):
+def buggy(verbose):
     raise ZeroDivisionError("division by zero")
-module.command = command
-sys.modules["nix2oci.cli.buggy"] = module
-cli.COMMANDS["buggy"] = "Fail."
+module.buggy = buggy
+sys.modules["nix2oci.cli.commands.buggy"] = module
+COMMANDS["buggy"] = "Fail."
 cli.main()
 """
 

@@ -114,8 +114,8 @@ def test_a_name_cannot_be_both(terminal: Terminal) -> None:
         pytest.param(
             '{"format": 9}',
             2,
-            "cannot read popularity index index.json: its format is 9, not 1\n"
-            "hint: make it anew with 'nix2oci popularity'",
+            "cannot read popularity index index.json: its format is 9, not 2\n"
+            "hint: make it again with 'nix2oci popularity'",
             id="a newer format",
         ),
     ],

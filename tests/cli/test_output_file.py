@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nix2oci.cli.output import write_file
+from nix2oci.cli.steps.write_file import write_file
 from nix2oci.errors import OutputError
 
 

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from support.paths import DOCS
 
+from nix2oci.cli.options.image import IMAGE, ImageOptions
+from nix2oci.config.flags import FLAGS
 from nix2oci.config.image_spec import ImageSpec, flags, load, merge, parse
-from nix2oci.config.keys import FLAGS, KEYS, LAYERS, Document
+from nix2oci.config.keys import BY_FLAG, KEYS, LAYERS, Document
 from nix2oci.errors import ConfigError
 from nix2oci.model.accounts import NOLOGIN
 from nix2oci.plan.rootfs import ViewSwitches
@@ -48,14 +50,14 @@ def from_yaml(text: str, directory: Path) -> Document:
 
 def from_command_line(line: str) -> Document:
     """The document of flags, read by click as the command does."""
-    parameters: list[click.Parameter] = [
-        click.Option([f"--{name}/--no-{name}"], default=None)
-        if key.switch
-        else click.Option([f"--{name}"], multiple=key.repeated)
-        for name, key in FLAGS.items()
-    ]
-    context = click.Command("build", params=parameters).make_context("build", shlex.split(line))
-    return flags({name: context.params[name.replace("-", "_")] for name in FLAGS})
+    command = click.Command("build", params=list(IMAGE.flags))
+    context = command.make_context("build", shlex.split(line))
+    return flags(ImageOptions.of(**context.params).flags)
+
+
+def test_each_flag_of_a_key_is_an_option() -> None:
+    assert [option.opts[-1] for option in IMAGE.flags] == ["--config", *(f"--{f}" for f in FLAGS)]
+    assert list(BY_FLAG) == list(FLAGS)
 
 
 def test_schema_is_a_schema() -> None:

@@ -55,7 +55,7 @@ SHORTEST = "expected an absolute path in its shortest form, got"
             "tag",
             None,
             "tag: expected text, got nothing",
-            "leave the key out to have the default",
+            "leave the key out to get the default",
             id="a key with nothing after it",
         ),
         pytest.param(
@@ -169,7 +169,7 @@ SHORTEST = "expected an absolute path in its shortest form, got"
         pytest.param(
             "annotations",
             {"org.opencontainers.image.titel": "x"},
-            "annotations: 'org.opencontainers.image.titel' is no annotation of the OCI image"
+            "annotations: 'org.opencontainers.image.titel' is not an annotation of the OCI image"
             " specification, which reserves the names that start with 'org.opencontainers.'",
             "begin the name with a domain of your own",
             id="a reserved annotation",

@@ -61,7 +61,7 @@ NAME = "use at most 31 letters, digits, '_', '.' and '-', a letter or '_' first"
         pytest.param(
             [],
             [Group("app", 9, ("root", "nix"))],
-            "cannot add group 'app': its member 'nix' is no user of the image",
+            "cannot add group 'app': its member 'nix' is not a user of the image",
             "the users are nobody, nonroot, root",
             id="a member is no user",
         ),

@@ -174,8 +174,8 @@ HOSTILE = [
     pytest.param(
         nar({b"a": b""}).replace(b"a\0", b"a\1"), "has padding that is not zero", id="of a name"
     ),
-    pytest.param(nar(b"x") + bytes(8), "goes on after its end", id="bytes after the end"),
-    pytest.param(nar(b"") * 2, "goes on after its end", id="two NARs"),
+    pytest.param(nar(b"x") + bytes(8), "continues after its end", id="bytes after the end"),
+    pytest.param(nar(b"") * 2, "continues after its end", id="two NARs"),
     pytest.param(
         nar(b"x").replace(b"\1" + bytes(7) + b"x", b"\xff" * 8 + b"x"),
         "is longer than its record says",

@@ -159,7 +159,7 @@ def test_a_derivation_that_is_collected_each_time(fake: FakeNix) -> None:
             [LIBRARY],
             NixOutputError,
             3,
-            f"cannot read `nix build` output: it says nothing of {DRV}",
+            f"cannot read `nix build` output: it says nothing about {DRV}",
             id="another path",
         ),
     ],

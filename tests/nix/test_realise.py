@@ -146,7 +146,7 @@ def test_whose_the_outputs_are(asked: Package, roots: tuple[StorePath, ...], pro
             package(BuildTarget(A, ("out",))),
             (Realised(B, {"out": OTHER}),),
             NixOutputError,
-            f"cannot read `nix build` output: it says nothing of {A}",
+            f"cannot read `nix build` output: it says nothing about {A}",
             id="another derivation",
         ),
         pytest.param(

@@ -252,7 +252,7 @@ def test_a_fifo_is_refused_without_waiting_for_a_writer(store: FakeStore) -> Non
     store.thaw(info)
     os.mkfifo(store.physical(info.path, b"/fifo"))
     assert str(failure(info, store.root)) == (
-        f"cannot use {info.path}/fifo: it is no file, directory or link"
+        f"cannot use {info.path}/fifo: it is not a file, directory or link"
     )
 
 
@@ -278,7 +278,7 @@ def test_a_device_is_refused(store: FakeStore) -> None:
     except PermissionError:
         pytest.skip("making a device takes privileges")
     assert str(failure(info, store.root)) == (
-        f"cannot use {info.path}/null: it is no file, directory or link"
+        f"cannot use {info.path}/null: it is not a file, directory or link"
     )
 
 

@@ -60,8 +60,7 @@ class Place:
         return self.notes()[BASE_DIGEST]
 
     def notes(self) -> dict[str, str]:
-        found: dict[str, str] = self.image().manifest()["annotations"]
-        return found
+        return dict(self.image().manifest().annotations)
 
     def image(self) -> ImageSource:
         return open_image(str(self.terminal.directory / "x"))
@@ -131,7 +130,7 @@ def test_a_kept_layer_of_a_base_that_is_damaged_is_fetched_anew(
     kept.chmod(0o600)
     kept.write_bytes(b"other")
     done = place.terminal.run(*build)
-    assert f"nix2oci: {kept} is damaged: the layer is fetched anew\n" in done.stderr
+    assert f"nix2oci: {kept} is damaged: the layer is fetched again\n" in done.stderr
     assert fetches(place.registry, tmp_path / "base0") == {2}
     assert place.image().descriptor == first
     assert kept.read_bytes() != b"other"

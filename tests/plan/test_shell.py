@@ -36,7 +36,6 @@ from nix2oci.model.shell_references import ReferenceKind, Scan
 from nix2oci.model.tree import Directory, File, Owned, Symlink, Tree, text_file
 from nix2oci.plan.shell import (
     Launchers,
-    Mode,
     ShellDecision,
     decide,
     is_launcher,
@@ -45,6 +44,7 @@ from nix2oci.plan.shell import (
     no_launchers,
     with_launchers,
 )
+from nix2oci.plan.shell_mode import Mode
 from nix2oci.wrappers.chain import File as ChainFile
 from nix2oci.wrappers.chain import follow
 from nix2oci.wrappers.refusal import Reason

@@ -7,7 +7,7 @@ from real.images import TAG, Layout
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.nix.store import LocalStore, store_layer
-from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.workers import LayerJob, write_layers
 from nix2oci.oci.layout.writer import Image, writing
 from nix2oci.oci.reference import Reference

@@ -13,25 +13,28 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from nix2oci.cli.commands import program
-from nix2oci.cli.options import nix_options, output_options, spec_options
-from nix2oci.cli.registries import registry_options
+from nix2oci.cli.app import program
+from nix2oci.cli.options.group import Group
+from nix2oci.cli.options.image import IMAGE
+from nix2oci.cli.options.nix import NIX
+from nix2oci.cli.options.output import OUTPUT
+from nix2oci.cli.options.registry import REGISTRY
 
 GROUPS = {
     "Options of the image": (
-        spec_options,
+        IMAGE,
         "Each but `--config` is a key of [nix2oci.yaml](configuration.md), where it is explained.",
     ),
     "Options that go to Nix": (
-        nix_options,
+        NIX,
         "They mean what they mean to `nix build`, and may be given again where that takes several.",
     ),
     "Options about registries": (
-        registry_options,
+        REGISTRY,
         "[Registries](registries.md) says where credentials and certificates are looked for.",
     ),
     "Options of output": (
-        output_options,
+        OUTPUT,
         "Progress is on stderr, the result on stdout; [json.md](json.md) has what `--json` prints.",
     ),
 }
@@ -44,11 +47,9 @@ HEAD = """\
 `nix2oci --version` prints the version, `--help` after any command what is below."""
 
 
-def options_of(group: object) -> dict[str, click.Option]:
-    """The options that a decorator adds, by name."""
-    assert callable(group)
-    command = click.command("all")(group(lambda: None))
-    return {param.opts[-1]: param for param in command.params if isinstance(param, click.Option)}
+def options_of(group: Group[object]) -> dict[str, click.Option]:
+    """The options of a group, by name."""
+    return {option.opts[-1]: option for option in group.flags}
 
 
 def commands() -> dict[str, click.Command]:

@@ -10,11 +10,11 @@ from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
 from nix2oci.pipeline.templates import launcher_template
 from nix2oci.plan.shell import (
-    Mode,
     ShellDecision,
     decide,
     make_launchers,
 )
+from nix2oci.plan.shell_mode import Mode
 from nix2oci.wrappers.chain import File as ChainFile
 from nix2oci.wrappers.chain import follow
 

@@ -13,31 +13,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cache
 from typing import Protocol
 
 from nix2oci.model.tree import Entry, File
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT, tar_blocks
-from nix2oci.oci.spec import LAYER, LAYER_GZIP, LAYER_ZSTD, Digest
+from nix2oci.oci.spec import Digest
 
 _AHEAD = 6
 """Blocks of one layer that may wait for a compressor or the disk: bounds memory."""
 
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """RFC 1952: deflate, no flags, no time, no extra flags, unknown operating system."""
-
-
-class Compression(StrEnum):
-    """How a layer is stored."""
-
-    GZIP = "gzip"
-    ZSTD = "zstd"
-    NONE = "none"
-
-    @property
-    def media_type(self) -> str:
-        return {"gzip": LAYER_GZIP, "zstd": LAYER_ZSTD, "none": LAYER}[self.value]
 
 
 @dataclass(frozen=True, slots=True)

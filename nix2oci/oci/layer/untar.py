@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 _BLOCK = 512
 _ZERO = bytes(_BLOCK)
-_MOST_EXTENDED = 1 << 20
+_MAX_EXTENDED = 1 << 20
 """Bytes of PAX records or a long name that are believed."""
 
 FILE, HARDLINK, SYMLINK, DIRECTORY = b"0", b"1", b"2", b"5"
@@ -82,7 +82,7 @@ class TarReader:
                 pass
             self._skip_padding(-member.size % _BLOCK)
         if extended:
-            raise TarError("it ends behind an extended header")
+            raise TarError("it ends after an extended header")
         if self._lacks:
             raise EndMarkError(self._lacks)
 
@@ -139,13 +139,13 @@ class TarReader:
             raise TarError("its end mark is one zero block instead of two")
         while data := self._some():
             if any(data):
-                raise TarError("there is data behind its end mark")
+                raise TarError("there is data after its end mark")
             self._data = memoryview(b"")
         return None
 
     def _extended(self, member: Member) -> dict[bytes, bytes]:
         """What the content of an extended header says of the next member."""
-        if member.size > _MOST_EXTENDED:
+        if member.size > _MAX_EXTENDED:
             raise TarError(f"an extended header has {member.size} bytes")
         data = self._exactly(member.size)
         self._exactly(-member.size % _BLOCK)

@@ -18,7 +18,8 @@ from typing import Protocol
 
 from nix2oci.errors import OutputError
 from nix2oci.model.tree import Entry
-from nix2oci.oci.layer.blob import Compression, Layer, Out, write_layer
+from nix2oci.oci.layer.blob import Layer, Out, write_layer
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.spec import Digest
 
 _FORK = get_context("fork")

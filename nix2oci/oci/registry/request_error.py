@@ -4,36 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from nix2oci.errors import AuthenticationError, RegistryError
 
 
-@dataclass(slots=True, eq=False)
 class RequestError(Exception):
     """One exchange, or what came of it, went wrong."""
 
-    cause: str
-    """In words for people; nothing secret is in it."""
-    hint: str | None = None
-    status: int | None = None
-    """Of the answer; None when there was none."""
-    codes: tuple[str, ...] = ()
-    """What the registry calls it (distribution specification, Error Codes)."""
-    temporary: bool = False
-    """It may go well another time."""
-    at_once: bool = False
-    """Another try need not be put off."""
-    retry_after: str | None = None
-    denied: bool = False
-    """The registry wants to know who asks, or does not let him."""
-    plain: bool = False
-    """The other side does not speak TLS."""
-    digests: tuple[str, ...] = ()
-    """Those of blobs that the registry lacks, as far as it says."""
-
-    def __str__(self) -> str:
-        return self.cause
+    def __init__(
+        self,
+        cause: str,
+        hint: str | None = None,
+        *,
+        status: int | None = None,
+        codes: tuple[str, ...] = (),
+        temporary: bool = False,
+        at_once: bool = False,
+        retry_after: str | None = None,
+        denied: bool = False,
+        plain: bool = False,
+        digests: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        """In words for people; nothing secret is in it."""
+        self.hint = hint
+        self.status = status
+        """Of the answer; None when there was none."""
+        self.codes = codes
+        """What the registry calls it (distribution specification, Error Codes)."""
+        self.temporary = temporary
+        """It may go well another time."""
+        self.at_once = at_once
+        """Another try need not be put off."""
+        self.retry_after = retry_after
+        self.denied = denied
+        """The registry wants to know who asks, or does not let him."""
+        self.plain = plain
+        """The other side does not speak TLS."""
+        self.digests = digests
+        """Those of blobs that the registry lacks, as far as it says."""
 
 
 @contextmanager

@@ -16,7 +16,8 @@ import zstandard
 from support.tools import require
 
 from nix2oci.model.tree import Directory, Entry, File, Symlink
-from nix2oci.oci.layer.blob import Compression, Layer, compressor_version, write_layer
+from nix2oci.oci.layer.blob import Layer, compressor_version, write_layer
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import BLOCK, tar_blocks
 from nix2oci.oci.spec import Digest
 

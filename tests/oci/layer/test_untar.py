@@ -154,7 +154,7 @@ def extended(kind: bytes, data: bytes) -> bytes:
             id="letters",
         ),
         pytest.param(
-            extended(b"x", b"9 path=a\n") + END, "it ends behind an extended header", id="alone"
+            extended(b"x", b"9 path=a\n") + END, "it ends after an extended header", id="alone"
         ),
         pytest.param(
             extended(b"x", b"99 path=a\n"), "an extended header is damaged", id="too long"

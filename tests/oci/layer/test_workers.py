@@ -18,7 +18,7 @@ from support.paths import TESTS
 
 from nix2oci.errors import OutputError, StoreError
 from nix2oci.model.tree import Directory, Entry, File
-from nix2oci.oci.layer.blob import Compression
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import BLOCK
 from nix2oci.oci.layer.workers import LayerJob, write_layers
 

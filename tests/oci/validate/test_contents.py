@@ -116,7 +116,7 @@ def whole_end(data: bytes) -> bytes:
         ),
         pytest.param(
             plain_view(lambda data: whole_end(data) + b"more"),
-            "error: layer 2: there is data behind its end mark [tar]",
+            "error: layer 2: there is data after its end mark [tar]",
             id="a tar with text behind its end",
         ),
         pytest.param(

@@ -1,0 +1,131 @@
+"""The commands as one click group, and the one place where every error ends.
+
+A command's own module is loaded when it is called. stdout carries results alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+
+import click
+
+from nix2oci import __version__
+from nix2oci.cli import context
+from nix2oci.cli.help import COMMANDS, HELP
+from nix2oci.cli.render import console
+from nix2oci.errors import ConfigError, Nix2OCIError
+
+_BUG = 70  # EX_SOFTWARE of sysexits.h
+_INTERRUPTED = 130
+_BROKEN_PIPE = 8
+
+
+class _ClosedOutputError(Exception):
+    """Standard output was closed by the program that read it."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS:
+            raise _no_command(args[0])
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as err:
+            raise _ClosedOutputError from err  # click would make an exit code of its own of it
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"nix2oci.cli.commands.{cmd_name}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def get_help(self, ctx: click.Context) -> str:  # noqa: ARG002
+        return HELP
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "terminal_width": context.help_width(),
+    },
+)
+@click.version_option(__version__, prog_name="nix2oci", message="%(prog)s %(version)s")
+def program() -> None:
+    """One command from a flake output to an OCI image."""
+
+
+def run() -> int:
+    """Run the command line; the exit code, as the docstring of `nix2oci.errors` has them."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = program.main(prog_name="nix2oci", standalone_mode=False)
+        context.flush_output()
+    except (KeyboardInterrupt, click.Abort):
+        console.line("interrupted")
+        return _INTERRUPTED
+    except (BrokenPipeError, _ClosedOutputError):
+        context.discard_output()
+        return _BROKEN_PIPE
+    except Exception as err:  # noqa: BLE001  # the one place where all that is left ends
+        return _report(err)
+    return code if isinstance(code, int) else 0
+
+
+def _report(err: Exception) -> int:
+    """Say what went wrong in a line, and how to mend it in another; the exit code."""
+    match err:
+        case click.exceptions.NoArgsIsHelpError():
+            console.line(err.format_message())
+            return 2
+        case click.ClickException():
+            return _usage_error(err)
+        case Nix2OCIError():
+            console.error(str(err), err.hint)
+            code = err.exit_code
+        case _:
+            bug = f"bug in nix2oci {__version__}: {type(err).__name__}: {err}"
+            console.error(bug, "please report it, with what -vv shows")
+            code = _BUG
+    if _is_very_verbose():
+        console.traceback(err)
+    return code
+
+
+def _usage_error(err: click.ClickException) -> int:
+    ctx = err.ctx if isinstance(err, click.UsageError) else None
+    named = [word for word in context.arguments()[:1] if word in COMMANDS]
+    where = ctx.command_path if ctx else " ".join(["nix2oci", *named])
+    message = err.format_message().removesuffix(".").replace("\n", " ")
+    console.error(message[:1].lower() + message[1:], f"see: {where} --help")
+    return 2
+
+
+def _no_command(name: str) -> ConfigError:
+    from difflib import get_close_matches
+
+    nearest = get_close_matches(name, COMMANDS, 1)
+    hint = f"did you mean '{nearest[0]}'?" if nearest else "see: nix2oci --help"
+    return ConfigError(f"there is no command '{name}'", hint=hint)
+
+
+def _is_very_verbose() -> bool:
+    words = context.arguments()
+    flags = [word for word in words if word[:1] == "-" and word.strip("-v") == ""]
+    return "".join(flags).count("v") + words.count("--verbose") > 1
+
+
+def _interrupt(*_: object) -> None:
+    """Let SIGTERM end the program as Ctrl-C does: children ended, nothing half-written left."""
+    raise KeyboardInterrupt

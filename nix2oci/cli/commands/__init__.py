@@ -1,0 +1,1 @@
+"""One file for each command: its arguments and options, and a function of their values."""

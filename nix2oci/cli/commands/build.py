@@ -1,0 +1,85 @@
+"""`nix2oci build`: flake outputs become one image.
+
+Its `--help` and its start are quick: what it calls is loaded when it is called, and the second half
+while Nix evaluates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nix2oci.cli import context
+from nix2oci.cli.options.cache import CACHE, CacheOptions
+from nix2oci.cli.options.files import FILES, FileOptions, chosen_format
+from nix2oci.cli.options.group import command, installable_arguments, switch
+from nix2oci.cli.options.load import LOAD, LoadOptions
+from nix2oci.cli.options.origin import ORIGIN, OriginOptions
+from nix2oci.cli.options.plan import PLAN, PlanOptions
+from nix2oci.cli.options.platforms import PLATFORMS, PlatformOptions
+from nix2oci.cli.options.push import PUSH, PushOptions
+
+
+@command(
+    "build",
+    installable_arguments(),
+    FILES,
+    CACHE,
+    ORIGIN,
+    LOAD,
+    PUSH,
+    PLATFORMS,
+    switch("--refresh-base", "Look up again which image the tag of `base` in nix2oci.yaml means."),
+    PLAN,
+)
+def build(
+    *,
+    installables: tuple[str, ...],
+    files: FileOptions,
+    cache: CacheOptions,
+    origin: OriginOptions,
+    load: LoadOptions,
+    push: PushOptions,
+    platforms: PlatformOptions,
+    refresh_base: bool,
+    options: PlanOptions,
+) -> None:
+    """Build flake outputs into one OCI image, and print its reference.
+
+    INSTALLABLE is what `nix build` takes: .#app, a flake, a store path or a link to one, or with
+    --file an attribute; the default is the flake here. The first one names the image and starts
+    it; the others are in the image as well.
+    """
+    from nix2oci.cli.steps.base_image import locate_base
+    from nix2oci.cli.steps.cache import cache_for_build
+    from nix2oci.cli.steps.engine import check_engine, choose_engine
+    from nix2oci.cli.steps.evaluate import evaluate_for, nix_client, parse_installables
+    from nix2oci.cli.steps.layer_hints import read_hints
+    from nix2oci.cli.steps.push_target import check_named, push_target
+    from nix2oci.cli.steps.settings import check_spec, read_settings
+
+    nix, output = options.nix, options.output
+    engine = choose_engine(load, files, output, pushed=push.push is not None)
+    target = push_target(push, files, loaded=engine is not None)
+    output_format = chosen_format(files.output, files.output_format)
+    systems = platforms.systems(nix.system)
+    client = nix_client(replace(nix, system=None) if systems else nix, output, origin)
+    named = parse_installables(client, installables, nix.file)
+    settings = read_settings(options.image, named[0])
+    spec = settings.spec
+    check_spec(spec, output_format)
+    check_named(target, spec.name)
+    check_engine(engine, spec, systems)
+    kept = cache_for_build(cache, output)
+    hints = read_hints(spec, options)
+    open_base = locate_base(settings, options, write_lock=True, refresh=refresh_base, cache=kept)
+    named += [client.installable(text) for text in spec.contents]
+    builds = evaluate_for(client, systems, named, output, preload="nix2oci.cli.steps.publish")
+    from nix2oci.cli.steps.publish import publish_image  # loaded while Nix was evaluating
+    from nix2oci.pipeline.image_target import ImageTarget
+
+    stdout = context.standard_output()
+    destination = ImageTarget(files.output, output_format, stdout, engine, target)
+    with open_base() as opener:
+        publish_image(
+            *(builds, spec, destination, files, options), cache=kept, hints=hints, opener=opener
+        )

@@ -1,0 +1,72 @@
+"""`nix2oci index`: images that were built apart become one, for several platforms."""
+
+from __future__ import annotations
+
+import click
+
+from nix2oci.cli import context
+from nix2oci.cli.options.files import Format, chosen_format, format_option
+from nix2oci.cli.options.group import command, value
+from nix2oci.cli.options.output import OUTPUT, OutputOptions
+from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
+from nix2oci.cli.render import console
+from nix2oci.cli.steps.registry import open_in_registry
+from nix2oci.errors import ConfigError
+from nix2oci.oci.index import copy_blobs, images_at, index_of
+from nix2oci.oci.layout.writer import reference_to, streaming, writing
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.spec import Digest
+from nix2oci.report.images import index_document
+
+
+@command(
+    "index",
+    click.Argument(["images"], nargs=-1, required=True, metavar="IMAGE..."),
+    click.Option(
+        ["-o", "--output", "path"],
+        required=True,
+        metavar="PATH",
+        help="Where it goes; - is stdout.",
+    ),
+    format_option("An image layout directory, or one tar. [oci; archive for PATH.tar]"),
+    value("--tag", "NAME:TAG", "Its name. [that of the first image]"),
+    REGISTRY,
+    OUTPUT,
+)
+def index(
+    *,
+    images: tuple[str, ...],
+    path: str,
+    output_format: Format | None,
+    tag: str | None,
+    registry: RegistryOptions,
+    output: OutputOptions,
+) -> None:
+    """Join images of one program for several platforms into one image index.
+
+    IMAGE is a layout directory or an archive, as PATH or PATH:TAG, or is in a registry:
+    REGISTRY/REPOSITORY:TAG. One that is an index itself stands for all of its images. No two may
+    be for the same platform. Prints the reference of the index, from which engines and registries'
+    clients choose what fits their machine.
+    """
+    output_format = chosen_format(path, output_format)
+    found = [images_at(text, open_in_registry(text, registry, output)) for text in images]
+    name = Reference.parse(tag) if tag else found[0].name
+    if name is None:
+        raise ConfigError(f"cannot name the index: {images[0]} has no name", hint="give it --tag")
+    sources = [image for group in found for image in group.images]
+    joined = index_of(sources)
+    stdout = path == "-"
+    with (
+        streaming(context.standard_output()) if stdout else writing(path, output_format) as staging
+    ):
+        copied: set[Digest] = set()
+        for image in sources:
+            console.progress(output).step(f"copying {image.where} for {image.platform()}")
+            copy_blobs(image, staging, copied)
+        staging.finish_indexes([(joined, name)])
+    reference = None if stdout else reference_to(path, output_format, name)
+    if output.as_json:
+        console.result_json(index_document(joined, name, reference), err=stdout)
+    elif reference:
+        console.result(reference)

@@ -1,0 +1,44 @@
+"""`nix2oci inspect`: the layers, store paths and configuration of an image."""
+
+from __future__ import annotations
+
+from nix2oci.cli import context
+from nix2oci.cli.options.group import argument, command, value
+from nix2oci.cli.options.output import OUTPUT, OutputOptions
+from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
+from nix2oci.cli.render import console
+from nix2oci.cli.render.inspect import image_text
+from nix2oci.cli.steps.registry import open_anywhere
+from nix2oci.compare.image_contents import read_image
+from nix2oci.oci.spec import Platform
+from nix2oci.plan.shell_record import recorded
+from nix2oci.report.images import image_document
+
+
+@command(
+    "inspect",
+    argument("image"),
+    value("--platform", "OS/ARCH", "Of an image for several platforms. [this machine's]"),
+    REGISTRY,
+    OUTPUT,
+)
+def inspect(
+    *, image: str, platform: str | None, registry: RegistryOptions, output: OutputOptions
+) -> None:
+    """Show the layers, store paths and configuration of IMAGE, whatever made it.
+
+    IMAGE is a layout directory or an archive, as PATH, PATH:TAG or what `nix2oci build` printed,
+    or is in a registry: REGISTRY/REPOSITORY:TAG. The store paths are those that are found in the
+    layers. -v lists all of them, and what the image records of wrappers, dropped paths and what
+    still names a shell.
+    """
+    wanted = Platform.parse(platform) if platform else None
+    source = open_anywhere(image, registry, output, wanted)
+    console.progress(output).step(f"reading {image}")
+    found = read_image(source, context.cores())
+    if output.as_json:
+        console.result_json(image_document(found))
+        return
+    console.result(image_text(found, every=bool(output.verbose)))
+    for line in recorded(found.shell_record) if output.verbose else ():
+        console.result(line)

@@ -1,0 +1,82 @@
+"""`nix2oci plan`: what would be in which layer."""
+
+from __future__ import annotations
+
+from nix2oci.cli.options.group import command, installable_arguments, value
+from nix2oci.cli.options.origin import ORIGIN, OriginOptions
+from nix2oci.cli.options.plan import PLAN, PlanOptions
+from nix2oci.cli.render import console
+from nix2oci.cli.render.plan import plan_text
+from nix2oci.cli.steps.prepared import planned_image, planned_record
+from nix2oci.cli.steps.write_file import write_file
+from nix2oci.errors import ConfigError
+from nix2oci.model.closure import Closure
+from nix2oci.pipeline.on_base import Overlay
+from nix2oci.plan.layers.layering import Plan
+from nix2oci.plan.shell import ShellDecision
+from nix2oci.report.documents import plan_document
+
+
+@command(
+    "plan",
+    installable_arguments(),
+    value(
+        "--closure",
+        "FILE",
+        "Plan the recorded output of 'nix path-info --json --recursive'; no store is needed.",
+        "recorded",
+    ),
+    value(
+        "--html",
+        "FILE",
+        "Write the plan to FILE besides, as a page for a browser that needs no network.",
+    ),
+    ORIGIN,
+    PLAN,
+)
+def plan(
+    *,
+    installables: tuple[str, ...],
+    recorded: str | None,
+    html: str | None,
+    origin: OriginOptions,
+    options: PlanOptions,
+) -> None:
+    """Show what would be in which layer; write no image.
+
+    Takes what `nix2oci build` takes. Layers are shown base layer first. Risk is a layer's share of
+    the bytes that are expected to move with the next update; used by is how many paths of the
+    closure use the layer's most popular one, or with --popularity how many images of the index,
+    and shared by how many of these have the same layer, or the one package in it.
+    """
+    if recorded and installables:
+        raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")
+    if html == "-":
+        raise ConfigError("cannot write the page to stdout: the plan is there", hint="name a file")
+    found = _recorded(recorded, options) if recorded else _from_nix(installables, options, origin)
+    output = options.output
+    if html:
+        _write_page(html, plan_document(*found))
+        console.progress(output).step(f"wrote {html}")
+    if output.as_json:
+        console.result_json(plan_document(*found))
+    else:
+        console.result(plan_text(*found, every=bool(output.verbose)))
+
+
+def _recorded(path: str, options: PlanOptions) -> tuple[Closure, Plan, None, None]:
+    return *planned_record(path, options), None, None
+
+
+def _from_nix(
+    installables: tuple[str, ...], options: PlanOptions, origin: OriginOptions
+) -> tuple[Closure, Plan, ShellDecision, Overlay | None]:
+    with planned_image(installables, options, origin) as found:
+        return found.closure, found.plan, found.shells, found.on_base
+
+
+def _write_page(path: str, document: dict[str, object]) -> None:
+    from nix2oci.pipeline.templates import page_template
+    from nix2oci.report.page.page import page  # seldom wanted
+
+    write_file(path, page(document, page_template()).encode())

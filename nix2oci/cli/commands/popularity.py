@@ -1,0 +1,134 @@
+"""`nix2oci popularity`: the images of a fleet become the index that their layers are planned by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from nix2oci import text
+from nix2oci.cli import context
+from nix2oci.cli.options.group import command, installable_arguments, repeated, value
+from nix2oci.cli.options.plan import PLAN, PlanOptions
+from nix2oci.cli.render import console
+from nix2oci.cli.render.popularity import popularity_text
+from nix2oci.cli.steps.evaluate import nix_client, parse_installables
+from nix2oci.cli.steps.prepared import planned_image, recorded_closure
+from nix2oci.cli.steps.registry import open_anywhere
+from nix2oci.cli.steps.settings import read_settings
+from nix2oci.cli.steps.write_file import write_file
+from nix2oci.compare.inputs import image_closure
+from nix2oci.errors import ClosureError, NixOutputError
+from nix2oci.model.closure import Closure
+from nix2oci.plan.layers.fleet import build_popularity, plans
+from nix2oci.plan.layers.layering import store_layers
+from nix2oci.report.fleet import popularity_document
+
+_REPORTS = 10
+"""How often the user hears how many plans are made."""
+
+
+@command(
+    "popularity",
+    installable_arguments(),
+    repeated(
+        "--closure",
+        "FILE",
+        "Count the recorded output of 'nix path-info --json --recursive' as an image.",
+        "recorded",
+    ),
+    repeated(
+        "--image",
+        "IMAGE",
+        "Count an image that was made: a layout, an archive, or one in a registry.",
+        "images",
+    ),
+    value("-o", "FILE", "Where the index goes; - is stdout. [-]", "--output", "path"),
+    PLAN,
+)
+def popularity(
+    *,
+    installables: tuple[str, ...],
+    recorded: tuple[str, ...],
+    images: tuple[str, ...],
+    path: str | None,
+    options: PlanOptions,
+) -> None:
+    """Count what the images of a fleet share, so that they can be planned to share layers.
+
+    Each INSTALLABLE is one image of the fleet, built and planned as `nix2oci build` would; the
+    default is the flake here, unless there are --closure and --image. What `layers` of their
+    nix2oci.yaml says has no part in it. Prints the index; with -o FILE, what is in it. Layers are
+    planned for as many as --max-layers says, else the first installable's nix2oci.yaml.
+    """
+    if not installables and not recorded and not images:
+        installables = (".",)
+    budget = _budget(installables, options)
+    closures = [
+        *(_planned(named, options) for named in installables),
+        *map(_recorded, recorded),
+        *(_of_image(named, options) for named in images),
+    ]
+    output = options.output
+    progress = console.progress(output)
+    progress.step(f"planning the layers of {text.count(len(closures), 'image')}")
+    found = build_popularity(closures, budget, _counter(plans(closures, budget), progress.step))
+    if path in {None, "-"}:
+        console.result_bytes(str(found).encode())
+        if output.as_json:
+            console.result_json(popularity_document(found), err=True)
+        return
+    write_file(str(path), str(found).encode())
+    if output.as_json:
+        console.result_json(popularity_document(found))
+    else:
+        console.result(popularity_text(found))
+
+
+def _budget(installables: tuple[str, ...], options: PlanOptions) -> int:
+    """How many layers of store paths each image may have."""
+    client = nix_client(options.nix, options.output)
+    named = parse_installables(client, installables[:1], options.nix.file)
+    spec = read_settings(options.image, named[0] if installables else None).spec
+    return store_layers(spec.max_layers)
+
+
+def _planned(text: str, options: PlanOptions) -> Closure:
+    with planned_image((text,), options, with_hints=False) as prepared:
+        whole = prepared.closure
+        present = prepared.on_base.present if prepared.on_base else ()
+        return whole.without(present) if len(present) < len(whole) else whole
+
+
+def _recorded(path: str) -> Closure:
+    with _naming(f"closure {path}"):
+        return recorded_closure(path)
+
+
+def _of_image(text: str, options: PlanOptions) -> Closure:
+    source = open_anywhere(text, options.registry, options.output)
+    console.progress(options.output).step(f"reading {text}")
+    with _naming(f"image {text}"):
+        return image_closure(source, context.cores())
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Say of which of many an error is."""
+    try:
+        yield
+    except (ClosureError, NixOutputError) as err:
+        cause = str(err).partition(": ")[2]
+        raise type(err)(f"cannot count {what}: {cause}", hint=err.hint) from err
+
+
+def _counter(total: int, say: Callable[[str], None]) -> Callable[[int], None]:
+    """Counts plans that are made; now and then it says how many."""
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        before, done = done, done + more
+        if total >= 10 * _REPORTS and _REPORTS * before // total != _REPORTS * done // total:
+            say(f"{done} of {total} plans")
+
+    return count

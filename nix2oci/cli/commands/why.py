@@ -1,0 +1,89 @@
+"""`nix2oci why`: what keeps a store path in an image, and what would go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from nix2oci.cli import context
+from nix2oci.cli.options.group import argument, command
+from nix2oci.cli.options.plan import PLAN, PlanOptions
+from nix2oci.cli.render import console
+from nix2oci.cli.render.why import explanation_text
+from nix2oci.cli.steps.prepared import planned_image
+from nix2oci.cli.steps.registry import open_anywhere
+from nix2oci.compare.chains import named
+from nix2oci.compare.inputs import (
+    InputKind,
+    Reasons,
+    image_reasons,
+    kind_of,
+    planned_reasons,
+    similar_packages,
+)
+from nix2oci.errors import ConfigError
+from nix2oci.model.closure import StorePath
+from nix2oci.report.comparison import explanation_document
+
+_CHAINS = 5
+_CHAINS_VERBOSE = 100
+
+
+@command(
+    "why",
+    argument("text", "IMAGE|INSTALLABLE"),
+    argument("wanted", "NAME"),
+    PLAN,
+)
+def why(
+    *,
+    text: str,
+    wanted: str,
+    options: PlanOptions,
+) -> None:
+    """Show the chains of references that keep NAME in an image, and what it weighs.
+
+    NAME is a store path, its hash part, or its name with or without the version. IMAGE is a layout
+    directory, an archive or in a registry, as for `nix2oci inspect`: its files are searched for
+    store paths. An INSTALLABLE is built with Nix and planned as `nix2oci build` would, with the
+    same options; no image is written. The shortest chains come first, 5 of them, with -v up to 100.
+    """
+    output = options.output
+    with _reasons(text, options) as found:
+        paths = named(found.graph.sizes, wanted)
+        if not paths:
+            raise _not_there(text, wanted, found.graph.sizes)
+        most = _CHAINS_VERBOSE if output.verbose else _CHAINS
+        answers = [found.graph.explain(path, most) for path in paths]
+        if output.as_json:
+            documents = [explanation_document(found, answer) for answer in answers]
+            console.result_json({"paths": documents})
+        else:
+            every = bool(output.verbose)
+            texts = [explanation_text(found, answer, every=every) for answer in answers]
+            console.result("\n\n".join(texts))
+
+
+@contextmanager
+def _reasons(text: str, options: PlanOptions) -> Iterator[Reasons]:
+    kind = kind_of(text)
+    if kind is InputKind.CLOSURE:
+        raise ConfigError(
+            f"cannot explain {text}: a recorded closure has no files",
+            hint="name an image or an installable",
+        )
+    if kind is InputKind.INSTALLABLE:
+        with planned_image((text,), options) as prepared:
+            yield planned_reasons(prepared)
+        return
+    source = open_anywhere(text, options.registry, options.output)
+    console.progress(options.output).step(f"reading {text}")
+    yield image_reasons(source, context.cores())
+
+
+def _not_there(image: str, wanted: str, paths: Iterable[StorePath]) -> ConfigError:
+    near = similar_packages(wanted, paths)
+    return ConfigError(
+        f"cannot explain '{wanted}': no store path of {image} is called so",
+        hint=f"did you mean {' or '.join(near)}?" if near else f"see: nix2oci inspect -v {image}",
+    )

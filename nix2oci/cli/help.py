@@ -1,0 +1,36 @@
+"""What `nix2oci --help` prints: the commands, each in a line."""
+
+from __future__ import annotations
+
+COMMANDS = {
+    "build": "Build flake outputs into one OCI image.",
+    "plan": "Show what would be in which layer; write nothing.",
+    "popularity": "Count what images share, so that they can share layers.",
+    "push": "Push an image to a registry.",
+    "inspect": "Show the layers, store paths and configuration of an image.",
+    "diff": "Show what changed between two images, and what that costs.",
+    "why": "Show what keeps a store path in an image, and its weight.",
+    "validate": "Check everything that can be wrong with an image.",
+    "index": "Join images for several platforms into one.",
+    "wrapper": "Explain a wrapper script; write the launcher that does the same.",
+    "cache": "Show what builds keep for the next one; prune or clear it.",
+    "completion": "Print the completion script for a shell.",
+}
+"""Every command, and what it does in one line."""
+
+_LINES = "\n".join(f"  {name:<11} {line}" for name, line in COMMANDS.items())
+
+HELP = f"""\
+Usage: nix2oci [OPTIONS] COMMAND [ARGS]...
+
+  One command from a flake output to an OCI image.
+
+Options:
+  --version   Show the version and exit.
+  -h, --help  Show this message and exit.
+
+Commands:
+{_LINES}
+
+  'nix2oci COMMAND --help' says more.
+  In a directory with a flake, begin with: nix2oci build"""

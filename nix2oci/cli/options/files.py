@@ -1,0 +1,59 @@
+"""The files that `build` writes: the image, and what it says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import click
+
+from nix2oci.cli.options.group import Group, value
+from nix2oci.errors import ConfigError
+
+Format = Literal["oci", "archive"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """Where `build` writes, as far as the user said."""
+
+    output: str | None
+    """The image; `-` is stdout."""
+    output_format: Format | None
+    image_refs: str | None
+    metadata: str | None
+
+
+def chosen_format(output: str | None, output_format: Format | None) -> Format:
+    """The form of an image at `output`, where the user did not say; `-` is stdout.
+
+    Raises `ConfigError` for a layout on stdout.
+    """
+    if output == "-" and output_format == "oci":
+        raise ConfigError(
+            "cannot write an image layout to stdout: it is a directory",
+            hint="use --format archive",
+        )
+    if output_format is None:
+        return "archive" if output == "-" or (output or "").endswith(".tar") else "oci"
+    return output_format
+
+
+def format_option(text: str) -> click.Option:
+    """`--format`."""
+    formats = click.Choice(["oci", "archive"])
+    return click.Option(["--format", "output_format"], type=formats, help=text)
+
+
+FILES = Group(
+    "files",
+    FileOptions,
+    (
+        value("-o", "PATH", "Where the image goes; - is stdout. [NAME.oci]", "--output"),
+        format_option(
+            "An image layout directory, or one tar for any loader. [oci; archive for PATH.tar]"
+        ),
+        value("--image-refs", "FILE", "Write NAME:TAG@DIGEST of each image into a file."),
+        value("--metadata", "FILE", "Write what --json prints into a file."),
+    ),
+)

@@ -1,0 +1,43 @@
+"""The flags of the image: one for each key of nix2oci.yaml, or for its parts, and `--config`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import click
+
+from nix2oci.cli.options.group import Group, repeated, value
+from nix2oci.config.flags import FLAGS, Flag, Given
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOptions:
+    """What the user wants the image to be, as far as flags say it."""
+
+    config: str | None
+    """The file to use instead of the one beside the flake."""
+    flags: Mapping[str, Given]
+    """What was given for each flag, by its name without the `--`."""
+
+    @classmethod
+    def of(cls, *, config: str | None, **given: Given) -> ImageOptions:
+        """From what the flags were given, by click's name for each."""
+        return cls(config, {name.replace("_", "-"): value for name, value in given.items()})
+
+
+def _option(name: str, flag: Flag) -> click.Option:
+    if not flag.metavar:
+        return click.Option([f"--{name}/--no-{name}"], is_flag=True, default=None, help=flag.help)
+    option = repeated if flag.repeated else value
+    return option(f"--{name}", flag.metavar, flag.help)
+
+
+IMAGE = Group(
+    "image",
+    ImageOptions.of,
+    (
+        value("--config", "FILE", "Use this file instead of the nix2oci.yaml beside the flake."),
+        *(_option(name, flag) for name, flag in FLAGS.items()),
+    ),
+)

@@ -1,0 +1,37 @@
+"""`build --load`: putting an image into an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import click
+
+from nix2oci.cli.options.group import Group, value
+
+EngineName = Literal["docker", "podman", "containerd"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """Which engine gets the image."""
+
+    load: EngineName | None
+    """The engine's name."""
+    namespace: str | None
+
+
+LOAD = Group(
+    "load",
+    LoadOptions,
+    (
+        click.Option(
+            ["--load"],
+            type=click.Choice(["docker", "podman", "containerd"]),
+            help="Put the image into this engine, and print the name that it has there.",
+        ),
+        value(
+            "--namespace", "NAME", "With --load containerd: the namespace; Kubernetes has k8s.io."
+        ),
+    ),
+)

@@ -1,0 +1,41 @@
+"""Where store paths come from when they are not built here: `--from`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nix2oci.cli.options.group import Group, switch, value
+from nix2oci.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class OriginOptions:
+    """The store that has what would be built."""
+
+    url: str | None = None
+    check_signatures: bool = True
+
+    @classmethod
+    def of(cls, *, from_: str | None, no_check_sigs: bool) -> OriginOptions:
+        """From what the flags were given; raises `ConfigError` for what does not go together."""
+        if no_check_sigs and not from_:
+            raise ConfigError("--no-check-sigs: there is no --from that it could be about")
+        return cls(from_ or None, not no_check_sigs)
+
+
+NO_ORIGIN = OriginOptions()
+"""Everything is built here."""
+
+ORIGIN = Group(
+    "origin",
+    OriginOptions.of,
+    (
+        value(
+            "--from",
+            "URL",
+            "Build nothing: take the store paths from this store, such as a binary cache.",
+            "from_",
+        ),
+        switch("--no-check-sigs", "With --from: take store paths that are not signed."),
+    ),
+)

@@ -1,0 +1,48 @@
+"""Which platforms an image is for: `--platform`, or `--system` with several systems."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nix2oci.cli.options.group import Group, value
+from nix2oci.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformOptions:
+    """The platforms that the user named, as one text."""
+
+    platform: str | None
+
+    def systems(self, system: str | None) -> tuple[str, ...]:
+        """The systems to evaluate for, none for the one that Nix takes by itself.
+
+        `system` is what Nix is given as `--system`; it counts here where it is a list. Raises
+        `ConfigError`.
+        """
+        from nix2oci.oci.spec import Platform
+
+        if self.platform is not None and system is not None:
+            raise ConfigError("cannot use --platform and --system at once: each says the other")
+        if self.platform is not None:
+            found = [Platform.parse(text).system for text in self.platform.split(",")]
+        elif system is not None and "," in system:
+            found = [text.strip() for text in system.split(",")]
+            for one in found:
+                Platform.of_system(one)
+        else:
+            return ()
+        return tuple(dict.fromkeys(found))
+
+
+PLATFORMS = Group(
+    "platforms",
+    PlatformOptions,
+    (
+        value(
+            "--platform",
+            "OS/ARCH,...",
+            "Build for these platforms; several become one image index. [this machine's]",
+        ),
+    ),
+)

@@ -1,0 +1,53 @@
+"""`build --push`: putting an image into a registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import click
+
+from nix2oci.cli.options.group import Group, repeated, switch
+
+VARIABLE = "NIX2OCI_REPO"
+"""Has the registry and path that images go to where `--push` names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushOptions:
+    """What the user said of pushing."""
+
+    push: str | None
+    """Where to; `""` where `--push` has no REF, None without it."""
+    reuse: tuple[str, ...]
+    no_reuse: bool
+    trust_reuse: Literal["repository", "registry"]
+
+
+PUSH = Group(
+    "push",
+    PushOptions,
+    (
+        click.Option(
+            ["--push"],
+            metavar="[REF]",
+            is_flag=False,
+            flag_value="",
+            help=f"Push the image, and print its reference there. [${VARIABLE}/NAME:TAG]",
+        ),
+        repeated(
+            "--reuse",
+            "REF",
+            "With --push: do not make layers that this image has. [what is pushed over]",
+        ),
+        switch("--no-reuse", "With --push: make all layers, whatever the registry has."),
+        click.Option(
+            ["--trust-reuse"],
+            type=click.Choice(["repository", "registry"]),
+            default="repository",
+            show_default=True,
+            help="Which images are believed about their layers: those in the same repository or "
+            "registry.",
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""What people see: results on stdout, progress and errors on stderr."""

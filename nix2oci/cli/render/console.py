@@ -1,0 +1,145 @@
+"""All that is printed: results on stdout; errors and progress, as lines or bars, on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+
+from nix2oci.cli import context
+from nix2oci.cli.options.output import OutputOptions
+from nix2oci.text import size
+
+_REDRAW = 8 << 20
+"""Bytes between two drawings of a bar."""
+
+
+def result(text: str) -> None:
+    """What the command was asked for, for people or for `$(...)`."""
+    click.echo(text)
+
+
+def result_bytes(data: bytes) -> None:
+    """The same where it is a file."""
+    context.standard_output().write(data)
+
+
+def result_json(document: object, *, err: bool = False) -> None:
+    """A result for machines: indented, keys in the order given; `err` where stdout is taken."""
+    click.echo(json_text(document), nl=False, err=err)
+
+
+def json_text(document: object) -> str:
+    """The document as `result_json` prints it."""
+    return json.dumps(document, indent=2) + "\n"
+
+
+def line(text: str) -> None:
+    """A line on stderr: what another program says, or a detail that was asked for."""
+    click.echo(text, err=True)
+
+
+def error(message: str, hint: str | None) -> None:
+    """What went wrong, and how to mend it."""
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+    if hint:
+        click.echo(f"{click.style('hint:', fg='yellow')} {hint}", err=True)
+
+
+def traceback(err: Exception) -> None:
+    """Where it went wrong, for who looks for a bug."""
+    from traceback import format_exception
+
+    click.echo("".join(format_exception(err)), nl=False, err=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Takes bytes as they are done, and lines that come in between."""
+
+    advance: Callable[[int], None]
+    step: Callable[[str], None]
+
+    def __call__(self, done: int) -> None:
+        self.advance(done)
+
+    def without_repeats(self, said: set[str]) -> Counter:
+        """A counter that says each line once; what is in `said` was, and what is new is added."""
+
+        def step(text: str) -> None:
+            if text not in said:
+                said.add(text)
+                self.step(text)
+
+        return Counter(self.advance, step)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Progress as plain lines, for logs and pipes; says nothing when quiet."""
+
+    quiet: bool = False
+
+    def step(self, text: str) -> None:
+        if not self.quiet:
+            click.echo(f"nix2oci: {text}", err=True)
+
+    @contextmanager
+    def bytes(self, text: str, total: int) -> Iterator[Counter]:
+        self.step(f"{text} ({size(total)})")
+        yield Counter(lambda _: None, self.step)
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Progress on a terminal: a line for each step, a bar for what is counted in bytes."""
+
+    def step(self, text: str) -> None:
+        click.echo(f"{click.style('nix2oci:', fg='blue')} {text}", err=True)
+
+    @contextmanager
+    def bytes(self, text: str, total: int) -> Iterator[Counter]:
+        from rich.console import Console  # only a terminal needs it
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+        from rich.text import Text
+
+        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        console = Console(stderr=True)
+        bars = Progress(
+            f"nix2oci: {text}",
+            *columns,
+            console=console,
+            transient=True,
+            auto_refresh=False,  # that would be a thread, and write_layers forks
+        )
+        with bars:
+            task = bars.add_task(text, total=total)
+            drawn = 0
+
+            def advance(done: int) -> None:
+                nonlocal drawn
+                drawn += done
+                bars.advance(task, done)
+                if drawn >= _REDRAW:
+                    drawn = 0
+                    bars.refresh()
+
+            def step(text: str) -> None:
+                line = Text.assemble(("nix2oci:", "blue"), " ", text)
+                console.print(line, soft_wrap=True)
+
+            yield Counter(advance, step)
+
+
+def progress(output: OutputOptions) -> Lines | Bars:
+    """Bars on a terminal, else lines."""
+    return Lines(output.quiet) if output.quiet or context.terminal() is None else Bars()

@@ -1,0 +1,76 @@
+"""The layers, store paths and configuration of an image, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+from nix2oci import text
+from nix2oci.cli.render.table import table
+from nix2oci.compare.image_contents import Inspected
+from nix2oci.model.annotation_keys import POPULARITY
+from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.validate.layer_contents import LayerContents
+from nix2oci.text import display
+
+_SHOWN = 3
+"""Names of store paths in a row, and launchers, that are shown without -v."""
+
+
+def image_text(found: Inspected, *, every: bool) -> str:
+    """What was found; with `every`, all store paths and launchers."""
+    shown = None if every else _SHOWN
+    fields = _fields(found.source).items()
+    head = "\n".join(f"{name + ':':<11} {value}" for name, value in fields if value)
+    rows = []
+    seen: set[str] = set()
+    for number, (layer, contents) in enumerate(found.by_layer, 1):
+        own = contents.store_paths.keys() - seen
+        rows.append((number, text.size(layer.size), len(own), _names(contents, own, shown)))
+        seen |= own
+    size = text.size(sum(layer.size for layer in found.layers))
+    total = f"{len(found.layers)} layers, {size}, {len(seen)} store paths"
+    layers = table(("layer", "size", "paths", "contents"), rows)
+    return "\n".join([f"{head}\n\n{layers}", total, *_launchers(found.launchers, shown)])
+
+
+def _fields(source: ImageSource) -> dict[str, str]:
+    config = source.config()
+    run = config.run
+    return {
+        "digest": str(source.descriptor.digest),
+        "platform": "/".join(
+            each or "?" for each in (config.platform.os, config.platform.architecture)
+        ),
+        "created": config.created or "-",
+        "entrypoint": " ".join(run.entrypoint) or "-",
+        "cmd": " ".join(run.cmd),
+        "user": run.user or "root",
+        "workdir": run.working_dir,
+        "env": "\n            ".join(run.env),
+        "ports": " ".join(run.exposed_ports),
+        "volumes": " ".join(run.volumes),
+        "popularity": source.manifest().annotations.get(POPULARITY, ""),
+    }
+
+
+def _launchers(launchers: Sequence[bytes], shown: int | None) -> list[str]:
+    if not launchers:
+        return []
+    title = "1 launcher stands for a wrapper:"
+    if len(launchers) > 1:
+        title = f"{len(launchers)} launchers stand for wrappers:"
+    rest = text.more(len(launchers), shown)
+    lines = [f"  /{display(path)}" for path in launchers[:shown]]
+    return [title, *lines, *([f"  {rest}"] if rest else [])]
+
+
+def _names(found: LayerContents, own: AbstractSet[str], shown: int | None) -> str:
+    """The largest store paths that no layer below has, or the first names at the root for none."""
+    if not own:
+        top = sorted({path.split(b"/")[0].decode(errors="replace") for path in found.nodes})
+        return " ".join(f"/{name}" for name in top)
+    paths = sorted(own, key=lambda path: (-found.store_paths[path], path))
+    if shown is None:
+        return " ".join(paths)
+    return text.and_more([path.rpartition("/")[2].partition("-")[2] for path in paths], shown)

@@ -1,0 +1,25 @@
+"""What a popularity index has, in words."""
+
+from __future__ import annotations
+
+from nix2oci import text
+from nix2oci.cli.render.table import table
+from nix2oci.plan.layers.popularity import Popularity
+from nix2oci.report.fleet import most_shared, shared_packages
+
+
+def popularity_text(found: Popularity) -> str:
+    """What the index has, and what is most worth sharing."""
+    counts = (
+        text.count(len(found.images), "image"),
+        text.count(len(shared_packages(found)), "package"),
+        text.count(len(found.layers), "shared layer"),
+    )
+    lines = [", ".join(counts), found.digest]
+    rows = [
+        (shared.package, text.size(shared.size), shared.images, text.size(shared.saved))
+        for shared in most_shared(found)
+    ]
+    if rows:
+        lines += ["", table(("package", "size", "images", "saved by sharing"), rows)]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""What more than one command does with the values of its options."""

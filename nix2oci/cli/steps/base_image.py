@@ -1,0 +1,60 @@
+"""The base image of a build: of a file, or looked up in a registry before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from nix2oci.cache.directory import Cache
+from nix2oci.cli.options.plan import PlanOptions
+from nix2oci.cli.render import console
+from nix2oci.cli.steps.settings import Settings
+from nix2oci.cli.steps.write_file import write_file
+
+if TYPE_CHECKING:
+    from nix2oci.pipeline.on_base import Opener
+
+
+@contextmanager
+def _local() -> Iterator[Opener]:
+    from nix2oci.pipeline.on_base import LOCAL
+
+    yield LOCAL
+
+
+def locate_base(
+    settings: Settings,
+    options: PlanOptions,
+    *,
+    write_lock: bool = False,
+    refresh: bool = False,
+    cache: Cache | None = None,
+) -> Callable[[], AbstractContextManager[Opener]]:
+    """What opens the base image that is meant, once packages are evaluated.
+
+    Where it is in a registry, its manifest is read now. Raises as `base_source.locate_base`.
+    """
+    base = settings.spec.base
+    if base is None and not refresh:
+        return _local
+    from nix2oci.cli.steps.registry import open_reference
+    from nix2oci.oci.layout.source import reference_in_registry
+    from nix2oci.pipeline import base_source
+
+    reference = reference_in_registry(base) if base else None
+    if base is None or reference is None:
+        if refresh:
+            raise base_source.nothing_to_refresh()
+        return _local
+    return base_source.locate_base(
+        base,
+        reference,
+        partial(open_reference, registry=options.registry, output=options.output),
+        console.progress(options.output),
+        lock=settings.lock,
+        write=write_file if write_lock else None,
+        refresh=refresh,
+        cache=cache,
+    ).opener

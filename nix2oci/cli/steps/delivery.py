@@ -1,0 +1,82 @@
+"""`build --push`: what is asked of the registry before the build, and what it gets afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from nix2oci.cli import context
+from nix2oci.cli.options.plan import PlanOptions
+from nix2oci.cli.render import console
+from nix2oci.cli.steps.registry import client_options
+from nix2oci.cli.steps.send import send
+from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layout.source import open_layout
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.client_options import Repository
+from nix2oci.oci.registry.existing_layers import ExistingLayers, RemoteOrLocalBlobs
+from nix2oci.oci.registry.push import read_push_set
+from nix2oci.pipeline.destination import FindExisting
+from nix2oci.pipeline.image_target import PushTarget
+from nix2oci.pipeline.platforms import Named
+from nix2oci.report.images import pushed_document
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Images on their way to a repository."""
+
+    target: PushTarget
+    options: PlanOptions
+    reuse: ExistingLayers
+    said: set[str]
+    """Lines about the registry that were said."""
+
+    @property
+    def there(self) -> FindExisting | None:
+        """Which layers the registry has; None where nothing is known of any."""
+        return self.reuse if self.reuse.offered else None
+
+    def send(self, path: str, images: Sequence[Named]) -> tuple[dict[str, object], ...]:
+        """Push images of the layout or archive at `path`, the main one first; what is said of each.
+
+        The main one is the last to arrive: when it is there, all are.
+        """
+        registry, output = self.options.registry, self.options.output
+        layout, _ = open_layout(path)
+        main, _ = images[0]
+        found = []
+        for name, _ in reversed(images):
+            to = self.target.reference(name, main)
+            blobs = RemoteOrLocalBlobs(layout.blobs, self.reuse.taken, str(Repository.of(to)))
+            whole = replace(layout, blobs=blobs)
+            push_set = read_push_set(whole, name.tag or "latest")
+            pushed = send(push_set, blobs, to, registry, output, said=self.said)
+            found.append(pushed_document(push_set, pushed))
+        return tuple(reversed(found))
+
+
+def prepare_delivery(
+    target: PushTarget,
+    name: Reference,
+    compression: Compression,
+    options: PlanOptions,
+    *,
+    needs_all: bool,
+) -> Delivery:
+    """Ask the registry who may push there, and which layers it has, before anything is built.
+
+    `name` is the image's; with `needs_all` no layer is left out. Raises `ConfigError` for an
+    earlier image that is not trusted, `RegistryError`, and `AuthenticationError`.
+    """
+    to = target.reference(name)
+    place = Repository.of(to)
+    earlier = () if needs_all else target.earlier_images(to)
+    said: set[str] = set()
+    counter = console.Counter(
+        lambda _: None, console.progress(options.output).step
+    ).without_repeats(said)
+    jobs = max(context.cores(), 4)
+    access = client_options(options.registry, options.output, jobs=jobs, counter=counter)
+    reuse = ExistingLayers(place, earlier, access, compression)
+    return Delivery(target, options, reuse, said)

@@ -1,0 +1,114 @@
+"""The second half of `nix2oci build`: from evaluated packages to the image and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from nix2oci.cache.directory import Cache
+from nix2oci.cli import context
+from nix2oci.cli.options.files import FileOptions
+from nix2oci.cli.options.output import OutputOptions
+from nix2oci.cli.options.plan import PlanOptions
+from nix2oci.cli.render import console
+from nix2oci.cli.render.built import say_published
+from nix2oci.cli.steps.engine import load
+from nix2oci.cli.steps.layer_hints import say_warnings
+from nix2oci.cli.steps.settings import created
+from nix2oci.cli.steps.write_file import write_file
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.oci.engines import Loaded
+from nix2oci.pipeline.describe import image_name
+from nix2oci.pipeline.destination import Destination
+from nix2oci.pipeline.image_target import ImageTarget
+from nix2oci.pipeline.on_base import LOCAL, Opener
+from nix2oci.pipeline.platforms import Evaluated, Published, publish
+from nix2oci.plan.layers.layering import LayerHints
+from nix2oci.report.documents import delivered_document
+
+if TYPE_CHECKING:
+    from nix2oci.cli.steps.delivery import Delivery
+
+Document = Mapping[str, object]
+
+
+def publish_image(
+    builds: Sequence[Evaluated],
+    spec: ImageSpec,
+    target: ImageTarget,
+    files: FileOptions,
+    options: PlanOptions,
+    *,
+    cache: Cache | None,
+    hints: LayerHints | None,
+    opener: Opener = LOCAL,
+) -> None:
+    """Build the image, say what was made on stderr, and print its reference or the report."""
+    output = options.output
+    delivery = _delivery(builds, spec, target, options)
+    with target.with_file() as file:
+        destination = Destination(
+            file.open,
+            created(spec),
+            context.cores(),
+            cache,
+            reads_zstd=target.output_format != "archive",
+            existing=delivery.there if delivery else None,
+            opener=opener,
+        )
+        made = publish(builds, spec, destination, console.progress(output), hints)
+        for image in made.images:
+            say_warnings(image.prepared.closure, image.prepared.plan, hints, output)
+        twin = target.reference(made.twin[0], made.main[0]) if made.twin else None
+        say_published(made, spec, twin, output)
+        loaded = _load(made, file, output)
+        pushed = delivery.send(file.path_of(made.main[0]), made.named) if delivery else ()
+    document = delivered_document(made, target, loaded, pushed)
+    _write_files(made, target, document, files)
+    _report(document, as_json=output.as_json)
+
+
+def _delivery(
+    builds: Sequence[Evaluated],
+    spec: ImageSpec,
+    target: ImageTarget,
+    options: PlanOptions,
+) -> Delivery | None:
+    """What the registry says before anything is built, where the image is to go to one."""
+    if target.push is None:
+        return None
+    from nix2oci.cli.steps.delivery import prepare_delivery  # only this needs a registry
+
+    name = image_name(spec, builds[0][1][0])
+    compression, needs_all = spec.compression, target.needs_all
+    return prepare_delivery(target.push, name, compression, options, needs_all=needs_all)
+
+
+def _load(made: Published, file: ImageTarget, output: OutputOptions) -> Loaded | None:
+    """Load the image and its debug twin, if an engine is to have them; the image's answer."""
+    if file.engine is None:
+        return None
+    path = file.path_of(made.main[0])
+    loaded = [load(file.engine, path, name, made.platforms, output) for name, _ in made.named]
+    return loaded[0]
+
+
+def _write_files(
+    made: Published, target: ImageTarget, document: Document, files: FileOptions
+) -> None:
+    """The files that --metadata and --image-refs name."""
+    if files.metadata:
+        write_file(files.metadata, console.json_text(document).encode())
+    if files.image_refs:
+        main, push = made.main[0], target.push
+        named = ((push.reference(name, main) if push else name, of) for name, of in made.named)
+        lines = (f"{name.at(descriptor.digest)}\n" for name, descriptor in named)
+        write_file(files.image_refs, "".join(lines).encode())
+
+
+def _report(document: Document, *, as_json: bool) -> None:
+    reference = document["reference"]
+    if as_json:
+        console.result_json(document, err=reference is None)
+    elif reference:
+        console.result(str(reference))

@@ -1,0 +1,93 @@
+"""`build --push`: where an image goes, and how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nix2oci.cli import context
+from nix2oci.cli.options.files import FileOptions
+from nix2oci.cli.options.push import VARIABLE, PushOptions
+from nix2oci.cli.steps.registry import parse_reference
+from nix2oci.errors import ConfigError, InvalidReferenceError
+from nix2oci.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from nix2oci.pipeline.image_target import PushTarget
+
+
+def push_target(options: PushOptions, files: FileOptions, *, loaded: bool) -> PushTarget | None:
+    """How to push, if at all.
+
+    `loaded` is whether an engine gets the image as well. Raises `ConfigError` for what does not go
+    together or is no reference.
+    """
+    text, force = options.push, options.no_reuse
+    if text is None:
+        _refuse_alone("--reuse", given=bool(options.reuse))
+        _refuse_alone("--no-reuse", given=force)
+        return None
+    _check_files(files)
+    if options.reuse and force:
+        raise ConfigError("cannot use --reuse with --no-reuse: each says the other")
+    if options.reuse and (files.output is not None or loaded):
+        other = "-o" if files.output is not None else "--load"
+        raise ConfigError(
+            f"cannot use --reuse with {other}: the image here has to have all of its layers"
+        )
+    from nix2oci.pipeline.image_target import PushTarget
+
+    prefix = context.environment().get(VARIABLE, "")
+    to = _target(text) if text else None
+    if to is None and prefix:
+        _check_prefix(prefix)
+    reuse = tuple(map(parse_reference, options.reuse))
+    return PushTarget(to, prefix, reuse, force, options.trust_reuse == "registry")
+
+
+def _check_files(files: FileOptions) -> None:
+    if files.output == "-":
+        raise ConfigError(
+            "cannot push with -o -: stdout has either the archive or the reference",
+            hint="use -o PATH.tar",
+        )
+    if files.output_format is not None and files.output is None:
+        raise ConfigError("cannot use --format with --push: no file is written", hint="add -o PATH")
+
+
+def _refuse_alone(flag: str, *, given: bool) -> None:
+    if given:
+        raise ConfigError(f"cannot use {flag}: nothing is pushed", hint="add --push REF")
+
+
+def _target(text: str) -> Reference:
+    try:
+        to = parse_reference(text)
+    except InvalidReferenceError as err:
+        err.hint = err.hint or "what follows --push is where the image goes"
+        raise
+    if to.digest is not None:
+        raise ConfigError(
+            f"cannot push to {to}: the digest is not known before the image", hint="name a tag"
+        )
+    return to
+
+
+def _check_prefix(prefix: str) -> None:
+    try:
+        Reference.parse(f"{prefix}/name")
+    except InvalidReferenceError as err:
+        raise ConfigError(
+            f"cannot use {VARIABLE}: '{prefix}' is not REGISTRY/PATH",
+            hint=f"such as {VARIABLE}=registry.example.com/team",
+        ) from err
+
+
+def check_named(push: PushTarget | None, name: str | None) -> None:
+    """Raise `ConfigError` where neither the user nor the image's name says where to push."""
+    if push is None or push.to is not None or push.prefix:
+        return
+    if name is None or Reference.parse(name).registry is None:
+        raise ConfigError(
+            "cannot push: nothing says where to",
+            hint=f"use --push REGISTRY/REPOSITORY:TAG, or set {VARIABLE}=REGISTRY/PATH",
+        )

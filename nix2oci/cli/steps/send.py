@@ -1,0 +1,56 @@
+"""Pushing an image, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nix2oci import text
+from nix2oci.cli import context
+from nix2oci.cli.options.output import OutputOptions
+from nix2oci.cli.options.registry import RegistryOptions
+from nix2oci.cli.render import console
+from nix2oci.cli.steps.registry import client_options
+from nix2oci.oci.layout.source import Blobs
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.push import Pushed, PushSet, push
+from nix2oci.report.images import sent_bytes
+
+
+def send(
+    push_set: PushSet,
+    blobs: Blobs,
+    to: Reference,
+    registry: RegistryOptions,
+    output: OutputOptions,
+    *,
+    jobs: int = 4,
+    mount_from: Sequence[str] = (),
+    said: set[str] | None = None,
+) -> Pushed:
+    """Push, and say what comes of it; raises what `push` raises.
+
+    A line about the registry that is in `said` is not said again; what is said is added to it.
+    """
+    progress = console.progress(output)
+    begun = context.now()
+    with progress.bytes(f"pushing to {to}", push_set.size) as counter:
+        heard = counter.without_repeats(said) if said is not None else counter
+        access = client_options(registry, output, jobs=jobs, counter=heard)
+        pushed = push(push_set, blobs, to, access, mount_from)
+    seconds = (context.now() - begun).total_seconds()
+    progress.step(_summary(push_set, pushed, seconds))
+    return pushed
+
+
+def _summary(push_set: PushSet, pushed: Pushed, seconds: float) -> str:
+    sent = sent_bytes(push_set, pushed)
+    outcomes = list(pushed.outcomes.values())
+    rest = [
+        f"{outcomes.count(outcome)} {words}"
+        for outcome, words in (("there", "there already"), ("mounted", "from another repository"))
+        if outcome in outcomes
+    ]
+    number = outcomes.count("sent")
+    words = f"sent {text.count(number, 'blob')}, {text.size(sent)}" if number else "sent no blob"
+    rate = f" in {seconds:.1f} s, {text.size(int(sent / seconds))}/s" if number and seconds else ""
+    return "; ".join([words + rate, *rest])

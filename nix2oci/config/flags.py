@@ -1,0 +1,75 @@
+"""The flags of the image: one for each key of nix2oci.yaml, or for its parts.
+
+Here is what `--help` says of them, quick to load; `nix2oci.config.keys` reads what they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+Given = str | bool | Sequence[str] | None
+"""What a flag was given: once, several times, or not at all (None or an empty sequence)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """What a flag takes, and what it is for."""
+
+    metavar: str
+    """Empty for a switch, which has no value, and `--no-NAME` beside it."""
+    help: str
+    repeated: bool = False
+
+
+def _many(metavar: str, text: str) -> Flag:
+    return Flag(metavar, text, repeated=True)
+
+
+FLAGS: Mapping[str, Flag] = {
+    "name": Flag("NAME", "Name of the image, without a tag."),
+    "tag": Flag("[NAME:]TAG", "Tag of the image, or its name and tag."),
+    "base": Flag("IMAGE", "Image to put this one on: a layout, an archive, or in a registry."),
+    "entrypoint": _many(
+        "PROGRAM",
+        "Program to start: a name in bin/ or an absolute path; again for each fixed argument.",
+    ),
+    "cmd": _many("ARGUMENT", "Argument that `docker run IMAGE ...` may replace."),
+    "env": _many("NAME=VALUE", "Environment variable."),
+    "user": Flag("USER[:GROUP]", "User that runs the program, by name or number."),
+    "workdir": Flag("PATH", "Directory that the program starts in."),
+    "ports": _many("PORT[/PROTOCOL]", "Port that the program listens on."),
+    "volumes": _many("PATH", "Directory to declare as a volume."),
+    "labels": _many("NAME=VALUE", "Label in the image configuration."),
+    "annotations": _many("NAME=VALUE", "Annotation of the manifest."),
+    "stop-signal": Flag("SIGNAL", "Signal that asks the program to end."),
+    "contents": _many("INSTALLABLE", "Installable to put into the image as well."),
+    "users": _many("NAME:UID[:GID[:HOME[:SHELL]]]", "User to add to /etc/passwd."),
+    "groups": _many("NAME:GID[:MEMBER,...]", "Group to add to /etc/group."),
+    "view": _many("[no-]SWITCH", "Part of the root file system to switch on or off."),
+    "shell": Flag(
+        "auto|keep|forbid|drop", "What is done about wrappers and the shell that they need."
+    ),
+    "debug": Flag(
+        "", "Make the debug twin, NAME:TAG-debug, as well: the same layers and one more, of tools."
+    ),
+    "debug-tools": Flag(
+        "INSTALLABLE",
+        "What the debug twin has in /busybox, instead of the busybox of the flake's nixpkgs.",
+    ),
+    "max-layers": Flag("NUMBER", "Most layers to make, 1 to 127."),
+    "popularity": Flag(
+        "FILE", "Plan layers by what other images share, as this popularity index has counted it."
+    ),
+    "stable": _many("NAME", "A package that rarely changes."),
+    "volatile": _many(
+        "NAME", "A package that changes as often as the app: it goes into the app's layer."
+    ),
+    "plan-from": Flag(
+        "IMAGE|FILE",
+        "Keep the layers of an earlier image, or of what --json printed about one, where they fit.",
+    ),
+    "compression": Flag("gzip|zstd|none", "How layers are stored."),
+    "created": Flag("TIME", "Time of the image: RFC 3339, seconds since 1970, now."),
+}
+"""Every flag, without the `--`, in the order of `--help`."""

@@ -1,0 +1,92 @@
+"""YAML -> mappings, lists, text, numbers and booleans.
+
+The hard part is that YAML reads `1.10`, `no`, `22:22` or `2024-01-01` as numbers, booleans and
+dates. Here only `true`, `false`, `null` and plain whole numbers are more than text, so text arrives
+as it was written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import yaml
+
+from nix2oci.config.reading import one_line, plain
+from nix2oci.errors import ConfigError
+
+
+class _Loader(yaml.BaseLoader):
+    """YAML's structure as PyYAML reads it; what a scalar means is decided here."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
+        if node.tag not in _TAGS:
+            raise self._error(node, f"the tag '{plain(node.tag)}' has no meaning here")
+        if isinstance(node, yaml.ScalarNode):
+            return _scalar(node)
+        return super().construct_object(node, deep)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+        """A mapping by the keys as they are written: `8080:` and `no:` are names, too."""
+        found: dict[Hashable, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise self._error(key_node, "a key must be text")
+            key = key_node.value
+            if key in found:
+                raise self._error(key_node, f"the key '{plain(key)}' is there twice")
+            found[key] = self.construct_object(value_node, deep)
+        return found
+
+    @staticmethod
+    def _error(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
+        return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
+
+def _scalar(node: yaml.ScalarNode) -> str | int | bool | None:
+    """Text, unless it is plain and one of the few things that mean more."""
+    written: str = node.value
+    if node.style is not None:
+        return written
+    if _WHOLE_NUMBER.fullmatch(written):
+        return int(written)
+    return _WORDS.get(written, written)
+
+
+_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
+_WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_WORDS: Mapping[str, bool | None] = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys(("null", "Null", "NULL", "~", "")),
+}
+
+
+def read_yaml(data: bytes, path: str) -> object:
+    """What a file says, None when that is nothing.
+
+    Raises `ConfigError` with line and column when it is no YAML.
+    """
+    try:
+        source = data.decode("utf-8-sig")
+        return _Loader(source).get_single_data()
+    except UnicodeDecodeError as err:
+        raise ConfigError(f"cannot read {path}: byte {err.start} is not UTF-8") from err
+    except yaml.reader.ReaderError as err:
+        before = data.decode("utf-8-sig")[: err.position]
+        line, column = before.count("\n") + 1, err.position - before.rfind("\n")
+        character = ascii(chr(err.character))
+        raise ConfigError(
+            f"cannot read {path}:{line}:{column}: the character {character} is not allowed"
+        ) from err
+    except yaml.MarkedYAMLError as err:
+        mark = err.problem_mark or err.context_mark
+        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        context = f"{err.context}, " if str(err.problem).startswith("but ") else ""
+        problem = one_line(f"{context}{err.problem}")
+        raise ConfigError(f"cannot read {path}{at}: {problem}") from err
+    except RecursionError as err:
+        raise ConfigError(f"cannot read {path}: it is nested too deeply") from err
+    except (ValueError, OverflowError) as err:
+        raise ConfigError(f"cannot read {path}: a number or an escape is out of range") from err

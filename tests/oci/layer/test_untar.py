@@ -30,6 +30,25 @@ NAMES = st.lists(
 ).map("/".join)
 
 
+@pytest.mark.parametrize(
+    ("uid", "gid"),
+    [
+        pytest.param(0o7777777, 0o7777777, id="the largest that fit"),
+        pytest.param(1000, 2**31, id="a group that does not fit"),
+        pytest.param(2**31, 1000, id="a user that does not fit"),
+    ],
+)
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT], ids=["pax", "GNU"])
+def test_owners_of_any_number_are_read(form: int, uid: int, gid: int) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form) as tar:
+        info = tarfile.TarInfo("f")
+        info.uid, info.gid = uid, gid
+        tar.addfile(info)
+    ((member, _),) = read([out.getvalue()])
+    assert (member.uid, member.gid) == (uid, gid)
+
+
 @given(
     st.lists(st.tuples(NAMES, st.binary(max_size=1500), st.integers(0, 0o7777)), max_size=5),
     st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),

@@ -102,6 +102,13 @@ def test_a_failure_anywhere_leaves_nothing_half_written(
     assert failures > 20
 
 
+def test_what_is_being_written_is_nobody_elses_business(tmp_path: Path) -> None:
+    with writing(str(tmp_path / "image")) as staging:
+        modes = [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob(".nix2oci-*")]
+        put(staging)
+    assert modes == [0o700]
+
+
 def test_a_staging_directory_in_use_is_left_alone(tmp_path: Path) -> None:
     with writing(str(tmp_path / "one"), "archive") as first:
         write(tmp_path / "two", "archive", text="two")

@@ -10,12 +10,27 @@ import heapq
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
-from nix2oci.model.closure import StorePath
+from nix2oci.model.closure import StorePath, reachable
 from nix2oci.model.package_name import PackageName
 
 Chain = tuple[StorePath, ...]
 """From a root to the path in question; each refers to the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why one store path is there."""
+
+    path: StorePath
+    referrers: tuple[StorePath, ...]
+    only_through: tuple[StorePath, ...]
+    """What would go with it, itself among them."""
+    chains: tuple[Chain, ...]
+    """The shortest first."""
+    more: bool
+    """There are more chains than these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +60,11 @@ class Graph:
         }
         referred = {other for others in kept.values() for other in others}
         found = {path: roots[path] for path in sorted(roots)}
-        reached = _reach(kept, found)
+        reached = reachable(found, kept.__getitem__)
         for path in sorted(kept, key=lambda path: (path in referred, path)):
             if path not in reached:
                 found[path] = ("nothing refers to it" if path not in referred else "a circle",)
-                reached |= _reach(kept, [path])
+                reached |= reachable([path], kept.__getitem__)
         return cls({path: sizes[path] for path in kept}, kept, found)
 
     def referrers(self, path: StorePath) -> tuple[StorePath, ...]:
@@ -58,7 +73,8 @@ class Graph:
 
     def only_through(self, path: StorePath) -> tuple[StorePath, ...]:
         """What would go if a path went: itself, and all that is reached only through it."""
-        left = _reach(self.references, (root for root in self.roots if root != path), path)
+        others = {one: [r for r in found if r != path] for one, found in self.references.items()}
+        left = reachable((root for root in self.roots if root != path), others.__getitem__)
         return tuple(other for other in self.sizes if other not in left)
 
     def size(self, paths: Iterable[StorePath]) -> int:
@@ -90,6 +106,12 @@ class Graph:
                     total = distance[other] + 1 + len(chain)
                     heapq.heappush(waiting, (total, depth - 1, False, (other, *chain)))
 
+    def explain(self, path: StorePath, most: int) -> Explanation:
+        """Why a path is there, with `most` of the chains that lead to it."""
+        chains = tuple(islice(self.chains(path), most + 1))
+        gone = self.only_through(path)
+        return Explanation(path, self.referrers(path), gone, chains[:most], len(chains) > most)
+
     def _distances(self) -> dict[StorePath, int]:
         """Steps from the nearest root to each path."""
         distance = dict.fromkeys(self.roots, 0)
@@ -101,21 +123,6 @@ class Graph:
                     distance[other] = distance[path] + 1
                     queue.append(other)
         return distance
-
-
-def _reach(
-    references: Mapping[StorePath, tuple[StorePath, ...]],
-    roots: Iterable[StorePath],
-    without: StorePath | None = None,
-) -> set[StorePath]:
-    seen: set[StorePath] = set()
-    queue = list(roots)
-    while queue:
-        path = queue.pop()
-        if path not in seen and path != without:
-            seen.add(path)
-            queue.extend(references[path])
-    return seen
 
 
 def named(paths: Iterable[StorePath], text: str) -> tuple[StorePath, ...]:

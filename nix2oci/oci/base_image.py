@@ -20,11 +20,12 @@ from nix2oci.oci.layer.workers import Blobs
 from nix2oci.oci.layout.archive import chunks
 from nix2oci.oci.layout.names import CONTAINERD_NAME
 from nix2oci.oci.layout.source import FILE_PREFIXES, ImageSource
+from nix2oci.oci.media_types import COMPRESSIONS
 from nix2oci.oci.spec import (
-    COMPRESSIONS,
     LAYER,
     LAYER_GZIP,
     LAYER_ZSTD,
+    PREDEFINED,
     REF_NAME,
     Descriptor,
     Digest,
@@ -37,8 +38,8 @@ from nix2oci.oci.validate.layer_contents import LayerContents, Node
 from nix2oci.oci.validate.merged import merge_layers
 from nix2oci.text import display
 
-BASE_NAME = "org.opencontainers.image.base.name"
-BASE_DIGEST = "org.opencontainers.image.base.digest"
+BASE_NAME = PREDEFINED + "base.name"
+BASE_DIGEST = PREDEFINED + "base.digest"
 
 _MEDIA_TYPES = {"none": LAYER, "gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}
 _NOT_DISTRIBUTED = (".foreign.", ".nondistributable.")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,7 +28,7 @@ from nix2oci.text import display
 EngineName = Literal["docker", "podman", "containerd"]
 
 _PATIENCE = 10.0
-_MOST_WORDS = 400
+_MAX_WORDS = 400
 _DIGEST = re.compile(rb"(?:sha256:)?\b([0-9a-f]{64})\b")
 _WORDS_BEGIN = re.compile(r"(?i)(error|fatal|cannot|ctr:|fata\[)")
 _PREFIXES = ("Error: ", "Error response from daemon: ", "ctr: ")
@@ -111,6 +111,15 @@ class Engine:
             )
         found = re.fullmatch(r"(\w+)/(\w+)", done.stdout.decode(errors="replace").strip())
         return Platform(found[2], found[1]) if found else host_platform()
+
+    def fitting(self, platforms: Sequence[Platform]) -> Platform | None:
+        """The one of several that it runs: engines do not always say which variant of arm."""
+        wanted = self.platform
+        for one in platforms:
+            same = (one.os, one.architecture) == (wanted.os, wanted.architecture)
+            if same and wanted.variant in (None, one.variant):
+                return one
+        return None
 
     def known_as(self, name: Reference) -> str:
         """The name that the engine has an image under, registry and all where it wants that."""
@@ -220,7 +229,7 @@ class _Finished:
         for prefix in _PREFIXES:
             text = text.removeprefix(prefix)
         text = display(text.encode())
-        return text if len(text) <= _MOST_WORDS else text[:_MOST_WORDS] + "…"
+        return text if len(text) <= _MAX_WORDS else text[:_MAX_WORDS] + "…"
 
 
 def _attend(process: subprocess.Popen[bytes], feed: Callable[[IO[bytes]], None] | None) -> None:

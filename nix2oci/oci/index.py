@@ -11,10 +11,9 @@ from nix2oci.oci.layout.archive import chunks
 from nix2oci.oci.layout.names import CONTAINERD_NAME
 from nix2oci.oci.layout.source import ImageSource, Layout, open_layout
 from nix2oci.oci.layout.writer import Staging
+from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import INDEX_TYPES, REF_NAME, Descriptor, Digest, Index, Platform
-
-_SHARED = "org.opencontainers.image."
+from nix2oci.oci.spec import PREDEFINED, REF_NAME, Descriptor, Digest, Index, Platform
 
 
 def index_of(images: Sequence[ImageSource]) -> Index:
@@ -49,7 +48,7 @@ def _agreed(annotations: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {
         key: value
         for key, value in first.items()
-        if key.startswith(_SHARED)
+        if key.startswith(PREDEFINED)
         and key != REF_NAME
         and all(other.get(key) == value for other in others)
     }

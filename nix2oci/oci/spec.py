@@ -23,23 +23,12 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = LAYER + "+gzip"
 LAYER_ZSTD = LAYER + "+zstd"
 
-_DOCKER = "application/vnd.docker."
-DOCKER_INDEX = _DOCKER + "distribution.manifest.list.v2+json"
-DOCKER_MANIFEST = _DOCKER + "distribution.manifest.v2+json"
+PREDEFINED = "org.opencontainers.image."
+"""How the annotation keys of the specification begin (annotations.md)."""
+REF_NAME = PREDEFINED + "ref.name"
+BLOBS = "blobs/sha256"
+"""Where blobs lie in a layout (image-layout.md, Blobs), and in the build cache."""
 
-INDEX_TYPES = frozenset({INDEX, DOCKER_INDEX})
-MANIFEST_TYPES = frozenset({MANIFEST, DOCKER_MANIFEST})
-CONFIG_TYPES = frozenset({CONFIG, _DOCKER + "container.image.v1+json"})
-COMPRESSIONS: Mapping[str, str] = {
-    LAYER: "none",
-    LAYER_GZIP: "gzip",
-    LAYER_ZSTD: "zstd",
-    _DOCKER + "image.rootfs.diff.tar": "none",
-    _DOCKER + "image.rootfs.diff.tar.gzip": "gzip",
-}
-"""How a layer of a media type is compressed."""
-
-REF_NAME = "org.opencontainers.image.ref.name"
 MAX_LAYERS = 127
 """An overlay mount takes 128 lower directories, and engines need one (moby#20298)."""
 

@@ -43,7 +43,8 @@ def main() -> None:
 def compile_all(python: str) -> None:
     """What an installer does: nothing is compiled again at each start."""
     where = "import nix2oci, os; print(os.path.dirname(nix2oci.__file__))"
-    top = subprocess.run([python, "-c", where], capture_output=True, text=True, check=True).stdout
+    argv = [python, "-P", "-c", where]
+    top = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     subprocess.run([python, "-m", "compileall", "-q", top.strip()], check=True)
 
 
@@ -64,10 +65,11 @@ def measure(python: str, scratch: Path, runs: int) -> Mapping[str, float]:
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def spent(argv: Sequence[str], env: Mapping[str, str] = os.environ) -> float:
+def spent(argv: Sequence[str], **variables: str) -> float:
     """Seconds that a process was on a processor, from its start to its end."""
+    given = {**os.environ, **variables}  # noqa: TID251  # a benchmark runs in the caller's
     silent = [(os.POSIX_SPAWN_OPEN, n, os.devnull, os.O_WRONLY, 0) for n in (1, 2)]
-    process = os.posix_spawn(argv[0], argv, env, file_actions=silent)
+    process = os.posix_spawn(argv[0], list(argv), given, file_actions=silent)
     used = os.wait4(process, 0)[2]
     return used.ru_utime + used.ru_stime
 
@@ -82,9 +84,8 @@ def until_nix(program: str, scratch: Path) -> float:
         spy.chmod(0o755)
         (flake / "flake.nix").write_text("{ }", encoding="utf-8")
     log.unlink(missing_ok=True)
-    path = f"{spy.parent}{os.pathsep}{os.environ['PATH']}"
-    given = {**os.environ, "PATH": path, "SPENT": str(log), "HOME": str(scratch)}
-    spent([program, "build", f"path:{flake}#app", "-o", str(scratch / "image")], given)
+    argv = [program, "build", f"path:{flake}#app", "-o", str(scratch / "image")]
+    spent(argv, PATH=f"{spy.parent}:{os.defpath}", SPENT=str(log), HOME=str(scratch))
     return sum(map(int, log.read_text(encoding="utf-8").split())) / 1e9
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nix2oci.config.image_spec import Given, flags
+from nix2oci.config.flags import Given
+from nix2oci.config.image_spec import flags
 from nix2oci.errors import ConfigError
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from support.shell_cases import APP, SMALL, decided
 
-from nix2oci.cli.render.shells import recorded
+from nix2oci.model.annotation_keys import SHELL
 from nix2oci.plan.shell import keep_all
-from nix2oci.plan.shell_record import ANNOTATION, annotations_of, shell_document
+from nix2oci.plan.shell_record import annotations_of, recorded, shell_document
 
 
 def test_the_note_is_the_document_in_one_line() -> None:
-    note = annotations_of(decided())[ANNOTATION]
+    note = annotations_of(decided())[SHELL]
     assert json.loads(note) == shell_document(decided())
     assert "\n" not in note
 

@@ -12,6 +12,8 @@ from real.distro import nix
 from real.images import Images, Layout, nix2oci
 from support.tools import require
 
+pytestmark = pytest.mark.nix
+
 FLEET = ("curl", "git", "python3", "python3-flask")
 LAYERS = "--max-layers=14"
 """So few that libraries which several of them have share layers, in each release of Debian."""

@@ -19,6 +19,8 @@ from support.tools import require
 
 from nix2oci.oci.validate.image import validate_layout
 
+pytestmark = pytest.mark.nix
+
 
 @dataclass(frozen=True, slots=True)
 class Runner:

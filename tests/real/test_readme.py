@@ -28,6 +28,8 @@ from real.ports import free_port
 from real.shims import shims
 from support.tools import require
 
+pytestmark = pytest.mark.nix
+
 TOP = FLAKES.parent
 REGISTRY = "registry.example.com"
 ELISION = "…"

@@ -18,6 +18,8 @@ from support.tools import require
 
 from nix2oci.oci.validate.image import validate_layout
 
+pytestmark = pytest.mark.nix
+
 MANY = 20
 
 

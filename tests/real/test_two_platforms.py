@@ -22,6 +22,8 @@ from real.images import nix2oci
 from real.shims import shims, with_shims
 from support.tools import require
 
+pytestmark = pytest.mark.nix
+
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 HERE = platform.machine()
 BOTH = ("--platform", "linux/amd64,linux/arm64")

@@ -57,3 +57,16 @@ def evaluate(
     finally:
         if loading.ident is not None:
             loading.join()
+
+
+def evaluate_for(
+    client: NixClient,
+    systems: Sequence[str],
+    named: Sequence[Installable],
+    output: OutputOptions,
+    *,
+    preload: str,
+) -> list[tuple[NixClient, tuple[Package, ...]]]:
+    """The same for each system, none for the one that Nix takes by itself."""
+    clients = [client.for_system(system) for system in systems] or [client]
+    return [(one, evaluate(one, named, output, preload=preload)) for one in clients]

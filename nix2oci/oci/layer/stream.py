@@ -9,7 +9,7 @@ from itertools import chain
 
 from nix2oci.errors import LayoutError
 from nix2oci.oci.layer.unpack import UnpackError, compression_of, unpacked
-from nix2oci.oci.layer.untar import EndMarkError, Member, TarError, TarReader
+from nix2oci.oci.layer.untar import Member, TarError, TarReader
 from nix2oci.oci.layout.archive import Readable, chunks
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor, Digest
@@ -48,16 +48,10 @@ class LayerStream:
         """Raises `UnpackError` where the compressed data is wrong."""
 
     def members(self) -> Iterator[tuple[Member, TarReader]]:
-        """Each member, and the reader that has its content; zeros may be missing at the end.
-
-        Raises `TarError` and `UnpackError`.
-        """
+        """Each member, and the reader that has its content; `TarError`, `UnpackError`."""
         reader = TarReader(self.plain)
-        try:
-            for member in reader:
-                yield member, reader
-        except EndMarkError:
-            pass  # every engine reads it; `validate` says so
+        for member in reader:
+            yield member, reader
 
 
 @contextmanager

@@ -7,10 +7,9 @@ tools do: what is wrong with an image is for `validate` to say.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import BinaryIO, Protocol
 
@@ -20,26 +19,15 @@ from nix2oci.oci.documents import (
     ForeignConfig,
     ForeignManifest,
     read_config,
-    read_docker_manifest,
     read_index,
     read_manifest,
 )
 from nix2oci.oci.fields import MAX_DOCUMENT, Json, parse_object
-from nix2oci.oci.layout.archive import Readable, Section, blob_name, scan_archive
-from nix2oci.oci.spec import (
-    CONFIG,
-    INDEX_TYPES,
-    LAYER,
-    LAYER_GZIP,
-    LAYER_ZSTD,
-    MANIFEST,
-    REF_NAME,
-    Descriptor,
-    Digest,
-    Manifest,
-    Platform,
-    canonical_json,
-)
+from nix2oci.oci.layout.archive import Files, Readable, Section, blob_name, scan_archive
+from nix2oci.oci.layout.docker_archive import read_docker_archive
+from nix2oci.oci.media_types import INDEX_TYPES
+from nix2oci.oci.reference import SCHEME, Reference, in_registry
+from nix2oci.oci.spec import REF_NAME, Descriptor, Digest, Platform
 
 MAX_INDEX_DEPTH = 8
 """Indexes within each other: tools write one, and one around it."""
@@ -56,13 +44,6 @@ class Blobs(Protocol):
 
     def open(self, digest: Digest) -> Readable:
         """The blob from its start; `OutputError` when it is missing or cannot be read."""
-
-
-class Files(Protocol):
-    """The files of a layout or archive by name, relative to its root."""
-
-    def size(self, name: str) -> int | None: ...
-    def open(self, name: str) -> Readable: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +190,15 @@ def names_file(text: str) -> bool:
     return text.startswith(FILE_PREFIXES) or os.path.lexists(_path_and_tag(text)[0])
 
 
+def reference_in_registry(text: str) -> Reference | None:
+    """The name of an image in a registry; None for what is, or should be, a file here.
+
+    A file comes first; what is no file is looked for where the name says, if it names a registry.
+    """
+    is_file = not text.startswith(SCHEME) and names_file(text)
+    return None if is_file else in_registry(text)
+
+
 def open_layout(text: str) -> tuple[Layout, str | None]:
     """The layout or archive that a name means, as in `open_image`, and the tag in it, if any."""
     path, tag = _path_and_tag(text)
@@ -243,7 +233,8 @@ def _open_archive(text: str, path: str) -> Layout:
     if "index.json" in files.members:
         return Layout(text, files, _FileBlobs(text, files), _index(text, files))
     if "manifest.json" in files.members:
-        return _docker_archive(text, files)
+        found = read_docker_archive(files, text)
+        return Layout(text, files, _FileBlobs(text, files, found.names, found.made), found.index)
     raise LayoutError(f"cannot read image at {text}: the tar holds no image")
 
 
@@ -312,48 +303,3 @@ class _FileBlobs:
             return self.files.open(self.names.get(digest) or blob_name(digest))
         except OSError as err:
             raise OutputError(f"cannot read blob {digest} of {self.where}: {err.strerror}") from err
-
-
-def _docker_archive(text: str, files: _Archive) -> Layout:
-    """What `docker save` wrote before version 25, as if it were an image layout.
-
-    There are no manifests in it, so one is made; for the layers' digests each is read once.
-    """
-    with files.open("manifest.json") as file:
-        images = read_docker_manifest(file.read(MAX_DOCUMENT), text)
-    if images is None:
-        raise LayoutError(f"cannot read image at {text}: manifest.json lists no images")
-    made: dict[Digest, bytes] = {}
-    names: dict[Digest, str] = {}
-    entries: list[Json] = []
-    for image in images:
-        config = _described(files, image.config, names)
-        layers = tuple(_described(files, name, names) for name in image.layers)
-        manifest = canonical_json(Manifest(replace(config, media_type=CONFIG), layers).to_json())
-        described = Descriptor.of(MANIFEST, manifest)
-        made[described.digest] = manifest
-        tags = [name.rpartition(":")[2] for name in image.tags]
-        annotations = [{REF_NAME: tag} for tag in tags] or [{}]
-        entries += [replace(described, annotations=a).to_json() for a in annotations]
-    index = {"schemaVersion": 2, "manifests": entries}
-    return Layout(text, files, _FileBlobs(text, files, names, made), index)
-
-
-def _described(files: _Archive, name: str, names: dict[Digest, str]) -> Descriptor:
-    """The descriptor of a file; its name is noted under its digest."""
-    name = os.path.normpath(name)
-    digest, head = hashlib.sha256(), b""
-    with files.open(name) as file:
-        while chunk := file.read(1 << 20):
-            head = head or chunk[:4]
-            digest.update(chunk)
-    found = Digest("sha256:" + digest.hexdigest())
-    names[found] = name
-    return Descriptor(layer_media_type(head), found, files.size(name) or 0)
-
-
-def layer_media_type(head: bytes) -> str:
-    """The media type that the first four bytes of a layer ask for."""
-    if head.startswith(b"\x1f\x8b"):
-        return LAYER_GZIP
-    return LAYER_ZSTD if head.startswith(b"\x28\xb5\x2f\xfd") else LAYER

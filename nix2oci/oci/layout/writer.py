@@ -23,7 +23,7 @@ from functools import partial, reduce
 from typing import Literal
 
 from nix2oci.oci.fields import Fields
-from nix2oci.oci.layout.archive import BLOBS, Sink, consumed, docker_manifest, write_archive
+from nix2oci.oci.layout.archive import Sink, consumed, docker_manifest, write_archive
 from nix2oci.oci.layout.names import LAYOUT_MARK, Entry, archive_documents, named, qualified
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.layout.staging import DOOMED, StagedBlob, Workspace, reported, staged
@@ -38,6 +38,7 @@ from nix2oci.oci.layout.target_checks import (
 )
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import (
+    BLOBS,
     CONFIG,
     INDEX,
     MANIFEST,

@@ -26,9 +26,9 @@ from nix2oci.text import display
 
 T = TypeVar("T")
 
-_MOST_REDIRECTS = 10
-_MOST_OF_AN_ERROR = 64 << 10
-_MOST_SHOWN = 300
+_MAX_REDIRECTS = 10
+_MAX_ERROR = 64 << 10
+_MAX_SHOWN = 300
 _TEMPORARY_CODES = frozenset(
     {"TOOMANYREQUESTS", "UNAVAILABLE", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "UNKNOWN"}
 )
@@ -122,9 +122,9 @@ class Client:
         redirects = 0
         while answer.status in REDIRECTS and answer.header("Location"):
             redirects += 1
-            if redirects > _MOST_REDIRECTS:
+            if redirects > _MAX_REDIRECTS:
                 answer.close()
-                raise RequestError(f"{answer.shown}: redirected more than {_MOST_REDIRECTS} times")
+                raise RequestError(f"{answer.shown}: redirected more than {_MAX_REDIRECTS} times")
             answer.close()
             try:
                 url = followed(answer.url, answer.header("Location"))
@@ -216,7 +216,7 @@ def _hint(answer: Answer, said: str) -> str | None:
 
 def _read_some(answer: Answer) -> bytes:
     try:
-        return answer.read(_MOST_OF_AN_ERROR)
+        return answer.read(_MAX_ERROR)
     except RequestError:
         return b""  # the status is what counts
 
@@ -240,4 +240,4 @@ def _first_line(body: bytes) -> str:
 
 def _shown(text: str) -> str:
     """What a registry says, harmless to a terminal, and not more than a line of it."""
-    return display(text[:_MOST_SHOWN].encode("utf-8", "replace"))
+    return display(text[:_MAX_SHOWN].encode("utf-8", "replace"))

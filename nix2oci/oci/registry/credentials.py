@@ -13,14 +13,13 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from nix2oci.oci.registry import helpers
 from nix2oci.oci.registry.environment import RegistryEnvironment
 from nix2oci.oci.registry.helpers import HelperError, HelperMissingError
 from nix2oci.oci.registry.request_error import RequestError
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
 DOCKER_HUB = "docker.io"
 _HUB_NAMES = frozenset(
@@ -28,7 +27,7 @@ _HUB_NAMES = frozenset(
 )
 _HUB_SERVER = "https://index.docker.io/v1/"
 _IDENTITY = "<token>"
-_MOST = 4 << 20
+_MAX_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +198,7 @@ def _normal(key: str) -> str:
 def _read(path: str) -> Json | None:
     try:
         with open(path, "rb") as file:
-            data = file.read(_MOST)
+            data = file.read(_MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as err:

@@ -17,6 +17,7 @@ from nix2oci.oci.layer.blob import Layer, layer_form
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layout.archive import Readable
 from nix2oci.oci.layout.source import Blobs, ImageSource, Layout
+from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client
 from nix2oci.oci.registry.client_options import ClientOptions, Repository
@@ -24,7 +25,7 @@ from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.pull import open_remote
 from nix2oci.oci.registry.request_error import as_registry_error
 from nix2oci.oci.registry.upload import Uploader
-from nix2oci.oci.spec import INDEX_TYPES, LAYER_FORM, STORE_PATHS, Descriptor, Digest
+from nix2oci.oci.spec import LAYER_FORM, STORE_PATHS, Descriptor, Digest
 
 
 class ExistingLayers:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _NOTHING = ("credentials not found", "no credentials", "not found in native keychain")
-_MOST = 64 << 10
+_MAX_ANSWER = 64 << 10
 
 
 class HelperError(Exception):
@@ -71,7 +71,7 @@ def ask(
 
 def _secret(answer: bytes, program: str) -> Secret | None:
     try:
-        document = json.loads(answer[:_MOST])
+        document = json.loads(answer[:_MAX_ANSWER])
         username, secret = document["Username"], document["Secret"]
     except (ValueError, KeyError, TypeError):
         # Not `from err`: a JSON error carries the document.

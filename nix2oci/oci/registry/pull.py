@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from io import BytesIO
 from threading import Lock
-from types import TracebackType
-from typing import Self
 
 from nix2oci.errors import LayoutError, OutputError
 from nix2oci.oci.documents import read_index
 from nix2oci.oci.fields import parse_object
-from nix2oci.oci.layout.archive import Readable
+from nix2oci.oci.layout.archive import Closing, Readable
 from nix2oci.oci.layout.names import CONTAINERD_NAME
 from nix2oci.oci.layout.source import Layout
+from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, Message
 from nix2oci.oci.registry.client_options import ClientOptions, Repository
 from nix2oci.oci.registry.manifests import get_document
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.transport import Answer
-from nix2oci.oci.spec import INDEX_TYPES, Descriptor, Digest
+from nix2oci.oci.spec import Descriptor, Digest
 
 
 def open_remote(reference: Reference, access: ClientOptions) -> Layout:
@@ -100,7 +100,7 @@ class RemoteBlobs:
     def open(self, digest: Digest) -> Readable:
         """The blob from its start; `OutputError` when it is missing, `RegistryError`."""
         if digest in self._documents or digest in self._listed:
-            return _Known(self._document(digest))
+            return BytesIO(self._document(digest))
         blob = RemoteBlob(self._client, digest, self._purpose)
         with as_registry_error(self._purpose):
             try:
@@ -126,28 +126,7 @@ class RemoteBlobs:
         return LayoutError(f"cannot {self._purpose}: there is no blob {digest}")
 
 
-class _Known:
-    """Bytes that are at hand, as a stream."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = memoryview(data)
-
-    def read(self, size: int = -1, /) -> bytes:
-        size = len(self._data) if size < 0 else size
-        data, self._data = bytes(self._data[:size]), self._data[size:]
-        return data
-
-    def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class RemoteBlob:
+class RemoteBlob(Closing):
     """A blob on its way here; it ends with an error unless its digest is right."""
 
     def __init__(self, client: Client, digest: Digest, purpose: str) -> None:
@@ -204,14 +183,3 @@ class RemoteBlob:
         if self._answer is not None:
             self._answer.close()
             self._answer = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -14,6 +14,7 @@ from functools import partial
 from nix2oci.errors import ConfigError, LayoutError, OutputError
 from nix2oci.oci.fields import Fields, Json, parse_object
 from nix2oci.oci.layout.source import Blobs, ImageSource, Layout
+from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client
 from nix2oci.oci.registry.client_options import ClientOptions, Repository
@@ -21,7 +22,7 @@ from nix2oci.oci.registry.manifests import add_referrer, put_document
 from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.upload import Outcome, Uploader
-from nix2oci.oci.spec import INDEX_TYPES, Descriptor, Digest
+from nix2oci.oci.spec import Descriptor, Digest
 
 _LACKING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 

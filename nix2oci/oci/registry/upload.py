@@ -32,7 +32,7 @@ Outcome = Literal["sent", "there", "mounted"]
 _PIECE = 64 << 10
 _OTHER_WAY = frozenset({404, 405, 411, 413, 416, 500})
 """Statuses of an upload that a registry may take when it is made in the other way."""
-_MOST_RESTARTS = 3
+_MAX_RESTARTS = 3
 _BINARY = "application/octet-stream"
 
 
@@ -97,7 +97,7 @@ class Uploader:
             self._client.send(Message("DELETE", session, range(200, 500), seconds=5)).close()
 
     def _once(self, blob: Descriptor, *, anew: bool) -> Outcome:
-        for restarts in range(_MOST_RESTARTS + 1):
+        for restarts in range(_MAX_RESTARTS + 1):
             try:
                 if not anew and self._is_there(blob):
                     self._client.access.listener.moved(blob.size)
@@ -105,7 +105,7 @@ class Uploader:
                     return "sent" if blob.digest in self._begun else "there"
                 return self._transferred(blob)
             except RestartError as err:
-                if restarts == _MOST_RESTARTS:
+                if restarts == _MAX_RESTARTS:
                     raise RequestError(err.cause, status=err.status, denied=True) from None
         raise AssertionError
 

@@ -13,15 +13,8 @@ from nix2oci.errors import LayoutError
 from nix2oci.oci.documents import Document, ForeignConfig, problems, read_config, read_manifest
 from nix2oci.oci.fields import MAX_DOCUMENT, parse_object
 from nix2oci.oci.layout.source import ImageSource
-from nix2oci.oci.spec import (
-    COMPRESSIONS,
-    CONFIG_TYPES,
-    MANIFEST_TYPES,
-    MAX_LAYERS,
-    Descriptor,
-    Digest,
-    Platform,
-)
+from nix2oci.oci.media_types import COMPRESSIONS, CONFIG_TYPES, MANIFEST_TYPES
+from nix2oci.oci.spec import MAX_LAYERS, Descriptor, Digest, Platform
 from nix2oci.oci.validate.finding import Finding
 
 D = TypeVar("D", bound=Document)

@@ -23,16 +23,8 @@ from nix2oci.oci.fields import MAX_DOCUMENT
 from nix2oci.oci.layer.stream import Hashed, LayerStream
 from nix2oci.oci.layer.unpack import UnpackError
 from nix2oci.oci.layout.source import MAX_INDEX_DEPTH, ImageSource, Layout, open_layout
-from nix2oci.oci.spec import (
-    COMPRESSIONS,
-    INDEX_TYPES,
-    REF_NAME,
-    STORE_PATHS,
-    Descriptor,
-    Digest,
-    Platform,
-    store_paths_digest,
-)
+from nix2oci.oci.media_types import COMPRESSIONS, INDEX_TYPES
+from nix2oci.oci.spec import REF_NAME, STORE_PATHS, Descriptor, Digest, Platform, store_paths_digest
 from nix2oci.oci.validate.check_documents import (
     layer_name,
     parse_document,

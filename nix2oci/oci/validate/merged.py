@@ -72,7 +72,7 @@ def _imply_parents(merged: dict[bytes, Node], path: bytes) -> None:
 
 def resolve(files: FileSystem, path: bytes) -> Node | None:
     """What an absolute path leads to, all links followed; None when that is nothing."""
-    found = links.resolve(path, lambda at: _at(files.get(at[1:])))
+    found = links.resolve(path.rstrip(b"/"), lambda at: _at(files.get(at[1:])))
     if not found.exists:
         return None
     return files.get(found.path[1:]) if found.path else Node(DIRECTORY)

@@ -17,7 +17,7 @@ from nix2oci.oci.fields import parse_object
 from nix2oci.oci.layer.extract import small_files
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor, Platform
-from nix2oci.oci.validate.image import read_layers
+from nix2oci.oci.validate.image import read_whole_layers
 from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.plan.shell import is_launcher
 from nix2oci.plan.shell_record import ANNOTATION
@@ -49,7 +49,7 @@ def inspect(
     source = open_anywhere(image, registry, output, wanted)
     console.progress(output).step(f"reading {image}")
     layers = source.layers()
-    contents = read_layers(source, layers, workers=context.cores())
+    contents = read_whole_layers(source, layers, context.cores())
     found = Inspected(source, layers, contents, _launchers(source, layers, contents))
     record = _record(source)
     if output.as_json:

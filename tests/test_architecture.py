@@ -33,6 +33,9 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
 )
 
+# The same within the command line: a command is made of steps, these print, all take options.
+CLI_LEVELS = ("context", "options", "render", "steps", "commands")
+
 MAX_ROOMS = 16
 MAX_LINES_OF_A_ROOM = 3500
 LARGE_ROOMS = frozenset({"nix", "oci"})
@@ -71,10 +74,12 @@ PURE_MODULES = (
     *("compare.chains", "compare.difference", "report.page"),
 )
 
-# Only the command line has these.
+# Only the command line has these, and of it the start of the program and `context` alone.
+CONTEXT = frozenset({"cli", "cli.context"})
 FOR_THE_COMMAND_LINE = frozenset(
     {"os.environ", "os.environb", "os.getenv", "os.putenv", "os.chdir", "os._exit", "os.abort"}
-    | {"sys.exit", "sys.argv", "sys.stdin", "sys.stdout", "sys.stderr"}
+    | {"sys.exit", "sys.argv", "sys.stdin", "sys.stdout", "sys.stderr", "sys.__stdout__"}
+    | {"os.sched_getaffinity", "os.get_terminal_size", "os.isatty"}
     | {"print", "input", "exit", "quit", "breakpoint", "SystemExit"}
 )
 NOW = frozenset({"datetime.now", "datetime.utcnow", "datetime.today", "date.today"})
@@ -239,7 +244,7 @@ def test_few_modules_reach_the_outside() -> None:
         for module in modules()
         for name in module.imports
         for banned, allowed in OUTSIDE.items()
-        if within(name, (banned,)) and not within(module.name, allowed | {"cli"})
+        if within(name, (banned,)) and not within(module.name, allowed | {"cli.context"})
     ]
     assert wrong == []
 
@@ -255,13 +260,35 @@ def test_few_modules_start_programs() -> None:
     assert wrong == []
 
 
-def test_only_the_command_line_prints_reads_the_environment_or_exits() -> None:
+def test_one_module_reads_the_environment_the_machine_and_the_streams() -> None:
     wrong = [
         f"{module.name} uses {name}"
         for module in modules()
-        if module.room != "cli"
+        if module.name not in CONTEXT
         for name in module.names()
         if name in FOR_THE_COMMAND_LINE or name in NOW
+    ]
+    assert wrong == []
+
+
+def test_one_module_prints() -> None:
+    printing = {module.name for module in modules() if {"click.echo"} & set(module.names())}
+    assert printing == {"cli.render.console"}
+
+
+def test_the_command_line_imports_in_one_direction() -> None:
+    levels = {f"cli.{part}": level for level, part in enumerate(CLI_LEVELS)}
+
+    def level(name: str) -> int | None:
+        return next((levels[part] for part in levels if within(name, (part,))), None)
+
+    wrong = [
+        f"{module.name} imports {name}"
+        for module in modules()
+        for name in module.ours()
+        if (mine := level(module.name)) is not None
+        and name.startswith("cli")
+        and ((theirs := level(name)) is None or theirs > mine)
     ]
     assert wrong == []
 
@@ -300,8 +327,9 @@ def test_every_module_says_what_it_is_for() -> None:
 
 
 LOOK = """
-import sys
+import os, sys
 from nix2oci.cli import main
+os._exit = sys.exit  # --help ends so, at once
 sys.argv = ["nix2oci", *sys.argv[1:]]
 try:
     main()

@@ -129,14 +129,14 @@ def test_every_dev_command_that_a_page_names_is_there() -> None:
             assert name in {*listed, "lists"}, f"{page.name}: ./dev {name}"
 
 
-WORKFLOWS = tuple(path for path in known_files() if path.is_relative_to(TOP / ".github/workflows"))
+WORKFLOWS = tuple(path for path in known_files() if path.is_relative_to(ROOT / ".github/workflows"))
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_types_what_a_developer_types_and_may_only_read(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
-    commands = set(re.findall(r"^#: ([\w-]+)", (TOP / "dev").read_text(), re.MULTILINE))
+    commands = set(re.findall(r"^#: ([\w-]+)", (ROOT / "dev").read_text(), re.MULTILINE))
     for job in workflow["jobs"].values():
         assert "permissions" not in job
         for step in job["steps"]:
@@ -144,7 +144,7 @@ def test_a_workflow_types_what_a_developer_types_and_may_only_read(path: Path) -
             script = step.get("run", "")
             assert set(re.findall(r"\./dev ([\w-]+)", script)) <= commands
             for ours in re.findall(r"^\.\S+", script):
-                assert (TOP / ours).exists(), ours
+                assert (ROOT / ours).exists(), ours
 
 
 def test_every_file_that_a_page_names_is_there() -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import click
-
-from nix2oci.cli.options.group import Group
+from nix2oci.cli.options.group import Group, value
 from nix2oci.errors import ConfigError
 
 
@@ -41,10 +39,10 @@ PLATFORMS = Group(
     "platforms",
     PlatformOptions,
     (
-        click.Option(
-            ["--platform"],
-            metavar="OS/ARCH,...",
-            help="Build for these platforms; several become one image index. [this machine's]",
+        value(
+            "--platform",
+            "OS/ARCH,...",
+            "Build for these platforms; several become one image index. [this machine's]",
         ),
     ),
 )

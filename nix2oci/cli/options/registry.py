@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from nix2oci.cli.options.group import Group
+from nix2oci.cli.options.group import Group, switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,6 @@ REGISTRY = Group(
             default=True,
             help="Whether the certificate of the registry is checked.",
         ),
-        click.Option(
-            ["--plain-http"],
-            is_flag=True,
-            help="Speak HTTP without TLS; only this machine needs no flag.",
-        ),
+        switch("--plain-http", "Speak HTTP without TLS; only this machine needs no flag."),
     ),
 )

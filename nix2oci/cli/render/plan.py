@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nix2oci import text
 from nix2oci.cli.render import base_image, shells
 from nix2oci.cli.render.table import table
 from nix2oci.model.closure import Closure
-from nix2oci.pipeline.on_base import Overlay
 from nix2oci.plan.layers.layering import LayerPlan, Plan
 from nix2oci.plan.shell import ShellDecision
+
+if TYPE_CHECKING:
+    from nix2oci.pipeline.on_base import Overlay
 
 _SHOWN = 4
 """Names of store paths in a row."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from nix2oci import text
 from nix2oci.model.closure import PathInfo
@@ -104,9 +103,6 @@ def _sum(infos: Iterable[PathInfo]) -> str:
     return text.size(sum(info.nar_size for info in infos))
 
 
-# --- every file --------------------------------------------------------------------------------
-
-
 def details(shells: ShellDecision, *, every: bool) -> list[str]:
     """Each wrapper and what became of it, each path dropped, each file that names a shell.
 
@@ -189,31 +185,3 @@ def _mention(mention: ShellReference, shells: ShellDecision) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
-
-
-# --- what an image records -----------------------------------------------------------------------
-
-
-def recorded(record: Mapping[str, Any] | None) -> list[str]:
-    """The document of `plan.shell_record` in words; anyone may have written the image."""
-    try:
-        return [*_recorded(record)] if record else []
-    except (KeyError, TypeError, AttributeError):
-        return ["what the image records of shells is nothing that nix2oci writes"]
-
-
-def _recorded(record: Mapping[str, Any]) -> Iterator[str]:
-    for wrapper in record["wrappers"]:
-        was, refusal = wrapper["was"], wrapper["refusal"]
-        if wrapper["became"] and was:
-            form = was["form"].upper()
-            yield f"{wrapper['file']}: {form}, became a launcher for {was['target']}"
-        elif refusal:
-            line = f":{refusal['line']}" if refusal["line"] else ""
-            yield f"{refusal['path']}{line}: stays: {refusal['reason']}: {refusal['detail']}"
-    for path in record["dropped"]:
-        yield f"dropped: {path['path']}  {text.size(path['nar_size'])}"
-    for each in record["staying"]:
-        needed = f"needed by {text.count(len(each['files']), 'file')}"
-        yield f"{each['path']} stays: {each['wanted'] or needed}"
-        yield from (f"  {file['file']}: {file['kind']}" for file in each["files"])

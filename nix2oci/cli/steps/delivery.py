@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nix2oci.cli import context
-from nix2oci.cli.options.output import OutputOptions
-from nix2oci.cli.options.registry import RegistryOptions
+from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.push_target import PushTarget
 from nix2oci.cli.steps.registry import client_options
-from nix2oci.cli.steps.send import pushed_document, send
-from nix2oci.errors import ConfigError
+from nix2oci.cli.steps.send import send
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference
@@ -20,7 +17,9 @@ from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.existing_layers import ExistingLayers, RemoteOrLocalBlobs
 from nix2oci.oci.registry.push import read_push_set
 from nix2oci.pipeline.destination import FindExisting
+from nix2oci.pipeline.image_target import PushTarget
 from nix2oci.pipeline.platforms import Named
+from nix2oci.report.images import pushed_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +27,7 @@ class Delivery:
     """Images on their way to a repository."""
 
     target: PushTarget
-    registry: RegistryOptions
-    output: OutputOptions
+    options: PlanOptions
     reuse: ExistingLayers
     said: set[str]
     """Lines about the registry that were said."""
@@ -44,6 +42,7 @@ class Delivery:
 
         The main one is the last to arrive: when it is there, all are.
         """
+        registry, output = self.options.registry, self.options.output
         layout, _ = open_layout(path)
         main, _ = images[0]
         found = []
@@ -52,7 +51,7 @@ class Delivery:
             blobs = RemoteOrLocalBlobs(layout.blobs, self.reuse.taken, str(Repository.of(to)))
             whole = replace(layout, blobs=blobs)
             push_set = read_push_set(whole, name.tag or "latest")
-            pushed = send(push_set, blobs, to, self.registry, self.output, said=self.said)
+            pushed = send(push_set, blobs, to, registry, output, said=self.said)
             found.append(pushed_document(push_set, pushed))
         return tuple(reversed(found))
 
@@ -61,8 +60,7 @@ def prepare_delivery(
     target: PushTarget,
     name: Reference,
     compression: Compression,
-    registry: RegistryOptions,
-    output: OutputOptions,
+    options: PlanOptions,
     *,
     needs_all: bool,
 ) -> Delivery:
@@ -73,27 +71,12 @@ def prepare_delivery(
     """
     to = target.reference(name)
     place = Repository.of(to)
-    earlier = () if needs_all or target.force else target.reuse or (to,)
-    for reference in earlier:
-        _check_trust(target, reference, place)
+    earlier = () if needs_all else target.earlier_images(to)
     said: set[str] = set()
-    counter = console.Counter(lambda _: None, console.progress(output).step).without_repeats(said)
+    counter = console.Counter(
+        lambda _: None, console.progress(options.output).step
+    ).without_repeats(said)
     jobs = max(context.cores(), 4)
-    access = client_options(registry, output, jobs=jobs, counter=counter)
+    access = client_options(options.registry, options.output, jobs=jobs, counter=counter)
     reuse = ExistingLayers(place, earlier, access, compression)
-    return Delivery(target, registry, output, reuse, said)
-
-
-def _check_trust(target: PushTarget, reference: Reference, to: Repository) -> None:
-    """Raise `ConfigError` for an image that is not to be believed about its layers."""
-    place = Repository.of(reference)
-    if place.registry != to.registry:
-        raise ConfigError(
-            f"cannot reuse layers of {reference}: it is in another registry than {to}",
-            hint="push it there first: nix2oci push",
-        )
-    if place != to and target.trust == "repository":
-        raise ConfigError(
-            f"cannot reuse layers of {reference}: it is in another repository than {to}",
-            hint="if you trust who pushes there: --trust-reuse registry",
-        )
+    return Delivery(target, options, reuse, said)

@@ -10,7 +10,7 @@ from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.options.registry import RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.errors import RegistryError
-from nix2oci.oci.reference import SCHEME, Reference, in_registry
+from nix2oci.oci.reference import SCHEME, Reference
 
 if TYPE_CHECKING:
     from nix2oci.oci.layout.source import ImageSource, Layout
@@ -60,17 +60,6 @@ def parse_reference(text: str) -> Reference:
     return Reference.parse(text.removeprefix(SCHEME))
 
 
-def reference_in_registry(text: str) -> Reference | None:
-    """The reference of an image in a registry; None for a file here.
-
-    A file comes first; what is no file is looked for where the name says, if it names a registry.
-    """
-    from nix2oci.oci.layout.source import names_file
-
-    is_file = not text.startswith(SCHEME) and names_file(text)
-    return None if is_file else in_registry(text)
-
-
 def open_reference(
     name: Reference, text: str, registry: RegistryOptions, output: OutputOptions
 ) -> Layout:
@@ -87,6 +76,8 @@ def open_reference(
 
 def open_in_registry(text: str, registry: RegistryOptions, output: OutputOptions) -> Layout | None:
     """IMAGE where it is in a registry; None where it is, or should be, a file here."""
+    from nix2oci.oci.layout.source import reference_in_registry
+
     name = reference_in_registry(text)
     return None if name is None else open_reference(name, text, registry, output)
 

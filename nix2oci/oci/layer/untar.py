@@ -82,7 +82,7 @@ class TarReader:
                 pass
             self._skip_padding(-member.size % _BLOCK)
         if extended:
-            raise TarError("it ends behind an extended header")
+            raise TarError("it ends after an extended header")
         if self._lacks:
             raise EndMarkError(self._lacks)
 
@@ -139,7 +139,7 @@ class TarReader:
             raise TarError("its end mark is one zero block instead of two")
         while data := self._some():
             if any(data):
-                raise TarError("there is data behind its end mark")
+                raise TarError("there is data after its end mark")
             self._data = memoryview(b"")
         return None
 

@@ -26,6 +26,7 @@ from nix2oci.oci.fields import MAX_DOCUMENT, Json, parse_object
 from nix2oci.oci.layout.archive import Files, Readable, Section, blob_name, scan_archive
 from nix2oci.oci.layout.docker_archive import read_docker_archive
 from nix2oci.oci.media_types import INDEX_TYPES
+from nix2oci.oci.reference import SCHEME, Reference, in_registry
 from nix2oci.oci.spec import REF_NAME, Descriptor, Digest, Platform
 
 MAX_INDEX_DEPTH = 8
@@ -196,6 +197,15 @@ def names_file(text: str) -> bool:
     return text.startswith(FILE_PREFIXES) or os.path.lexists(_path_and_tag(text)[0])
 
 
+def reference_in_registry(text: str) -> Reference | None:
+    """The name of an image in a registry; None for what is, or should be, a file here.
+
+    A file comes first; what is no file is looked for where the name says, if it names a registry.
+    """
+    is_file = not text.startswith(SCHEME) and names_file(text)
+    return None if is_file else in_registry(text)
+
+
 def open_layout(text: str) -> tuple[Layout, str | None]:
     """The layout or archive that a name means, as in `open_image`, and the tag in it, if any."""
     path, tag = _path_and_tag(text)
@@ -221,7 +231,7 @@ def _path_and_tag(text: str) -> tuple[str, str | None]:
 def _open_directory(text: str, path: str) -> Layout:
     files = _Directory(path)
     if files.size("oci-layout") is None and files.size("index.json") is None:
-        raise LayoutError(f"cannot read image at {text}: the directory is no image layout")
+        raise LayoutError(f"cannot read image at {text}: the directory is not an image layout")
     return Layout(text, files, _FileBlobs(text, files), _index(text, files))
 
 

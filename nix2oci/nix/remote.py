@@ -20,9 +20,9 @@ from nix2oci.model.tree import Entry
 from nix2oci.nix.client import Built, NixClient, Package
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.failure import failure
+from nix2oci.nix.json_output import built_outputs, path_infos
 from nix2oci.nix.nar import nar_entries
 from nix2oci.nix.options import Origin, setting, store_options
-from nix2oci.nix.output import built_outputs, path_infos
 from nix2oci.nix.realise import Outputs, assign, operands, outputs_of
 from nix2oci.nix.signatures import check_signatures
 from nix2oci.nix.store import store_entries

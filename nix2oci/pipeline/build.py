@@ -26,7 +26,7 @@ from nix2oci.oci.spec import (
     ImageConfig,
     Platform,
 )
-from nix2oci.oci.validate.image import check_written
+from nix2oci.oci.validate.check_image import check_written
 from nix2oci.pipeline import describe
 from nix2oci.pipeline.debug_twin import (
     Tools,

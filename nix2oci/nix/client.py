@@ -49,8 +49,6 @@ from nix2oci.nix.package import (
 from nix2oci.nix.process import communicate, start, stream
 from nix2oci.nix.realise import Built, assign, operands, outputs_of
 
-__all__ = ["Built", "NixClient", "Package"]
-
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _UNCACHED = ("--option", "eval-cache", "false")
 _ATTEMPTS = 3

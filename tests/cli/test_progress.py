@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from nix2oci.cli.ui import Bars
+from nix2oci.cli.render.console import Bars
 
 
 def test_bars_are_drawn_without_a_thread() -> None:

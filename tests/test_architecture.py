@@ -43,6 +43,7 @@ LARGE_ROOMS = frozenset({"nix", "oci"})
 
 # Who may use what is not ours.
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
+    "msgspec": frozenset[str]().union(*LEVELS),  # every room has values
     "click": frozenset({"cli"}),
     "rich": frozenset({"cli"}),
     "yaml": frozenset({"config"}),
@@ -66,7 +67,7 @@ OUTSIDE: Mapping[str, frozenset[str]] = {
 
 # The standard library that cannot read a file, a clock or the environment.
 PURE = frozenset(
-    {"__future__", "base64", "binascii", "collections", "dataclasses", "enum", "functools"}
+    {"__future__", "base64", "binascii", "collections", "msgspec", "enum", "functools"}
     | {"graphlib", "hashlib", "heapq", "html", "itertools", "math", "operator", "posixpath", "re"}
     | {"json", "struct", "typing"}
 )

@@ -14,8 +14,9 @@ import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from nix2oci.cache.directory import FACTS, LAYERS, Cache
 from nix2oci.cache.sealed_json import TEMPORARY
@@ -27,8 +28,7 @@ _STALE = 3600 * 10**9
 """Nanoseconds after which what is not whole, or is named by nothing, belongs to no build."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """Something that is kept. `used` is in nanoseconds since 1970, `size` in bytes, blob excluded.
 
     `blob` and `paths` are those of a layer: hex digest, store paths.

@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nix2oci.cache.sealed_json import SealedJson
 from nix2oci.oci.spec import BLOBS
@@ -32,8 +33,7 @@ Signature: 8a477f597d28d172789f06886806bc55
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Cache:
+class Cache(Struct, frozen=True):
     """A cache in a directory. Where it cannot be used nothing is kept, and nothing fails."""
 
     directory: str

@@ -12,8 +12,9 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from nix2oci.cache.directory import Cache
 from nix2oci.cache.sealed_json import TEMPORARY
@@ -35,8 +36,7 @@ class BlobSink(Blobs, Protocol):
         """The file of a blob that is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class LayerRequest:
+class LayerRequest(Struct, frozen=True):
     """A layer that an image needs."""
 
     job: LayerJob

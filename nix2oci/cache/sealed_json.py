@@ -10,8 +10,9 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 TEMPORARY = ".new-"
 """How the names of files begin that are not whole yet."""
@@ -20,8 +21,7 @@ _SEAL = 64
 _MAX_BYTES = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class SealedJson:
+class SealedJson(Struct, frozen=True):
     """The JSON objects in one directory, by name. Nothing here raises `OSError`."""
 
     directory: str

@@ -9,8 +9,9 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
+
+from msgspec import Struct
 
 from nix2oci.model.closure import StorePath, reachable
 from nix2oci.model.package_name import PackageName
@@ -19,8 +20,7 @@ Chain = tuple[StorePath, ...]
 """From a root to the path in question; each refers to the next."""
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """Why one store path is there."""
 
     path: StorePath
@@ -33,8 +33,7 @@ class Explanation:
     """There are more chains than these."""
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(Struct, frozen=True):
     """Store paths, what they refer to (never themselves), and what they are there for.
 
     `roots` has for each root the reasons that do not lie in another store path, such as

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct
 
 from nix2oci.model.closure import StorePath
 from nix2oci.model.package_name import PackageName, version_order
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """A layer of an image, or one that is planned: then it has no digests.
 
     `size` is in bytes: of the blob, or of NAR where the layer is planned.
@@ -29,8 +29,7 @@ class Layer:
     diff_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(Struct, frozen=True):
     """One side: bytes of NAR by store path, layers base layer first, settings by name.
 
     `settings` is None where there is no image configuration to be compared.
@@ -66,8 +65,7 @@ class Fate(StrEnum):
     """The same name with another hash."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A store path on one side, with bytes of NAR."""
 
     path: StorePath
@@ -78,8 +76,7 @@ class Held:
         return PackageName.parse(self.path.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A store path that one side has, or two that stand for each other."""
 
     old: Held | None
@@ -106,8 +103,7 @@ class Change:
         return (self.new.nar_size if self.new else 0) - (self.old.nar_size if self.old else 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """A setting of the configuration that differs; None where a side lacks it."""
 
     name: str
@@ -115,8 +111,7 @@ class Setting:
     new: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """All that differs; layers are as the new side has them, `lost` as the old one had them.
 
     `reused` counts the layers that are the same from the base layer up, without a gap.
@@ -130,7 +125,7 @@ class Difference:
     in_order: int = 0
     """Bytes of the layers above those that are reused: what an engine pulls that takes a layer only
     on top of the same layers, as Docker's own store and containerd do (containerd#3714)."""
-    settings: tuple[Setting, ...] = field(default=())
+    settings: tuple[Setting, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether anything differs."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nix2oci.errors import LayoutError
 from nix2oci.model.annotation_keys import SHELL
@@ -16,8 +17,7 @@ from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.plan.shell import is_launcher
 
 
-@dataclass(frozen=True, slots=True)
-class Inspected:
+class Inspected(Struct, frozen=True):
     """An image and what was found in its layers."""
 
     source: ImageSource

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from nix2oci.compare.chains import Graph
 from nix2oci.compare.difference import Contents, Layer
@@ -137,8 +138,7 @@ def _parsed(text: str) -> StorePath:
 # --- why it is there ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Reasons:
+class Reasons(Struct, frozen=True):
     """References and where they are: `naming(reference, owner)` gives paths within the owner.
 
     They are sorted; `b""` is the owner itself. `packed` has for the store paths of an image how

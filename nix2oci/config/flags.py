@@ -6,14 +6,14 @@ Here is what `--help` says of them, quick to load; `nix2oci.config.keys` reads w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 Given = str | bool | Sequence[str] | None
 """What a flag was given: once, several times, or not at all (None or an empty sequence)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Struct, frozen=True):
     """What a flag takes, and what it is for."""
 
     metavar: str

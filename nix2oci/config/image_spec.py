@@ -7,9 +7,10 @@ into a document too, so that both are read by the same readers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from nix2oci.config import values
 from nix2oci.config.flags import Given
@@ -31,8 +32,7 @@ OLDEST = datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)
 """`created` where nothing says better: the first second that every archive format can hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSpec:
+class ImageSpec(Struct, frozen=True):
     """What the user wants the image to be. The defaults are those of docs/configuration.md."""
 
     name: str | None = None

@@ -7,8 +7,9 @@ serves both and only the place that an error names is different.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import Any
+
+from msgspec import Struct
 
 from nix2oci.config import values
 from nix2oci.config.layer_keys import PARTS, layers
@@ -30,11 +31,10 @@ from nix2oci.plan.shell_mode import Mode
 Document = Mapping[str, object]
 """Keys of nix2oci.yaml and what stands under them."""
 
-_SWITCHES = tuple(f.name for f in fields(ViewSwitches))
+_SWITCHES = ViewSwitches.__struct_fields__
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """A key of nix2oci.yaml, or a part of one, which is the flag `--KEY` too."""
 
     read: Callable[[object, Location], object]

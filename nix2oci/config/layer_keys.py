@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from nix2oci.config.reading import Location, Reader, each_once, filled, known, plain
 
 
-@dataclass(frozen=True, slots=True)
-class Layers:
+class Layers(Struct, frozen=True):
     """What is known of the store paths of an image that their closure does not show."""
 
     popularity: str | None = None

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from nix2oci.config.reading import Location, known, mapping
 from nix2oci.errors import InvalidReferenceError, LayoutError
@@ -23,8 +25,7 @@ _HEAD = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Struct, frozen=True):
     """The digest of each image reference, by the reference with its tag and without a digest."""
 
     images: Mapping[str, Digest] = field(default_factory=dict)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from types import NoneType
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError
 
 _NUMBER = r"0|[1-9][0-9]{0,17}"
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(Struct, frozen=True):
     """Where a value was written, as an error says it: `nix2oci.yaml: env.PORT`, `--env PORT`."""
 
     text: str

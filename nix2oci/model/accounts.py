@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nix2oci.errors import ConfigError
 
@@ -23,8 +24,7 @@ _FIELD = r"/[^:\x00-\x1f\x7f]*"
 _LAST_ID = (1 << 32) - 2
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """A line of /etc/passwd. `home` is absolute; an empty one means /home/NAME."""
 
     name: str
@@ -39,8 +39,7 @@ class User:
         return self.home or f"/home/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """A line of /etc/group; `members` are names of users that have it besides their own."""
 
     name: str
@@ -63,8 +62,7 @@ _GROUPS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Accounts:
+class Accounts(Struct, frozen=True):
     """All users and groups of an image, in the order of their lines."""
 
     users: tuple[User, ...]

@@ -9,8 +9,10 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import ClosureError
 
@@ -23,8 +25,7 @@ _NAME = re.compile(r"[0-9A-Za-z+\-._?=]{1,211}")
 _BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
 
 
-@dataclass(frozen=True, slots=True)
-class StorePath:
+class StorePath(Struct, frozen=True):
     """A store path such as `/nix/store/<hash part>-<name>`: logical, wherever its bytes lie.
 
     Ordered by name, then hash part, then store directory, so that a new hash of an
@@ -113,8 +114,7 @@ def _from_base32(text: str) -> bytes:
     return number.to_bytes(32, "little")
 
 
-@dataclass(frozen=True, slots=True)
-class PathInfo:
+class PathInfo(Struct, frozen=True):
     """What Nix records about one valid path.
 
     `nar_hash` is 32 bytes of SHA-256, `nar_size` counts bytes of the NAR serialisation,
@@ -127,8 +127,7 @@ class PathInfo:
     references: tuple[StorePath, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Closure:
+class Closure(Struct, frozen=True):
     """Roots and all that they refer to, transitively; closed and free of cycles.
 
     Iterates over its store paths in their order. Make one with `Closure.of`.
@@ -136,7 +135,7 @@ class Closure:
 
     roots: tuple[StorePath, ...]
     infos: Mapping[StorePath, PathInfo]
-    _order: tuple[StorePath, ...] = field(repr=False, compare=False)
+    _order: tuple[StorePath, ...]
 
     @classmethod
     def of(cls, infos: Iterable[PathInfo], roots: Iterable[StorePath]) -> Closure:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from nix2oci.model.closure import STORE_DIR, StorePath
 
@@ -23,8 +23,7 @@ ETC_FILES = frozenset(
 """Names below etc/ that the view gives itself: an output may only have the same content there."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
+class FoundFile(Struct, frozen=True):
     """A file or directory of the closure that the view can link to.
 
     `name` is relative to where it was found: `app` in bin/, `nginx/nginx.conf` in etc/.
@@ -41,8 +40,7 @@ class FoundFile:
     directory: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ClosureContents:
+class ClosureContents(Struct, frozen=True):
     """What a closure has that the view shows; nothing here depends on an order.
 
     `programs` are executable files in bin/ of the roots, hidden names left out. `etc` are the

@@ -6,8 +6,9 @@ What is at a path is asked for, so that the same rules hold for a store, an imag
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec import Struct
 
 MAX_LINKS = 40
 """As many as Linux follows before it says ELOOP (path_resolution(7))."""
@@ -30,8 +31,7 @@ Look = Callable[[bytes], bytes | At]
 """What is at an absolute path whose directories are no links: the target of a link, or `At`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """Where following ended: an absolute path without links, `b""` for the root."""
 
     path: bytes

@@ -6,7 +6,8 @@ The rules are Nix's own, so that they split a name where `nix-env` and `nix stor
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # A version begins behind the first dash that no letter follows (DrvName, src/libstore/names.cc).
 _VERSION = re.compile(r"-(?=[^A-Za-z])")
@@ -16,8 +17,7 @@ _OUTPUT = re.compile(r"(.+)-([a-z]+|lib32|lib64)")
 _COMPONENT = re.compile(r"[0-9]+|[^0-9.-]+")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PackageName:
+class PackageName(Struct, frozen=True, order=True):
     """`openssl-3.0.14-dev` is the package `openssl`, the output `dev`, the version `3.0.14`.
 
     The output is `""` where the name has none; a name without a version has no output either,

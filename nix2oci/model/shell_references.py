@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from nix2oci.model.closure import StorePath
 from nix2oci.text import display
@@ -26,8 +27,7 @@ class ReferenceKind(StrEnum):
     """In the file's name, or Nix recorded a reference that is in no file."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShellReference:
+class ShellReference(Struct, frozen=True):
     """A file of the closure that names a shell by the hash part of its store path.
 
     `file` is an absolute path; `line` counts from 1, `text` is that line or the link's target;
@@ -62,8 +62,7 @@ class ShellReference:
         return f"{display(self.file)}{line}: {self.kind}"
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(Struct, frozen=True):
     """What a closure has to do with shells; nothing here depends on an order.
 
     `shells` are the store paths that own a shell in bin/. `scripts` has the chain of every file

@@ -8,7 +8,9 @@ one path only when they give the same thing, and the error names both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import ConflictError, RepresentationError
 from nix2oci.text import display
@@ -18,8 +20,7 @@ WHITEOUT = b".wh."
 """How names begin that mark deletions in a layer (image-spec layer.md, Whiteouts)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(Struct, frozen=True):
     """A directory; what is in it are entries of their own."""
 
     path: bytes
@@ -28,8 +29,7 @@ class Directory:
     gid: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """A regular file.
 
     `chunks` gives exactly `size` bytes; it may be a one-way stream, so read it once.
@@ -43,8 +43,7 @@ class File:
     gid: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Symlink:
+class Symlink(Struct, frozen=True):
     """A symbolic link; the target is kept byte for byte."""
 
     path: bytes
@@ -77,16 +76,14 @@ def sort_key(path: bytes) -> tuple[bytes, ...]:
     return () if path == ROOT else tuple(path.split(b"/"))
 
 
-@dataclass(frozen=True, slots=True)
-class Owned:
+class Owned(Struct, frozen=True):
     """An entry and who asks for it, in words that an error can name."""
 
     entry: Entry
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """Entries by path, in `sort_key` order. Every file's chunks can be read more than once."""
 
     owned: Mapping[bytes, Owned]

@@ -19,7 +19,8 @@ import os
 import subprocess
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from nix2oci.errors import NixError, NixOutputError, StoreError
 from nix2oci.model.closure import STORE_DIR, Closure, StorePath
@@ -60,9 +61,8 @@ class NixClient:
     `env` is the whole environment of the children. `show` takes each line of what Nix says
     on standard error, as it comes. With `terminal`, the descriptor of a terminal, `nix build`
     writes to that instead, and draws its own progress. `origin` is where `nix.remote` takes
-    store paths from, instead of building them. Methods raise `NixNotFoundError`,
-    `NixCommandError`, `NixOutputError` or `StoreError`; `KeyboardInterrupt` passes through,
-    after the child has ended.
+    store paths from. Methods raise `NixNotFoundError`, `NixCommandError`, `NixOutputError` or
+    `StoreError`; `KeyboardInterrupt` passes through, after the child has ended.
     """
 
     def __init__(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct, field
 
 from nix2oci.model.closure import PathInfo, StorePath
 
@@ -28,8 +29,7 @@ class FactStore(Protocol):
     def write(self, name: str, document: Facts) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class FactCache:
+class FactCache(Struct, frozen=True):
     """The answers to questions about store paths; without memory each is found out every time."""
 
     fact_store: FactStore | None = None

@@ -7,7 +7,8 @@ the store, a daemon that does not answer or a system that nobody can build for i
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nix2oci.errors import BuildError, Nix2OCIError, NixCommandError
 from nix2oci.nix.messages import (
@@ -20,8 +21,7 @@ from nix2oci.nix.messages import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """A nix that has ended.
 
     `argv` is without credentials, `returncode` negative for a signal; `on_terminal` when what

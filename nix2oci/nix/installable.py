@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from nix2oci.errors import ConfigError
 from nix2oci.nix.messages import redact
@@ -20,8 +21,7 @@ _OUTPUTS = r"\*|[0-9A-Za-z+\-._?=]+(,[0-9A-Za-z+\-._?=]+)*"
 _ATTRIBUTE = r'"((?:[^"\\]|\\.)*)"|([^."]+)|(\.)'
 
 
-@dataclass(frozen=True, slots=True)
-class Installable:
+class Installable(Struct, frozen=True):
     """One installable.
 
     `text` is what was typed, without credentials: errors name it. `kind` says which fields count:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from nix2oci.errors import NixOutputError, StoreError
 from nix2oci.model.closure import PathInfo, StorePath, parse_nar_hash
@@ -21,8 +22,7 @@ _VERSION = r"nix \((?P<flavour>[^)]+)\) (?P<major>\d+)\.(?P<minor>\d+)"
 _LONG_AGO = (2, 4)
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """Which Nix it is: `nix (Nix) 2.8.0`, `nix (Lix, like Nix) 2.93.3`, Determinate Nix."""
 
     text: str
@@ -67,8 +67,7 @@ class Version:
         return not self.is_lix and self.number >= (2, 33)
 
 
-@dataclass(frozen=True, slots=True)
-class Realised:
+class Realised(Struct, frozen=True):
     """One element of `nix build --json`: a derivation and its outputs.
 
     A path that was named as such has `drv` `""` and itself as the output `""`. An output
@@ -177,8 +176,7 @@ def _realised(element: Any, stdout: str) -> Realised:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """Where a flake comes from, of `nix flake metadata`.
 
     `revision` is the git revision, `…-dirty` when files differ from it, and `""` when there

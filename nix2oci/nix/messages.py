@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 _KEPT = 64 * 1024
 _ANSI = r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\r\x07]"
@@ -75,8 +76,7 @@ _HINTS = (
 )
 
 
-@dataclass(slots=True)
-class Relay:
+class Relay(Struct):
     """Passes on what Nix says line by line, and holds back the errors at its end.
 
     An error belongs to the one line that the program ends with, so it is not shown when it

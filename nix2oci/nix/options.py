@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
+
+from msgspec import Struct
 
 from nix2oci.errors import ConfigError, StoreError
 from nix2oci.model.closure import STORE_DIR
@@ -43,8 +44,7 @@ _EVALUATING = {
 _YES = {"1", "true", "yes"}
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """The store that the bytes come from, in place of a build here; its name is without secrets."""
 
     url: str

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from nix2oci.errors import ClosureError, NixError
 from nix2oci.model.closure import StorePath
@@ -68,8 +69,7 @@ raw: with builtins; mapAttrs (_: set:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class BuildTarget:
+class BuildTarget(Struct, frozen=True):
     """What `nix build` is asked for.
 
     Outputs of a derivation (`("*",)` is all of them), or, without outputs, a path as it is.
@@ -79,8 +79,7 @@ class BuildTarget:
     outputs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
+class Package(Struct, frozen=True):
     """What evaluation knows of one installable; what it does not know is `""` or None.
 
     `wanted` is what becomes a root; `program` is the absolute path of the program of
@@ -106,8 +105,7 @@ class Package:
     program_wanted: tuple[BuildTarget, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class EvalResult:
+class EvalResult(Struct, frozen=True):
     """What `EVAL_EXPRESSION` gives: `kind` is `derivation`, `app`, `string`, `set` or another."""
 
     kind: str

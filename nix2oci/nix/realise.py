@@ -7,7 +7,8 @@ outputs of each.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nix2oci.errors import NixError, NixOutputError, StoreError
 from nix2oci.model.closure import StorePath
@@ -18,8 +19,7 @@ from nix2oci.nix.package import BuildTarget, Package, resolve
 Outputs = Mapping[str, Mapping[str, StorePath | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Struct, frozen=True):
     """What became of one package.
 
     `roots` are the store paths that the image has to hold: the outputs of the package, in

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.nix.scan import find
 from nix2oci.nix.store_files import unreadable
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
+class Files(Struct, frozen=True):
     """The files of a closure's store paths; those of /nix/store/x lie at `root`/nix/store/x.
 
     `over` has, by absolute path, what an image has in the place of a file: its launchers.

@@ -11,8 +11,9 @@ import re
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from nix2oci.errors import NixCommandError, StoreError
 from nix2oci.model.closure import Closure, PathInfo, StorePath
@@ -85,8 +86,7 @@ def _check_place(origin: Origin) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteStore:
+class RemoteStore(Struct, frozen=True):
     """Another store, of which `skeleton` is here; as `store.Store`.
 
     Every method raises `StoreError` for what it cannot give, or gives with another hash.

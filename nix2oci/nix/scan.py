@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import cache, partial
+
+from msgspec.structs import replace
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference

@@ -12,8 +12,9 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from nix2oci.errors import RepresentationError, StoreError
 from nix2oci.model.closure import PathInfo, StorePath, format_nar_hash
@@ -83,8 +84,7 @@ class Store(Protocol):
         """Whether a store object can be read and is what Nix recorded."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalStore:
+class LocalStore(Struct, frozen=True):
     """A store in a file system of this machine: all there is is there."""
 
     root: str = ""
@@ -152,8 +152,7 @@ class _Nar:
         self._pending.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
+class _Walk(Struct, frozen=True):
     """Depth first over one store object; NAR and entries come from the same read."""
 
     path: StorePath

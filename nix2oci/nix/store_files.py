@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from nix2oci.errors import StoreError
 from nix2oci.model.closure import Closure, PathInfo
@@ -30,8 +31,7 @@ def is_there(path: bytes) -> None:
     """It always is, in a store of this machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreFiles:
+class StoreFiles(Struct, frozen=True):
     """Where the bytes of logical paths lie, and where their links lead."""
 
     physical_root: bytes

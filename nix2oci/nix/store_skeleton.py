@@ -13,8 +13,9 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from typing import IO, Any
+
+from msgspec import Struct, field
 
 from nix2oci.errors import OutputError
 from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
@@ -48,8 +49,7 @@ They are sent for with the call.
 """
 
 
-@dataclass(slots=True)
-class StoreSkeleton:
+class StoreSkeleton(Struct):
     """The outline of `closure` below the directory `root`; `read` gives its objects' entries."""
 
     closure: Closure

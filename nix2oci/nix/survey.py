@@ -11,7 +11,9 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.closure_contents import (
@@ -86,8 +88,7 @@ def is_program(closure: Closure, path: str, physical_root: str = "") -> bool:
         raise unreadable(err) from err
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """One store path: its text, the directory that it is or leads to, and the names in that."""
 
     files: StoreFiles
@@ -158,8 +159,7 @@ def _loaders(places: Iterable[_Place]) -> list[FoundFile]:
     return list(loaders.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Etc:
+class _Etc(Struct, frozen=True):
     """Something in etc/ of a root: as the view sees it, and the real directories above it."""
 
     files: StoreFiles

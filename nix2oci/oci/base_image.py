@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import LayoutError, RepresentationError
 from nix2oci.model.tree import parents
@@ -52,8 +54,7 @@ _NOT_DISTRIBUTED = (".foreign.", ".nondistributable.")
 _FORGIVEN = frozenset({"history-count", "name", "duplicate", "whiteout", "hardlink"})
 
 
-@dataclass(frozen=True, slots=True)
-class BaseImage:
+class BaseImage(Struct, frozen=True):
     """A base image that was read and found good."""
 
     source: ImageSource

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from nix2oci.errors import LayoutError
 from nix2oci.oci.fields import Fields, Json, Problem, Value, parse_json, without_nulls
@@ -35,16 +36,14 @@ def problems(document: Document) -> tuple[Problem, ...]:
     return tuple(document.fields.problems)
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutMark:
+class LayoutMark(Struct, frozen=True):
     """`oci-layout` (image-layout.md)."""
 
     fields: Fields
     version: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignIndex:
+class ForeignIndex(Struct, frozen=True):
     """An image index (image-index.md), or Docker's manifest list."""
 
     fields: Fields
@@ -53,8 +52,7 @@ class ForeignIndex:
     subject: Descriptor | None
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignManifest:
+class ForeignManifest(Struct, frozen=True):
     """An image manifest (manifest.md), or Docker's."""
 
     fields: Fields
@@ -66,8 +64,7 @@ class ForeignManifest:
     subject: Descriptor | None
 
 
-@dataclass(frozen=True, slots=True)
-class RunConfig:
+class RunConfig(Struct, frozen=True):
     """`config` of an image configuration: how a container is started."""
 
     fields: Fields
@@ -91,8 +88,7 @@ class RunConfig:
         return dict(pair.partition("=")[::2] for pair in self.env)
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignConfig:
+class ForeignConfig(Struct, frozen=True):
     """An image configuration (config.md)."""
 
     fields: Fields
@@ -109,8 +105,7 @@ class ForeignConfig:
         return tuple(one for one in self.history or () if one.get("empty_layer") is not True)
 
 
-@dataclass(frozen=True, slots=True)
-class DockerImage:
+class DockerImage(Struct, frozen=True):
     """An image in `manifest.json` of an archive: names of files in it."""
 
     config: str

@@ -13,9 +13,11 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import IO, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import EngineError
 from nix2oci.oci.layout.archive import Sink, chunks, docker_manifest, write_archive
@@ -34,8 +36,7 @@ _WORDS_BEGIN = re.compile(r"(?i)(error|fatal|cannot|ctr:|fata\[)")
 _PREFIXES = ("Error: ", "Error response from daemon: ", "ctr: ")
 
 
-@dataclass(frozen=True, slots=True)
-class _Command:
+class _Command(Struct, frozen=True):
     """How one engine is asked; what is printed is read for a platform or a digest alone."""
 
     program: str
@@ -74,8 +75,7 @@ _COMMANDS: Mapping[EngineName, _Command] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """An image that an engine has now."""
 
     name: str
@@ -86,8 +86,7 @@ class Loaded:
     """What the command said meanwhile."""
 
 
-@dataclass(frozen=True)  # without slots, for cached_property
-class Engine:
+class Engine(Struct, frozen=True, dict=True):
     """An engine of this machine; `env` is the whole environment of its command.
 
     `namespace` is one of containerd's, None for what the command takes by itself. Methods raise
@@ -207,8 +206,7 @@ class Engine:
             yield out, err
 
 
-@dataclass(frozen=True, slots=True)
-class _Finished:
+class _Finished(Struct, frozen=True):
     """A command that has ended."""
 
     returncode: int
@@ -257,8 +255,7 @@ def _attend(process: subprocess.Popen[bytes], feed: Callable[[IO[bytes]], None] 
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
+class _Counted(Struct, frozen=True):
     """A sink that tells how much went into it."""
 
     out: IO[bytes]

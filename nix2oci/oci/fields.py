@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Self
+
+from msgspec import Struct, field
 
 from nix2oci.errors import LayoutError
 
@@ -89,8 +90,7 @@ Kind = Literal["null", "form", "type"]
 `type`: cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """Where in a document, such as `config.Env[2]`, and what is wrong there."""
 
     place: str
@@ -98,8 +98,7 @@ class Problem:
     kind: Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Struct, frozen=True):
     """An object in a document. A field is read by its name, and an absent one is null."""
 
     values: Json
@@ -142,8 +141,7 @@ class Fields:
                 raise LayoutError(f"{failure}: {problem.place}: {problem.message}", hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Struct, frozen=True):
     """A value at a place in a document; None stands for null and for what is not there."""
 
     value: object

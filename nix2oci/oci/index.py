@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.oci.layout.archive import chunks
@@ -54,8 +56,7 @@ def _agreed(annotations: Sequence[Mapping[str, str]]) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class FoundImage:
+class FoundImage(Struct, frozen=True):
     """The images that a name on the command line stands for, and what they are called."""
 
     images: tuple[ImageSource, ...]

@@ -8,8 +8,10 @@ base. Fields that this program never sets are the base's.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.oci.documents import ForeignConfig, RunConfig, inherited_field
 from nix2oci.oci.fields import Json
@@ -22,8 +24,7 @@ _PROGRAMS = "/usr/bin"
 """Where an image of ours has its programs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inherited:
+class Inherited(Struct, frozen=True):
     """A part of the configuration that a base image has a say in.
 
     `key` is a field of config.md, with a name behind it for one variable or label, such as

@@ -8,7 +8,9 @@ it has a dot or a colon, or is `localhost`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import InvalidReferenceError, LayoutError
 from nix2oci.oci.spec import Digest
@@ -24,8 +26,7 @@ _REGISTRY = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """The name of an image; `registry`, `tag` and `digest` may be absent."""
 
     repository: str

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError, LayoutError, RepresentationError
 from nix2oci.oci.fields import Fields, Json, Value
@@ -57,8 +58,7 @@ def canonical_json(document: Json) -> bytes:
         ) from err
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(Struct, frozen=True, order=True):
     """`sha256:<64 hex digits>` of a blob as it is stored (descriptor.md, Digests)."""
 
     text: str
@@ -93,8 +93,7 @@ class Digest:
         return self.text
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(Struct, frozen=True):
     """Operating system and architecture in Go's words, as image-index.md asks for."""
 
     architecture: str
@@ -165,8 +164,7 @@ _PLATFORMS: Mapping[str, Platform] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(Struct, frozen=True):
     """A blob, named by media type, digest and size in bytes (descriptor.md)."""
 
     media_type: str
@@ -219,16 +217,14 @@ class Descriptor:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """How one layer, or none, came to be (config.md, history)."""
 
     created_by: str
     comment: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageConfig:
+class ImageConfig(Struct, frozen=True):
     """The image configuration: how to run it, and the diff IDs, base layer first (config.md)."""
 
     platform: Platform
@@ -275,8 +271,7 @@ class ImageConfig:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """The image manifest: a configuration and its layers, base layer first (manifest.md)."""
 
     config: Descriptor
@@ -293,8 +288,7 @@ class Manifest:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     """The image index: manifests by name or platform (image-index.md)."""
 
     manifests: tuple[Descriptor, ...]

@@ -6,7 +6,9 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.cache.base_layers import keep, take
 from nix2oci.cache.bound import prune
@@ -23,8 +25,7 @@ from nix2oci.pipeline.on_base import Opener
 from nix2oci.pipeline.prepare import Progress
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryBase:
+class RegistryBase(Struct, frozen=True):
     """A base image in a registry, its manifest read; nothing else is fetched yet."""
 
     layout: Layout

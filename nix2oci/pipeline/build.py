@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError, LayoutError
@@ -47,8 +48,7 @@ from nix2oci.plan.rootfs import CA_BUNDLE
 from nix2oci.plan.shell_record import annotations_of
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenImage:
+class WrittenImage(Struct, frozen=True):
     """An image that is at its destination, and what went into it."""
 
     identity: ImageIdentity

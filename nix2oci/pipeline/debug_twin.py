@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, NixError
 from nix2oci.model.closure import Closure, PathInfo
@@ -36,8 +38,7 @@ from nix2oci.plan.debug_layer import (
 _NAME_THEM = "name some with --debug-tools, such as --debug-tools nixpkgs#busybox"
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(Struct, frozen=True):
     """What the twin has more than the image. The store must be held while it is used."""
 
     package: Package
@@ -57,8 +58,7 @@ class Tools:
         return "-".join(filter(None, (self.package.name, self.package.version)))
 
 
-@dataclass(frozen=True, slots=True)
-class Twin:
+class Twin(Struct, frozen=True):
     """A debug twin that was written, and what is in its own layer."""
 
     name: Reference

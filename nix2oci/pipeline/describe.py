@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError
@@ -31,8 +32,7 @@ DEFAULT_USER = "65532:65532"
 _SHOWN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class ImageIdentity:
+class ImageIdentity(Struct, frozen=True):
     """What was decided for one image before its layers are written."""
 
     name: Reference

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from nix2oci.cache.directory import Cache
 from nix2oci.oci.layer.blob import Layer
@@ -18,8 +19,7 @@ FindExisting = Callable[[Iterable[Digest]], Mapping[Digest, Layer]]
 """Told what layers hold (`store_paths_digest`): those that are where the image is pushed to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """Where an image goes and what the machine around it decides.
 
     No digest depends on `cores`, on what `cache` holds, or on what is `existing`.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from heapq import merge
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci import text
 from nix2oci.cache.bound import prune
@@ -23,16 +25,14 @@ from nix2oci.pipeline.prepare import Prepared, Progress
 from nix2oci.plan.layers.layering import LayerPlan
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """What was read of the store for layers; `bytes` are those of NAR."""
 
     files: int
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenLayers:
+class WrittenLayers(Struct, frozen=True):
     """The layers of an image that are not its base's, the view last."""
 
     layers: tuple[Layer, ...]

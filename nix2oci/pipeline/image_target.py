@@ -6,8 +6,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
 from typing import BinaryIO
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.oci.engines import Engine
@@ -16,8 +18,7 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 
 
-@dataclass(frozen=True, slots=True)
-class PushTarget:
+class PushTarget(Struct, frozen=True):
     """How an image is pushed, as far as the user said."""
 
     to: Reference | None
@@ -69,8 +70,7 @@ class PushTarget:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class ImageTarget:
+class ImageTarget(Struct, frozen=True):
     """Where the image goes, as far as the user said; `-` is stdout."""
 
     path: str | None

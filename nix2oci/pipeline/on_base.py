@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError, RepresentationError
@@ -28,8 +30,7 @@ _OURS = 2
 """The least layers that an image has above a base: store paths and the view."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overlay:
+class Overlay(Struct, frozen=True):
     """What an image takes from its base, and what it has over it."""
 
     base: BaseImage

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError
@@ -28,8 +30,7 @@ Evaluated = tuple[NixClient, Sequence[Package]]
 Named = tuple[Reference, Descriptor]
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(Struct, frozen=True):
     """What is at its destination now: an image, or an index of several."""
 
     main: Named
@@ -92,8 +93,7 @@ def _build(
     return build(nix, packages, spec, destination, progress, hints=hints)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shared:
+class _Shared(Struct, frozen=True):
     """A destination that is opened once, for the images of all platforms."""
 
     open_it: Callable[[Reference], AbstractContextManager[Staging]]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from nix2oci.cache.directory import Cache
 from nix2oci.config.image_spec import ImageSpec
@@ -49,8 +50,7 @@ class Progress(Protocol):
         """A part of the work that handles about `total` bytes, told as they are done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """All that is decided before a byte is written. The store must be held while it is used."""
 
     built: tuple[Built, ...]

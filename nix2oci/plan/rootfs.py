@@ -8,7 +8,8 @@ what every image has meet in the same directories, and nobody may win in silence
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nix2oci.errors import ConfigError, ConflictError
 from nix2oci.model.accounts import Accounts, Group, User
@@ -91,8 +92,7 @@ _CA_ALIASES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ViewSwitches:
+class ViewSwitches(Struct, frozen=True):
     """What of the view an image has; the directories, users and os-release are always there.
 
     `programs` and `etc` are what the outputs have in bin/ and etc/, `databases` is /etc/services,
@@ -107,8 +107,7 @@ class ViewSwitches:
     sh: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(Struct, frozen=True):
     """An entry that somebody wants; two for one path agree when their contents do."""
 
     owned: Owned

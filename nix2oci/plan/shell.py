@@ -9,7 +9,9 @@ is, and a reference that Nix recorded and nobody found counts as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from nix2oci.errors import RepresentationError
 from nix2oci.launcher.encoder import MAGIC, encode
@@ -24,16 +26,14 @@ from nix2oci.wrappers.script import Wrapper
 _NEEDED = "a path that the configuration names would be lost with it"
 
 
-@dataclass(frozen=True, slots=True)
-class Launchers:
+class Launchers(Struct, frozen=True):
     """The launcher of each wrapper that can be replaced, and why others cannot, by path."""
 
     made: Mapping[bytes, bytes] = field(default_factory=dict)
     refused: Mapping[bytes, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RemainingShell:
+class RemainingShell(Struct, frozen=True):
     """A shell that the image keeps: what names it still, and why it is wanted anyway, if it is."""
 
     shell: StorePath
@@ -41,8 +41,7 @@ class RemainingShell:
     mentions: tuple[ShellReference, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ShellDecision:
+class ShellDecision(Struct, frozen=True):
     """What was decided. `closure` is what the image holds; `launchers` lie over its files.
 
     `dropped` is what of the whole closure is not in it; `broken` are mentions, in files that

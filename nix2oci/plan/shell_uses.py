@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nix2oci.model.shell_references import ReferenceKind, ShellReference
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """A kind of file by its path within its store path.
 
     `name` is what it is called, in the plural where it is several; `loss` ends the sentence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from nix2oci.compare.chains import Chain, Explanation
 from nix2oci.compare.difference import Contents, Difference, Held, Layer
@@ -11,8 +11,7 @@ from nix2oci.model.closure import StorePath
 from nix2oci.text import display
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """What was named, and what is in it."""
 
     name: str

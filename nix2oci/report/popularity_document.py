@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nix2oci.plan.layers.popularity import Popularity
 
@@ -11,8 +12,7 @@ _SHOWN = 10
 """Packages that are named as the most worth sharing."""
 
 
-@dataclass(frozen=True, slots=True)
-class SharedPackage:
+class SharedPackage(Struct, frozen=True):
     """A package that images have in common."""
 
     package: str

@@ -8,8 +8,9 @@ hold in the C locale and in any with UTF-8; text that they read differently is n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 # Control characters have no place in a text that a person or ${v@Q} wrote, except in $'…'.
 _SINGLE = r"[^'\x00-\x08\x0a-\x1f\x7f]*+"
@@ -54,8 +55,7 @@ class Quoting(Enum):
     ANSI_UTF8 = "$'…' with UTF-8 as it is"
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """A part of a word: `text` is how it is written, `value` what it means."""
 
     quoting: Quoting
@@ -76,8 +76,7 @@ class Piece:
                 return _ansi(self.value, utf8=self.quoting is Quoting.ANSI_UTF8)
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(Struct, frozen=True):
     """A literal word: `text` is how it is written, `value` what it means."""
 
     pieces: tuple[Piece, ...]

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from nix2oci.wrappers import bash
 from nix2oci.wrappers.elf import Elf, read_elf
@@ -79,16 +80,14 @@ class Caller(Enum):
     ARGV0 = "what the caller gave as argv[0]"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """An option of the command and its arguments, as makeCWrapper documents them."""
 
     name: bytes
     arguments: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BinaryWrapper:
+class BinaryWrapper(Struct, frozen=True):
     """What a wrapper binary says of itself, borne out by the rest of it.
 
     `options` are in the order of the command, but for `--argv0` and those that add arguments,

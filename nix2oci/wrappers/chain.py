@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from nix2oci.wrappers.binary import BinaryWrapper
 from nix2oci.wrappers.refusal import Reason, Refusal
@@ -19,8 +20,7 @@ from nix2oci.wrappers.script import STORE, HostFacts, Native, Wrapper, is_shell,
 _DEPTH = 8
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """What is at a path: a link's target, or a file's content and whether it may be executed.
 
     Neither link nor content means something else, such as a directory.
@@ -44,16 +44,14 @@ class End(Enum):
     REFUSE = "something that nothing is proved about"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One file of a chain. A link is given as the path that it leads to."""
 
     path: bytes
     what: Wrapper | BinaryWrapper | Refusal | Native | bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """All that is run from the first path on, in order.
 
     `refusal` says why the end is not `NATIVE`. `target` is the refusal of what the first wrapper

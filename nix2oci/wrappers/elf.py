@@ -7,14 +7,14 @@ what is not there or does not fit into the file is None.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 
 
-@dataclass(frozen=True, slots=True)
-class Elf:
+class Elf(Struct, frozen=True):
     """The section `.rodata`, and the names that the dynamic linker has to find elsewhere."""
 
     rodata: bytes

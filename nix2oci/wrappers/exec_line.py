@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from nix2oci.wrappers import bash
 from nix2oci.wrappers.bash import Word
@@ -31,8 +32,7 @@ class Special(Enum):
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Struct, frozen=True):
     """A literal word of the line, with the blanks before it."""
 
     gap: bytes
@@ -43,8 +43,7 @@ class Literal:
         return self.gap + self.word.text
 
 
-@dataclass(frozen=True, slots=True)
-class Expanded:
+class Expanded(Struct, frozen=True):
     """A word that the shell expands, with the blanks before it."""
 
     gap: bytes
@@ -58,8 +57,7 @@ class Expanded:
 Token = Literal | Expanded
 
 
-@dataclass(frozen=True, slots=True)
-class Exec:
+class Exec(Struct, frozen=True):
     """`exec [-a NAME] TARGET BEFORE… ["${extraFlagsArray[@]}"] "$@" AFTER…`.
 
     `option` is the `-a`, `name` what follows it, `trailing` the blanks at the end.

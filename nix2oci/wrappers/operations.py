@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 _NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
+class _Value(Struct, frozen=True):
     name: bytes
     value: bytes
 
@@ -25,25 +25,21 @@ class _Value:
         _check(self.name, self.value)
 
 
-class Set(_Value):
+class Set(_Value, frozen=True):
     """`export NAME='value'`: whatever the caller gave."""
-
-    __slots__ = ()
 
     def result(self, _old: bytes | None) -> bytes:
         return self.value
 
 
-class Default(_Value):
+class Default(_Value, frozen=True):
     """`export NAME=${NAME-'value'}`: only where the caller gave none; an empty value is one."""
-
-    __slots__ = ()
 
     def result(self, old: bytes | None) -> bytes:
         return self.value if old is None else old
 
 
-class Preset(Default):
+class Preset(Default, frozen=True):
     """What the wrapper's bash itself gives a variable that the environment lacks.
 
     bash makes it a variable of its own and does not export it, so it counts only where another
@@ -51,11 +47,8 @@ class Preset(Default):
     effect of `Default`.
     """
 
-    __slots__ = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Unset:
+class Unset(Struct, frozen=True):
     """`unset NAME`."""
 
     name: bytes
@@ -64,8 +57,7 @@ class Unset:
         _check(self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Element:
+class _Element(Struct, frozen=True):
     name: bytes
     separator: bytes
     value: bytes
@@ -82,14 +74,12 @@ class _Element:
         return framed.removeprefix(self.separator).removesuffix(self.separator)
 
 
-class Prefix(_Element):
+class Prefix(_Element, frozen=True):
     """The six-line block of makeWrapper since 2021, for one element.
 
     The element goes to the front, its first earlier occurrence goes away. The separator is not
     empty.
     """
-
-    __slots__ = ()
 
     def result(self, old: bytes | None) -> bytes:
         mark = self.separator
@@ -97,14 +87,12 @@ class Prefix(_Element):
         return self.bare(self.value + rest)
 
 
-class Suffix(_Element):
+class Suffix(_Element, frozen=True):
     """The eight-line block of makeWrapper since 2021, for one element.
 
     The element goes to the end, unless it is there: then it stays where it is. The separator is
     not empty.
     """
-
-    __slots__ = ()
 
     def result(self, old: bytes | None) -> bytes:
         framed = self.framed(old)
@@ -112,8 +100,7 @@ class Suffix(_Element):
         return self.bare(framed if there else framed + self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class _Whole:
+class _Whole(Struct, frozen=True):
     name: bytes
     separator: bytes
     value: bytes
@@ -122,26 +109,21 @@ class _Whole:
         _check(self.name, self.separator, self.value)
 
 
-class PrefixWhole(_Whole):
+class PrefixWhole(_Whole, frozen=True):
     """`export NAME='value'${NAME:+':'}$NAME`, until 2021: the text as it is, nothing removed."""
-
-    __slots__ = ()
 
     def result(self, old: bytes | None) -> bytes:
         return self.value + self.separator + old if old else self.value
 
 
-class SuffixWhole(_Whole):
+class SuffixWhole(_Whole, frozen=True):
     """`export NAME=$NAME${NAME:+':'}'value'`, until 2021: the text as it is, nothing removed."""
-
-    __slots__ = ()
 
     def result(self, old: bytes | None) -> bytes:
         return old + self.separator + self.value if old else self.value
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
+class _Text(Struct, frozen=True):
     name: bytes
     text: bytes
 
@@ -149,30 +131,25 @@ class _Text:
         _check(self.name, self.text)
 
 
-class Prepend(_Text):
+class Prepend(_Text, frozen=True):
     """`export NAME="text$NAME"`: plain concatenation, an unset variable counts as empty.
 
     Under `set -o nounset` bash ends with an error there instead; put a `Preset` before it, or
     refuse the script.
     """
 
-    __slots__ = ()
-
     def result(self, old: bytes | None) -> bytes:
         return self.text + (old or b"")
 
 
-class Append(_Text):
+class Append(_Text, frozen=True):
     """`export NAME="${NAME}text"`: see `Prepend`."""
-
-    __slots__ = ()
 
     def result(self, old: bytes | None) -> bytes:
         return (old or b"") + self.text
 
 
-@dataclass(frozen=True, slots=True)
-class Chdir:
+class Chdir(Struct, frozen=True):
     """`cd 'directory'` under errexit: exit status 1 when it cannot be entered.
 
     PWD becomes `normal_directory(directory)`, OLDPWD the directory before. The directory is
@@ -199,8 +176,7 @@ class Argv0(Enum):
     EXECFN = 'the path by which the wrapper was run: -a "$0"'
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Struct, frozen=True):
     """A whole wrapper: the operations in their order, then `exec` of the target.
 
     `target` is an absolute path. `before` and `after` are whole words that go before and after

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from nix2oci.text import display
 
@@ -30,8 +31,7 @@ class Reason(Enum):
         return self.name.lower().replace("_", "-")
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """A script or binary that is, or may be, a wrapper, and that nothing is proved about.
 
     `line` counts from 1 and is None for a binary and for the file as a whole; `text` is the

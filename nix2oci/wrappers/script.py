@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct, field
 
 from nix2oci.wrappers.binary import BinaryWrapper, is_binary_wrapper, read_binary
 from nix2oci.wrappers.exec_line import Exec
@@ -48,8 +49,7 @@ class Native(Enum):
     OTHER = "neither a program nor a script"
 
 
-@dataclass(frozen=True, slots=True)
-class Shebang:
+class Shebang(Struct, frozen=True):
     """The first line of a script: `#!`, blanks, the interpreter, blanks and one argument."""
 
     line: bytes
@@ -57,8 +57,7 @@ class Shebang:
     argument: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Wrapper:
+class Wrapper(Struct, frozen=True):
     """A script that is proved to do nothing but what `launch` says.
 
     `launch` has bash's own PATH where an operation reads it. `shell` is the bash that the script
@@ -81,8 +80,7 @@ class Wrapper:
         return b"\n".join(lines) + b"\n"
 
 
-@dataclass(frozen=True, slots=True)
-class HostFacts:
+class HostFacts(Struct, frozen=True):
     """What a reader is told of the world outside the file.
 
     `is_bash` knows the interpreters that are bash, `path_preset` is the PATH that this bash makes
@@ -198,8 +196,7 @@ def _refusal(err: RefusedError, path: bytes, lines: Sequence[bytes], at: int) ->
     return Refusal(err.reason, path, at + 1, lines[at], err.detail, like)
 
 
-@dataclass(slots=True)
-class _State:
+class _State(Struct):
     """What is known of the shell before the next statement.
 
     `known` are the variables that are set whatever the environment, `settled` those whose value

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+
+from msgspec import Struct
 
 from nix2oci.wrappers import bash
 from nix2oci.wrappers.bash import Word
@@ -64,8 +65,7 @@ _SLOTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(Struct, frozen=True):
     """What a statement means, and what it takes for granted.
 
     `reads_plainly` tells that an unset variable would end the script under nounset. An array is
@@ -77,8 +77,7 @@ class Effect:
     is_array: bool = False
 
 
-@dataclass(frozen=True)
-class Spelling:
+class Spelling(Struct, frozen=True, dict=True):
     """One way to write an operation.
 
     In the template `<V>` is the variable, `<L>` and `<S>` are literal words, `<T>` and `<J>` text
@@ -111,8 +110,7 @@ class Spelling:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line that a `Spelling` reads; `parts` in the order of the template."""
 
     spelling: Spelling

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, TypeVar
+
+from msgspec import Struct
 
 from nix2oci.wrappers import bash
 from nix2oci.wrappers.bash import Word
@@ -40,8 +41,7 @@ _SWITCHES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
+class Remark(Struct, frozen=True):
     """An empty line or a comment."""
 
     text: bytes
@@ -50,8 +50,7 @@ class Remark:
     effect: ClassVar[None] = None
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(Struct, frozen=True):
     """`set -o errexit` and the like."""
 
     text: bytes
@@ -68,8 +67,7 @@ class Switch:
         return _NOUNSET in _SWITCHES[self.text]
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """What makeWrapper has written since 2021 for an element of a list, at its front or end."""
 
     name: bytes
@@ -99,8 +97,7 @@ class Block:
         return BLOCKS
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(Struct, frozen=True):
     """`NAME='value'` and, in the next line, `export NAME`, as lib.toShellVar has it."""
 
     name: bytes
@@ -117,8 +114,7 @@ class Assignment:
         return Effect(Set(self.name, self.value.value))
 
 
-@dataclass(frozen=True, slots=True)
-class Array:
+class Array(Struct, frozen=True):
     """`declare -a NAME=('a' 'b')` or `-A NAME=(['k']='v')`, then `export NAME`.
 
     An entry is a key, if it has one, and a value.

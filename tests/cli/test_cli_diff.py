@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,7 +87,7 @@ def test_an_image_does_not_differ_from_itself(terminal: Terminal) -> None:
 
 
 def test_layers_may_differ_alone(terminal: Terminal) -> None:
-    packed = [replace(layer(LIB), pack=gzip.compress, suffix="+gzip")]
+    packed = [dataclasses.replace(layer(LIB), pack=gzip.compress, suffix="+gzip")]
     SmallImage([layer(LIB)]).write(terminal.directory / "plain.oci")
     SmallImage(packed).write(terminal.directory / "packed.oci")
     done = terminal.run("diff", "-q", "plain.oci", "packed.oci")

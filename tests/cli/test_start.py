@@ -84,3 +84,9 @@ def test_what_a_build_loads_late_is_not_there_before_nix_is_asked(tmp_path: Path
     """Each of these costs a start more than all values of ours together."""
     late = {"hashlib", "multiprocessing", "rich", "tarfile", "tempfile", "urllib3", "yaml"}
     assert late.isdisjoint(modules([PROGRAM, "build", "path:."], tmp_path))
+
+
+def test_every_value_has_one_form() -> None:
+    """A value is a msgspec.Struct: docs/architecture.md, The form of values."""
+    files = TOP.rglob("*.py")
+    assert [f.name for f in files if "dataclass" in f.read_text(encoding="utf-8")] == []

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gzip
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.fakestore import FakeStore, Program
 from support.smallimage import Json, Layer, SmallImage, directory, entry, link, tar
 

@@ -77,7 +77,7 @@ def test_schema_has_the_switches_of_the_view() -> None:
     switches = SCHEMA["properties"]["view"]["properties"]
     defaults = ViewSwitches()
     assert {name: switch["default"] for name, switch in switches.items()} == {
-        name: getattr(defaults, name) for name in ViewSwitches.__slots__
+        name: getattr(defaults, name) for name in ViewSwitches.__struct_fields__
     }
 
 
@@ -141,7 +141,7 @@ def test_page_has_the_switches_with_their_defaults() -> None:
     rows = re.findall(r"^\| `([a-z]+)` \| `(true|false)` \|", SECTIONS["view"], re.MULTILINE)
     defaults = ViewSwitches()
     assert {name: default == "true" for name, default in rows} == {
-        name: getattr(defaults, name) for name in ViewSwitches.__slots__
+        name: getattr(defaults, name) for name in ViewSwitches.__struct_fields__
     }
 
 

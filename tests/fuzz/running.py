@@ -7,10 +7,11 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from msgspec.structs import replace
 from support.wrapper_run import apply
 
 from fuzz.cases import Case, Places

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fuzz.cases import Case
 from fuzz.running import Bench, Wrapped, compile_probe, judge
 from fuzz.scripts import Form
+from msgspec.structs import replace
 from support.tools import require
 
 from nix2oci.wrappers.operations import (
@@ -139,7 +140,7 @@ def test_an_unset_path_is_what_bash_makes_of_it(bench: Bench) -> None:
 def test_chdir_tells_where_it_came_from(bench: Bench, pwd: str) -> None:
     value = bench.root + pwd.encode() if pwd.startswith("/") else pwd.encode()
     chdir = Chdir(bench.root + b"/.//one/")
-    given = replace(
+    given = dataclasses.replace(
         case(bench, chdir, environment={b"PWD": value}), directory=bench.root + b"/link"
     )
     assert_equal(bench, given)
@@ -152,8 +153,8 @@ def test_chdir_tells_where_it_came_from(bench: Bench, pwd: str) -> None:
 def test_the_name_is_the_path_given_to_execve(bench: Bench, words: tuple[bytes, ...]) -> None:
     given = case(bench)
     launch = replace(given.launch, argv0=Argv0.EXECFN)
-    assert_equal(bench, replace(given, launch=launch, argv=(b"anything", *words)))
-    assert bench.as_launcher(replace(given, launch=launch)).argv == (b"./wrapper",)
+    assert_equal(bench, dataclasses.replace(given, launch=launch, argv=(b"anything", *words)))
+    assert bench.as_launcher(dataclasses.replace(given, launch=launch)).argv == (b"./wrapper",)
 
 
 @pytest.mark.parametrize("argument", ["", " an argument "])
@@ -190,7 +191,9 @@ def test_as_much_as_the_kernel_takes(bench: Bench) -> None:
     environment[b"VAR"] = b":".join([b"y"] * 60_000)
     ops = [Prefix(V, b":", b"e%d" % n) for n in range(5)] + [Suffix(b"V1", b"x", b"z")]
     given = case(bench, *ops, environment=environment)
-    assert_equal(bench, replace(given, argv=(b"w", *(b"%d" % n for n in range(40_000)))))
+    assert_equal(
+        bench, dataclasses.replace(given, argv=(b"w", *(b"%d" % n for n in range(40_000))))
+    )
 
 
 def exec_with(path: Path, argv: list[bytes], entries: list[bytes]) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.fakestore import FakeStore, Link, Node, Program, store_path
 
 from nix2oci.model.closure import Closure, PathInfo

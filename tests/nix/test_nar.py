@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import tracemalloc
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.fakestore import FakeStore, Link, Node, Program, entries_of, nar, store_path, whole
 from support.nodes import ANY_NODE, NODES
 

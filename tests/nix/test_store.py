@@ -14,11 +14,11 @@ import subprocess
 import tarfile
 import tempfile
 import tracemalloc
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 from support.fakestore import FakeStore, Node, Program, entries_of, nar, sri, whole, write
 from support.nodes import ANY_NODE, NODES
 from support.tools import require

@@ -10,10 +10,10 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.fakestore import FakeStore, Link, Node, Program, entries_of, sri, store_path, whole
 
 from nix2oci.errors import RepresentationError, StoreError

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nix2oci.oci.documents import read_config
 from nix2oci.oci.inherit import Inherited, inherit

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.fakestore import store_path
 from support.graphs import Graph, closure, graphs, info, names
 
@@ -214,10 +215,10 @@ def test_many_paths_are_planned(count: int, budget: int) -> None:
     assert sorted(path for layer in layers for path in layer.paths) == list(closure)
 
 
-class Counted(Prices):
+class Counted(Prices, frozen=True):
     """Prices that count how often two groups are compared."""
 
-    done = 0
+    done: ClassVar[int] = 0
 
     def dearer(self, one: Group, other: Group) -> float:
         Counted.done += 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.fakestore import store_path
 from support.graphs import Graph, closure, graphs, info, names
 
@@ -166,7 +167,7 @@ def test_with_a_kept_plan_other_sizes_move_no_path(
 ) -> None:
     """The best plan is another one, and is not made."""
     before = plan_layers(graph.closure(), budget)
-    after = replace(graph, sizes=tuple(sizes[: len(graph.sizes)])).closure()
+    after = dataclasses.replace(graph, sizes=tuple(sizes[: len(graph.sizes)])).closure()
     kept = plan_layers(after, budget, LayerHints(earlier=as_earlier(before)))
     assert names(kept) == names(before)
     assert kept.kept

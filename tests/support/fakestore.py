@@ -11,9 +11,11 @@ import base64
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Union
+
+from msgspec.structs import replace
 
 from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.model.tree import Directory, Entry, File, Symlink

@@ -6,12 +6,13 @@ import base64
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.fakeregistry import CANARY, PASSWORD, USER, FakeRegistry
 from support.smallimage import SmallImage
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from support.storefiles import path_of
 
 from nix2oci.model.closure_contents import FoundFile, digest_content

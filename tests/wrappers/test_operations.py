@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from support.wrapper_run import Exec, apply
 
 from nix2oci.wrappers.operations import (

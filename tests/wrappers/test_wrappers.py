@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from random import Random  # noqa: TID251 - tests may draw, from a seed
 
@@ -12,6 +11,7 @@ from fuzz.mutate import SAMPLES
 from fuzz.scripts import script
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.paths import DATA
 
 from nix2oci.wrappers.binary import _MARK

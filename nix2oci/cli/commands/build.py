@@ -6,7 +6,7 @@ while Nix evaluates.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from nix2oci.cli import context
 from nix2oci.cli.options.cache import CACHE, CacheOptions

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
+from msgspec.structs import replace
 
 from nix2oci.cli.options.group import argument, command, repeated
 from nix2oci.cli.options.output import OUTPUT, OutputOptions

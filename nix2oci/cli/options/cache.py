@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import click
+from msgspec import Struct
 
 from nix2oci.cli.options.group import Group, switch, value
 
@@ -12,8 +11,7 @@ DEFAULT_SIZE = "10G"
 VARIABLE = "NIX2OCI_CACHE_SIZE"
 
 
-@dataclass(frozen=True, slots=True)
-class CacheOptions:
+class CacheOptions(Struct, frozen=True):
     """What `build` may keep."""
 
     cache_size: str | None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import click
+from msgspec import Struct
 
 from nix2oci.cli.options.group import Group, value
 from nix2oci.errors import ConfigError
@@ -13,8 +13,7 @@ from nix2oci.errors import ConfigError
 Format = Literal["oci", "archive"]
 
 
-@dataclass(frozen=True, slots=True)
-class FileOptions:
+class FileOptions(Struct, frozen=True):
     """Where `build` writes, as far as the user said."""
 
     output: str | None

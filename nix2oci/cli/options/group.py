@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import click
+from msgspec import Struct
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Group(Generic[T_co]):
+class Group(Struct, Generic[T_co], frozen=True):
     """Flags that several commands have, or that belong together."""
 
     name: str

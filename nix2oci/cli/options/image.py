@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import click
+from msgspec import Struct
 
 from nix2oci.cli.options.group import Group, repeated, value
 from nix2oci.config.flags import FLAGS, Flag, Given
 
 
-@dataclass(frozen=True, slots=True)
-class ImageOptions:
+class ImageOptions(Struct, frozen=True):
     """What the user wants the image to be, as far as flags say it."""
 
     config: str | None

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import click
+from msgspec import Struct
 
 from nix2oci.cli.options.group import Group, value
 
 EngineName = Literal["docker", "podman", "containerd"]
 
 
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
+class LoadOptions(Struct, frozen=True):
     """Which engine gets the image."""
 
     load: EngineName | None

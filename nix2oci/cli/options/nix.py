@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import click
+from msgspec import Struct
 
 from nix2oci.cli.options.group import Group, switch, value
 
@@ -35,8 +34,7 @@ Given = str | bool | tuple[tuple[str, str], ...] | None
 """What a flag was given: a value, whether it is there, or pairs of values."""
 
 
-@dataclass(frozen=True, slots=True)
-class NixOptions:
+class NixOptions(Struct, frozen=True):
     """What the user wants of Nix."""
 
     file: str | None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from nix2oci.cli.options.group import Group, switch, value
 from nix2oci.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class OriginOptions:
+class OriginOptions(Struct, frozen=True):
     """The store that has what would be built."""
 
     url: str | None = None

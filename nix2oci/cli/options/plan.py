@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from nix2oci.cli.options.group import Group
 from nix2oci.cli.options.image import IMAGE, ImageOptions
@@ -11,8 +11,7 @@ from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 
 
-@dataclass(frozen=True, slots=True)
-class PlanOptions:
+class PlanOptions(Struct, frozen=True):
     """The options of an image that is planned, and how much is said."""
 
     registry: RegistryOptions

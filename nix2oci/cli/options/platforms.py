@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from nix2oci.cli.options.group import Group, value
 from nix2oci.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class PlatformOptions:
+class PlatformOptions(Struct, frozen=True):
     """The platforms that the user named, as one text."""
 
     platform: str | None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import click
+from msgspec import Struct
 
 from nix2oci.cli.options.group import Group, repeated, switch
 
@@ -13,8 +13,7 @@ VARIABLE = "NIX2OCI_REPO"
 """Has the registry and path that images go to where `--push` names none."""
 
 
-@dataclass(frozen=True, slots=True)
-class PushOptions:
+class PushOptions(Struct, frozen=True):
     """What the user said of pushing."""
 
     push: str | None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import click
+from msgspec import Struct
 
 from nix2oci.cli.options.group import Group, switch
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryOptions:
+class RegistryOptions(Struct, frozen=True):
     """How to talk to a registry."""
 
     plain_http: bool

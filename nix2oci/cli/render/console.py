@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import click
+from msgspec import Struct
 
 from nix2oci.cli import context
 from nix2oci.cli.options.output import OutputOptions
@@ -56,8 +56,7 @@ def traceback(err: Exception) -> None:
     click.echo("".join(format_exception(err)), nl=False, err=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
+class Counter(Struct, frozen=True):
     """Takes bytes as they are done, and lines that come in between."""
 
     advance: Callable[[int], None]
@@ -77,8 +76,7 @@ class Counter:
         return Counter(self.advance, step)
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(Struct, frozen=True):
     """Progress as plain lines, for logs and pipes; says nothing when quiet."""
 
     quiet: bool = False
@@ -93,8 +91,7 @@ class Lines:
         yield Counter(lambda _: None, self.step)
 
 
-@dataclass(frozen=True, slots=True)
-class Bars:
+class Bars(Struct, frozen=True):
     """Progress on a terminal: a line for each step, a bar for what is counted in bytes."""
 
     def step(self, text: str) -> None:

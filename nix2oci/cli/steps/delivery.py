@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.cli import context
 from nix2oci.cli.options.plan import PlanOptions
@@ -22,8 +24,7 @@ from nix2oci.pipeline.platforms import Named
 from nix2oci.report.images import pushed_document
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """Images on their way to a repository."""
 
     target: PushTarget

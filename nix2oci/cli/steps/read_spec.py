@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+
+from msgspec import Struct
 
 from nix2oci.cli import context
 from nix2oci.cli.options.files import Format
@@ -19,8 +20,7 @@ from nix2oci.errors import ConfigError
 from nix2oci.nix.installable import Installable
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """The image that is wanted, and where it says so."""
 
     spec: ImageSpec

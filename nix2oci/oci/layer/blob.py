@@ -12,9 +12,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol
+
+from msgspec import Struct
 
 from nix2oci.model.tree import Entry, File
 from nix2oci.oci.layer.compression import Compression
@@ -28,8 +29,7 @@ _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """RFC 1952: deflate, no flags, no time, no extra flags, unknown operating system."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """A layer's blob, and the plain tar in it. Sizes are in bytes."""
 
     media_type: str
@@ -38,8 +38,22 @@ class Layer:
     diff_id: Digest
     tar_size: int | None
     """None for a layer that was written elsewhere."""
-    files: int = field(default=0, compare=False)
+    files: int = 0
     """How many regular files were read to write it just now."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Layer):
+            return NotImplemented
+        return (self.media_type, self.digest, self.size, self.diff_id, self.tar_size) == (
+            other.media_type,
+            other.digest,
+            other.size,
+            other.diff_id,
+            other.tar_size,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.media_type, self.digest, self.size, self.diff_id, self.tar_size))
 
 
 @cache

@@ -11,9 +11,10 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
+
+from msgspec import Struct, field
 
 from nix2oci.model.hash_parts import HashParts
 from nix2oci.oci.layer.stream import open_layer
@@ -31,8 +32,7 @@ _RECORDS = (b"nix/var/", b"nix-path-registration")
 _ARCHIVE, _NODE, _ENTRY = 24, 48, 80
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """One file, directory or link: its part of the store path's NAR in bytes.
 
     `hash_parts` is what may be one in its content, target and name.
@@ -43,8 +43,7 @@ class Node:
     hash_parts: frozenset[bytes] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class LayerNodes:
+class LayerNodes(Struct, frozen=True):
     """A layer: nodes by path relative to the root, and the marks of what it deletes."""
 
     nodes: Mapping[bytes, Node]
@@ -61,8 +60,7 @@ class LayerNodes:
         return sizes
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(Struct, frozen=True):
     """The layers of an image on top of each other.
 
     `sizes` has bytes of NAR by store path, as the first layer has it and as Nix counts: what lies

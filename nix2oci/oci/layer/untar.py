@@ -8,7 +8,9 @@ POSIX), takes names as bytes, and leaves every judgement but "this is no tar" to
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 _BLOCK = 512
 _ZERO = bytes(_BLOCK)
@@ -29,8 +31,7 @@ class EndMarkError(TarError):
     """All is there but zeros that belong to the end. Engines read such a tar."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """One entry, as its headers describe it; `kind` is the type flag, every file has `0`."""
 
     name: bytes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from nix2oci.model.tree import WHITEOUT, parents
 
@@ -27,8 +28,7 @@ def target_of(mark: bytes) -> tuple[bytes, bool]:
     return (above + b"/" if above else b"") + name.removeprefix(WHITEOUT), False
 
 
-@dataclass(frozen=True, slots=True)
-class Hidden:
+class Hidden(Struct, frozen=True):
     """Paths of lower layers that nobody sees any more; all paths are relative to the root."""
 
     whole: frozenset[bytes]

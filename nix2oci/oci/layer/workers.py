@@ -12,9 +12,10 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from typing import Protocol
+
+from msgspec import Struct
 
 from nix2oci.errors import OutputError
 from nix2oci.model.tree import Entry
@@ -38,8 +39,7 @@ class Blobs(Protocol):
     def new_blob(self) -> AbstractContextManager[Blob]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class LayerJob:
+class LayerJob(Struct, frozen=True):
     """A layer to write; `entries` is read once, `estimated_size` is about its size in bytes."""
 
     entries: Iterable[Entry]

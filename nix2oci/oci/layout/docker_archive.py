@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import LayoutError
 from nix2oci.oci.documents import read_docker_manifest
@@ -28,8 +30,7 @@ from nix2oci.oci.spec import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DockerArchive:
+class DockerArchive(Struct, frozen=True):
     """An index of the images, the manifests that were made for them, and where the blobs are."""
 
     index: Json

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.oci.fields import Json
 from nix2oci.oci.reference import Reference
@@ -24,8 +26,7 @@ LAYOUT_MARK = canonical_json({"imageLayoutVersion": LAYOUT_VERSION})
 """The file `oci-layout` (image-layout.md)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """What an index lists, and what `manifest.json` of an archive has for it."""
 
     descriptor: Descriptor

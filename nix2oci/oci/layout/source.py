@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from io import BytesIO
 from typing import BinaryIO, Protocol
+
+from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
 from nix2oci.oci.documents import (
@@ -46,8 +47,7 @@ class Blobs(Protocol):
         """The blob from its start; `OutputError` when it is missing or cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSource:
+class ImageSource(Struct, frozen=True):
     """One image, to be read."""
 
     where: str
@@ -105,8 +105,7 @@ class ImageSource:
         return f"see all that is wrong with it: nix2oci validate {self.where}"
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """An image layout, or an archive, that was opened: several images by tag and platform."""
 
     where: str
@@ -260,8 +259,7 @@ def host_platform() -> Platform:
     return Platform.of_system(f"{os.uname().machine}-linux")
 
 
-@dataclass(frozen=True, slots=True)
-class _Directory:
+class _Directory(Struct, frozen=True):
     root: str
 
     def size(self, name: str) -> int | None:
@@ -274,8 +272,7 @@ class _Directory:
         return open(os.path.join(self.root, name), "rb", buffering=0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Archive:
+class _Archive(Struct, frozen=True):
     path: str
     members: Mapping[str, tuple[int, int]]
 
@@ -288,8 +285,7 @@ class _Archive:
         return Section(open(self.path, "rb", buffering=0), *self.members[name])
 
 
-@dataclass(frozen=True, slots=True)
-class _FileBlobs:
+class _FileBlobs(Struct, frozen=True):
     """Blobs as files; `names` has those that are not where image-layout.md puts them."""
 
     where: str

@@ -12,7 +12,8 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.oci.documents import read_index as read_foreign_index
@@ -153,8 +154,7 @@ def reachable(layout: str, index: Fields) -> frozenset[str] | None:
     return frozenset(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Needed:
+class _Needed(Struct, frozen=True):
     """What an index or manifest needs."""
 
     documents: tuple[Descriptor, ...]

@@ -18,9 +18,10 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Literal
+
+from msgspec import Struct
 
 from nix2oci.oci.fields import Fields
 from nix2oci.oci.layout.archive import Sink, consumed, docker_manifest, write_archive
@@ -57,8 +58,7 @@ OutputFormat = Literal["oci", "archive"]
 _FORMS: Mapping[OutputFormat, str] = {"oci": "image layout", "archive": "image archive"}
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """A complete image but for its layers' bytes, which are blobs elsewhere."""
 
     config: bytes
@@ -88,8 +88,7 @@ class Image:
         return Digest.of(self.config)
 
 
-@dataclass(frozen=True, slots=True)
-class Staging:
+class Staging(Struct, frozen=True):
     """Images being put together, and how they will appear."""
 
     _work: Workspace

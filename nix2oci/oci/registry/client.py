@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from nix2oci.oci.registry import credentials
 from nix2oci.oci.registry.client_options import ClientOptions, Repository
@@ -41,8 +43,7 @@ class RestartError(RequestError):
     """Who we are is proved anew, but what was being sent is lost: begin again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """What is asked of a registry; `expect` has the statuses of answers that are welcome."""
 
     method: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.credentials import DOCKER_HUB
@@ -15,8 +16,7 @@ def _nobody(_: object) -> None:
     """What is said to nobody."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """Who is told what happens; from any thread, also at once."""
 
     note: Callable[[str], None] = _nobody
@@ -27,8 +27,7 @@ class Listener:
     """Bytes of blobs that are done since the last call; negative when they must be sent again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(Struct, frozen=True):
     """Seconds."""
 
     connect: float = 20.0
@@ -37,8 +36,7 @@ class Timeouts:
     helper: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class ClientOptions:
+class ClientOptions(Struct, frozen=True):
     """How to talk to registries."""
 
     environment: RegistryEnvironment
@@ -55,8 +53,7 @@ class ClientOptions:
     timeouts: Timeouts = Timeouts()
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(Struct, frozen=True):
     """A repository of a registry."""
 
     registry: str

@@ -12,7 +12,8 @@ import binascii
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from nix2oci.oci.registry import helpers
 from nix2oci.oci.registry.environment import RegistryEnvironment
@@ -30,18 +31,20 @@ _IDENTITY = "<token>"
 _MAX_BYTES = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Struct, frozen=True):
     """What is shown to a registry, or to the token server that it names."""
 
     source: str
     """Where they come from, in words."""
-    username: str = field(default="", repr=False)
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
     """It is exchanged for tokens (OAuth2 refresh token)."""
-    registry_token: str = field(default="", repr=False)
+    registry_token: str = ""
     """It is a token."""
+
+    def __repr__(self) -> str:  # without what is secret
+        return f"Credentials(source={self.source!r})"
 
     @property
     def basic(self) -> str:
@@ -51,8 +54,7 @@ class Credentials:
         return base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """For what credentials are looked up."""
 
     registry: str
@@ -97,8 +99,7 @@ def find(
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(Struct, frozen=True):
     path: str
     document: Json
     environment: RegistryEnvironment

@@ -6,9 +6,11 @@ import os
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import LayoutError, OutputError
 from nix2oci.oci.layout.archive import chunks
@@ -18,8 +20,7 @@ from nix2oci.oci.spec import Descriptor, Digest
 _AT_ONCE = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
+class _Fetched(Struct, frozen=True):
     """Blobs as files of a directory, named by the hex digits of their digests."""
 
     where: str

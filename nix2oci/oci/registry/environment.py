@@ -9,28 +9,33 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """A user name and password that were handed to us for the registry of this run."""
 
     username: str
-    password: str = field(repr=False)
+    password: str
+
+    def __repr__(self) -> str:  # without what is secret
+        return f"Account(username={self.username!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Proxies:
+class Proxies(Struct, frozen=True):
     """Which proxy stands before which host, as the variables of that name have it."""
 
-    http: str = field(default="", repr=False)
-    https: str = field(default="", repr=False)
+    http: str = ""
+    https: str = ""
     exceptions: str = ""
     """What NO_PROXY has: host names with all below them, addresses, networks, `*`."""
+
+    def __repr__(self) -> str:  # without what is secret
+        return f"Proxies(exceptions={self.exceptions!r})"
 
     def of(self, url: str) -> str | None:
         """The proxy for an address; none for this machine, as everywhere."""
@@ -79,8 +84,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryEnvironment:
+class RegistryEnvironment(Struct, frozen=True):
     """All of it."""
 
     account: Account | None = None
@@ -88,7 +92,7 @@ class RegistryEnvironment:
     """The first that knows a registry is believed; those that are not there are passed over."""
     search_path: str = ""
     """Where programs are, such as credential helpers: directories with colons between them."""
-    helper_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    helper_environment: Mapping[str, str] = field(default_factory=dict)
     """All that a credential helper gets of the environment."""
     certificate_directories: tuple[str, ...] = ()
     """Each has a directory for a registry, by host or `host:port`."""
@@ -96,6 +100,18 @@ class RegistryEnvironment:
     """Certificates that are trusted instead of those of the system."""
     proxies: Proxies = Proxies()
     user_agent: str = "nix2oci"
+
+    def __repr__(self) -> str:  # without what is secret
+        return (
+            "RegistryEnvironment("
+            f"account={self.account!r}, "
+            f"credential_files={self.credential_files!r}, "
+            f"search_path={self.search_path!r}, "
+            f"certificate_directories={self.certificate_directories!r}, "
+            f"ca_file={self.ca_file!r}, "
+            f"proxies={self.proxies!r}, "
+            f"user_agent={self.user_agent!r})"
+        )
 
     @classmethod
     def of(cls, env: Mapping[str, str], user_agent: str = "nix2oci") -> RegistryEnvironment:

@@ -9,8 +9,9 @@ that a blob is there is what the registry says of the blob itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from nix2oci.errors import LayoutError, OutputError, RegistryError
 from nix2oci.oci.layer.blob import Layer, layer_form
@@ -144,8 +145,7 @@ class _NoBlobs:
         raise AssertionError(digest)
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteOrLocalBlobs:
+class RemoteOrLocalBlobs(Struct, frozen=True):
     """Blobs of an image, some of which are only where it is pushed to."""
 
     blobs: Blobs

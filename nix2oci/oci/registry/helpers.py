@@ -12,7 +12,8 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _NOTHING = ("credentials not found", "no credentials", "not found in native keychain")
@@ -27,12 +28,14 @@ class HelperMissingError(HelperError):
     """There is no such program."""
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(Struct, frozen=True):
     """What a helper knows; `<token>` for a user name means that the secret is an identity token."""
 
     username: str
-    secret: str = field(repr=False)
+    secret: str
+
+    def __repr__(self) -> str:  # without what is secret
+        return f"Secret(username={self.username!r})"
 
 
 def ask(

@@ -7,9 +7,10 @@ middle is gone on with from there.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from io import BytesIO
 from threading import Lock
+
+from msgspec.structs import replace
 
 from nix2oci.errors import LayoutError, OutputError
 from nix2oci.oci.documents import read_index

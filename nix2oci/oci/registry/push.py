@@ -8,8 +8,9 @@ and so goes on where the last one ended.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
 from nix2oci.oci.fields import Fields, Json, parse_object
@@ -27,8 +28,7 @@ from nix2oci.oci.spec import Descriptor, Digest
 _LACKING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """A manifest or index, and what it refers to that must be there before it."""
 
     descriptor: Descriptor
@@ -45,8 +45,7 @@ class Document:
         return {**self.descriptor.to_json(), **{key: value for key, value in more.items() if value}}
 
 
-@dataclass(frozen=True, slots=True)
-class PushSet:
+class PushSet(Struct, frozen=True):
     """All that is to be pushed; `documents` in their order, the one that is named last."""
 
     blobs: tuple[Descriptor, ...]
@@ -59,8 +58,7 @@ class PushSet:
         return sum(blob.size for blob in self.blobs)
 
 
-@dataclass(frozen=True, slots=True)
-class Pushed:
+class Pushed(Struct, frozen=True):
     """What came of a push."""
 
     place: Repository

@@ -45,6 +45,9 @@ class RequestError(Exception):
         self.digests = digests
         """Those of blobs that the registry lacks, as far as it says."""
 
+    def __str__(self) -> str:
+        return self.cause
+
 
 @contextmanager
 def as_registry_error(purpose: str) -> Iterator[None]:

@@ -6,10 +6,11 @@ The hard part is to believe a registry that says when to come back, but not ever
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import TypeVar
+
+from msgspec import Struct
 
 from nix2oci.oci.registry.request_error import RequestError
 
@@ -19,8 +20,7 @@ TEMPORARY = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
 """Statuses of answers after which another try makes sense."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """The time, and waiting."""
 
     now: Callable[[], float]
@@ -31,8 +31,7 @@ class Clock:
     """From 0 to 1, by chance: clients that failed together should not come back together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True):
     """How long a registry is put up with."""
 
     tries: int = 6

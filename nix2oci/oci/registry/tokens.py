@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from threading import Lock
 from urllib.parse import urlencode
+
+from msgspec import Struct
 
 from nix2oci.oci.registry.challenge import Challenge, challenges, chosen
 from nix2oci.oci.registry.credentials import Credentials
@@ -30,11 +31,13 @@ _CLIENT = "nix2oci"
 _LOG_IN = "log in with docker login or podman login, or set NIX2OCI_USERNAME and NIX2OCI_PASSWORD"
 
 
-@dataclass(frozen=True, slots=True)
-class _Proof:
-    header: str = field(repr=False)
+class _Proof(Struct, frozen=True):
+    header: str
     until: float = float("inf")
     """Seconds since 1970 after which a new one is better."""
+
+    def __repr__(self) -> str:  # without what is secret
+        return f"_Proof(until={self.until!r})"
 
 
 class Authenticator:

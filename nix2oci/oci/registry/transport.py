@@ -11,13 +11,13 @@ import re
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from threading import Lock
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 import urllib3
+from msgspec import Struct, field
 from urllib3 import exceptions as failures
 
 from nix2oci.oci.registry.client_options import ClientOptions
@@ -107,8 +107,7 @@ class Answer:
             self._response.close()  # Ctrl-C waits for nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A request as it goes out."""
 
     method: str

@@ -6,8 +6,9 @@ No layer is read for it, only its size is asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from nix2oci.errors import LayoutError
 from nix2oci.oci.documents import Document, ForeignConfig, problems, read_config, read_manifest
@@ -23,8 +24,7 @@ MAX_MANIFEST = 4 << 20
 """Bytes; no registry has to take more (distribution specification, Pushing Manifests)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Documents:
+class Documents(Struct, frozen=True):
     """What was read of an image, as far as its form allows, and the findings."""
 
     findings: tuple[Finding, ...]

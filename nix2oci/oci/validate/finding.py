@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Level = Literal["error", "warning"]
 
@@ -45,8 +46,7 @@ RULES: Mapping[str, tuple[Level, str]] = {
 """Each rule with the level of what breaks it, and what it demands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something that is wrong with an image, or looks wrong."""
 
     code: str

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from nix2oci.model.tree import parents
 from nix2oci.oci.layer.untar import (
@@ -33,8 +34,7 @@ STORE_PATH = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """What is at a path; a symbolic link has a target."""
 
     kind: bytes
@@ -48,8 +48,7 @@ _DIRECTORY = Node(DIRECTORY)
 _FILE, _PROGRAM = Node(FILE), Node(FILE, executable=True)
 
 
-@dataclass(slots=True)
-class LayerContents:
+class LayerContents(Struct):
     """A layer that was read. Paths are relative to the root and normalised, in tar order."""
 
     where: str

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.plan.layers.popularity import Popularity, mark_of, package_of
@@ -50,8 +51,7 @@ class Group(NamedTuple):
     price: float
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
+class Prices(Struct, frozen=True):
     """The prices of the layers of one closure. Make them with `Prices.of`."""
 
     alone: Mapping[StorePath, Group]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from nix2oci.model.closure import Closure
 from nix2oci.plan.layers.layering import LayerHints, plan_layers

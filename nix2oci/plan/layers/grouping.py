@@ -8,7 +8,8 @@ Nothing here knows what a layer costs: `prices` does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from nix2oci.model.closure import StorePath
 from nix2oci.plan.layers.cost import Group, Prices
@@ -21,8 +22,7 @@ _MAX_SETTLED = 2000
 """Paths: beyond this, moving them one by one takes longer than a plan may."""
 
 
-@dataclass(slots=True)
-class Merging:
+class Merging(Struct):
     """Groups that are open to more, and for each the partner that is cheapest to join."""
 
     prices: Prices

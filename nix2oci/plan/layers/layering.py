@@ -8,9 +8,10 @@ Input order never matters: ties are broken by the order of store paths, that is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from operator import or_
+
+from msgspec import Struct
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.plan.layers.cost import Prices
@@ -18,8 +19,7 @@ from nix2oci.plan.layers.grouping import Paths, known_to_fleet, merged, settled,
 from nix2oci.plan.layers.popularity import Popularity, package_of
 
 
-@dataclass(frozen=True, slots=True)
-class LayerPlan:
+class LayerPlan(Struct, frozen=True):
     """The store paths of one layer, sorted; `nar_size` in bytes."""
 
     paths: tuple[StorePath, ...]
@@ -32,8 +32,7 @@ class LayerPlan:
     """How many images of the index have this layer, or for one path its package; None without."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReusedPlan:
+class ReusedPlan(Struct, frozen=True):
     """An earlier plan that was kept."""
 
     where: str
@@ -42,8 +41,7 @@ class ReusedPlan:
     """How much dearer it is than a new plan: 0.05 is five per cent."""
 
 
-@dataclass(frozen=True, slots=True)
-class PreviousPlan:
+class PreviousPlan(Struct, frozen=True):
     """An earlier plan, to be kept as far as possible."""
 
     where: str
@@ -52,8 +50,7 @@ class PreviousPlan:
     """The names of the store paths of each layer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """A partition of a closure into layers, base layer first, the app's own last."""
 
     layers: tuple[LayerPlan, ...]
@@ -62,8 +59,7 @@ class Plan:
     kept: ReusedPlan | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LayerHints:
+class LayerHints(Struct, frozen=True):
     """What the user knows of a closure that the closure does not tell."""
 
     fleet: Popularity | None = None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
+
+from msgspec import Struct
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure, StorePath
@@ -39,8 +40,7 @@ def _mark(package: str) -> int:
     return int.from_bytes(digest, "big")
 
 
-@dataclass(frozen=True, slots=True)
-class PackageGroup:
+class PackageGroup(Struct, frozen=True):
     """Packages that are in exactly the same images."""
 
     images: tuple[int, ...]
@@ -49,23 +49,21 @@ class PackageGroup:
     """NAR sizes in bytes by package, the largest where versions differ; sorted by name."""
 
 
-@dataclass(frozen=True, slots=True)
-class SharedLayer:
+class SharedLayer(Struct, frozen=True):
     """Packages that several images of the fleet have as one layer."""
 
     packages: tuple[str, ...]
     images: int
 
 
-@dataclass(frozen=True, slots=True)
-class Popularity:
+class Popularity(Struct, frozen=True):
     """The index of a fleet. Make one with `Popularity.of`, `parse` or `fleet.index`."""
 
     images: tuple[str, ...]
     """The package that each image is of, sorted."""
     groups: tuple[PackageGroup, ...]
     layers: tuple[SharedLayer, ...]
-    _sets: Mapping[str, int] = field(repr=False, compare=False)
+    _sets: Mapping[str, int]
     """The images of each package: bit `i` for image number `i`."""
 
     @classmethod

@@ -8,14 +8,14 @@ never left out in silence.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.accounts import Accounts, Group, User
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(Struct, frozen=True):
     """Name, and the numbers behind the password: uid and gid, or gid alone."""
 
     name: str
@@ -50,8 +50,7 @@ def join_group(below: bytes, accounts: Accounts, asked: Container[str]) -> bytes
     return _behind(below, Accounts((), tuple(new)).group())
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(Struct, frozen=True):
     """What the lines of a file have taken."""
 
     lines: Mapping[str, _Line]

@@ -8,7 +8,8 @@ every path is followed to where it really is before anything is put there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nix2oci.errors import RepresentationError
 from nix2oci.model.links import At, resolve
@@ -16,8 +17,7 @@ from nix2oci.model.tree import Directory
 from nix2oci.text import display
 
 
-@dataclass(frozen=True, slots=True)
-class LowerTree:
+class LowerTree(Struct, frozen=True):
     """All paths of a base image, relative to its root, by what is there; no link is followed."""
 
     directories: Mapping[bytes, Directory]

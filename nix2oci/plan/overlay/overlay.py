@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from nix2oci.errors import ConflictError, RepresentationError
 from nix2oci.model.tree import ROOT, Directory, Entry, File, Owned, Symlink, Tree, parents
@@ -25,8 +27,7 @@ _OS_RELEASE = {b"etc/os-release", b"usr/lib/os-release"}
 """Two names of one file: a base that has one has the other left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overlaid:
+class Overlaid(Struct, frozen=True):
     """What the last layer has on a base, and what became of names that both have."""
 
     tree: Tree
@@ -36,8 +37,7 @@ class Overlaid:
     """Paths of the view that are as the base has them."""
 
 
-@dataclass(slots=True)
-class _Laying:
+class _Laying(Struct):
     lower: LowerTree
     store: bytes
     joined: Mapping[bytes, bytes]

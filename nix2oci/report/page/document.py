@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 Json = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     """The popularity index that layers were planned by."""
 
     closures: int
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """The earlier plan whose layers were kept, and what that costs more."""
 
     source: str
     excess: float
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """A layer that is planned."""
 
     paths: Sequence[str]
@@ -36,16 +34,14 @@ class Layer:
     shared_by: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class SizedPath:
+class SizedPath(Struct, frozen=True):
     """A store path, with bytes of NAR."""
 
     path: str
     nar_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(Struct, frozen=True):
     """A place in a file that names a shell."""
 
     file: str
@@ -55,8 +51,7 @@ class Mention:
     loss: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a script is no wrapper."""
 
     path: str
@@ -65,8 +60,7 @@ class Refusal:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wrapper:
+class Wrapper(Struct, frozen=True):
     """A script or wrapper binary; `target` and `operations` are those of a wrapper alone."""
 
     file: str
@@ -78,8 +72,7 @@ class Wrapper:
     """The name of each, and its operands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Staying:
+class Staying(Struct, frozen=True):
     """A shell that stays."""
 
     path: str
@@ -88,8 +81,7 @@ class Staying:
     files: Sequence[Mention]
 
 
-@dataclass(frozen=True, slots=True)
-class Shell:
+class Shell(Struct, frozen=True):
     """What was done about shells."""
 
     mode: str
@@ -102,8 +94,7 @@ class Shell:
     calls: Mapping[str, Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """All of it; `shell` is None where no file was read."""
 
     nar_size: int

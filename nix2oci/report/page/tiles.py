@@ -8,8 +8,9 @@ box, "and 12 more", which shows what is in it when its layer is looked at alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from nix2oci.report.page.document import Layer, Plan
 from nix2oci.report.page.labels import LEGEND, base, colour, name, number, share
@@ -25,8 +26,7 @@ _LEAST_PATH = 1 / 2500
 """Shares of the picture: what is smaller is put together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(Struct, frozen=True):
     """A box with nothing in it: a store path, or a layer among those too small to show.
 
     `names` is what the filter looks at; `about` is shown on hovering.
@@ -44,8 +44,7 @@ class Tile:
         return max(self.nar_size, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """A box with boxes in it: a layer with its paths, or the layers too small to show."""
 
     title: str

@@ -8,11 +8,11 @@ the worst of its boxes longer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(Struct, frozen=True):
     """A rectangle, from its left upper corner; all in one unit of length."""
 
     left: float

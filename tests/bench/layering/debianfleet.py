@@ -8,12 +8,13 @@ close. An image is a package with its closure: what one would get from a `.#pack
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -72,7 +73,10 @@ class Graph:
 
     def bumped(self, names: Iterable[str]) -> Graph:
         """The graph with new versions of some packages, sizes as they were."""
-        new = {n: replace(self.packages[n], version=self.packages[n].version + ".1") for n in names}
+        new = {
+            n: dataclasses.replace(self.packages[n], version=self.packages[n].version + ".1")
+            for n in names
+        }
         return Graph({**self.packages, **new})
 
 

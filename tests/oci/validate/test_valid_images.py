@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,14 +26,18 @@ from support.spoiled import findings, in_two, setting, view, without, zstd
     [
         pytest.param(SmallImage(), id="gzip"),
         pytest.param(
-            SmallImage([replace(STORE_LAYER, pack=in_two(packed)), VIEW_LAYER]), id="gzip members"
+            SmallImage([dataclasses.replace(STORE_LAYER, pack=in_two(packed)), VIEW_LAYER]),
+            id="gzip members",
         ),
         pytest.param(
-            SmallImage([replace(STORE_LAYER, pack=in_two(zstd), suffix="+zstd"), VIEW_LAYER]),
+            SmallImage(
+                [dataclasses.replace(STORE_LAYER, pack=in_two(zstd), suffix="+zstd"), VIEW_LAYER]
+            ),
             id="zstd frames",
         ),
         pytest.param(
-            SmallImage([replace(STORE_LAYER, pack=bytes, suffix=""), VIEW_LAYER]), id="plain tar"
+            SmallImage([dataclasses.replace(STORE_LAYER, pack=bytes, suffix=""), VIEW_LAYER]),
+            id="plain tar",
         ),
         pytest.param(SmallImage([STORE_LAYER, VIEW_LAYER, VIEW_LAYER]), id="one layer twice"),
         pytest.param(SmallImage(config=without("history")), id="no history"),

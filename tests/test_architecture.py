@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support import covered
+from support.paths import TESTS
 
 import nix2oci
 
@@ -326,29 +327,65 @@ def test_every_module_says_what_it_is_for() -> None:
     assert [module.name for module in modules() if not ast.get_docstring(module.tree)] == []
 
 
-LOOK = """
-import os, sys
-from nix2oci.cli import main
-os._exit = sys.exit  # --help ends so, at once
-sys.argv = ["nix2oci", *sys.argv[1:]]
-try:
-    main()
-except SystemExit as err:
-    code = err.code or 0
-else:
-    code = 0
-print(code, *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
-"""
+START = "import sys; from nix2oci.cli import main; sys.argv[0] = 'nix2oci'; main()"
 
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])
 def test_help_loads_nothing_that_it_does_not_need(argument: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LOOK, argument], env=covered.unmeasured(),
+        [sys.executable, "-X", "importtime", "-c", START, argument], env=covered.unmeasured(),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    code, *loaded = done.stderr.split()
-    assert (code, done.stdout[:7]) == ("0", "Usage: " if argument == "--help" else "nix2oci")
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.stdout[:7] == ("Usage: " if argument == "--help" else "nix2oci")
     heavy = {"yaml", "zstandard", "deflate", "magic", "rich", "subprocess", "concurrent", "urllib3"}
-    assert heavy & set(loaded) == set()
+    assert heavy & loaded == set()
     assert ("click" in loaded) == (argument != "--help")
+
+
+# --- the tests -----------------------------------------------------------------------------------
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules, and names of modules, that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_test(module: str) -> bool:
+    return any(part.startswith("test_") or part == "conftest" for part in module.split(".")[:-1])
+
+
+def test_what_counts_as_a_test_file() -> None:
+    assert is_test("real.test_run.start")
+    assert is_test("test_run.start")
+    assert not is_test("support.terminal.test_name")
+
+
+def test_no_file_of_the_tests_imports_a_test_file() -> None:
+    """What several of them need is in `support`, or beside the real tests."""
+    wrong = [
+        f"{path.relative_to(TESTS)} imports {name}"
+        for path in sorted(TESTS.rglob("*.py"))
+        for name in imported(path)
+        if is_test(name) or is_test(f"{name}.")
+    ]
+    assert wrong == []
+
+
+def test_test_files_are_in_the_folder_of_what_they_are_about() -> None:
+    """Beside the rooms of the package there are few other folders, and few files above all."""
+    folders = {path.relative_to(TESTS).parts[0] for path in TESTS.rglob("*/test_*.py")}
+    assert folders - {module.room for module in modules()} == {"bench", "fuzz", "real", "support"}
+    assert {path.name for path in TESTS.glob("test_*.py")} == {
+        *("test_architecture.py", "test_docs.py", "test_errors.py"),
+        *("test_coverage_rooms.py", "test_requirements.py"),
+    }
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    names = Counter(path.name for path in TESTS.rglob("test_*.py"))
+    assert {name: times for name, times in names.items() if times > 1} == {}

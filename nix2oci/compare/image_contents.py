@@ -11,7 +11,7 @@ from nix2oci.oci.fields import parse_object
 from nix2oci.oci.layer.extract import small_files
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor
-from nix2oci.oci.validate.image import read_layers
+from nix2oci.oci.validate.check_image import read_whole_layers
 from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.plan.shell import is_launcher
 
@@ -36,7 +36,7 @@ class Inspected:
 def read_image(source: ImageSource, workers: int = 0) -> Inspected:
     """Read all layers; raises `OutputError` and `LayoutError` where that cannot be done."""
     layers = source.layers()
-    contents = read_layers(source, layers, workers=workers)
+    contents = read_whole_layers(source, layers, workers)
     launchers = _launchers(source, layers, contents)
     return Inspected(source, layers, contents, launchers, _record(source))
 

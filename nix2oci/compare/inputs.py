@@ -12,21 +12,25 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from nix2oci.compare.chains import Graph
 from nix2oci.compare.difference import Contents, Layer
-from nix2oci.errors import ClosureError
+from nix2oci.errors import ClosureError, OutputError
 from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.model.hash_parts import hash_parts
 from nix2oci.model.package_name import PackageName
+from nix2oci.nix.json_output import path_infos
 from nix2oci.nix.referring_files import Files
 from nix2oci.oci.layer.file_scan import LayerNodes, Merged, merged, read_nodes
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.reference import SCHEME, in_registry
 from nix2oci.oci.settings import settings
 from nix2oci.oci.spec import Descriptor, Digest
-from nix2oci.pipeline.prepare import Prepared
 from nix2oci.plan.layers.layering import Plan
+
+if TYPE_CHECKING:
+    from nix2oci.pipeline.prepare import Prepared
 
 _PREFIXES = ("oci:", "oci-archive:", "docker-archive:", SCHEME)
 _IN_STORE = re.compile(r"/[0-9a-df-np-sv-z]{32}-")
@@ -248,3 +252,13 @@ def similar_packages(name: str, paths: Iterable[StorePath]) -> list[str]:
     package = PackageName.parse(name.rpartition("/")[2]).package
     near = [other for other in packages if package in other][:_SIMILAR]
     return near or get_close_matches(package, packages, 3)
+
+
+def recorded_closure(path: str) -> Closure:
+    """The closure of a recorded `nix path-info --json --recursive`."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError as err:
+        raise OutputError(f"cannot read {path}: {err.strerror}") from err
+    return Closure.of_all(path_infos(text))

@@ -112,4 +112,4 @@ def locate_base(
 
 def nothing_to_refresh() -> ConfigError:
     """What `--refresh-base` says where no tag in a registry stands in nix2oci.yaml."""
-    return ConfigError("--refresh-base: `base` in nix2oci.yaml is no tag in a registry")
+    return ConfigError("--refresh-base: `base` in nix2oci.yaml is not a tag in a registry")

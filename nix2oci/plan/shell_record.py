@@ -107,7 +107,7 @@ def recorded(record: Mapping[str, object] | None) -> list[str]:
     """The document in words; anyone may have written the image."""
     try:
         return [*_recorded({**record})] if record else []
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, OverflowError):
         return ["what the image records of shells is nothing that nix2oci writes"]
 
 

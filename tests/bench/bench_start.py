@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 # A nix that writes how long each thread of its parent has been on a processor, and fails.
@@ -65,7 +65,7 @@ def measure(python: str, scratch: Path, runs: int) -> Mapping[str, float]:
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def spent(argv: Sequence[str], **variables: str) -> float:
+def spent(argv: list[str], **variables: str) -> float:
     """Seconds that a process was on a processor, from its start to its end."""
     given = {**os.environ, **variables}  # noqa: TID251  # a benchmark runs in the caller's
     silent = [(os.POSIX_SPAWN_OPEN, n, os.devnull, os.O_WRONLY, 0) for n in (1, 2)]

@@ -164,11 +164,11 @@ def test_what_is_no_size_is_an_error(text: str, terminal: Terminal) -> None:
         done = terminal.run(*argv, f"--cache-size={text}")
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == (
-            f"error: --cache-size: '{text}' is no size\nhint: write it as 500M or 20G\n"
+            f"error: --cache-size: '{text}' is not a size\nhint: write it as 500M or 20G\n"
         )
     if text:
         done = terminal.run("cache", "show", NIX2OCI_CACHE_SIZE=text)
-        assert done.stderr.startswith(f"error: NIX2OCI_CACHE_SIZE: '{text}' is no size\n")
+        assert done.stderr.startswith(f"error: NIX2OCI_CACHE_SIZE: '{text}' is not a size\n")
 
 
 def test_a_damaged_layer_is_told_unless_quiet(terminal: Terminal) -> None:

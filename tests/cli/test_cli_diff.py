@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from support.fakenix import OUT
 from support.json_page import documented
-from support.smallimage import Json, SmallImage
-from support.store_layers import APP1, APP2, DATA, LIB, LIB_AGAIN, TOOL, layer
+from support.smallimage import Json, Layer, SmallImage, entry, tar
+from support.store_layers import APP1, APP2, DATA, LIB, LIB_AGAIN, STORE, TOOL, layer
 from support.terminal import INFO, Terminal
 
 
@@ -38,6 +38,14 @@ def terminal(tmp_path: Path) -> Terminal:
     SmallImage(new, config=new_config).write(here / "new.oci")
     (here / "closure.json").write_text(json.dumps(INFO))
     return terminal
+
+
+def test_inspect_names_the_largest_paths_of_a_layer_first(terminal: Terminal) -> None:
+    sizes = {f"/nix/store/{digit * 32}-lib{digit}": 1000 * int(digit) for digit in "3581"}
+    entries = [entry(path[1:], b"x" * size) for path, size in sorted(sizes.items())]
+    SmallImage([Layer(tar(*STORE, *entries))]).write(terminal.directory / "libs.oci")
+    done = terminal.run("inspect", "-q", "libs.oci")
+    assert "lib8, lib5, lib3" in done.stdout, done.stderr
 
 
 def test_diff_of_two_images(terminal: Terminal) -> None:

@@ -103,5 +103,5 @@ def test_no_check_sigs_is_about_from(terminal: Terminal) -> None:
     done = terminal.run("build", "--no-check-sigs")
     assert (done.returncode, done.stderr) == (
         2,
-        "error: --no-check-sigs: there is no --from that it could be about\n",
+        "error: cannot use --no-check-sigs without --from\n",
     )

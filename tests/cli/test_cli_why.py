@@ -182,21 +182,21 @@ def test_why_a_path_is_in_what_would_be_built(tmp_path: Path) -> None:
     [
         pytest.param(
             ("web.oci", "bsah"),
-            "cannot explain 'bsah': no store path of web.oci is called so",
+            "cannot explain 'bsah': no store path of web.oci has that name",
             "did you mean bash?",
             2,
             id="a misspelt name",
         ),
         pytest.param(
             ("web.oci", "li"),
-            "cannot explain 'li': no store path of web.oci is called so",
+            "cannot explain 'li': no store path of web.oci has that name",
             "did you mean lib?",
             2,
             id="a part of a name",
         ),
         pytest.param(
             ("web.oci", "gcc-13.2"),
-            "cannot explain 'gcc-13.2': no store path of web.oci is called so",
+            "cannot explain 'gcc-13.2': no store path of web.oci has that name",
             "see: nix2oci inspect -v web.oci",
             2,
             id="a name that is like no other",

@@ -95,6 +95,13 @@ def test_stdout_has_one_line_which_is_the_reference_with_its_digest(shell: Shell
     assert shell.registry.tags() == {"1.0"}
 
 
+def test_a_push_without_tls_is_warned_of(shell: Shell) -> None:
+    done = shell.run("push", "--plain-http", "web.oci", shell.name)
+    assert done.returncode == 0, done.stderr
+    warning = "nix2oci: warning: without TLS, anyone on the way can read and change what is sent"
+    assert warning in done.stderr.splitlines()
+
+
 def test_a_second_push_says_that_nothing_was_sent(shell: Shell) -> None:
     shell.run("push", "web.oci", f"{shell.name}:1.0")
     done = shell.run("push", "web.oci:1.0", f"docker://{shell.name}:1.0")

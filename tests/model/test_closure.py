@@ -149,6 +149,7 @@ def test_store_paths_are_ordered_by_name_then_hash_part() -> None:
         pytest.param("/nix/store", None, id="the store"),
         pytest.param("/nix/store/.links/x", None, id="no store path"),
         pytest.param(f"/nix/storex/{HASH}-a", None, id="a name that only begins like the store"),
+        pytest.param(f"/nix/stork/{HASH}-a", None, id="a directory whose name is as long"),
         pytest.param("/etc/passwd", None, id="elsewhere"),
     ],
 )

@@ -292,6 +292,20 @@ def test_a_large_shell_script_is_never_a_wrapper(lines: int, store: FakeStore) -
     assert is_wrapper == (len(text) <= 4 << 20)
 
 
+def test_the_head_of_a_large_script_is_no_wrapper_though_it_reads_like_one(
+    store: FakeStore,
+) -> None:
+    """The first 4096 bytes, which are all that is read, end with the line that starts a program."""
+    short = len(wrapper(f"{APP}/a", b"export A=''"))
+    text = wrapper(f"{APP}/a", b"export A='" + b"x" * (4096 - short) + b"'")
+    assert len(text) == 4096
+    large = Program(text + b"rm -r /\n" * (1 << 19))
+    found = scanned(store, {b"w": large, b"v": Program(text), b"a": Program(ELF)})
+    whole = {path[-1:]: chain.steps[0].what for path, chain in found.scripts.items()}
+    assert isinstance(whole[b"v"], Wrapper)
+    assert not isinstance(whole[b"w"], Wrapper)
+
+
 def test_a_large_program_or_script_of_another_interpreter_ends_a_chain(store: FakeStore) -> None:
     node: Node = {
         b"w": Program(wrapper(f"{APP}/elf")),

@@ -18,7 +18,7 @@ from nix2oci.oci.fields import Fields
 from nix2oci.oci.index import index_of
 from nix2oci.oci.layout.source import open_image, open_layout
 from nix2oci.oci.spec import Platform
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 PLATFORMS = {name: Platform.parse(f"linux/{name}") for name in ("amd64", "arm64", "riscv64")}
 
@@ -125,14 +125,15 @@ def edit(path: Path, change: Any) -> None:
 
 
 def test_several_images_where_one_is_meant(terminal: Terminal, here: Path) -> None:
-    entry = json.loads((here / "b/index.json").read_text())["manifests"][0]
-    entry["annotations"]["org.opencontainers.image.ref.name"] = "2.0"
-    edit(here / "a", lambda manifests: manifests.append(entry))
+    text = json.dumps(json.loads((here / "b/index.json").read_text())["manifests"][0])
+    entries = [json.loads(text.replace('"1.0"', f'"{tag}.0"')) for tag in "97532468"]
+    edit(here / "a", lambda manifests: manifests.extend(entries))
     assert fails(terminal, "a", "b") == (
         2,
         [
-            "error: cannot join a: it has 2 images",
-            "hint: name one of its tags after a colon: 1.0, 2.0",
+            "error: cannot join a: it has 9 images",
+            "hint: name one of its tags after a colon: "
+            + ", ".join(f"{tag}.0" for tag in range(1, 10)),
         ],
     )
     assert terminal.run("index", "a:1.0", "b", "-o", "out", "-q").returncode == 0

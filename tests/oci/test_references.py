@@ -106,6 +106,8 @@ SCRIPT = entry(f"{APP[1:]}/x", f"#!{LIB}".encode())
         pytest.param(tar(entry(f"{APP[1:]}/.wh.x")), [], id="a whiteout of the file"),
         pytest.param(tar(entry("nix/.wh.store")), [], id="a whiteout of a directory above"),
         pytest.param(tar(entry(f"{APP[1:]}/.wh..wh..opq")), [], id="an opaque directory"),
+        pytest.param(tar(entry(".wh..wh..opq")), [], id="an opaque root"),
+        pytest.param(tar(entry(APP[1:])), [], id="a file in the place of a directory"),
         pytest.param(tar(entry(f"{APP[1:]}/.wh.y")), ["x"], id="a whiteout of something else"),
         pytest.param(tar(entry(".wh.n")), ["x"], id="a whiteout of a name that only begins so"),
         pytest.param(

@@ -215,7 +215,7 @@ def test_only_a_tag_can_be_looked_up_anew(place: Place, text: str) -> None:
     done = place.terminal.run("build", ".#app", "-o", "x", "--refresh-base")
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
         2,
-        "error: --refresh-base: `base` in nix2oci.yaml is no tag in a registry",
+        "error: --refresh-base: `base` in nix2oci.yaml is not a tag in a registry",
     )
 
 

@@ -14,7 +14,7 @@ from support.two_systems import ARM, ARM_DRV, BOTH, place
 
 from nix2oci.oci.layout.source import open_image, open_layout
 from nix2oci.oci.spec import Platform
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_an_engine_for_another_machine_is_told_of(tmp_path: Path) -> None:
     [
         pytest.param(
             ("--platform", "linux/arm64", "--system", "x86_64-linux"),
-            "cannot use --platform and --system at once: each says the other",
+            "cannot use --platform and --system at once: both name the platform",
             None,
             id="said twice",
         ),

@@ -11,6 +11,7 @@ from support.fakestore import store_path
 from support.graphs import Graph, closure, graphs, info, names
 
 from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.plan.layers import layering
 from nix2oci.plan.layers.cost import Group, Prices
 from nix2oci.plan.layers.grouping import merged, settled
 from nix2oci.plan.layers.layering import LayerPlan, plan_layers, store_layers
@@ -213,22 +214,31 @@ def test_many_paths_are_planned(count: int, budget: int) -> None:
     assert sorted(path for layer in layers for path in layer.paths) == list(closure)
 
 
+class Counted(Prices):
+    """Prices that count how often two groups are compared."""
+
+    done = 0
+
+    def dearer(self, one: Group, other: Group) -> float:
+        Counted.done += 1
+        return Prices.dearer(self, one, other)
+
+
 def comparisons(count: int, groups: int) -> tuple[int, int]:
     """How often two groups are priced while paths are joined to groups, then while they move."""
-
-    class Counted(Prices):
-        done = 0
-
-        def dearer(self, one: Group, other: Group) -> float:
-            Counted.done += 1
-            return Prices.dearer(self, one, other)
-
-    closure = many(count)
+    closure, Counted.done = many(count), 0
     prices = Counted.of(closure)
     found, _ = merged([(path,) for path in closure], groups, prices)
     joining, Counted.done = Counted.done, 0
     settled(found, prices)
     return joining, Counted.done
+
+
+@pytest.mark.parametrize("room", [20, 21])
+def test_where_every_path_has_a_layer_nothing_is_compared(room: int) -> None:
+    closure, Counted.done = many(20), 0
+    groups = layering._grouped(list(closure), room, Counted.of(closure), None)
+    assert (groups, Counted.done) == ([(path,) for path in closure], 0)
 
 
 def test_twice_as_many_paths_are_joined_with_twice_as_many_comparisons() -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from real.conftest import SINGLE_USER
+from real.distro import SINGLE_USER
 from real.docker_registry import registry
 from real.engines import ClientEngine, Job, output, read_blob
 from real.images import nix2oci

@@ -149,6 +149,16 @@ def test_what_the_description_leaves_out(scratch: Path, extra: str, detail: str)
 
 
 @pytest.mark.real
+def test_a_text_of_one_byte_needs_no_description(scratch: Path) -> None:
+    """Compilers leave such in .rodata: separators, or what constants happen to look like."""
+    extra = 'static const char *volatile one = "~"; (void)one;'
+    found = read_binary(
+        compile_wrapper(source(TARGET, (UNSET, INHERIT), extra=extra), scratch), PATH
+    )
+    assert isinstance(found, BinaryWrapper)
+
+
+@pytest.mark.real
 def test_a_description_that_tells_too_much(scratch: Path) -> None:
     text = write_command(TARGET, (SET, INHERIT))
     data = compile_wrapper(source(TARGET, (INHERIT,), description=text), scratch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nix2oci.cli.options.group import command, installable_arguments, value
 from nix2oci.cli.options.origin import ORIGIN, OriginOptions
 from nix2oci.cli.options.plan import PLAN, PlanOptions
@@ -11,10 +13,12 @@ from nix2oci.cli.steps.prepared import planned_image, planned_record
 from nix2oci.cli.steps.write_file import write_file
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
-from nix2oci.pipeline.on_base import Overlay
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.plan.shell import ShellDecision
-from nix2oci.report.documents import plan_document
+from nix2oci.report.json_documents import plan_document
+
+if TYPE_CHECKING:
+    from nix2oci.pipeline.on_base import Overlay
 
 
 @command(
@@ -29,7 +33,7 @@ from nix2oci.report.documents import plan_document
     value(
         "--html",
         "FILE",
-        "Write the plan to FILE besides, as a page for a browser that needs no network.",
+        "Write the plan to FILE as well, as a page for a browser that needs no network.",
     ),
     ORIGIN,
     PLAN,

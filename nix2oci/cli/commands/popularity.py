@@ -12,16 +12,16 @@ from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.popularity import popularity_text
 from nix2oci.cli.steps.evaluate import nix_client, parse_installables
-from nix2oci.cli.steps.prepared import planned_image, recorded_closure
+from nix2oci.cli.steps.prepared import planned_image
+from nix2oci.cli.steps.read_spec import read_settings
 from nix2oci.cli.steps.registry import open_anywhere
-from nix2oci.cli.steps.settings import read_settings
 from nix2oci.cli.steps.write_file import write_file
-from nix2oci.compare.inputs import image_closure
+from nix2oci.compare.inputs import image_closure, recorded_closure
 from nix2oci.errors import ClosureError, NixOutputError
 from nix2oci.model.closure import Closure
 from nix2oci.plan.layers.fleet import build_popularity, plans
 from nix2oci.plan.layers.layering import store_layers
-from nix2oci.report.fleet import popularity_document
+from nix2oci.report.popularity_document import popularity_document
 
 _REPORTS = 10
 """How often the user hears how many plans are made."""
@@ -94,9 +94,9 @@ def _budget(installables: tuple[str, ...], options: PlanOptions) -> int:
 
 def _planned(text: str, options: PlanOptions) -> Closure:
     with planned_image((text,), options, with_hints=False) as prepared:
-        whole = prepared.closure
+        closure = prepared.closure
         present = prepared.on_base.present if prepared.on_base else ()
-        return whole.without(present) if len(present) < len(whole) else whole
+        return closure.without(present) if len(present) < len(closure) else closure
 
 
 def _recorded(path: str) -> Closure:

@@ -84,6 +84,6 @@ def _reasons(text: str, options: PlanOptions) -> Iterator[Reasons]:
 def _not_there(image: str, wanted: str, paths: Iterable[StorePath]) -> ConfigError:
     near = similar_packages(wanted, paths)
     return ConfigError(
-        f"cannot explain '{wanted}': no store path of {image} is called so",
+        f"cannot explain '{wanted}': no store path of {image} has that name",
         hint=f"did you mean {' or '.join(near)}?" if near else f"see: nix2oci inspect -v {image}",
     )

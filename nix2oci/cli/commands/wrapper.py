@@ -31,7 +31,7 @@ from nix2oci.wrappers.script import Wrapper
     click.Option(
         ["--machine"],
         type=click.Choice(tuple(MACHINES)),
-        help="What the launcher runs on; this machine unless told.",
+        help="What the launcher runs on. [this machine's]",
     ),
     switch("--json", "Print JSON on stdout.", "as_json"),
 )

@@ -19,7 +19,7 @@ class OriginOptions:
     def of(cls, *, from_: str | None, no_check_sigs: bool) -> OriginOptions:
         """From what the flags were given; raises `ConfigError` for what does not go together."""
         if no_check_sigs and not from_:
-            raise ConfigError("--no-check-sigs: there is no --from that it could be about")
+            raise ConfigError("cannot use --no-check-sigs without --from")
         return cls(from_ or None, not no_check_sigs)
 
 

@@ -23,7 +23,7 @@ class PlatformOptions:
         from nix2oci.oci.spec import Platform
 
         if self.platform is not None and system is not None:
-            raise ConfigError("cannot use --platform and --system at once: each says the other")
+            raise ConfigError("cannot use --platform and --system at once: both name the platform")
         if self.platform is not None:
             found = [Platform.parse(text).system for text in self.platform.split(",")]
         elif system is not None and "," in system:

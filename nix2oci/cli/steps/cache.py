@@ -48,5 +48,5 @@ def cache_limit(given: str | None) -> int:
         text, where = context.environment().get(VARIABLE) or DEFAULT_SIZE, VARIABLE
     limit = parse_size(text)
     if limit is None:
-        raise ConfigError(f"{where}: '{text}' is no size", hint="write it as 500M or 20G")
+        raise ConfigError(f"{where}: '{text}' is not a size", hint="write it as 500M or 20G")
     return limit

@@ -33,7 +33,7 @@ class Delivery:
     """Lines about the registry that were said."""
 
     @property
-    def there(self) -> FindExisting | None:
+    def existing(self) -> FindExisting | None:
         """Which layers the registry has; None where nothing is known of any."""
         return self.reuse if self.reuse.offered else None
 
@@ -49,8 +49,7 @@ class Delivery:
         for name, _ in reversed(images):
             to = self.target.reference(name, main)
             blobs = RemoteOrLocalBlobs(layout.blobs, self.reuse.taken, str(Repository.of(to)))
-            whole = replace(layout, blobs=blobs)
-            push_set = read_push_set(whole, name.tag or "latest")
+            push_set = read_push_set(replace(layout, blobs=blobs), name.tag or "latest")
             pushed = send(push_set, blobs, to, registry, output, said=self.said)
             found.append(pushed_document(push_set, pushed))
         return tuple(reversed(found))

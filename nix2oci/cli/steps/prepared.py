@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from nix2oci.cli.options.origin import NO_ORIGIN, OriginOptions
 from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.base_image import locate_base
 from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
-from nix2oci.cli.steps.layer_hints import read_hints, say_warnings
-from nix2oci.cli.steps.settings import read_settings
-from nix2oci.errors import ConfigError, OutputError
+from nix2oci.cli.steps.read_hints import read_hints, say_warnings
+from nix2oci.cli.steps.read_spec import read_settings
+from nix2oci.compare.inputs import recorded_closure
+from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
-from nix2oci.nix.output import path_infos
-from nix2oci.pipeline.prepare import Prepared, prepare
 from nix2oci.plan.layers.layering import Plan, plan_layers, store_layers
+
+if TYPE_CHECKING:
+    from nix2oci.pipeline.prepare import Prepared
 
 
 @contextmanager
@@ -39,7 +42,9 @@ def planned_image(
     hints = read_hints(spec, options) if with_hints else None
     open_base = locate_base(settings, options)
     added = [client.installable(text) for text in spec.contents]
-    packages = evaluate(client, (*named, *added), output, preload="nix2oci.pipeline.build")
+    packages = evaluate(client, (*named, *added), output, preload="nix2oci.pipeline.prepare")
+    from nix2oci.pipeline.prepare import prepare  # loaded while Nix was evaluating
+
     progress = console.progress(output)
     with (
         open_base() as opener,
@@ -59,13 +64,3 @@ def planned_record(path: str, options: PlanOptions) -> tuple[Closure, Plan]:
     plan = plan_layers(closure, store_layers(spec.max_layers), hints)
     say_warnings(closure, plan, hints, options.output)
     return closure, plan
-
-
-def recorded_closure(path: str) -> Closure:
-    """The closure of a recorded `nix path-info --json --recursive`."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except OSError as err:
-        raise OutputError(f"cannot read {path}: {err.strerror}") from err
-    return Closure.of_all(path_infos(text))

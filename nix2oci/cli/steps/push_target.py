@@ -28,7 +28,7 @@ def push_target(options: PushOptions, files: FileOptions, *, loaded: bool) -> Pu
         return None
     _check_files(files)
     if options.reuse and force:
-        raise ConfigError("cannot use --reuse with --no-reuse: each says the other")
+        raise ConfigError("cannot use --reuse with --no-reuse: they contradict each other")
     if options.reuse and (files.output is not None or loaded):
         other = "-o" if files.output is not None else "--load"
         raise ConfigError(

@@ -57,8 +57,13 @@ class ImageSource:
     blobs: Blobs
 
     def document(self, digest: Digest) -> Json:
-        """A blob as a JSON object; `LayoutError` when it is none, `OutputError`."""
-        return parse_object(self.read(digest), f"{self.where}: {digest}")
+        """A blob as a JSON object; `LayoutError` when it is none or another, `OutputError`."""
+        data = self.read(digest)
+        if Digest.of(data) != digest:
+            raise LayoutError(
+                f"cannot read {self.where}: blob {digest} has other bytes", hint=self._hint
+            )
+        return parse_object(data, f"{self.where}: {digest}")
 
     def read(self, digest: Digest) -> bytes:
         """The bytes of a manifest or configuration, or what is stored under its name."""
@@ -93,9 +98,11 @@ class ImageSource:
         return self.manifest().layers
 
     def _check(self, document: Document, digest: Digest) -> None:
-        document.fields.check(
-            f"cannot read {self.where}: {digest}", f"nix2oci validate {self.where}"
-        )
+        document.fields.check(f"cannot read {self.where}: {digest}", self._hint)
+
+    @property
+    def _hint(self) -> str:
+        return f"see all that is wrong with it: nix2oci validate {self.where}"
 
 
 @dataclass(frozen=True, slots=True)

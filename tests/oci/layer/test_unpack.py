@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import tracemalloc
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -51,6 +52,41 @@ def test_whatever_is_cut_off_is_missed(compression: str, cut: int, size: int) ->
 def test_whatever_follows_is_noticed(compression: str, more: bytes, size: int) -> None:
     with pytest.raises(UnpackError):
         unpack(PACK[compression](b"text") + more, compression, size)
+
+
+@pytest.mark.parametrize(
+    ("data", "compression", "message"),
+    [
+        pytest.param(
+            gzip.compress(b"text") + b"more",
+            "gzip",
+            "after gzip member 1 there is other data",
+            id="text after a member",
+        ),
+        pytest.param(
+            zstd(b"text") * 2 + b"more",
+            "zstd",
+            "after zstd frame 2 there is other data",
+            id="text after two frames",
+        ),
+        pytest.param(
+            zlib.compress(b"text"),
+            "gzip",
+            "gzip member 1 is damaged: Error -3 while decompressing data: incorrect header check",
+            id="zlib's own form, which is no gzip",
+        ),
+        pytest.param(
+            gzip.compress(b"text") + b"\x1f\x8b\x08\xff" + bytes(20),
+            "gzip",
+            "gzip member 2 is damaged: Error -3 while decompressing data: unknown header flags set",
+            id="a second member that is damaged",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told(data: bytes, compression: str, message: str) -> None:
+    with pytest.raises(UnpackError) as caught:
+        unpack(data, compression)
+    assert str(caught.value) == message
 
 
 def test_frames_to_skip_are_skipped() -> None:

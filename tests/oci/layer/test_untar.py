@@ -30,6 +30,25 @@ NAMES = st.lists(
 ).map("/".join)
 
 
+@pytest.mark.parametrize(
+    ("uid", "gid"),
+    [
+        pytest.param(0o7777777, 0o7777777, id="the largest that fit"),
+        pytest.param(1000, 2**31, id="a group that does not fit"),
+        pytest.param(2**31, 1000, id="a user that does not fit"),
+    ],
+)
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT], ids=["pax", "GNU"])
+def test_owners_of_any_number_are_read(form: int, uid: int, gid: int) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form) as tar:
+        info = tarfile.TarInfo("f")
+        info.uid, info.gid = uid, gid
+        tar.addfile(info)
+    ((member, _),) = read([out.getvalue()])
+    assert (member.uid, member.gid) == (uid, gid)
+
+
 @given(
     st.lists(st.tuples(NAMES, st.binary(max_size=1500), st.integers(0, 0o7777)), max_size=5),
     st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
@@ -134,6 +153,34 @@ def extended(kind: bytes, data: bytes) -> bytes:
             "a header has b'0000000000x' for a number",
             id="letters",
         ),
+        *(
+            pytest.param(
+                summed(header(size=digits + b"\0")),
+                f"a header has {digits!r} for a number",
+                id=f"{digits!r} for a size",
+            )
+            for digits in (b"-0000000007", b"+0000000007", b"00000001_17", b"0o000000017")
+        ),
+        pytest.param(
+            summed(header(size=b"\x80" + b"\xff" * 11)),
+            f"a header has {2**88 - 1} for a number",
+            id="a size that no disk has",
+        ),
+        pytest.param(
+            extended(b"x", b"5011 size=" + b"9" * 5000 + b"\n") + summed(header()),
+            f"an extended header has {b'9' * 40!r} for a size",
+            id="a size of thousands of digits",
+        ),
+        pytest.param(
+            extended(b"x", b"28 size=9223372036854775808\n") + summed(header()),
+            "an extended header has b'9223372036854775808' for a size",
+            id="a size that is one too many",
+        ),
+        pytest.param(
+            extended(b"x", b"524288 a=" + b"x" * 524278 + b"\n") * 3,
+            f"an extended header has {3 * 524288} bytes",
+            id="several extended headers that are too much together",
+        ),
         pytest.param(
             extended(b"x", b"9 path=a\n") + END, "it ends after an extended header", id="alone"
         ),
@@ -170,6 +217,12 @@ def test_what_is_no_tar(data: bytes, message: str) -> None:
 def test_a_global_header_says_nothing_of_names() -> None:
     data = extended(b"g", b"9 path=a\n") + summed(header()) + END
     assert [member.name for member, _ in read([data])] == [b"file"]
+
+
+def test_an_extended_header_of_many_records_is_read() -> None:
+    records = b"".join(b"%d a%06d=b\n" % (13, n) for n in range(50_000))
+    data = extended(b"x", records + b"9 path=b\n") + summed(header()) + END
+    assert [member.name for member, _ in read([data])] == [b"b"]
 
 
 def test_an_extended_header_is_for_one_member() -> None:

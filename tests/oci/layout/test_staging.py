@@ -20,7 +20,7 @@ from nix2oci.errors import OutputError
 from nix2oci.oci.layout import staging
 from nix2oci.oci.layout.writer import OutputFormat, writing
 from nix2oci.oci.spec import Digest
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 
 def states(path: Path, *texts: str) -> dict[Digest, str]:
@@ -100,6 +100,13 @@ def test_a_failure_anywhere_leaves_nothing_half_written(
         remove(path)
         failures += 1
     assert failures > 20
+
+
+def test_what_is_being_written_is_nobody_elses_business(tmp_path: Path) -> None:
+    with writing(str(tmp_path / "image")) as staging:
+        modes = [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob(".nix2oci-*")]
+        put(staging)
+    assert modes == [0o700]
 
 
 def test_a_staging_directory_in_use_is_left_alone(tmp_path: Path) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import covered
 from support.fakeregistry import CANARY
 
 from nix2oci.oci.registry.credentials import Asked, Credentials, find
@@ -106,6 +110,30 @@ def test_a_registry_is_found_under(home: Home, registry: str, key: str) -> None:
 def test_a_registry_is_not_found_under(home: Home, key: str) -> None:
     home.write({"auths": {key: ALICE}})
     assert home.find() is None
+
+
+HUB_NAMES = ("docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com")
+
+
+@pytest.mark.parametrize(("first", "second"), list(combinations(HUB_NAMES, 2)))
+def test_of_several_names_of_docker_hub_the_first_by_the_alphabet_counts(
+    home: Home, first: str, second: str
+) -> None:
+    home.write({"auths": {second: BOB, first: ALICE}})
+    assert home.user("docker.io") == "alice"
+
+
+def test_the_names_of_docker_hub_have_the_same_order_in_every_process() -> None:
+    code = (
+        "from nix2oci.oci.registry.credentials import Asked\n"
+        "print(*Asked('docker.io', 'app').keys())"
+    )
+    for seed in ("1", "2", "3"):
+        env = {"PYTHONHASHSEED": seed, **covered.environment()}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == [*(f"{name}/app" for name in HUB_NAMES), *HUB_NAMES]
 
 
 def test_the_most_particular_key_counts(home: Home) -> None:

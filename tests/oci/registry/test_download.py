@@ -13,7 +13,7 @@ from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.registry.download import fetch
 from nix2oci.oci.registry.pull import open_remote
 from nix2oci.oci.spec import Digest
-from nix2oci.oci.validate.image import validate
+from nix2oci.oci.validate.check_image import validate
 
 
 @pytest.fixture

@@ -2,17 +2,59 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import re
 
 import pytest
 from support.fakeregistry import Exchange, answer, cut, cut_after, error, proceed
 from support.pushing import REPOSITORY, Desk
 
-from nix2oci.errors import RegistryError
+from nix2oci.errors import OutputError, RegistryError
+from nix2oci.oci.layout.archive import Readable
+from nix2oci.oci.layout.source import Blobs
+from nix2oci.oci.registry.push import push
+from nix2oci.oci.spec import Digest
 
 UPLOADS = r"/blobs/uploads/"
 SESSION = r"/blobs/uploads/."
 BLOB = r"/blobs/sha256:"
+
+
+class BadDisk:
+    """The blobs of a layout, of which one is read for a while, and then no more."""
+
+    def __init__(self, blobs: Blobs, bad: str) -> None:
+        self.blobs, self.bad = blobs, bad
+
+    def size(self, digest: Digest) -> int | None:
+        return self.blobs.size(digest)
+
+    def open(self, digest: Digest) -> Readable:
+        if str(digest) != self.bad:
+            return self.blobs.open(digest)
+        with self.blobs.open(digest) as file:
+            return Fading(file.read())
+
+
+class Fading(io.BytesIO):
+    """A file whose first ten bytes can be read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(10 if size is None else min(size, 10))
+
+
+def test_a_blob_that_cannot_be_read_to_its_end_ends_the_push(desk: Desk) -> None:
+    bad = desk.blobs[1]
+    with pytest.raises(OutputError) as caught, desk.remembered():
+        push(desk.cargo, BadDisk(desk.layout.blobs, bad), desk.reference(), desk.access())
+    assert str(caught.value) == f"cannot read blob {bad}: Input/output error"
+    assert caught.value.exit_code == 8
+    assert (REPOSITORY, bad) not in desk.registry.blobs
+    assert desk.registry.manifests == {}
 
 
 @pytest.mark.parametrize("way", ["PATCH", "PUT"])

@@ -27,7 +27,7 @@ from support.smallimage import (
 from support.spoiled import findings, in_two, packed_view, plain_view, view, zstd
 
 from nix2oci.oci.layout.source import open_image
-from nix2oci.oci.validate.image import read_layers
+from nix2oci.oci.validate.check_image import read_layers
 
 
 def gnu_sparse(data: bytes) -> bytes:
@@ -238,6 +238,13 @@ def reordered() -> SmallImage:
     return SmallImage([Layer(tar(*entries), annotations=recorded()), VIEW_LAYER])
 
 
+def root_twice() -> SmallImage:
+    """The directory that is the store path comes again right after itself."""
+    at = next(n for n, (info, _) in enumerate(STORE_ENTRIES) if info.name == STORE_PATH[1:])
+    entries = (*STORE_ENTRIES[: at + 1], *STORE_ENTRIES[at:])
+    return SmallImage([Layer(tar(*entries), annotations=recorded()), VIEW_LAYER])
+
+
 def in_two_runs() -> SmallImage:
     entries = [*STORE_ENTRIES[:6], *other_store_path(), *STORE_ENTRIES[6:]]
     return SmallImage([Layer(tar(*entries), annotations=recorded()), VIEW_LAYER])
@@ -283,6 +290,7 @@ MISMATCH = (
         ),
         pytest.param(reordered(), id="not the order of a NAR"),
         pytest.param(in_two_runs(), id="not in one piece"),
+        pytest.param(root_twice(), id="its own directory twice"),
     ],
 )
 def test_a_store_path_that_is_not_the_recorded_one(tmp_path: Path, image: SmallImage) -> None:
@@ -290,10 +298,23 @@ def test_a_store_path_that_is_not_the_recorded_one(tmp_path: Path, image: SmallI
     assert MISMATCH in [line.replace("layer 2", "layer 1") for line in found]
 
 
-@pytest.mark.parametrize("image", [reordered(), in_two_runs()], ids=["order", "pieces"])
+@pytest.mark.parametrize(
+    "image", [reordered(), in_two_runs(), root_twice()], ids=["order", "pieces", "root twice"]
+)
 def test_a_store_path_that_cannot_be_hashed_is_named(tmp_path: Path, image: SmallImage) -> None:
     expected = f"error: layer 1: {STORE_PATH}: it is not in the order of a NAR [store-paths]"
     assert expected in findings(image, tmp_path / "image")
+
+
+def test_findings_of_store_paths_are_in_their_order(tmp_path: Path) -> None:
+    paths = [f"nix/store/{letter * 32}-lib" for letter in "23456789"]
+    files = [[directory(path, 0o555), entry(f"{path}/b"), entry(f"{path}/a")] for path in paths]
+    entries = [*STORE_ENTRIES[:2], *(entry for of_path in files for entry in of_path)]
+    image = SmallImage([Layer(tar(*entries), annotations=recorded()), VIEW_LAYER])
+    found = [line for line in findings(image, tmp_path / "image") if "the order of a NAR" in line]
+    assert found == [
+        f"error: layer 1: /{path}: it is not in the order of a NAR [store-paths]" for path in paths
+    ]
 
 
 def test_a_store_directory_that_nobody_can_write_into(tmp_path: Path) -> None:

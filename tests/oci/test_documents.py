@@ -29,7 +29,7 @@ from nix2oci.oci.documents import (
 )
 from nix2oci.oci.fields import MAX_DEPTH, parse_json
 from nix2oci.oci.layout.source import open_image
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 READERS: tuple[Callable[[object], Document], ...] = (
     read_layout_mark,
@@ -188,7 +188,54 @@ def test_an_index_that_lists_itself_ends(tmp_path: Path) -> None:
     image = SmallImage(files=lists_itself).write(tmp_path / "image")
     with pytest.raises(LayoutError) as caught:
         open_image(str(image))
-    cause = "its indexes are nested more than 8 deep"
-    assert str(caught.value) == f"cannot read image at {image}: {cause}"
+    digest = "sha256:" + "0" * 64
+    assert str(caught.value) == f"cannot read {image}: blob {digest} has other bytes"
     found = [str(one) for one in validate_layout(str(image), 1)]
     assert found[-1].endswith("indexes are nested more than 8 deep [index]")
+
+
+def nested(depth: int) -> Callable[[Path], None]:
+    """An index of an index of an index."""
+
+    def files(image: Path) -> None:
+        kind = "application/vnd.oci.image.index.v1+json"
+        data = (image / "index.json").read_bytes()
+        for _ in range(depth):
+            (image / "blobs/sha256" / digest_of(data)[7:]).write_bytes(data)
+            listed = {"mediaType": kind, "digest": digest_of(data), "size": len(data)}
+            data = json.dumps({"schemaVersion": 2, "manifests": [listed]}).encode()
+        (image / "index.json").write_bytes(data)
+
+    return files
+
+
+def test_indexes_may_be_nested_but_not_without_end(tmp_path: Path) -> None:
+    good = SmallImage(files=nested(8)).write(tmp_path / "good")
+    assert validate_layout(str(good), 1) == ()
+    assert len(open_image(str(good)).layers()) == 2
+    deep = SmallImage(files=nested(9)).write(tmp_path / "deep")
+    with pytest.raises(LayoutError) as caught:
+        open_image(str(deep))
+    cause = "its indexes are nested more than 8 deep"
+    assert str(caught.value) == f"cannot read image at {deep}: {cause}"
+
+
+@pytest.mark.parametrize("part", ["manifest", "config", "layer"])
+def test_an_image_of_other_bytes_is_not_shown(tmp_path: Path, part: str) -> None:
+    image = SmallImage().write(tmp_path / "image")
+    source = open_image(str(image))
+    manifest = source.manifest()
+    assert manifest.config is not None
+    digests = {
+        "manifest": source.descriptor.digest,
+        "config": manifest.config.digest,
+        "layer": manifest.layers[1].digest,
+    }
+    path = image / "blobs/sha256" / digests[part].hex
+    data = bytearray(path.read_bytes())
+    data[8] ^= 2 if part == "layer" else 0
+    path.write_bytes(data if part == "layer" else data.replace(b"sha256", b"sha257"))
+    with pytest.raises(LayoutError, match=f"blob {digests[part]} has"):
+        CliRunner().invoke(inspect, [str(image)], standalone_mode=False, catch_exceptions=False)
+    with pytest.raises(LayoutError, match=f"blob {digests[part]} has"):
+        image_contents(open_image(str(image)), 1)

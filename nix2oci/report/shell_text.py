@@ -1,4 +1,4 @@
-"""Wrappers, launchers and shells in words: what `build` and `plan` say of them."""
+"""Wrappers, launchers and shells in words: what `build` and `plan` print of them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _WIDTH = 100
 
 def summary(shells: ShellDecision, *, with_sh: bool) -> list[str]:
     """A line for each thing that a user should know; none where nothing was found."""
-    staying = [each for each in shells.staying if _is_news(each)]
+    staying = list(filter(_is_news, shells.staying))
     lines = [*_done(shells), *map(_stays, staying)]
-    needed = [mention for each in staying for mention in each.mentions]
+    needed = [mention for remaining in staying for mention in remaining.mentions]
     lines += _obstacles(needed, shells)
     if shells.droppable and needed:
         saved, losses_ = _sum(shells.droppable), _losses(needed, shells)
@@ -50,13 +50,15 @@ def _done(shells: ShellDecision) -> Iterator[str]:
         yield f"{count} stayed as it is: {'; '.join(sorted(set(shells.unmade.values())))}"
 
 
-def _is_news(each: RemainingShell) -> bool:
-    return not each.wanted and bool(each.mentions)
+def _is_news(remaining: RemainingShell) -> bool:
+    return not remaining.wanted and bool(remaining.mentions)
 
 
-def _stays(each: RemainingShell) -> str:
-    names = users(each.mentions)
-    return f"{each.shell.name} stays: {_some(names)} {'needs' if len(names) == 1 else 'need'} it"
+def _stays(remaining: RemainingShell) -> str:
+    names = users(remaining.mentions)
+    return (
+        f"{remaining.shell.name} stays: {_some(names)} {'needs' if len(names) == 1 else 'need'} it"
+    )
 
 
 def _obstacles(needed: Sequence[ShellReference], shells: ShellDecision) -> Iterator[str]:
@@ -153,9 +155,10 @@ def _paths(infos: Iterable[PathInfo]) -> Iterator[str]:
 
 
 def _needed(shells: ShellDecision, most: int | None) -> Iterator[str]:
-    for each in shells.staying:
-        yield f"{each.shell} stays: {each.wanted or text.count(len(each.mentions), 'reference')}"
-        yield from _mentions(each.mentions, shells, most)
+    for remaining in shells.staying:
+        cause = remaining.wanted or text.count(len(remaining.mentions), "reference")
+        yield f"{remaining.shell} stays: {cause}"
+        yield from _mentions(remaining.mentions, shells, most)
     if shells.droppable:
         yield f"'--shell drop' would leave out: {_sum(shells.droppable)}"
         yield from _paths(shells.droppable)

@@ -33,7 +33,7 @@ from nix2oci.wrappers.operations import (
     Unset,
 )
 
-SOURCE = ROOT / "nix2oci" / "plan" / "launcher"
+SOURCE = ROOT / "nix2oci" / "launcher"
 HEADER = struct.Struct("<8sIIII")
 EVERYTHING = Launch(
     b"/target",

@@ -69,6 +69,7 @@ def build(
     from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
     from nix2oci.cli.steps.layer_hints import read_hints
     from nix2oci.cli.steps.push_target import check_named, push_target
+    from nix2oci.cli.steps.registry import reading
     from nix2oci.cli.steps.settings import check_archive, created, read_settings
 
     engine = choose_engine(load, files, output, pushed=push.push is not None)
@@ -85,6 +86,10 @@ def build(
     check_engine(engine, spec)
     kept = cache_for_build(cache, output)
     created(spec)  # what is wrong with it is said now, not after an hour of building
+    if target:
+        registry = registry.pushing_to(target.registry(spec.name))
+    else:
+        registry = reading(registry, spec.base, spec.layers.plan_from, named=False)
     hints = read_hints(spec, registry, output)
     base = locate_base(
         settings, registry, output, write_lock=True, refresh=refresh_base, cache=kept

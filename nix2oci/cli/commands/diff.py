@@ -13,7 +13,7 @@ from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.diff import Side, difference_document, difference_text
 from nix2oci.cli.steps.prepared import PlanOptions, planned_image, planned_record
-from nix2oci.cli.steps.registry import open_anywhere
+from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.difference import difference
 from nix2oci.compare.inputs import InputKind, closure_contents, image_contents, kind_of
 from nix2oci.oci.layer.file_scan import LayerNodes
@@ -48,6 +48,7 @@ def diff(
     An installable is built with Nix and planned as `nix2oci build` would, with the same options;
     no image is written. -v shows every change, and values of settings as a whole.
     """
+    registry = reading(registry, *(text for text in (old, new) if kind_of(text) is InputKind.IMAGE))
     options = PlanOptions(image, nix, registry, output)
     known: dict[Digest, LayerNodes] = {}
     sides = _side(old, options, known), _side(new, options, known)

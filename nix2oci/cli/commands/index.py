@@ -10,7 +10,7 @@ from nix2oci.cli.options.group import command
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.registry import open_in_registry
+from nix2oci.cli.steps.registry import open_in_registry, reading
 from nix2oci.errors import ConfigError
 from nix2oci.oci.index import copy_blobs, images_at, index_of
 from nix2oci.oci.layout.writer import reference_to, streaming, writing
@@ -49,6 +49,7 @@ def index(
     clients choose what fits their machine.
     """
     output_format = chosen_format(path, output_format)
+    registry = reading(registry, *images)
     found = [images_at(text, open_in_registry(text, registry, output)) for text in images]
     name = Reference.parse(tag) if tag else found[0].name
     if name is None:

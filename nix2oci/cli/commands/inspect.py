@@ -13,7 +13,7 @@ from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.inspect import Inspected, image_document, image_text
 from nix2oci.cli.render.shells import recorded
-from nix2oci.cli.steps.registry import open_anywhere
+from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.oci.layer.extract import small_files
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor, Platform
@@ -46,7 +46,7 @@ def inspect(
     still names a shell.
     """
     wanted = Platform.parse(platform) if platform else None
-    source = open_anywhere(image, registry, output, wanted)
+    source = open_anywhere(image, reading(registry, image), output, wanted)
     console.progress(output).step(f"reading {image}")
     layers = source.layers()
     contents = read_layers(source, layers, workers=context.cores())

@@ -18,7 +18,7 @@ from nix2oci.cli.render import console
 from nix2oci.cli.render.popularity import popularity_document, popularity_text
 from nix2oci.cli.steps.evaluate import nix_client, parse_installables
 from nix2oci.cli.steps.prepared import PlanOptions, planned_image, recorded_closure
-from nix2oci.cli.steps.registry import open_anywhere
+from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.cli.steps.settings import read_settings
 from nix2oci.cli.steps.write_file import write_file
 from nix2oci.compare.inputs import image_closure
@@ -76,6 +76,7 @@ def popularity(
     """
     if not installables and not recorded and not images:
         installables = (".",)
+    registry = reading(registry, *images)
     options = PlanOptions(image, nix, registry, output)
     budget = _budget(installables, options)
     closures = [

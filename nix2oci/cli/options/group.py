@@ -20,6 +20,22 @@ class Group:
     flags: tuple[click.Option, ...]
 
 
+BARE = ""
+"""The value of an option that may have one, where it has none."""
+
+
+class OptionalValue(click.Option):
+    """An option that has a value only after `=`: the word behind it is another argument."""
+
+
+class _Command(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        flags = {name for p in self.params if isinstance(p, OptionalValue) for name in p.opts}
+        end = args.index("--") if "--" in args else len(args)
+        whole = [f"{arg}={BARE}" if arg in flags else arg for arg in args[:end]]
+        return super().parse_args(ctx, whole + args[end:])
+
+
 def command(
     name: str, *parts: click.Parameter | Group
 ) -> Callable[[Callable[..., object]], click.Command]:
@@ -44,6 +60,6 @@ def command(
             }
             return function(**given, **values)
 
-        return click.Command(name, params=parameters, callback=call, help=inspect.getdoc(function))
+        return _Command(name, params=parameters, callback=call, help=inspect.getdoc(function))
 
     return decorate

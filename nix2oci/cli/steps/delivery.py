@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nix2oci.cli import context
 from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.options.registry import RegistryOptions
-from nix2oci.cli.render import console
 from nix2oci.cli.steps.push_target import PushTarget
-from nix2oci.cli.steps.registry import client_options
+from nix2oci.cli.steps.registry import registry_run
 from nix2oci.cli.steps.send import pushed_document, send
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layer.compression import Compression
@@ -31,8 +29,6 @@ class Delivery:
     registry: RegistryOptions
     output: OutputOptions
     reuse: ExistingLayers
-    said: set[str]
-    """Lines about the registry that were said."""
 
     @property
     def there(self) -> FindExisting | None:
@@ -52,7 +48,9 @@ class Delivery:
             blobs = RemoteOrLocalBlobs(layout.blobs, self.reuse.taken, str(Repository.of(to)))
             whole = replace(layout, blobs=blobs)
             push_set = read_push_set(whole, name.tag or "latest")
-            pushed = send(push_set, blobs, to, self.registry, self.output, said=self.said)
+            pushed = send(
+                push_set, blobs, to, self.registry, self.output, known=self.reuse.known(to)
+            )
             found.append(pushed_document(push_set, pushed))
         return tuple(reversed(found))
 
@@ -76,12 +74,9 @@ def prepare_delivery(
     earlier = () if needs_all or target.force else target.reuse or (to,)
     for reference in earlier:
         _check_trust(target, reference, place)
-    said: set[str] = set()
-    counter = console.Counter(lambda _: None, console.progress(output).step).without_repeats(said)
-    jobs = max(context.cores(), 4)
-    access = client_options(registry, output, jobs=jobs, counter=counter)
-    reuse = ExistingLayers(place, earlier, access, compression)
-    return Delivery(target, registry, output, reuse, said)
+    registry = registry.pushing_to(place.registry)
+    reuse = ExistingLayers(to, earlier, registry_run(registry, output).clients, compression)
+    return Delivery(target, registry, output, reuse)
 
 
 def _check_trust(target: PushTarget, reference: Reference, to: Repository) -> None:

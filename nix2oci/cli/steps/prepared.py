@@ -15,6 +15,7 @@ from nix2oci.cli.render import console
 from nix2oci.cli.steps.base_image import locate_base
 from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
 from nix2oci.cli.steps.layer_hints import read_hints, say_warnings
+from nix2oci.cli.steps.registry import reading
 from nix2oci.cli.steps.settings import read_settings
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.model.closure import Closure
@@ -47,8 +48,9 @@ def planned_image(
     named = parse_installables(client, texts, options.nix.file)
     settings = read_settings(options.image, named[0])
     spec = settings.spec
-    hints = read_hints(spec, options.registry, output) if with_hints else None
-    base = locate_base(settings, options.registry, output)
+    registry = reading(options.registry, spec.base, spec.layers.plan_from, named=False)
+    hints = read_hints(spec, registry, output) if with_hints else None
+    base = locate_base(settings, registry, output)
     added = [client.installable(text) for text in spec.contents]
     packages = evaluate(client, (*named, *added), output, preload="nix2oci.pipeline.build")
     progress = console.progress(output)
@@ -66,7 +68,8 @@ def planned_record(path: str, options: PlanOptions) -> tuple[Closure, Plan]:
     if spec.base:
         raise ConfigError("cannot plan --closure on a base image: a record names no platform")
     closure = recorded_closure(path)
-    hints = read_hints(spec, options.registry, options.output)
+    registry = reading(options.registry, spec.layers.plan_from, named=False)
+    hints = read_hints(spec, registry, options.output)
     plan = plan_layers(closure, store_layers(spec.max_layers), hints)
     say_warnings(closure, plan, hints, options.output)
     return closure, plan

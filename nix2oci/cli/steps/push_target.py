@@ -39,6 +39,13 @@ class PushTarget:
         suffix = str(name).removeprefix(str(main))
         return Reference.parse(f"{found}{suffix}")
 
+    def registry(self, name: str | None) -> str:
+        """The registry that an image goes to which is called so, or is yet to get a name."""
+        from nix2oci.oci.registry.client_options import Repository
+
+        known = Reference.parse(name) if name else Reference("unnamed")
+        return Repository.of(self.reference(known)).registry
+
 
 def push_target(options: PushOptions, files: FileOptions, *, loaded: bool) -> PushTarget | None:
     """How to push, if at all.

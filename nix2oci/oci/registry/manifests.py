@@ -11,7 +11,7 @@ import json
 
 from nix2oci.errors import LayoutError
 from nix2oci.oci.layout.source import INDEX_TYPES, MAX_DOCUMENT
-from nix2oci.oci.registry.client import Client, Message, check_stored
+from nix2oci.oci.registry.client import Client, Message, check_stored, shown
 from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.spec import INDEX, MANIFEST, Descriptor, Digest, Json, canonical_json
 
@@ -36,6 +36,16 @@ def _put(
         return answer.header("OCI-Subject") is not None
 
 
+def named_digest(client: Client, tag: str) -> Digest | None:
+    """What a tag names in a repository, as far as the registry says so at once; else None."""
+    message = Message("HEAD", client.url("manifests", tag), (200,), {"Accept": ", ".join(_KINDS)})
+    try:
+        with client.send(message) as answer:
+            return Digest.parse(answer.header("Docker-Content-Digest"))
+    except (RequestError, LayoutError):
+        return None
+
+
 def get_document(client: Client, name: str) -> tuple[Descriptor, bytes]:
     """The manifest or index of a tag or digest, its bytes checked.
 
@@ -57,7 +67,7 @@ def _get(client: Client, name: str) -> tuple[Descriptor, bytes, str | None]:
     digest = Digest.of(data)
     wanted = name if name.startswith("sha256:") else said
     if wanted is not None and wanted.startswith("sha256:") and wanted != str(digest):
-        raise RequestError(f"it sent {digest} when it was asked for {wanted}")
+        raise RequestError(f"it sent {digest} when it was asked for {shown(wanted)}")
     return Descriptor(_kind(data) or kind, digest, len(data)), data, etag
 
 

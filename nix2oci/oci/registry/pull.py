@@ -18,21 +18,22 @@ from nix2oci.oci.layout.names import CONTAINERD_NAME
 from nix2oci.oci.layout.source import INDEX_TYPES, Layout, parse_object
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, Message
-from nix2oci.oci.registry.client_options import ClientOptions, Repository
+from nix2oci.oci.registry.client_options import Repository
+from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.manifests import get_document
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.transport import Answer
 from nix2oci.oci.spec import Descriptor, Digest
 
 
-def open_remote(reference: Reference, access: ClientOptions) -> Layout:
+def open_remote(reference: Reference, clients: Clients) -> Layout:
     """What a reference names in a registry, `latest` without tag and digest, as a layout.
 
     Raises `RegistryError`, `AuthenticationError`, and `LayoutError` when it is no image. Reading
     its blobs raises the same.
     """
     place = Repository.of(reference)
-    client = Client(place, access, "pull")
+    client = clients.of(place)
     name = str(reference.digest or reference.tag or "latest")
     where = f"{place}@{name}" if reference.digest else f"{place}:{name}"
     purpose = f"read image at {where}"
@@ -91,9 +92,20 @@ class RemoteBlobs:
                 return len(self._document(digest))
             except OutputError:
                 return None
-        message = Message("HEAD", self._client.url("blobs", str(digest)), (200, 404))
-        with as_registry_error(self._purpose), self._client.call(message) as answer:
-            return answer.length() if answer.status == 200 else None
+        with as_registry_error(self._purpose):
+            return self._client.persist(lambda: self._size(digest))
+
+    def _size(self, digest: Digest) -> int | None:
+        """By HEAD; where a registry, or its storage, does not let that pass, by the head of a GET."""
+        url = self._client.url("blobs", str(digest))
+        for method in ("HEAD", "GET"):
+            try:
+                with self._client.send(Message(method, url, (200, 404))) as answer:
+                    return answer.length() if answer.status == 200 else None
+            except RequestError as err:
+                if method == "GET" or err.status not in (400, 403, 405, 501):
+                    raise
+        raise AssertionError
 
     def open(self, digest: Digest) -> Readable:
         """The blob from its start; `OutputError` when it is missing, `RegistryError`."""

@@ -249,7 +249,7 @@ def test_a_file_that_the_user_named_comes_before_that(home: Home) -> None:
 )  # fmt: skip
 def test_a_document_that_is_none_is_named_and_not_shown(home: Home, document: str) -> None:
     around = RegistryEnvironment(credential_document=document)
-    with pytest.raises(RequestError, match="DOCKER_AUTH_CONFIG: (line 1|it) is not"):
+    with pytest.raises(RequestError, match=r"DOCKER_AUTH_CONFIG: (line 1|it) is not"):
         find(Asked(HOST, "a"), around, home.notes.append)
 
 

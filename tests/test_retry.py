@@ -24,7 +24,14 @@ def run(outcomes: list[RequestError | str], time: FakeClock, stop: Event | None 
 
     notes: list[str] = []
     patience = Patience(tries=3, tries_where_alive=5)
-    return persist(once, lambda: patience, Health(), time.clock, stop or Event(), notes.append)
+    return persist(
+        once,
+        patience=lambda: patience,
+        health=Health(),
+        clock=time.clock,
+        stop=stop or Event(),
+        note=notes.append,
+    )
 
 
 def test_what_goes_well_is_not_waited_for() -> None:
@@ -72,7 +79,9 @@ def test_clients_do_not_all_come_back_at_once(chance: float, seconds: float) -> 
     assert Patience().wait(2, RequestError("no", temporary=True), clock) == seconds
 
 
-def tries(*, others: bool = False, recovered: bool = False, **trouble: bool) -> tuple[int, float]:
+def tries(
+    *, others: bool = False, recovered: bool = False, dropped: bool = False
+) -> tuple[int, float]:
     """How often a request is tried that never succeeds, and for how many seconds."""
     time, health, count = FakeClock(), Health(), 0
     if recovered:
@@ -83,10 +92,17 @@ def tries(*, others: bool = False, recovered: bool = False, **trouble: bool) -> 
         count += 1
         if others:
             health.answered(200)
-        raise RequestError("no", temporary=True, **trouble)
+        raise RequestError("no", temporary=True, dropped=dropped)
 
     with pytest.raises(RequestError):
-        persist(once, Patience, health, time.clock, Event(), lambda _: None)
+        persist(
+            once,
+            patience=Patience,
+            health=health,
+            clock=time.clock,
+            stop=Event(),
+            note=lambda _: None,
+        )
     return count, sum(time.waited)
 
 

@@ -102,7 +102,9 @@ class Desk:
         access = changes.pop("access", None) or self.access(**changes)
         with self.remembered():
             clients = Clients(access)
-            return push(self.cargo, self.layout.blobs, self.reference(), clients, mount_from)
+            return push(
+                self.cargo, self.layout.blobs, self.reference(), clients, mount_from=mount_from
+            )
 
     @contextmanager
     def remembered(self) -> Iterator[None]:

@@ -30,7 +30,7 @@ def send(
     begun = context.now()
     run = registry_run(registry, output)
     with progress.bytes(f"pushing to {to}", push_set.size) as counter, run.moving(counter):
-        pushed = push(push_set, blobs, to, run.clients, mount_from, known)
+        pushed = push(push_set, blobs, to, run.clients, mount_from=mount_from, known=known)
     seconds = (context.now() - begun).total_seconds()
     progress.step(_summary(push_set, pushed, seconds))
     return pushed

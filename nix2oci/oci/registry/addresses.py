@@ -1,9 +1,9 @@
 """How far an address reaches, and so whether a registry may lead a client there.
 
 A registry decides where a client connects next. The hard part is that the client may stand where
-the registry could not go by itself: beside services of its own machine, or beside a cloud's metadata,
-which hands out passwords to whoever asks. So what is judged is the address that is connected to, and
-not the name for it, which may mean one thing now and another a moment later.
+the registry could not go by itself: beside services of its own machine, or beside a cloud's
+metadata, which hands out passwords to anyone who asks. So what is judged is the address that is
+connected to, and not the name for it, which may mean one thing now and another a moment later.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PRIVATE = tuple(
 )
 _METADATA = frozenset(
     ipaddress.ip_address(text)
-    # AWS and Google by IPv6, Azure; those of 169.254.0.0/16 and 100.64.0.0/10 are not public anyway.
+    # AWS and Google by IPv6, Azure; those in 169.254.0.0/16 and 100.64.0.0/10 are not public.
     for text in ("fd00:ec2::254", "fd20:ce::254", "168.63.129.16")
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")

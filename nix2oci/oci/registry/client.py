@@ -139,7 +139,14 @@ class Client:
     def persist(self, work: Callable[[], T]) -> T:
         """What `work` returns, tried again while what goes wrong is temporary."""
         clock, note = self.access.clock, self.access.listener.note
-        return persist(work, self._patience, self._health, clock, self.stop, note)
+        return persist(
+            work,
+            patience=self._patience,
+            health=self._health,
+            clock=clock,
+            stop=self.stop,
+            note=note,
+        )
 
     def _patience(self) -> Patience:
         """Less, as long as the registry never answered: it may be a slip in its name."""

@@ -12,6 +12,7 @@ import io
 import ipaddress
 import socket
 from collections.abc import Callable
+from functools import partialmethod
 from typing import Any
 
 import urllib3
@@ -174,12 +175,16 @@ class _Response(http.client.HTTPResponse):
             http.client.parse_headers(self.fp)
 
 
+def _dialed(to: connection.HTTPConnection, dial: Dial) -> socket.socket:
+    return dial(to)
+
+
 def pool_classes(now: Now, dial: Dial | None = None) -> dict[str, type[urllib3.HTTPConnectionPool]]:
     """Classes for a `PoolManager`: connections that `dial` makes, by default as the library does."""
     response = type("Response", (_Response,), {"now": staticmethod(now)})
     extra: dict[str, Any] = {"response_class": response}
     if dial is not None:
-        extra["_new_conn"] = lambda self: dial(self)
+        extra["_new_conn"] = partialmethod(_dialed, dial)
     plain = type("Connection", (connection.HTTPConnection,), extra)
     secure = type("SecureConnection", (connection.HTTPSConnection,), extra)
     return {

@@ -81,7 +81,9 @@ def _run(
         env=dict(env),
         bufsize=0,
     ) as child:
-        assert child.stdin and child.stdout and child.stderr
+        assert child.stdin
+        assert child.stdout
+        assert child.stderr
         try:
             with suppress(BrokenPipeError), child.stdin:
                 child.stdin.write(question.encode())
@@ -97,7 +99,7 @@ def _run(
 
 def _read_all(pipes: tuple[IO[bytes], IO[bytes]], seconds: float) -> tuple[bytes, bytes]:
     """All that comes from two pipes, but of each little more than a credential has."""
-    said = {pipe: b"" for pipe in pipes}
+    said = dict.fromkeys(pipes, b"")
     end = monotonic() + seconds
     with selectors.DefaultSelector() as waiting:
         for pipe in pipes:

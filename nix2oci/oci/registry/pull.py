@@ -96,7 +96,7 @@ class RemoteBlobs:
             return self._client.persist(lambda: self._size(digest))
 
     def _size(self, digest: Digest) -> int | None:
-        """By HEAD; where a registry, or its storage, does not let that pass, by the head of a GET."""
+        """By HEAD; where a registry, or its storage, forbids that, by the head of a GET."""
         url = self._client.url("blobs", str(digest))
         for method in ("HEAD", "GET"):
             try:

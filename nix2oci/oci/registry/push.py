@@ -21,7 +21,6 @@ from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.manifests import add_referrer, get_document, named_digest, put_document
 from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
-from nix2oci.oci.registry.sending import Moved
 from nix2oci.oci.registry.upload import Outcome, Uploader
 from nix2oci.oci.spec import Descriptor, Digest, Json
 
@@ -139,9 +138,9 @@ def push(
     blobs: Blobs,
     to: Reference,
     clients: Clients,
+    *,
     mount_from: Sequence[str] = (),
     known: Known | None = None,
-    moved: Moved | None = None,
 ) -> Pushed:
     """Push an image or index under the tag that `to` has, or by its digest alone.
 
@@ -156,7 +155,7 @@ def push(
         )
     place = Repository.of(to)
     client = clients.of(place, push=True, others=mount_from)
-    uploader = Uploader(client, blobs, mount_from, moved)
+    uploader = Uploader(client, blobs, mount_from)
     with as_registry_error(f"push to {place}"):
         try:
             client.meet()

@@ -110,6 +110,7 @@ class CancelledError(Exception):
 
 def persist(
     work: Callable[[], T],
+    *,
     patience: Callable[[], Patience],
     health: Health,
     clock: Clock,
@@ -118,38 +119,31 @@ def persist(
 ) -> T:
     """What `work` returns, as soon as it does so without a temporary error.
 
-    `patience` is asked after each try. A trouble with `progress` begins the count again. Raises the
+    `patience` is asked after each try. An error with `progress` begins the count again. Raises the
     last `RequestError`, with the number of tries in its words, and `CancelledError` when `stop` is
     set meanwhile.
     """
-    tried = failed = since = 0
+    tried = since = 0
     while True:
         if stop.is_set():
             raise CancelledError
         try:
             result = work()
         except RequestError as error:
-            failed += 1
             tried = 1 if error.progress else tried + 1
             since = health.answers if tried == 1 else since
-            seconds = _wait(error, tried, patience(), health.is_alive(error, since), clock)
+            seconds = _wait(error, tried, patience(), clock, alive=health.is_alive(error, since))
             if seconds:
                 note(f"{error.cause}; next try in {seconds:.0f} s")
         else:
-            if failed:
+            if tried:
                 health.recovered()
             return result
         if seconds and clock.wait(stop, seconds):
             raise CancelledError
 
 
-def _wait(
-    error: RequestError,
-    tried: int,
-    limits: Patience,
-    alive: bool,
-    clock: Clock,  # noqa: FBT001
-) -> float:
+def _wait(error: RequestError, tried: int, limits: Patience, clock: Clock, *, alive: bool) -> float:
     """Seconds to wait for the next try; raises `error` where there is none."""
     if not error.temporary:
         raise error

@@ -1,7 +1,7 @@
-"""Connecting through a SOCKS5 proxy (RFC 1928), with a user name and password if it wants them (RFC 1929).
+"""Connecting through a SOCKS5 proxy (RFC 1928), with a user name and password (RFC 1929).
 
-Of that protocol a client needs three messages, which have not changed since 1996. The proxy is given
-names, not addresses: what stands behind it knows names that this machine does not.
+Of that protocol a client needs three messages, which have not changed since 1996. The proxy is
+given names, not addresses: what stands behind it knows names that this machine does not.
 """
 
 from __future__ import annotations

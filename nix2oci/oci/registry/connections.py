@@ -169,7 +169,7 @@ class _Response(http.client.HTTPResponse):
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
+            version, status, reason = super()._read_status()
             if status in (100, 101) or status >= 200:
                 return version, status, reason
             http.client.parse_headers(self.fp)
@@ -180,7 +180,7 @@ def _dialed(to: connection.HTTPConnection, dial: Dial) -> socket.socket:
 
 
 def pool_classes(now: Now, dial: Dial | None = None) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    """Classes for a `PoolManager`: connections that `dial` makes, by default as the library does."""
+    """Classes for a `PoolManager`: connections that `dial` makes, by default the library's own."""
     response = type("Response", (_Response,), {"now": staticmethod(now)})
     extra: dict[str, Any] = {"response_class": response}
     if dial is not None:

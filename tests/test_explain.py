@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from nix2oci.wrappers.binary import BinaryWrapper, Caller, Generation, Option
@@ -108,7 +110,7 @@ def test_a_binary_that_does_nothing() -> None:
         "  runs /t",
         "    which is not understood: /t: target-missing: there is nothing at this path",
     ]
-    document = wrapper_document(PLAIN, through)
+    document: Any = wrapper_document(PLAIN, through)
     assert (document["generation"], document["argv0"]) == (None, {"literal": "/t"})
     assert document["chain"]["refusal"] == refusal_document(REFUSED)
 
@@ -144,5 +146,5 @@ def test_operations_for_machines(line: bytes, document: dict[str, str]) -> None:
 
 def test_a_preset_for_machines() -> None:
     wrapper = script(b'export PATH="/a:$PATH"', b'exec /nix/store/t "$@"')
-    found = wrapper_document(wrapper, chain(Step(b"/w", wrapper)))
+    found: Any = wrapper_document(wrapper, chain(Step(b"/w", wrapper)))
     assert found["operations"][0] == {"op": "shell-preset", "name": "PATH", "value": "/none"}

@@ -14,6 +14,7 @@ from support.smallimage import Json, SmallImage
 from support.terminal import Terminal
 
 from nix2oci.errors import ConfigError, LayoutError
+from nix2oci.oci.fields import Fields
 from nix2oci.oci.index import index_of
 from nix2oci.oci.layout.source import open_image, open_layout
 from nix2oci.oci.spec import Platform
@@ -172,5 +173,7 @@ def test_what_is_no_platform(text: str) -> None:
 
 
 def test_a_platform_that_is_not_made_of_text() -> None:
-    with pytest.raises(LayoutError, match="its platform is not made of text"):
-        Platform.from_json({"architecture": 1})
+    fields = Fields.of({"architecture": 1})
+    assert Platform.read(fields) == Platform("", "")
+    with pytest.raises(LayoutError, match="x: architecture: expected text, got 1"):
+        fields.check("x")

@@ -97,34 +97,35 @@ def test_layers_of_the_base_come_first_as_they_are(tmp_path: Path, image: SmallI
     count = len(below.layers())
     assert digests(found)[:count] == digests(below)
     assert len(digests(found)) == count + 2
-    ids = found.config()["rootfs"]["diff_ids"]
-    assert ids[:count] == below.config()["rootfs"]["diff_ids"]
+    ids = found.config().diff_ids
+    assert ids[:count] == below.config().diff_ids
     assert all(".oci.image.layer." in layer.media_type for layer in found.layers())
     nodes = files(found).nodes
     assert nodes[b"bin"].target == b"usr/bin"
     assert nodes[b"usr/bin/app"].target == PROGRAM.encode()
     assert b"usr/bin/sh" in nodes
-    notes = found.manifest()["annotations"]
+    notes = found.manifest().annotations
     assert notes["org.opencontainers.image.base.digest"] == str(below.descriptor.digest)
     assert notes["org.opencontainers.image.base.name"] == "base:1.0"
 
 
 def test_the_configuration_goes_on(tmp_path: Path) -> None:
-    run = Place(tmp_path, base()).build().config()["config"]
+    image = Place(tmp_path, base()).build().config()
+    run = image.run.fields.values
     assert run["Entrypoint"] == [PROGRAM]
     assert "Cmd" not in run
     assert {key: run[key] for key in ("Env", "User", "WorkingDir")} == {
         key: RUN[key] for key in ("Env", "User", "WorkingDir")
     }
-    assert run["Labels"]["vendor"] == "Debian"
-    assert run["Labels"]["org.opencontainers.image.title"] == "app"
+    labels = image.run.labels
+    assert (labels["vendor"], labels["org.opencontainers.image.title"]) == ("Debian", "app")
 
 
 def test_what_is_asked_for_wins(tmp_path: Path) -> None:
     asked = ("--user", "7", "--workdir", "/", "--env", "LANG=C", "--labels", "vendor=me")
-    run = Place(tmp_path, base()).build(*asked).config()["config"]
-    assert (run["User"], run["WorkingDir"], run["Labels"]["vendor"]) == ("7", "/", "me")
-    assert run["Env"] == ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C"]
+    run = Place(tmp_path, base()).build(*asked).config().run
+    assert (run.user, run.working_dir, run.labels["vendor"]) == ("7", "/", "me")
+    assert run.env == ("PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C")
 
 
 def test_users_are_added_to_those_of_the_base(tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_an_archive_is_a_base_too(tmp_path: Path) -> None:
     done = place.terminal.run("build", ".#app", "--base", first.stdout.strip(), "-o", "x")
     assert done.returncode == 0, done.stderr
     found = open_image(str(place.directory / "x"))
-    assert found.manifest()["annotations"]["org.opencontainers.image.base.name"] == (
+    assert found.manifest().annotations["org.opencontainers.image.base.name"] == (
         "docker.io/library/first:2"
     )
     assert [str(finding) for finding in validate_layout(str(place.directory / "x"))] == []
@@ -225,8 +226,8 @@ def test_the_debug_twin_has_every_layer_of_the_base_too(tmp_path: Path) -> None:
     layout = str(place.terminal.directory / "x")
     plain, twin = (open_image(f"{layout}:{tag}") for tag in ("latest", "latest-debug"))
     assert digests(twin)[:-1] == digests(plain)
-    assert twin.config()["config"]["User"] == RUN["User"]
-    assert "PATH=/usr/local/bin:/usr/bin:/bin:/busybox" in twin.config()["config"]["Env"]
+    assert twin.config().run.user == RUN["User"]
+    assert "PATH=/usr/local/bin:/usr/bin:/bin:/busybox" in twin.config().run.env
     assert [str(finding) for finding in validate_layout(layout)] == []
 
 
@@ -263,7 +264,7 @@ def test_a_program_of_the_base_can_be_the_entrypoint(
     tmp_path: Path, given: tuple[str, ...]
 ) -> None:
     flags = [f"--entrypoint={each}" for each in given]
-    assert Place(tmp_path, base()).build(*flags).config()["config"]["Entrypoint"] == list(given)
+    assert Place(tmp_path, base()).build(*flags).config().run.entrypoint == tuple(given)
 
 
 REFUSED: list[Any] = [

@@ -60,8 +60,7 @@ class Place:
         return self.notes()[BASE_DIGEST]
 
     def notes(self) -> dict[str, str]:
-        found: dict[str, str] = self.image().manifest()["annotations"]
-        return found
+        return dict(self.image().manifest().annotations)
 
     def image(self) -> ImageSource:
         return open_image(str(self.terminal.directory / "x"))

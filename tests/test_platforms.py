@@ -64,8 +64,8 @@ def test_each_platform_is_built_from_its_system(tmp_path: Path, asked: tuple[str
     assert validate_layout(str(terminal.directory / "x")) == ()
     for architecture, path in (("amd64", OUT), ("arm64", ARM)):
         found = open_image(str(terminal.directory / "x"), Platform(architecture))
-        assert found.config()["architecture"] == architecture
-        assert found.config()["config"]["Entrypoint"] == [f"{path}/bin/app"]
+        assert found.config().platform.architecture == architecture
+        assert found.config().run.entrypoint == (f"{path}/bin/app",)
     (entry,) = open_layout(str(terminal.directory / "x"))[0].entries()
     assert done.stderr.splitlines()[-1] == (
         f"nix2oci: app:latest is for {_said(asked)}; digest {entry.digest}"
@@ -102,7 +102,7 @@ def test_a_cross_compiled_program_is_for_the_platform_that_is_asked_for(tmp_path
     terminal.fake.nix()
     done = terminal.run("build", ".#app", "-o", "x", "--platform", "linux/arm64")
     assert done.returncode == 0, done.stderr
-    assert open_image(str(terminal.directory / "x")).config()["architecture"] == "arm64"
+    assert open_image(str(terminal.directory / "x")).config().platform.architecture == "arm64"
 
 
 def test_the_document_of_several(tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ def test_an_image_of_an_index_is_chosen_by_platform(desk: Desk, tmp_path: Path) 
     push(read_push_set(layout), layout.blobs, desk.reference(), Clients(desk.access()))
     remote = opened(desk)
     arm = remote.image(platform=Platform("arm64"))
-    assert arm.config()["architecture"] == "arm64"
-    assert remote.image(platform=Platform("amd64")).config()["architecture"] == "amd64"
+    assert arm.config().platform.architecture == "arm64"
+    assert remote.image(platform=Platform("amd64")).config().platform.architecture == "amd64"
     with pytest.raises(ConfigError) as caught:
         remote.image(platform=Platform("s390x"))
     assert str(caught.value).endswith("0 of its 2 images are for linux/s390x")

@@ -28,11 +28,14 @@ def fewer_layers(document: Any) -> None:
     ("spoil", "count", "note"),
     [
         pytest.param(set_(STORE_PATHS, "sha256:12"), 0, "cannot read digest", id="half a digest"),
-        pytest.param(set_(STORE_PATHS, 7), 0, "its annotations are not text", id="a number"),
+        pytest.param(set_(STORE_PATHS, 7), 0, "expected text, got 7", id="a number"),
         pytest.param(set_(LAYER_FORM, "0 gzip x"), 1, "", id="a layer of another form"),
         pytest.param(fewer_layers, 0, "it has 2 layers, and diff IDs of 3", id="a layer less"),
         pytest.param(
-            lambda document: document.update(layers={}), 0, "its layers are no list", id="no list"
+            lambda document: document.update(layers={}),
+            0,
+            "layers: expected a list, got {}",
+            id="no list",
         ),
         pytest.param(
             lambda document: document["config"].update(digest="sha256:" + "0" * 64),

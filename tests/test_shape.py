@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,25 @@ from support.paths import DATA
 from support.smallimage import SmallImage
 from support.writes import write
 
-from nix2oci.oci.validate import shape
+from nix2oci.oci.documents import (
+    Document,
+    problems,
+    read_config,
+    read_index,
+    read_layout_mark,
+    read_manifest,
+)
 
 SCHEMAS = DATA / "image-spec"
 BASES = (
     "",
     *(f"https://opencontainers.org/schema/{at}" for at in ("", "image/", "image/descriptor/")),
 )
-FORMS = {
-    "image-layout-schema.json": shape.LAYOUT,
-    "image-index-schema.json": shape.INDEX,
-    "image-manifest-schema.json": shape.MANIFEST,
-    "config-schema.json": shape.CONFIG,
+FORMS: dict[str, Callable[[object], Document]] = {
+    "image-layout-schema.json": read_layout_mark,
+    "image-index-schema.json": read_index,
+    "image-manifest-schema.json": read_manifest,
+    "config-schema.json": read_config,
 }
 
 
@@ -61,7 +68,7 @@ def test_what_we_write_follows_the_schemas(tmp_path: Path, name: str) -> None:
     write(tmp_path / "image", name="example.com/app:1.0")
     document = documents(tmp_path / "image")[name]
     assert [str(error) for error in validator(name).iter_errors(document)] == []
-    assert shape.problems(document, FORMS[name]) == ()
+    assert problems(FORMS[name](document)) == ()
 
 
 def spoiled(document: Any) -> Iterator[tuple[str, Any]]:
@@ -104,12 +111,12 @@ def test_what_a_schema_refuses_our_rules_refuse(tmp_path: Path, name: str) -> No
     missed = [
         what
         for what, changed in cases
-        if not schema.is_valid(changed) and not shape.problems(changed, FORMS[name])
+        if not schema.is_valid(changed) and not problems(FORMS[name](changed))
     ]
     assert missed == []
     refused = [what for what, changed in cases if not schema.is_valid(changed)]
     assert len(refused) > 8
-    assert shape.problems(document, FORMS[name]) == ()
+    assert problems(FORMS[name](document)) == ()
 
 
 def full_image() -> SmallImage:
@@ -144,7 +151,7 @@ def full_image() -> SmallImage:
 
 
 @pytest.mark.parametrize(
-    ("document", "problems"),
+    ("document", "expected"),
     [
         pytest.param([], [("the document", "expected an object, got []")], id="a list"),
         pytest.param(
@@ -155,8 +162,8 @@ def full_image() -> SmallImage:
         pytest.param({}, [("the document", "'imageLayoutVersion' is missing")], id="nothing"),
     ],
 )
-def test_a_problem_says_where_and_what(document: Any, problems: list[tuple[str, str]]) -> None:
-    assert list(shape.problems(document, shape.LAYOUT)) == problems
+def test_a_problem_says_where_and_what(document: Any, expected: list[tuple[str, str]]) -> None:
+    assert [(one.place, one.message) for one in problems(read_layout_mark(document))] == expected
 
 
 @pytest.mark.parametrize(
@@ -180,4 +187,4 @@ def test_times_are_those_of_rfc_3339(moment: object, *, valid: bool) -> None:
         "created": moment,
         "rootfs": {"type": "layers", "diff_ids": []},
     }
-    assert (shape.problems(config, shape.CONFIG) == ()) is valid
+    assert (problems(read_config(config)) == ()) is valid

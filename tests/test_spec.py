@@ -21,7 +21,6 @@ from nix2oci.oci.spec import (
     History,
     ImageConfig,
     Index,
-    Json,
     Manifest,
     Platform,
     canonical_json,
@@ -43,7 +42,7 @@ CREATED = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
         pytest.param({"a": {"c": 1, "b": 2}}, b'{"a":{"b":2,"c":1}}', id="sorted at every depth"),
     ],
 )
-def test_a_document_has_one_form_in_bytes(document: Json, data: bytes) -> None:
+def test_a_document_has_one_form_in_bytes(document: dict[str, object], data: bytes) -> None:
     assert canonical_json(document) == data
 
 
@@ -56,7 +55,7 @@ _JSON = st.recursive(
 
 
 @given(st.dictionaries(_TEXT, _JSON, max_size=4))
-def test_any_document_is_read_back_and_its_order_does_not_show(document: Json) -> None:
+def test_any_document_is_read_back_and_its_order_does_not_show(document: dict[str, object]) -> None:
     data = canonical_json(document)
     assert json.loads(data) == document
     assert canonical_json(dict(reversed(document.items()))) == data
@@ -130,7 +129,7 @@ def test_what_is_no_digest_is_refused(text: object, shown: str) -> None:
         ),
     ],
 )
-def test_a_nix_system_is_a_platform(system: str, text: str, document: Json) -> None:
+def test_a_nix_system_is_a_platform(system: str, text: str, document: dict[str, object]) -> None:
     platform = Platform.of_system(system)
     assert str(platform) == text
     assert platform.to_json() == document
@@ -186,7 +185,7 @@ _DESCRIPTORS = st.builds(
     Descriptor,
     st.sampled_from([LAYER_GZIP, CONFIG, "application/x"]),
     st.binary(max_size=4).map(Digest.of),
-    st.integers(0, 2**63),
+    st.integers(0, 2**63 - 1),
     st.dictionaries(_TEXT, _TEXT, max_size=2),
     st.none()
     | st.builds(Platform, st.just("arm"), st.just("linux"), st.sampled_from([None, "v7"])),
@@ -199,62 +198,84 @@ def test_any_descriptor_is_read_as_it_is_written(descriptor: Descriptor) -> None
     assert Descriptor.from_json(document) == descriptor
 
 
-NO_ANNOTATIONS: list[object] = [[1], "ab", 7, {"a": 1}, {"a": None}, {"a": {}}]
-GOOD: Json = {"mediaType": LAYER_GZIP, "digest": EMPTY, "size": 0}
+NO_ANNOTATIONS: list[tuple[object, str, str, object]] = [
+    ([1], "", "an object", [1]),
+    ("ab", "", "an object", "'ab'"),
+    (7, "", "an object", 7),
+    ({"a": 1}, "['a']", "text", 1),
+    ({"a": {}}, "['a']", "text", {}),
+]
+PLATFORMS: list[dict[str, object]] = [{"architecture": 1}, {"os": 7}, {"variant": ["v7"]}]
+SIZE = "size: expected a whole number from 0, got "
+GOOD: dict[str, object] = {"mediaType": LAYER_GZIP, "digest": EMPTY, "size": 0}
 
 
 @pytest.mark.parametrize(
-    ("document", "message"),
+    ("document", "problem"),
     [
-        pytest.param(None, "descriptor: it is not a JSON object", id="null"),
-        pytest.param([GOOD], "descriptor: it is not a JSON object", id="a list"),
-        pytest.param("x", "descriptor: it is not a JSON object", id="text"),
-        pytest.param({}, "descriptor: it has no mediaType", id="nothing in it"),
+        pytest.param(None, "the document: expected an object, got None", id="null"),
+        pytest.param([7], "the document: expected an object, got [7]", id="a list"),
+        pytest.param("x", "the document: expected an object, got 'x'", id="text"),
+        pytest.param({}, "the document: 'mediaType' is missing", id="nothing in it"),
         pytest.param(
-            GOOD | {"mediaType": 1}, "descriptor: it has no mediaType", id="type a number"
+            GOOD | {"mediaType": 1}, "mediaType: expected a media type, got 1", id="type a number"
         ),
-        pytest.param(GOOD | {"size": -1}, "descriptor: size is -1", id="a negative size"),
-        pytest.param(GOOD | {"size": "1"}, "descriptor: size is '1'", id="a size in quotes"),
-        pytest.param(GOOD | {"size": 1.5}, "descriptor: size is 1.5", id="half a byte"),
-        pytest.param(GOOD | {"size": True}, "descriptor: size is True", id="a boolean size"),
-        pytest.param(GOOD | {"size": None}, "descriptor: size is None", id="no size"),
+        pytest.param(GOOD | {"size": -1}, SIZE + "-1", id="a negative size"),
+        pytest.param(GOOD | {"size": "1"}, SIZE + "'1'", id="a size in quotes"),
+        pytest.param(GOOD | {"size": 1.5}, SIZE + "1.5", id="half a byte"),
+        pytest.param(GOOD | {"size": True}, SIZE + "True", id="a boolean size"),
+        pytest.param(GOOD | {"size": None}, "the document: 'size' is missing", id="no size"),
         pytest.param(
             GOOD | {"digest": "md5:0"},
-            "digest 'md5:0': expected sha256:<64 hex>",
+            "digest: expected sha256:<64 hex digits>, got 'md5:0'",
             id="another algorithm",
         ),
         pytest.param(
             {"mediaType": "x", "size": 1},
-            "digest 'None': expected sha256:<64 hex>",
+            "the document: 'digest' is missing",
             id="no digest",
         ),
         *(
             pytest.param(
                 GOOD | {"annotations": annotations},
-                "descriptor: its annotations are not text by name",
+                f"annotations{place}: expected {wanted}, got {got}",
                 id=f"annotations are {annotations}",
             )
-            for annotations in NO_ANNOTATIONS
+            for annotations, place, wanted, got in NO_ANNOTATIONS
         ),
         *(
             pytest.param(
                 GOOD | {"platform": platform},
-                "descriptor: its platform is not made of text",
+                f"platform.{key}: expected text, got {value}",
                 id=f"platform is {platform}",
             )
-            for platform in ({"architecture": 1}, {"os": None}, {"variant": ["v7"]})
+            for platform in PLATFORMS
+            for key, value in platform.items()
         ),
     ],
 )
-def test_what_is_no_descriptor_is_refused(document: object, message: str) -> None:
+def test_what_is_no_descriptor_is_refused(document: object, problem: str) -> None:
     with pytest.raises(LayoutError) as caught:
         Descriptor.from_json(document)
-    assert str(caught.value) == f"cannot read {message}"
+    assert str(caught.value) == f"cannot read descriptor: {problem}"
 
 
 def test_unknown_fields_of_a_descriptor_are_ignored() -> None:
     document = GOOD | {"urls": ["https://example.com"], "annotations": None, "x": 1}
     assert Descriptor.from_json(document).to_json() == GOOD
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"urls": None}, id="urls"),
+        pytest.param({"annotations": {"a": None}}, id="an annotation"),
+        pytest.param({"artifactType": None}, id="its artifact type"),
+        pytest.param({"platform": None}, id="the platform"),
+    ],
+)
+def test_null_is_absent_in_a_descriptor(more: dict[str, object]) -> None:
+    assert Descriptor.from_json(GOOD | more).to_json() == GOOD
 
 
 def config() -> ImageConfig:

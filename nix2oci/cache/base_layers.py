@@ -6,10 +6,10 @@ import hashlib
 import os
 from contextlib import suppress
 
-from nix2oci.cache.directory import BLOBS, Cache
+from nix2oci.cache.directory import Cache
 from nix2oci.cache.layer_store import keep_blob
 from nix2oci.oci.layout.reflink import share
-from nix2oci.oci.spec import Descriptor, Digest
+from nix2oci.oci.spec import BLOBS, Descriptor, Digest
 
 
 def take(cache: Cache, layer: Descriptor, target: str) -> bool:

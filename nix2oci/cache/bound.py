@@ -17,10 +17,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from nix2oci.cache.directory import BLOBS, FACTS, LAYERS, Cache
+from nix2oci.cache.directory import FACTS, LAYERS, Cache
 from nix2oci.cache.sealed_json import TEMPORARY
 from nix2oci.errors import LayoutError, OutputError
-from nix2oci.oci.spec import Digest
+from nix2oci.oci.spec import BLOBS, Digest
 
 _LOCK = "lock"
 _STALE = 3600 * 10**9

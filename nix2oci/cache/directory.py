@@ -17,8 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nix2oci.cache.sealed_json import SealedJson
+from nix2oci.oci.spec import BLOBS
 
-LAYERS, FACTS, BLOBS = "layers", "facts", "blobs/sha256"
+LAYERS, FACTS = "layers", "facts"
 
 _TAG = "CACHEDIR.TAG"
 _SIGNATURE = b"""\

@@ -15,14 +15,14 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from nix2oci.cache.directory import BLOBS, Cache
+from nix2oci.cache.directory import Cache
 from nix2oci.cache.sealed_json import TEMPORARY
 from nix2oci.oci.layer.blob import Layer, compressor_version
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT
 from nix2oci.oci.layer.workers import Blobs, LayerJob, OnProgress, write_layers
 from nix2oci.oci.layout.reflink import share
-from nix2oci.oci.spec import Digest
+from nix2oci.oci.spec import BLOBS, Digest
 
 
 class BlobSink(Blobs, Protocol):
@@ -144,7 +144,7 @@ def _drop(cache: Cache, key: str, path: str) -> None:
         os.unlink(path)
 
 
-def _document(layer: Layer, paths: Sequence[str]) -> dict[str, Any]:
+def _document(layer: Layer, paths: Sequence[str]) -> dict[str, object]:
     return {
         "media_type": layer.media_type,
         "digest": str(layer.digest),

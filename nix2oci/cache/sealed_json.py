@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ TEMPORARY = ".new-"
 """How the names of files begin that are not whole yet."""
 
 _SEAL = 64
-_MOST = 16 << 20
+_MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class SealedJson:
         path = os.path.join(self.directory, name)
         try:
             with open(path, "rb") as file:
-                data = file.read(_MOST)
+                data = file.read(_MAX_BYTES)
             body = data[_SEAL + 1 :]
             if data[:_SEAL] != _seal(name, body):
                 self.warn(f"{path} is damaged and counts for nothing")
@@ -49,7 +49,7 @@ class SealedJson:
         found: dict[str, Any] = json.loads(body)
         return found
 
-    def write(self, name: str, document: dict[str, Any]) -> None:
+    def write(self, name: str, document: Mapping[str, object]) -> None:
         """Keep an object, whole or not at all; where that is impossible it is not kept."""
         import tempfile  # noqa: PLC0415  # start-up counts
 

@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from nix2oci.model.closure import StorePath
+from nix2oci.model.closure import StorePath, reachable
 from nix2oci.model.package_name import PackageName
 
 Chain = tuple[StorePath, ...]
@@ -45,11 +45,11 @@ class Graph:
         }
         referred = {other for others in kept.values() for other in others}
         found = {path: roots[path] for path in sorted(roots)}
-        reached = _reach(kept, found)
+        reached = reachable(found, kept.__getitem__)
         for path in sorted(kept, key=lambda path: (path in referred, path)):
             if path not in reached:
                 found[path] = ("nothing refers to it" if path not in referred else "a circle",)
-                reached |= _reach(kept, [path])
+                reached |= reachable([path], kept.__getitem__)
         return cls({path: sizes[path] for path in kept}, kept, found)
 
     def referrers(self, path: StorePath) -> tuple[StorePath, ...]:
@@ -58,7 +58,8 @@ class Graph:
 
     def only_through(self, path: StorePath) -> tuple[StorePath, ...]:
         """What would go if a path went: itself, and all that is reached only through it."""
-        left = _reach(self.references, (root for root in self.roots if root != path), path)
+        others = {one: [r for r in found if r != path] for one, found in self.references.items()}
+        left = reachable((root for root in self.roots if root != path), others.__getitem__)
         return tuple(other for other in self.sizes if other not in left)
 
     def size(self, paths: Iterable[StorePath]) -> int:
@@ -101,21 +102,6 @@ class Graph:
                     distance[other] = distance[path] + 1
                     queue.append(other)
         return distance
-
-
-def _reach(
-    references: Mapping[StorePath, tuple[StorePath, ...]],
-    roots: Iterable[StorePath],
-    without: StorePath | None = None,
-) -> set[StorePath]:
-    seen: set[StorePath] = set()
-    queue = list(roots)
-    while queue:
-        path = queue.pop()
-        if path not in seen and path != without:
-            seen.add(path)
-            queue.extend(references[path])
-    return seen
 
 
 def named(paths: Iterable[StorePath], text: str) -> tuple[StorePath, ...]:

@@ -100,9 +100,7 @@ def _image_layers(
     source: ImageSource, described: tuple[Descriptor, ...], nodes: Iterable[LayerNodes]
 ) -> tuple[Layer, ...]:
     """Each with the store paths that no layer below has."""
-    rootfs = source.config().get("rootfs")
-    diff_ids = (rootfs.get("diff_ids") or ()) if isinstance(rootfs, dict) else ()
-    texts = [*map(str, diff_ids), *[""] * len(described)]
+    texts = [*map(str, source.config().diff_ids), *[""] * len(described)]
     layers: list[Layer] = []
     below: set[str] = set()
     for each, found, diff_id in zip(described, nodes, texts, strict=False):

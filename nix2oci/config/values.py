@@ -27,7 +27,7 @@ from nix2oci.config.reading import (
 from nix2oci.errors import InvalidReferenceError
 from nix2oci.model.accounts import NOLOGIN, Group, User
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import MOST_LAYERS
+from nix2oci.oci.spec import MAX_LAYERS
 
 MAX_LABEL = 1 << 20
 """Bytes of a label, name and value: every engine reads the configuration as a whole."""
@@ -238,9 +238,9 @@ def max_layers(value: object, location: Location) -> int:
     """How many layers an image may have, view and all."""
     number = value if isinstance(value, int) and not isinstance(value, bool) else None
     if number is None or number < 1:
-        raise location.expected(f"a number of layers from 1 to {MOST_LAYERS}", value)
-    if number > MOST_LAYERS:
-        cause = f"{show(number)} layers are more than the {MOST_LAYERS} that engines can mount"
+        raise location.expected(f"a number of layers from 1 to {MAX_LAYERS}", value)
+    if number > MAX_LAYERS:
+        cause = f"{show(number)} layers are more than the {MAX_LAYERS} that engines can mount"
         raise location.wrong(cause)
     return number
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from nix2oci.errors import ClosureError
 
 # Nix's own alphabet (no e, o, t, u) and name rule: src/libstore/path.cc.
+STORE_DIR = "/nix/store"
+"""The logical store directory, unless a store says another."""
+
 _HASH_PART = re.compile(r"[0-9a-df-np-sv-z]{32}")
 _NAME = re.compile(r"[0-9A-Za-z+\-._?=]{1,211}")
 _BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
@@ -156,7 +159,7 @@ class Closure:
                         f"cannot use closure: {info.path} refers to {reference}, which is not in it"
                     )
         order = _referrers_last(by_path)
-        reached = _reach(by_path, kept_roots)
+        reached = reachable(kept_roots, lambda path: by_path[path].references)
         for path in sorted(by_path):
             if path not in reached:
                 raise ClosureError(f"cannot use closure: no root refers to {path}")
@@ -239,12 +242,15 @@ def _referrers_last(infos: Mapping[StorePath, PathInfo]) -> tuple[StorePath, ...
         raise ClosureError(f"cannot use closure: {cycle}") from err
 
 
-def _reach(infos: Mapping[StorePath, PathInfo], roots: Iterable[StorePath]) -> set[StorePath]:
+def reachable(
+    starts: Iterable[StorePath], references: Callable[[StorePath], Iterable[StorePath]]
+) -> set[StorePath]:
+    """The starts, and all that they refer to, directly or not."""
     seen: set[StorePath] = set()
-    queue = list(roots)
+    queue = list(starts)
     while queue:
         path = queue.pop()
         if path not in seen:
             seen.add(path)
-            queue.extend(infos[path].references)
+            queue += references(path)
     return seen

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nix2oci.model.closure import StorePath
+from nix2oci.model.closure import STORE_DIR, StorePath
 
 ETC_DIRECTORIES = frozenset({b"ssl", b"ssl/certs", b"pki", b"pki/tls", b"pki/tls/certs"})
 """Directories below etc/ that the view makes itself, so that an output's must be merged in."""
@@ -51,7 +51,7 @@ class ClosureContents:
     one for each name. `zoneinfo` is a directory of time zones, `shell` a POSIX shell.
     """
 
-    store_dir: str = "/nix/store"
+    store_dir: str = STORE_DIR
     programs: tuple[FoundFile, ...] = ()
     etc: tuple[FoundFile, ...] = ()
     loaders: tuple[FoundFile, ...] = ()

@@ -14,6 +14,8 @@ from nix2oci.errors import ConflictError, RepresentationError
 from nix2oci.text import display
 
 ROOT = b"."
+WHITEOUT = b".wh."
+"""How names begin that mark deletions in a layer (image-spec layer.md, Whiteouts)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def check_name(path: bytes) -> None:
     A component that starts with `.wh.` means "delete" in a layer (image-spec, layer.md,
     Whiteouts): runtimes drop the file, its neighbour, or the whole layer.
     """
-    if b".wh." in path and any(part.startswith(b".wh.") for part in path.split(b"/")):
+    if WHITEOUT in path and any(part.startswith(WHITEOUT) for part in path.split(b"/")):
         raise RepresentationError(
             f"cannot put /{display(path)} into a layer: names that start with '.wh.' mark deletions"
         )

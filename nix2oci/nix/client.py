@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from nix2oci.errors import NixError, NixOutputError, StoreError
-from nix2oci.model.closure import Closure, StorePath
+from nix2oci.model.closure import STORE_DIR, Closure, StorePath
 from nix2oci.nix.failure import Finished, build_failure, failure
 from nix2oci.nix.host import dirty_revision, store_path_behind, with_cache_directory
 from nix2oci.nix.installable import Installable
@@ -137,7 +137,7 @@ class NixClient:
 
     def installable(self, text: str, *, file: str | None = None) -> Installable:
         """Take apart what the user typed; a link such as `./result` is followed."""
-        store_dir = self._env.get("NIX_STORE_DIR") or "/nix/store"
+        store_dir = self._env.get("NIX_STORE_DIR") or STORE_DIR
         return Installable.parse(
             text, file=file, leads_to=functools.partial(store_path_behind, store_dir=store_dir)
         )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 _SECTION = struct.Struct("IIQQQQIIQQ")
 _SYMBOL = struct.Struct("IBBHQQ")
 _DYNSYM = 11
-_MOST = 1 << 26
+_MAX_TABLE = 1 << 26
 """Bytes of a table that are believed."""
 
 
@@ -49,7 +49,7 @@ def _undefined(fd: int) -> Iterator[bytes]:
 
 def _part(fd: int, offset: int, length: int) -> bytes:
     """A part of the file; `struct.error` for one that is not there as a whole."""
-    data = os.pread(fd, length, offset) if length <= _MOST and offset < 1 << 62 else b""
+    data = os.pread(fd, length, offset) if length <= _MAX_TABLE and offset < 1 << 62 else b""
     if len(data) != length:
         raise struct.error
     return data

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from nix2oci.nix.output import read_json, unknown_shape
 
-Attributes = Mapping[str, Any]
+Attributes = Mapping[str, object]
 
 # hasTarballExtension of src/libfetchers/tarball.cc, as far as all versions agree.
 _TARBALL = r"\.(zip|tar|tgz|tar\.(gz|xz|bz2|zst))$"
@@ -40,7 +40,7 @@ def nixpkgs_reference(stdout: str) -> str | None:
         raise unknown_shape("flake metadata", stdout) from err
 
 
-def _follow(nodes: Attributes, root: str, path: tuple[str, ...]) -> str:
+def _follow(nodes: Mapping[str, Any], root: str, path: tuple[str, ...]) -> str:
     """The node that a path of inputs leads to; a list is `follows`, a path from the root."""
     node = root
     for name in path:
@@ -76,7 +76,7 @@ def _repository(locked: Attributes) -> _Written:
 
 
 def _path(locked: Attributes) -> _Written:
-    return f"path:{quote(locked['path'])}", ("narHash",)
+    return f"path:{quote(str(locked['path']))}", ("narHash",)
 
 
 def _download(locked: Attributes) -> _Written:

@@ -6,7 +6,8 @@ import os
 import subprocess
 from collections.abc import Mapping
 
-_MOST_LINKS = 40
+from nix2oci.model.links import At, resolve
+
 _PATIENCE = 10.0
 
 
@@ -16,25 +17,19 @@ def store_path_behind(text: str, *, store_dir: str) -> str:
     Links are followed one at a time and only until the store, as Nix does: the store path
     itself may be a link, or, in another store, not be there at all.
     """
-    path = os.path.abspath(text)
-    for _ in range(_MOST_LINKS):
-        if path.startswith(store_dir + "/"):
-            return store_dir + "/" + path[len(store_dir) + 1 :].partition("/")[0]
-        path = _next(path)
-        if not path:
-            return ""
-    return ""
+    store = os.fsencode(store_dir)
 
+    def look(path: bytes) -> bytes | At:
+        if path.startswith(store + b"/"):
+            return At.OUTSIDE
+        if store.startswith(path + b"/") or path == store:
+            return At.DIRECTORY
+        if os.path.islink(path):
+            return os.readlink(path)
+        return At.DIRECTORY if os.path.isdir(path) else At.NOTHING
 
-def _next(path: str) -> str:
-    """The path with its first link replaced by what it points at, `""` when there is none."""
-    parts = path.split("/")[1:]
-    for end in range(1, len(parts) + 1):
-        head = "/" + "/".join(parts[:end])
-        if os.path.islink(head):
-            target = os.path.join(os.path.dirname(head), os.readlink(head), *parts[end:])
-            return os.path.normpath(target)
-    return ""
+    found = resolve(os.fsencode(os.path.abspath(text)), look)
+    return os.fsdecode(found.path) if found.at is At.OUTSIDE else ""
 
 
 def has_cache_directory(env: Mapping[str, str]) -> bool:

@@ -21,7 +21,7 @@ from nix2oci.text import display
 _EHDR = 20
 _HEAD = 256
 """Bytes of a file that are read: no less than what the kernel reads of a script's first line."""
-_MOST_INTERPRETERS = 5
+_MAX_INTERPRETERS = 5
 _INTERPRETER = re.compile(rb"#![ \t]*(/[^ \t\n]+)[ \t\n]")
 _DIRECTORIES = (b"bin", b"sbin")
 
@@ -98,7 +98,7 @@ def _programs(files: StoreFiles, closure: Closure) -> Iterator[bytes]:
 
 def _machine_at(files: StoreFiles, path: bytes) -> tuple[bytes, int | None]:
     """The file that the kernel starts for a path, and the machine that it is for."""
-    for _ in range(_MOST_INTERPRETERS):
+    for _ in range(_MAX_INTERPRETERS):
         head = _head(files, path)
         interpreter = _INTERPRETER.match(head)
         if interpreter is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from nix2oci.errors import ConfigError, StoreError
+from nix2oci.model.closure import STORE_DIR
 from nix2oci.nix.messages import redact
 
 # Options for what is evaluated, and how many values each takes; all others are settings and
@@ -156,7 +157,7 @@ def store_root(options: Sequence[str], env: Mapping[str, str]) -> str:
             hint=f"take what is there with --from '{redact(uri)}'",
         )
     for real in parameters.get("real", []):
-        if not real.endswith("/nix/store"):
+        if not real.endswith(STORE_DIR):
             raise StoreError(f"cannot read store '{uri}': its files are at '{real}'")
-        root = real.removesuffix("/nix/store")
+        root = real.removesuffix(STORE_DIR)
     return os.path.abspath(root).rstrip("/") if root else ""

@@ -16,6 +16,7 @@ from nix2oci.errors import ClosureError, NixError
 from nix2oci.model.closure import StorePath
 from nix2oci.nix.installable import Installable, attribute_names
 from nix2oci.nix.output import Source, read_json, unknown_shape
+from nix2oci.text import and_more
 
 # A store path or a placeholder, and nothing below it.
 _WHOLE_PATH = r"(/[^/\s]+)*/([0-9a-z]{32}-[^/\s]+|[0-9a-z]{52})"
@@ -110,7 +111,7 @@ class EvalResult:
     """What `EVAL_EXPRESSION` gives: `kind` is `derivation`, `app`, `string`, `set` or another."""
 
     kind: str
-    fields: Mapping[str, Any]
+    fields: Mapping[str, object]
 
     @classmethod
     def parse(cls, stdout: str) -> EvalResult:
@@ -319,5 +320,4 @@ def _not_buildable(installable: Installable, value: EvalResult) -> NixError:
 
 def join(names: tuple[str, ...], most: int = 20) -> str:
     """Names in quotes for a message, not too many of them."""
-    shown = ", ".join(f"'{name}'" for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+    return and_more([f"'{name}'" for name in names], most)

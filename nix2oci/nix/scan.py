@@ -12,7 +12,6 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
@@ -20,10 +19,9 @@ from nix2oci.nix.dynamic_imports import imported
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
 from nix2oci.wrappers.chain import Chain, File, follow
-from nix2oci.wrappers.script import HostFacts, Native, Wrapper, essence
+from nix2oci.wrappers.script import SHELLS, HostFacts, Native, Wrapper, essence
 from nix2oci.wrappers.variables import path_preset
 
-_NAMES = frozenset((b"ash", b"bash", b"busybox", b"dash", b"fish", b"ksh", b"mksh", b"sh", b"zsh"))
 _CALLS = (b"popen", b"system")
 """What of libc runs /bin/sh (system(3), popen(3))."""
 
@@ -35,7 +33,7 @@ _LINE = 1024
 _WHOLE = 1 << 22
 """Files larger than this are no wrappers: enough of them is read to tell what they are."""
 
-_MOST_KEPT = 1 << 16
+_MAX_KEPT = 1 << 16
 """Bytes of a script that are worth a note."""
 
 _IS_BASH = b"@(#)Bash version "
@@ -80,7 +78,7 @@ def owns_shell(files: StoreFiles, path: StorePath) -> bool:
     directory = files.real_directory(own + b"bin")
     if directory is None:
         return False
-    for name in _NAMES.intersection(files.names(directory)):
+    for name in SHELLS.intersection(files.names(directory)):
         real, mode = files.follow(directory, name)
         if real.startswith(own) and stat.S_ISREG(mode) and mode & stat.S_IXUSR:
             return True
@@ -258,7 +256,7 @@ def _essence(files: StoreFiles, real: bytes) -> bytes:
 
     def read() -> str | None:
         found = essence(_content(files.content(real)))
-        return _text(found) if len(found) <= _MOST_KEPT else None
+        return _text(found) if len(found) <= _MAX_KEPT else None
 
     known = files.get_or_compute(real, "essence", read)
     return _content(files.content(real)) if known is None else _data(known)

@@ -11,7 +11,6 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from nix2oci.errors import NixOutputError, StoreError
 from nix2oci.model.closure import PathInfo, StorePath
@@ -19,6 +18,7 @@ from nix2oci.nix.client import NixClient
 from nix2oci.nix.failure import failure
 from nix2oci.nix.options import Origin, store_options
 from nix2oci.nix.output import path_entries, path_infos, read_json
+from nix2oci.text import and_more
 
 _UNTRUSTED = 2
 """Bit of the exit code of `nix store verify` (src/nix/verify.cc)."""
@@ -58,8 +58,7 @@ def check_signatures(nix: NixClient, origin: Origin, answer: str) -> None:
 def _join(paths: list[StorePath]) -> str:
     if not paths:
         return "what it has"
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    return ", ".join(map(str, paths[:_SHOWN])) + more
+    return and_more([str(path) for path in paths], _SHOWN)
 
 
 def _required(nix: NixClient) -> bool:
@@ -87,7 +86,7 @@ def _write(directory: str, name: str, lines: list[str]) -> None:
         file.write("".join(f"{line}\n" for line in lines))
 
 
-def _record(info: PathInfo, entry: Mapping[str, Any]) -> list[str]:
+def _record(info: PathInfo, entry: Mapping[str, object]) -> list[str]:
     """The record of a path as a binary cache has it, of the values that the image is made from."""
     return [
         f"StorePath: {info.path}",

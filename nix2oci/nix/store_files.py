@@ -16,11 +16,9 @@ from typing import TypeVar
 
 from nix2oci.errors import StoreError
 from nix2oci.model.closure import Closure, PathInfo
+from nix2oci.model.links import At, resolve
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.text import display
-
-# As many links as Linux follows before it says ELOOP.
-_MAX_LINKS = 40
 
 T = TypeVar("T")
 
@@ -84,25 +82,21 @@ class StoreFiles:
 
         The mode is 0 where nothing is there, where a link leaves the closure, and for a circle.
         """
-        done, todo, links, mode = start, rest.split(b"/")[::-1], 0, stat.S_IFDIR
-        while todo:
-            if not stat.S_ISDIR(mode):
-                return done, 0
-            part = todo.pop()
-            if part in (b"", b"."):
-                continue
-            path = done.rpartition(b"/")[0] if part == b".." else done + b"/" + part
+        mode = 0
+
+        def look(path: bytes) -> bytes | At:
+            nonlocal mode
             mode = self._mode(path)
-            if not stat.S_ISLNK(mode):
-                done = path
-                continue
-            links, mode = links + 1, stat.S_IFDIR
-            if links > _MAX_LINKS:
-                return done, 0
-            target = os.readlink(self.at(path))
-            todo += target.split(b"/")[::-1]
-            done = b"" if target.startswith(b"/") else done
-        return done, mode if done.startswith(self.store_dir + b"/") else 0
+            if stat.S_ISLNK(mode):
+                return os.readlink(self.at(path))
+            if stat.S_ISDIR(mode):
+                return At.DIRECTORY
+            return At.FILE if mode else At.NOTHING
+
+        found = resolve(rest, look, start)
+        if not found.exists or not found.path.startswith(self.store_dir + b"/"):
+            return found.path, 0
+        return found.path, mode if found.at is At.FILE else stat.S_IFDIR
 
     def _mode(self, path: bytes) -> int:
         """The mode of a path that has no link before its last part; 0 where it does not count."""

@@ -33,7 +33,7 @@ kept in any case: it will be asked for."""
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _AGAIN = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_MOST_NOTED = 20_000
+_MAX_NOTED = 20_000
 """Entries: the outline of a larger object is drawn anew each time."""
 
 _OUTLINE = "outline"
@@ -136,7 +136,7 @@ class StoreSkeleton:
                 self._lay(f"{path}{name}".encode("latin-1"), kind, what)
             return
         found = self._draw(path, entries or self.read(info), shells)
-        if len(found) <= _MOST_NOTED:
+        if len(found) <= _MAX_NOTED:
             self.facts_known.record(info, _OUTLINE, found)
 
     def _lay(self, path: bytes, kind: str, what: Any) -> None:
@@ -162,7 +162,7 @@ class StoreSkeleton:
         is_root = path in self.closure.roots
         for entry in entries:
             place = self._place(entry)
-            if len(found) <= _MOST_NOTED:
+            if len(found) <= _MAX_NOTED:
                 found.append(_note(entry, len(str(path)) - 1))
             match entry:
                 case Directory():

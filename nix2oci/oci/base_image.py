@@ -14,34 +14,35 @@ from dataclasses import dataclass, replace
 
 from nix2oci.errors import LayoutError, RepresentationError
 from nix2oci.model.tree import parents
+from nix2oci.oci.documents import ForeignConfig
 from nix2oci.oci.layer.extract import small_files
 from nix2oci.oci.layer.workers import Blobs
 from nix2oci.oci.layout.archive import chunks
 from nix2oci.oci.layout.names import CONTAINERD_NAME
-from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.layout.source import FILE_PREFIXES, ImageSource
+from nix2oci.oci.media_types import COMPRESSIONS
 from nix2oci.oci.spec import (
     LAYER,
     LAYER_GZIP,
     LAYER_ZSTD,
+    PREDEFINED,
     REF_NAME,
     Descriptor,
     Digest,
-    Json,
     Platform,
 )
-from nix2oci.oci.validate.check_documents import COMPRESSIONS, read_documents
+from nix2oci.oci.validate.check_documents import read_documents
 from nix2oci.oci.validate.finding import Finding
 from nix2oci.oci.validate.image import read_layers
 from nix2oci.oci.validate.layer_contents import LayerContents, Node
 from nix2oci.oci.validate.merged import merge_layers
 from nix2oci.text import display
 
-BASE_NAME = "org.opencontainers.image.base.name"
-BASE_DIGEST = "org.opencontainers.image.base.digest"
+BASE_NAME = PREDEFINED + "base.name"
+BASE_DIGEST = PREDEFINED + "base.digest"
 
 _MEDIA_TYPES = {"none": LAYER, "gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}
 _NOT_DISTRIBUTED = (".foreign.", ".nondistributable.")
-_PREFIXES = ("oci:", "oci-archive:", "docker-archive:")
 
 # What is wrong with an image but harms nobody who builds on it: `inherit` writes another history,
 # and names that are there twice or hide nothing mean the same to every engine.
@@ -53,8 +54,7 @@ class BaseImage:
     """A base image that was read and found good."""
 
     source: ImageSource
-    config: Json
-    """The configuration document; it has the form it must have."""
+    config: ForeignConfig
     layers: tuple[Descriptor, ...]
     """Base layer first, with the media types of OCI."""
     contents: tuple[LayerContents, ...]
@@ -82,7 +82,7 @@ class BaseImage:
         if full:
             return full
         path = self.where
-        for prefix in _PREFIXES:
+        for prefix in FILE_PREFIXES:
             path = path.removeprefix(prefix)
         file, _, named = path.rstrip("/").rpartition("/")[2].partition(":")
         stem, tag = file.removesuffix(".oci").removesuffix(".tar"), tag or named
@@ -140,7 +140,7 @@ def read_base_image(source: ImageSource, platform: Platform, workers: int = 0) -
     _refuse(source, documents.findings)
     if documents.config is None:
         raise AssertionError("a document that was not read is a finding")
-    _check_platform(source, documents.config, platform)
+    _check_platform(source, documents.config.platform, platform)
     contents = read_layers(
         source, documents.layers, documents.diff_ids, workers, hash_store_paths=True
     )
@@ -180,8 +180,7 @@ def _refuse_upwards(source: ImageSource, nodes: Iterable[bytes]) -> None:
             )
 
 
-def _check_platform(source: ImageSource, config: Json, platform: Platform) -> None:
-    found = Platform(config["architecture"], config["os"], config.get("variant"))
+def _check_platform(source: ImageSource, found: Platform, platform: Platform) -> None:
     if not found.fits(platform):
         raise RepresentationError(
             f"cannot use base image {source.where}: it is for {found}, the image is for {platform}"

@@ -28,7 +28,7 @@ from nix2oci.text import display
 EngineName = Literal["docker", "podman", "containerd"]
 
 _PATIENCE = 10.0
-_MOST_WORDS = 400
+_MAX_WORDS = 400
 _DIGEST = re.compile(rb"(?:sha256:)?\b([0-9a-f]{64})\b")
 _WORDS_BEGIN = re.compile(r"(?i)(error|fatal|cannot|ctr:|fata\[)")
 _PREFIXES = ("Error: ", "Error response from daemon: ", "ctr: ")
@@ -220,7 +220,7 @@ class _Finished:
         for prefix in _PREFIXES:
             text = text.removeprefix(prefix)
         text = display(text.encode())
-        return text if len(text) <= _MOST_WORDS else text[:_MOST_WORDS] + "…"
+        return text if len(text) <= _MAX_WORDS else text[:_MAX_WORDS] + "…"
 
 
 def _attend(process: subprocess.Popen[bytes], feed: Callable[[IO[bytes]], None] | None) -> None:

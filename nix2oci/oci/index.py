@@ -9,13 +9,11 @@ from dataclasses import dataclass, replace
 from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.oci.layout.archive import chunks
 from nix2oci.oci.layout.names import CONTAINERD_NAME
-from nix2oci.oci.layout.source import INDEX_TYPES, ImageSource, Layout, open_layout
+from nix2oci.oci.layout.source import ImageSource, Layout, open_layout
 from nix2oci.oci.layout.writer import Staging
+from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import Descriptor, Digest, Index, Platform
-
-_SHARED = "org.opencontainers.image."
-_NEVER_SHARED = _SHARED + "ref.name"
+from nix2oci.oci.spec import PREDEFINED, REF_NAME, Descriptor, Digest, Index, Platform
 
 
 def index_of(images: Sequence[ImageSource]) -> Index:
@@ -35,7 +33,7 @@ def index_of(images: Sequence[ImageSource]) -> Index:
         by_platform[platform] = image
     ordered = [image for _, image in sorted(by_platform.items())]
     entries = (replace(i.descriptor, annotations={}, platform=_platform(i)) for i in ordered)
-    return Index(tuple(entries), _agreed([i.manifest().get("annotations") or {} for i in ordered]))
+    return Index(tuple(entries), _agreed([i.manifest().annotations for i in ordered]))
 
 
 def _platform(image: ImageSource) -> Platform:
@@ -50,8 +48,8 @@ def _agreed(annotations: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {
         key: value
         for key, value in first.items()
-        if key.startswith(_SHARED)
-        and key != _NEVER_SHARED
+        if key.startswith(PREDEFINED)
+        and key != REF_NAME
         and all(other.get(key) == value for other in others)
     }
 
@@ -73,7 +71,7 @@ def images_at(text: str, layout: Layout | None = None) -> FoundImage:
     layout, tag = (layout, None) if layout else open_layout(text)
     entries = layout.entries(tag)
     if len({entry.digest for entry in entries}) > 1:
-        tags = sorted({e.annotations.get("org.opencontainers.image.ref.name", "") for e in entries})
+        tags = sorted({e.annotations.get(REF_NAME, "") for e in entries})
         raise ConfigError(
             f"cannot join {text}: it has {len(entries)} images",
             hint=f"name one of its tags after a colon: {', '.join(filter(None, tags))}",

@@ -11,7 +11,9 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from nix2oci.oci.spec import Digest, ImageConfig, Json, Platform
+from nix2oci.oci.documents import ForeignConfig, RunConfig, inherited_field
+from nix2oci.oci.fields import Json
+from nix2oci.oci.spec import ImageConfig
 
 _KEPT = ("Healthcheck", "OnBuild", "Shell")
 """Fields of `config` that Docker adds to those of the OCI specification, and an engine reads."""
@@ -36,39 +38,44 @@ class Inherited:
 
 
 def inherit(
-    below: Json, ours: ImageConfig, assumed: Container[str]
+    below: ForeignConfig, ours: ImageConfig, assumed: Container[str]
 ) -> tuple[ImageConfig, tuple[Inherited, ...]]:
     """The configuration of an image on a base, and what became of each part of the base's.
 
-    `below` is the configuration document of the base, which has the form it must have; `ours` is
-    that of the layers on top alone. `assumed` are the keys whose values in `ours` nobody asked
-    for. Every layer of the base has its entry in the history of the result.
+    `below` is the configuration of the base, `ours` that of the layers on top alone. `assumed` are
+    the keys whose values in `ours` nobody asked for. Every layer of the base has its entry in the
+    history of the result.
     """
-    run: Json = below.get("config") or {}
-    single = {"User": ours.user, "WorkingDir": ours.working_dir, "StopSignal": ours.stop_signal}
-    sets = {"ExposedPorts": ours.exposed_ports, "Volumes": ours.volumes}
+    run = below.run
+    single = {
+        "User": (run.user, ours.user),
+        "WorkingDir": (run.working_dir, ours.working_dir),
+        "StopSignal": (run.stop_signal, ours.stop_signal),
+    }
+    kept = {key: found for key in _KEPT if (found := inherited_field(below, key))}
     table = [
-        *_each("Env", _variables(run.get("Env")), _variables(ours.env), assumed),
-        *(_one(key, run.get(key), value, assumed) for key, value in single.items()),
+        *_each("Env", run.variables, _variables(ours.env), assumed),
+        *(_one(key, *values, assumed) for key, values in single.items()),
         *_program(run, ours),
-        *_each("Labels", run.get("Labels") or {}, ours.labels, ()),
-        *(_joined(key, run.get(key) or {}, value) for key, value in sets.items()),
-        *(Inherited(key, run[key], None, "base") for key in _KEPT if run.get(key)),
+        *_each("Labels", run.labels, ours.labels, ()),
+        _joined("ExposedPorts", run.exposed_ports, ours.exposed_ports),
+        _joined("Volumes", run.volumes, ours.volumes),
+        *(Inherited(key, value, None, "base") for key, value in kept.items()),
     ]
     rows = {row.key: row for row in table if row.base}
-    won = {key: _won(rows, key, value) for key, value in single.items()}
+    won = {key: _won(rows, key, image) for key, (_, image) in single.items()}
     config = replace(
         ours,
-        platform=Platform(below["architecture"], below["os"], below.get("variant")),
+        platform=below.platform,
         env=_environment(run, ours, rows),
         user=won["User"],
         working_dir=won["WorkingDir"],
         stop_signal=won["StopSignal"],
-        exposed_ports=tuple(sorted({*(run.get("ExposedPorts") or ()), *ours.exposed_ports})),
-        volumes=tuple(sorted({*(run.get("Volumes") or ()), *ours.volumes})),
-        labels={**(run.get("Labels") or {}), **ours.labels},
-        inherited={key: run[key] for key in _KEPT if run.get(key)},
-        diff_ids=(*map(Digest.parse, below["rootfs"]["diff_ids"]), *ours.diff_ids),
+        exposed_ports=tuple(sorted({*run.exposed_ports, *ours.exposed_ports})),
+        volumes=tuple(sorted({*run.volumes, *ours.volumes})),
+        labels={**run.labels, **ours.labels},
+        inherited=kept,
+        diff_ids=(*below.diff_ids, *ours.diff_ids),
         history_below=_history(below),
     )
     return config, tuple(rows.values())
@@ -94,23 +101,25 @@ def _each(
         yield row
 
 
-def _program(run: Json, ours: ImageConfig) -> Iterator[Inherited]:
-    for key, image in (("Entrypoint", ours.entrypoint), ("Cmd", ours.cmd)):
-        yield Inherited(key, run.get(key), list(image) or None, "image")
+def _program(run: RunConfig, ours: ImageConfig) -> Iterator[Inherited]:
+    yield Inherited("Entrypoint", list(run.entrypoint), list(ours.entrypoint) or None, "image")
+    yield Inherited("Cmd", list(run.cmd), list(ours.cmd) or None, "image")
 
 
-def _joined(key: str, base: Mapping[str, object], image: tuple[str, ...]) -> Inherited:
+def _joined(key: str, base: tuple[str, ...], image: tuple[str, ...]) -> Inherited:
     won: Literal["base", "both"] = "both" if set(image) - set(base) else "base"
     return Inherited(key, sorted(base), sorted(image) or None, won)
 
 
-def _variables(pairs: list[str] | tuple[str, ...] | None) -> dict[str, str]:
-    return {name: value for name, _, value in (pair.partition("=") for pair in pairs or ())}
+def _variables(pairs: tuple[str, ...]) -> dict[str, str]:
+    return dict(pair.partition("=")[::2] for pair in pairs)
 
 
-def _environment(run: Json, ours: ImageConfig, rows: Mapping[str, Inherited]) -> tuple[str, ...]:
+def _environment(
+    run: RunConfig, ours: ImageConfig, rows: Mapping[str, Inherited]
+) -> tuple[str, ...]:
     """The base's variables in its order, then ours."""
-    found = {**_variables(run.get("Env")), **_variables(ours.env)}
+    found = {**run.variables, **_variables(ours.env)}
     for name in found:
         row = rows.get(f"Env {name}")
         if row and row.won != "image":
@@ -124,9 +133,9 @@ def _path(value: str) -> str:
     return value if _PROGRAMS in value.split(":") else f"{value}:{_PROGRAMS}"
 
 
-def _history(below: Json) -> tuple[Json, ...]:
+def _history(below: ForeignConfig) -> tuple[Json, ...]:
     """The base's own where it fits its layers, else a line for each of them."""
-    history, layers = below.get("history") or (), len(below["rootfs"]["diff_ids"])
-    if sum(not entry.get("empty_layer") for entry in history) == layers:
-        return tuple(history)
+    layers = len(below.diff_ids)
+    if len(below.layer_history) == layers:
+        return below.history or ()
     return ({"created_by": "base image"},) * layers

@@ -6,17 +6,13 @@ Images of other tools are read too, so nothing is expected to be there, or to be
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from nix2oci.oci.documents import ForeignConfig
 from nix2oci.oci.layout.source import ImageSource
 
 _OWN = "nix2oci."
 """Annotations that follow from what is in the image."""
-
-_LISTS = {"Entrypoint": "entrypoint", "Cmd": "cmd"}
-_TEXTS = {"User": "user", "WorkingDir": "workdir", "StopSignal": "stop-signal"}
-_SETS = {"ExposedPorts": "port", "Volumes": "volume"}
 
 
 def settings(source: ImageSource) -> dict[str, str]:
@@ -26,31 +22,23 @@ def settings(source: ImageSource) -> dict[str, str]:
     label is left out. Raises what `ImageSource` raises.
     """
     found = dict(_of_config(source.config()))
-    for name, value in sorted(_mapping(source.manifest().get("annotations")).items()):
-        if not name.startswith(_OWN) and found.get(f"label {name}") != str(value):
-            found[f"annotation {name}"] = str(value)
+    for name, value in sorted(source.manifest().annotations.items()):
+        if not name.startswith(_OWN) and found.get(f"label {name}") != value:
+            found[f"annotation {name}"] = value
     return found
 
 
-def _of_config(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    run = _mapping(config.get("config"))
-    for key, name in _LISTS.items():
-        if run.get(key):
-            yield name, json.dumps(run[key], ensure_ascii=False)
-    for variable in run.get("Env") or ():
-        name, _, value = str(variable).partition("=")
+def _of_config(config: ForeignConfig) -> Iterator[tuple[str, str]]:
+    run = config.run
+    for key, name in (("Entrypoint", "entrypoint"), ("Cmd", "cmd")):
+        if words := run.fields[key].value:
+            yield name, json.dumps(words, ensure_ascii=False)
+    for name, value in run.variables.items():
         yield f"env {name}", value
-    for key, name in _TEXTS.items():
-        if run.get(key):
-            yield name, str(run[key])
-    for key, name in _SETS.items():
-        yield from ((f"{name} {member}", "") for member in sorted(_mapping(run.get(key))))
-    for label, value in sorted(_mapping(run.get("Labels")).items()):
-        yield f"label {label}", str(value)
-    platform = (str(config[key]) for key in ("os", "architecture", "variant") if config.get(key))
-    yield "platform", "/".join(platform)
-    yield "created", str(config.get("created") or "")
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+    texts = {"user": run.user, "workdir": run.working_dir, "stop-signal": run.stop_signal}
+    yield from ((name, value) for name, value in texts.items() if value)
+    yield from ((f"port {port}", "") for port in sorted(run.exposed_ports))
+    yield from ((f"volume {volume}", "") for volume in sorted(run.volumes))
+    yield from ((f"label {label}", value) for label, value in sorted(run.labels.items()))
+    yield "platform", str(config.platform)
+    yield "created", config.created or ""

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from nix2oci.errors import ConfigError, LayoutError, RepresentationError
-
-Json = dict[str, Any]
+from nix2oci.oci.fields import Fields, Json, Value
 
 LAYOUT_VERSION = "1.0.0"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -25,8 +23,13 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = LAYER + "+gzip"
 LAYER_ZSTD = LAYER + "+zstd"
 
-REF_NAME = "org.opencontainers.image.ref.name"
-MOST_LAYERS = 127
+PREDEFINED = "org.opencontainers.image."
+"""How the annotation keys of the specification begin (annotations.md)."""
+REF_NAME = PREDEFINED + "ref.name"
+BLOBS = "blobs/sha256"
+"""Where blobs lie in a layout (image-layout.md, Blobs), and in the build cache."""
+
+MAX_LAYERS = 127
 """An overlay mount takes 128 lower directories, and engines need one (moby#20298)."""
 
 STORE_PATHS = "nix2oci.store-paths"
@@ -35,6 +38,8 @@ LAYER_FORM = "nix2oci.layer-form"
 """Layer annotation: what, with the store paths, decides its bytes; as `layer_form` has it."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&-^_.+]{0,126}"
+MEDIA_TYPE = f"{_NAME}/{_NAME}"
 
 
 def canonical_json(document: Json) -> bytes:
@@ -64,6 +69,15 @@ class Digest:
         if not isinstance(text, str) or not _DIGEST.fullmatch(text):
             raise LayoutError(f"cannot read digest {str(text)[:100]!r}: expected sha256:<64 hex>")
         return cls(text)
+
+    @classmethod
+    def read(cls, value: Value) -> Digest | None:
+        """The digest at a place in a document; None, which is noted, where there is another."""
+        text = value.text()
+        if text is None or _DIGEST.fullmatch(text):
+            return cls(text) if text is not None else None
+        value.expected("sha256:<64 hex digits>")
+        return None
 
     @classmethod
     def of(cls, data: bytes) -> Digest:
@@ -126,13 +140,10 @@ class Platform:
         return cls(rest[0], os, rest[1] if len(rest) == 2 else None)
 
     @classmethod
-    def from_json(cls, document: Json) -> Platform:
-        """Read a platform, of a descriptor or a configuration; `LayoutError`."""
-        architecture, os = document.get("architecture", ""), document.get("os", "")
-        variant = document.get("variant")
-        if not _all_text((architecture, os, variant or "")):
-            raise LayoutError("cannot read descriptor: its platform is not made of text")
-        return cls(architecture, os, variant)
+    def read(cls, fields: Fields) -> Platform:
+        """The platform of a descriptor or a configuration; empty texts where it says none."""
+        architecture, os = fields["architecture"].text(), fields["os"].text()
+        return cls(architecture or "", os or "", fields["variant"].text())
 
     def to_json(self) -> Json:
         return _present(architecture=self.architecture, os=self.os, variant=self.variant)
@@ -165,30 +176,38 @@ class Descriptor:
     platform: Platform | None = None
 
     @classmethod
-    def of(cls, media_type: str, data: bytes, **rest: Any) -> Descriptor:
-        return cls(media_type, Digest.of(data), len(data), **rest)
+    def of(
+        cls,
+        media_type: str,
+        data: bytes,
+        annotations: Mapping[str, str] | None = None,
+        platform: Platform | None = None,
+    ) -> Descriptor:
+        return cls(media_type, Digest.of(data), len(data), annotations or {}, platform)
+
+    @classmethod
+    def read(cls, fields: Fields) -> Descriptor | None:
+        """A descriptor of a document; None, which is noted, where a required field is not right."""
+        fields.need("mediaType", "digest", "size", kind="type")
+        media_type = fields["mediaType"].text(MEDIA_TYPE, "a media type")
+        digest, size = Digest.read(fields["digest"]), fields["size"].whole()
+        fields["urls"].texts()
+        annotations = fields["annotations"].texts_by_name()
+        fields["artifactType"].text(MEDIA_TYPE, "a media type")
+        platform = _read_platform(fields["platform"].object())
+        fields.null("urls", "annotations", "artifactType", "platform")
+        if media_type is None or digest is None or size is None:
+            return None
+        return cls(media_type, digest, size, annotations, platform)
 
     @classmethod
     def from_json(cls, document: object) -> Descriptor:
-        """Read a descriptor; raise `LayoutError` where a required field is missing or wrong."""
-        if not isinstance(document, dict):
-            raise LayoutError("cannot read descriptor: it is not a JSON object")
-        media_type, size = document.get("mediaType"), document.get("size")
-        if not isinstance(media_type, str):
-            raise LayoutError("cannot read descriptor: it has no mediaType")
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            raise LayoutError(f"cannot read descriptor: size is {size!r}")
-        annotations = document.get("annotations") or {}
-        if not isinstance(annotations, dict) or not _all_text(annotations.values()):
-            raise LayoutError("cannot read descriptor: its annotations are not text by name")
-        platform = document.get("platform")
-        return cls(
-            media_type,
-            Digest.parse(document.get("digest")),
-            size,
-            dict(annotations),
-            Platform.from_json(platform) if isinstance(platform, dict) else None,
-        )
+        """Read a descriptor; raise `LayoutError` where anything in it cannot be read."""
+        fields = Fields.of(document)
+        found = cls.read(fields)
+        fields.check("cannot read descriptor")
+        assert found is not None
+        return found
 
     def to_json(self) -> Json:
         return _present(
@@ -231,7 +250,7 @@ class ImageConfig:
     """The history of a base image, as it stands there."""
 
     def to_json(self) -> Json:
-        run = self.inherited | _present(
+        run = _present(
             User=self.user,
             Env=list(self.env),
             Entrypoint=list(self.entrypoint),
@@ -243,17 +262,16 @@ class ImageConfig:
             StopSignal=self.stop_signal,
         )
         created = rfc3339(self.created)
-        history = [*self.history_below]
-        history += [
+        history = [
             {"created": created, **_present(created_by=h.created_by, comment=h.comment)}
             for h in self.history
         ]
         return {
             **self.platform.to_json(),
             "created": created,
-            "config": run,
+            "config": {**self.inherited, **run},
             "rootfs": {"type": "layers", "diff_ids": [str(d) for d in self.diff_ids]},
-            "history": history,
+            "history": [*self.history_below, *history],
         }
 
 
@@ -306,10 +324,15 @@ def store_paths_digest(nar_hashes: Mapping[str, bytes]) -> Digest:
     return Digest.of("".join(lines).encode())
 
 
-def _all_text(values: Iterable[object]) -> bool:
-    return all(isinstance(value, str) for value in values)
+def _read_platform(fields: Fields) -> Platform | None:
+    """That of a descriptor, which has to have both of its parts (image-index.md)."""
+    fields.need("architecture", "os")
+    fields["os.version"].text()
+    fields["os.features"].texts()
+    fields.null("os.version", "os.features", "variant")
+    return Platform.read(fields) if fields.there else None
 
 
-def _present(**fields: object) -> Json:
+def _present(**fields: object) -> dict[str, object]:
     """The fields that say something: an empty one is left out (image-spec: absent, not null)."""
     return {key: value for key, value in fields.items() if value not in (None, "", [], {})}

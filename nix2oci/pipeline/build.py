@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from datetime import datetime
-from heapq import merge
+from dataclasses import dataclass
 
-from nix2oci import text
-from nix2oci.cache.bound import prune
-from nix2oci.cache.directory import Cache
-from nix2oci.cache.layer_store import LayerRequest, write_missing
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.model.closure import PathInfo, StorePath
-from nix2oci.model.tree import Entry, File, Tree, sort_key
 from nix2oci.nix.client import NixClient, Package
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.machine import check_machines
-from nix2oci.nix.store import store_layer
 from nix2oci.nix.store_files import StoreFiles
 from nix2oci.nix.survey import is_program
 from nix2oci.oci.inherit import Inherited, inherit
 from nix2oci.oci.layer.blob import Layer, compressor_version, layer_form
-from nix2oci.oci.layer.workers import LayerJob
 from nix2oci.oci.layout.writer import Image, Staging
-from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import (
     LAYER_FORM,
     STORE_PATHS,
@@ -35,7 +25,6 @@ from nix2oci.oci.spec import (
     Digest,
     ImageConfig,
     Platform,
-    store_paths_digest,
 )
 from nix2oci.oci.validate.image import check_written
 from nix2oci.pipeline import describe
@@ -48,52 +37,13 @@ from nix2oci.pipeline.debug_twin import (
     write_tools,
 )
 from nix2oci.pipeline.describe import ImageIdentity
-from nix2oci.pipeline.on_base import LOCAL, Opener, check_program, refuse_zstd
+from nix2oci.pipeline.destination import Destination
+from nix2oci.pipeline.image_layers import Read, contents_digest, write_image_layers
+from nix2oci.pipeline.on_base import check_program, refuse_zstd
 from nix2oci.pipeline.prepare import Prepared, Progress, prepare
 from nix2oci.plan.layers.layering import LayerHints, LayerPlan
 from nix2oci.plan.rootfs import CA_BUNDLE
 from nix2oci.plan.shell_record import annotations_of
-
-FindExisting = Callable[[Iterable[Digest]], Mapping[Digest, Layer]]
-"""Told what layers hold (`store_paths_digest`): those that are where the image is pushed to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where an image goes and what the machine around it decides.
-
-    No digest depends on `cores`, on what `cache` holds, or on what is `existing`.
-    """
-
-    open: Callable[[Reference], AbstractContextManager[Staging]]
-    created: Callable[[int | None], datetime]
-    """The image's time, from the flake's `lastModified` when it has one that can be trusted."""
-    cores: int
-    cache: Cache | None = None
-    reads_zstd: bool = True
-    """Whether all that read what is there know zstd layers."""
-    existing: FindExisting | None = None
-    """Only for an image that is pushed and kept nowhere else: such layers are left out of it."""
-    opener: Opener = LOCAL
-    """How a base image is opened."""
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What was read of the store for layers; `bytes` are those of NAR."""
-
-    files: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenLayers:
-    """The layers of an image that are not its base's, the view last."""
-
-    layers: tuple[Layer, ...]
-    reused: frozenset[Digest]
-    """Blobs that were where the image is pushed to."""
-    read: Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +86,7 @@ def build(
         with destination.open(identity.name) as staging:
             if prepared.on_base:
                 prepared.on_base.base.copy_layers(staging)
-            written = _write(prepared, spec, staging, destination, progress)
+            written = write_image_layers(prepared, spec, staging, destination, progress)
             config, described, inherited = _documents(prepared, spec, identity, written.layers)
             base_notes = prepared.on_base.base.annotations if prepared.on_base else {}
             recorded = annotations_of(prepared.shells, prepared.plan.fleet)
@@ -203,86 +153,6 @@ def _check_machines(prepared: Prepared, command: str) -> None:
     check_machines(disk, prepared.closure, started, system, platform)
 
 
-def _write(
-    prepared: Prepared,
-    spec: ImageSpec,
-    blobs: Staging,
-    destination: Destination,
-    progress: Progress,
-) -> WrittenLayers:
-    wanted = [_wanted(layer, prepared) for layer in prepared.plan.layers]
-    if spec.max_layers == 1:
-        (only,) = wanted
-        mixed = _laid_over(only.job.entries, prepared.rootfs)
-        wanted = [replace(only, job=LayerJob(mixed, only.job.estimated_size), contents=None)]
-    else:
-        wanted.append(LayerRequest(LayerJob(prepared.rootfs, 0)))
-
-    existing = (
-        _existing(wanted, blobs, destination.existing, progress) if destination.existing else {}
-    )
-    rest = [each for each in wanted if each.contents not in existing]
-
-    def writing(made: int, estimated_size: int) -> AbstractContextManager[Callable[[int], None]]:
-        if made < len(rest):
-            progress.step(f"{len(rest) - made} of {len(wanted)} layers are in the cache")
-        return progress.bytes("writing layers", estimated_size)
-
-    cache, cores = destination.cache, destination.cores
-    written, made = write_missing(
-        cache, rest, spec.compression, blobs, cores=cores, start_progress=writing
-    )
-    checked = {path for number in made for path in rest[number].paths}
-    unread = {path for each in wanted if each.contents in existing for path in each.paths}
-    prepared.notes.commit(
-        lambda info: (
-            str(info.path) in checked
-            or (str(info.path) not in unread and prepared.store.is_right(info))
-        )
-    )
-    if cache and checked:
-        prune(cache, wait=False)
-    new = iter(written)
-    layers = tuple(existing[w.contents] if w.contents in existing else next(new) for w in wanted)
-    stored = [number for number in made if rest[number].paths]
-    nar_sizes = (rest[number].job.estimated_size for number in stored)
-    read = Read(sum(written[number].files for number in stored), sum(nar_sizes))
-    return WrittenLayers(layers, frozenset(layer.digest for layer in existing.values()), read)
-
-
-def _existing(
-    wanted: Sequence[LayerRequest], blobs: Staging, ask: FindExisting, progress: Progress
-) -> dict[Digest | None, Layer]:
-    """The layers that are where the image is pushed to, by what they hold."""
-    found = dict[Digest | None, Layer](ask(w.contents for w in wanted if w.contents).items())
-    for layer in found.values():
-        blobs.assume_remote(layer.digest, layer.size)
-    size = text.size(sum(layer.size for layer in found.values()))
-    progress.step(f"reused {len(found)} of {len(wanted)} layers that the registry has, {size}")
-    return found
-
-
-def _wanted(layer: LayerPlan, prepared: Prepared) -> LayerRequest:
-    infos = [prepared.closure.infos[path] for path in layer.paths]
-    job = LayerJob(store_layer(infos, prepared.store), layer.nar_size)
-    return LayerRequest(job, _contents(infos), tuple(map(str, layer.paths)))
-
-
-def _contents(infos: Iterable[PathInfo]) -> Digest:
-    return store_paths_digest({str(info.path): info.nar_hash for info in infos})
-
-
-def _laid_over(entries: Iterable[Entry], rootfs: Tree) -> Iterator[Entry]:
-    """Store and view as one: what both have, replaced wrappers above all, is the view's."""
-    for entry in merge(entries, rootfs, key=lambda entry: sort_key(entry.path)):
-        mine = rootfs.get(entry.path)
-        if mine is None or mine is entry:
-            yield entry
-        elif isinstance(entry, File):
-            for _ in entry.chunks:  # it counts for the NAR hash all the same
-                pass
-
-
 def _documents(
     prepared: Prepared, spec: ImageSpec, identity: ImageIdentity, layers: tuple[Layer, ...]
 ) -> tuple[ImageConfig, tuple[Descriptor, ...], tuple[Inherited, ...]]:
@@ -332,6 +202,6 @@ def _descriptor(
     """
     described = {}
     if plan and infos:
-        contents = str(_contents(infos[path] for path in plan.paths))
+        contents = str(contents_digest(infos[path] for path in plan.paths))
         described = {STORE_PATHS: contents, **form}
     return Descriptor(layer.media_type, layer.digest, layer.size, described)

@@ -22,7 +22,7 @@ from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.workers import Blobs, LayerJob, write_layers
 from nix2oci.oci.layout.writer import Image
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import MOST_LAYERS, Descriptor, History, ImageConfig
+from nix2oci.oci.spec import MAX_LAYERS, Descriptor, History, ImageConfig
 from nix2oci.plan.debug_layer import (
     BUSYBOX,
     SUFFIX,
@@ -112,11 +112,11 @@ def _evaluate(nix: NixClient, asked: str | None, main: Installable, system: str)
 
 def debug_name(name: Reference, layers: int) -> Reference:
     """The name of the twin of an image that has so many layers; `ConfigError` without room."""
-    if layers >= MOST_LAYERS:
+    if layers >= MAX_LAYERS:
         raise ConfigError(
             f"cannot make a debug twin: it would have {layers + 1} layers, "
-            f"more than the {MOST_LAYERS} that engines can mount",
-            hint=f"use --max-layers {MOST_LAYERS - 1}",
+            f"more than the {MAX_LAYERS} that engines can mount",
+            hint=f"use --max-layers {MAX_LAYERS - 1}",
         )
     return Reference.parse(f"{name}{SUFFIX}")
 

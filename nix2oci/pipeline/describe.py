@@ -20,10 +20,10 @@ from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.nix.package import Package
 from nix2oci.nix.realise import Built
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import Digest, History, ImageConfig, Platform, rfc3339
+from nix2oci.oci.spec import PREDEFINED, Digest, History, ImageConfig, Platform, rfc3339
 from nix2oci.plan.layers.layering import LayerPlan
 from nix2oci.plan.rootfs import CA_BUNDLE
-from nix2oci.text import display
+from nix2oci.text import and_more, display
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROGRAM_DIRECTORIES = frozenset({"/bin", "/sbin", "/usr/bin", "/usr/sbin"})
@@ -113,7 +113,6 @@ def manifest_annotations(
     spec: ImageSpec, package: Package, name: Reference, created: datetime
 ) -> dict[str, str]:
     """The predefined annotation keys (image-spec, annotations.md) that Nix has an answer to."""
-    prefix = "org.opencontainers.image."
     known = {
         "created": rfc3339(created),
         "description": package.description,
@@ -124,7 +123,9 @@ def manifest_annotations(
         "url": package.homepage,
         "version": package.version,
     }
-    return {prefix + key: value for key, value in known.items() if value} | dict(spec.annotations)
+    return {PREDEFINED + key: value for key, value in known.items() if value} | dict(
+        spec.annotations
+    )
 
 
 def image_config(
@@ -174,8 +175,7 @@ def layer_history(layer: LayerPlan | None, launchers: int = 0) -> History:
         also = f"; launchers for wrappers: {launchers}" if launchers else ""
         return History("nix2oci", f"file system: /bin, /etc, users, certificates{also}")
     names = [path.name for path in layer.paths]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return History("nix2oci", f"store paths: {', '.join(names[:_SHOWN])}{more}")
+    return History("nix2oci", f"store paths: {and_more(names, _SHOWN)}")
 
 
 def wanted_paths(

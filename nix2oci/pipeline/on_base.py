@@ -18,7 +18,7 @@ from nix2oci.model.tree import Directory, File, Symlink, Tree
 from nix2oci.oci.base_image import BaseImage, read_base_image
 from nix2oci.oci.layer.untar import DIRECTORY, SYMLINK
 from nix2oci.oci.layout.source import ImageSource, open_image
-from nix2oci.oci.spec import LAYER_ZSTD, MOST_LAYERS, Platform
+from nix2oci.oci.spec import LAYER_ZSTD, MAX_LAYERS, Platform
 from nix2oci.plan.overlay.join_accounts import join_group, join_passwd
 from nix2oci.plan.overlay.lower_tree import LowerTree
 from nix2oci.plan.overlay.overlay import Overlaid, lay_over
@@ -71,12 +71,12 @@ def _check_room(layers: int, spec: ImageSpec) -> None:
         f"cannot use base image {spec.base}: it has {layers} layers, "
         f"and at least {_OURS} come on top"
     )
-    if least > MOST_LAYERS:
-        raise RepresentationError(f"{cause}: engines can mount {MOST_LAYERS}")
+    if least > MAX_LAYERS:
+        raise RepresentationError(f"{cause}: engines can mount {MAX_LAYERS}")
     if least > spec.max_layers:
         raise ConfigError(
             f"{cause}: at most {spec.max_layers} are to be made",
-            hint=f"use --max-layers {least}, or up to {MOST_LAYERS}",
+            hint=f"use --max-layers {least}, or up to {MAX_LAYERS}",
         )
 
 

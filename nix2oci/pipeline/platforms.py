@@ -16,7 +16,8 @@ from nix2oci.oci.index import index_of
 from nix2oci.oci.layout.writer import Image, Staging
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import INDEX, Descriptor, Index, Platform, canonical_json
-from nix2oci.pipeline.build import Destination, WrittenImage, build
+from nix2oci.pipeline.build import WrittenImage, build
+from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.prepare import Progress
 from nix2oci.plan.layers.layering import LayerHints
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
+from nix2oci.model.closure import Closure, PathInfo, StorePath, reachable, store_path_of
 from nix2oci.model.tree import Directory, Entry, File, Owned, Symlink, Tree
 
 TOOLS = "/busybox"
@@ -85,7 +85,7 @@ def missing_paths(
     if busybox:
         own = _owner(tools, programs[BUSYBOX])
         wanted |= {r for r in tools.references(own) if r.hash_part.encode() in busybox}
-    reached = _reach(tools, wanted)
+    reached = reachable(wanted, tools.references)
     return tuple(tools.infos[path] for path in sorted(reached) if path not in image)
 
 
@@ -94,17 +94,6 @@ def _owner(closure: Closure, path: bytes) -> StorePath:
     if owner is None:
         raise AssertionError(f"{path!r} is in no store path")
     return owner
-
-
-def _reach(closure: Closure, starts: Iterable[StorePath]) -> set[StorePath]:
-    seen: set[StorePath] = set()
-    queue = list(starts)
-    while queue:
-        path = queue.pop()
-        if path not in seen:
-            seen.add(path)
-            queue += closure.references(path)
-    return seen
 
 
 def with_tools_in_path(variables: tuple[str, ...]) -> tuple[str, ...]:

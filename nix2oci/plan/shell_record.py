@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from nix2oci.model.closure import PathInfo
 from nix2oci.model.shell_references import ShellReference
@@ -23,10 +22,10 @@ from nix2oci.wrappers.explain import chain_document, refusal_document, wrapper_d
 from nix2oci.wrappers.refusal import Refusal
 from nix2oci.wrappers.script import Wrapper
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
 ANNOTATION = "nix2oci.shell"
-_MOST = 1 << 18
+_MAX_RECORD = 1 << 18
 """Bytes: a manifest is fetched with every pull, and registries take 4 MiB."""
 
 
@@ -44,7 +43,7 @@ def _shell(shells: ShellDecision) -> dict[str, str]:
     if shells.mode is Mode.KEEP or not (shells.scripts or shells.dropped or shells.staying):
         return {}
     text = json.dumps(shell_document(shells), sort_keys=True, separators=(",", ":"))
-    return {ANNOTATION: text} if len(text) <= _MOST else {}
+    return {ANNOTATION: text} if len(text) <= _MAX_RECORD else {}
 
 
 def shell_document(shells: ShellDecision) -> Json:

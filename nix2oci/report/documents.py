@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from nix2oci.model.closure import Closure
 from nix2oci.oci.inherit import Inherited
@@ -20,7 +19,7 @@ from nix2oci.plan.shell import ShellDecision
 from nix2oci.plan.shell_record import shell_document
 from nix2oci.text import display
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
 
 def plan_document(

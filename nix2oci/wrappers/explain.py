@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from nix2oci.text import display
 from nix2oci.wrappers.binary import BinaryWrapper, Caller
@@ -26,7 +25,7 @@ from nix2oci.wrappers.operations import (
 from nix2oci.wrappers.refusal import Refusal
 from nix2oci.wrappers.script import Native, Wrapper
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
 _KINDS = {
     Set: "set",
@@ -118,7 +117,7 @@ def chain_document(chain: Chain) -> Json:
 def _operation_document(op: Op) -> Json:
     """The names of an operation's fields are those of `ops`."""
     fields = {name: getattr(op, name) for name in _FIELDS if hasattr(op, name)}
-    return {"op": _KINDS[type(op)]} | {name: display(value) for name, value in fields.items()}
+    return {"op": _KINDS[type(op)], **{name: display(value) for name, value in fields.items()}}
 
 
 def refusal_document(refusal: Refusal) -> Json:

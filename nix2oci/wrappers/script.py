@@ -33,8 +33,8 @@ from nix2oci.wrappers.statements import Statement, Switch, read_statements
 from nix2oci.wrappers.variables import PRESET, is_special
 
 STORE = b"/nix/store/"
-_BASH = re.compile(rb"/nix/store/[0-9a-z]{32}-bash(-[^/]*)?/bin/(bash|sh)")
-_SHELLS = frozenset((b"ash", b"bash", b"busybox", b"dash", b"fish", b"ksh", b"mksh", b"sh", b"zsh"))
+_BASH = re.compile(STORE + rb"[0-9a-z]{32}-bash(-[^/]*)?/bin/(bash|sh)")
+SHELLS = frozenset((b"ash", b"bash", b"busybox", b"dash", b"fish", b"ksh", b"mksh", b"sh", b"zsh"))
 _SHEBANG_LIMIT = 255
 _NOT_FOUND = "the store directories that the script puts in front of PATH do not have the program"
 _APPLICATION = [b"set -o errexit", b"set -o nounset", b"set -o pipefail"]
@@ -135,7 +135,7 @@ def is_shell(shebang: Shebang) -> bool:
     words = [shebang.interpreter.rpartition(b"/")[2]]
     if words == [b"env"]:
         words = [word.rpartition(b"/")[2] for word in shebang.argument.split()]
-    return not shebang.interpreter or any(word in _SHELLS for word in words)
+    return not shebang.interpreter or any(word in SHELLS for word in words)
 
 
 def _script(data: bytes, path: bytes, shebang: Shebang, host: HostFacts) -> Wrapper | Refusal:

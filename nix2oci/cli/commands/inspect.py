@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from nix2oci.cli import context
@@ -14,6 +12,8 @@ from nix2oci.cli.render import console
 from nix2oci.cli.render.inspect import Inspected, image_document, image_text
 from nix2oci.cli.render.shells import recorded
 from nix2oci.cli.steps.registry import open_anywhere, reading
+from nix2oci.errors import LayoutError
+from nix2oci.oci.fields import parse_object
 from nix2oci.oci.layer.extract import small_files
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor, Platform
@@ -63,12 +63,11 @@ def inspect(
 
 def _record(source: ImageSource) -> dict[str, object] | None:
     """What `nix2oci build` wrote down about shells; None for an image that has no such note."""
-    note = (source.manifest().get("annotations") or {}).get(ANNOTATION)
+    note = source.manifest().annotations.get(ANNOTATION)
     try:
-        record = json.loads(note) if note else None
-    except ValueError:
+        return dict(parse_object(note.encode(), ANNOTATION)) if note else None
+    except LayoutError:
         return None
-    return record if isinstance(record, dict) else None
 
 
 def _launchers(

@@ -39,8 +39,8 @@ def image_document(found: Inspected) -> dict[str, object]:
     return {
         "digest": str(source.descriptor.digest),
         "media_type": source.descriptor.media_type,
-        "annotations": source.manifest().get("annotations", {}),
-        "config": source.config(),
+        "annotations": dict(source.manifest().annotations),
+        "config": source.config().fields.values,
         "layers": [
             {
                 "digest": str(layer.digest),
@@ -73,19 +73,21 @@ def image_text(found: Inspected, *, every: bool) -> str:
 
 def _fields(source: ImageSource) -> dict[str, str]:
     config = source.config()
-    run = config.get("config") or {}
+    run = config.run
     return {
         "digest": str(source.descriptor.digest),
-        "platform": "/".join(str(config.get(key, "?")) for key in ("os", "architecture")),
-        "created": config.get("created", "-"),
-        "entrypoint": " ".join(run.get("Entrypoint") or ()) or "-",
-        "cmd": " ".join(run.get("Cmd") or ()),
-        "user": run.get("User") or "root",
-        "workdir": run.get("WorkingDir", ""),
-        "env": "\n            ".join(run.get("Env") or ()),
-        "ports": " ".join(run.get("ExposedPorts") or ()),
-        "volumes": " ".join(run.get("Volumes") or ()),
-        "popularity": (source.manifest().get("annotations") or {}).get(POPULARITY, ""),
+        "platform": "/".join(
+            each or "?" for each in (config.platform.os, config.platform.architecture)
+        ),
+        "created": config.created or "-",
+        "entrypoint": " ".join(run.entrypoint) or "-",
+        "cmd": " ".join(run.cmd),
+        "user": run.user or "root",
+        "workdir": run.working_dir,
+        "env": "\n            ".join(run.env),
+        "ports": " ".join(run.exposed_ports),
+        "volumes": " ".join(run.volumes),
+        "popularity": source.manifest().annotations.get(POPULARITY, ""),
     }
 
 

@@ -17,7 +17,7 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.existing_layers import ExistingLayers, RemoteOrLocalBlobs
 from nix2oci.oci.registry.push import read_push_set
-from nix2oci.pipeline.build import FindExisting
+from nix2oci.pipeline.destination import FindExisting
 from nix2oci.pipeline.platforms import Named
 
 

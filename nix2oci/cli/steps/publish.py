@@ -19,8 +19,8 @@ from nix2oci.cli.steps.settings import created
 from nix2oci.cli.steps.write_file import write_file
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.oci.engines import Loaded
-from nix2oci.pipeline import build as pipeline
 from nix2oci.pipeline.describe import image_name
+from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Published, publish
 from nix2oci.plan.layers.layering import LayerHints
@@ -47,7 +47,7 @@ def publish_image(
     """Build the image, say what was made on stderr, and print its reference or the report."""
     delivery = _delivery(builds, spec, target, registry, output)
     with target.with_file() as file:
-        destination = pipeline.Destination(
+        destination = Destination(
             file.open,
             created(spec),
             context.cores(),
@@ -103,8 +103,8 @@ def _document(
         target.reference(name, main) for name, _ in made.named
     ]
     document = {"reference": references[0], **published_document(made)}
-    if made.twin:
-        document["debug"] = {"reference": references[1], **document["debug"]}
+    if isinstance(twin := document["debug"], dict):
+        document["debug"] = {"reference": references[1], **twin}
     document["loaded"] = (
         {"engine": engine.name, "id": str(loaded.id)} if engine and loaded else None
     )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from itertools import chain
 
-from nix2oci.oci.layer.unpack import UnpackError, compression_of, unpacked
-from nix2oci.oci.layer.untar import FILE, TarError, TarReader
-from nix2oci.oci.layout.archive import chunks
+from nix2oci.oci.layer.stream import LayerStream
+from nix2oci.oci.layer.unpack import UnpackError
+from nix2oci.oci.layer.untar import FILE, TarError
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor
 
@@ -22,11 +21,8 @@ def small_files(
     """
     found: dict[bytes, bytes] = {}
     with source.blobs.open(layer.digest) as file:
-        pieces = chunks(file)
-        head = next(pieces, b"")
-        reader = TarReader(unpacked(chain([head], pieces), compression_of(head)))
         try:
-            for member in reader:
+            for member, reader in LayerStream(file).members():
                 if member.kind == FILE and member.size <= most and member.path in wanted:
                     found[member.path] = b"".join(reader.content())
         except (TarError, UnpackError):

@@ -13,27 +13,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
+from operator import attrgetter
 
-from nix2oci.errors import LayoutError
 from nix2oci.model.hash_parts import HashParts
-from nix2oci.oci.layer.unpack import UnpackError, compression_of, unpacked
-from nix2oci.oci.layer.untar import (
-    DIRECTORY,
-    HARDLINK,
-    SYMLINK,
-    Member,
-    TarError,
-    TarReader,
-    normal,
-)
-from nix2oci.oci.layout.archive import chunks
+from nix2oci.oci.layer.stream import open_layer
+from nix2oci.oci.layer.untar import DIRECTORY, HARDLINK, SYMLINK, Member, TarReader, normal
+from nix2oci.oci.layer.whiteouts import is_whiteout, lay_over
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor
-from nix2oci.oci.validate.layer_contents import STORE_PATH, WHITEOUT
+from nix2oci.oci.validate.layer_contents import STORE_PATH
 from nix2oci.text import display
 
-_OPAQUE = b".wh..wh..opq"
 _RECORDS = (b"nix/var/", b"nix-path-registration")
 """What Nix keeps about all store paths of an image: it keeps none of them there."""
 
@@ -49,6 +39,7 @@ class Node:
     """
 
     nar_size: int
+    is_directory: bool = False
     hash_parts: frozenset[bytes] = frozenset()
 
 
@@ -100,39 +91,30 @@ def read_nodes(
 def _read(source: ImageSource, search: bool, layer: Descriptor) -> LayerNodes:  # noqa: FBT001
     nodes: dict[bytes, Node] = {}
     whiteouts: list[bytes] = []
-    try:
-        with source.blobs.open(layer.digest) as file:
-            pieces = chunks(file)
-            head = next(pieces, b"")
-            reader = TarReader(unpacked(chain([head], pieces), compression_of(head)))
-            for member in reader:
-                path = member.path
-                if path.rpartition(b"/")[2].startswith(WHITEOUT):
-                    whiteouts.append(path)
-                elif member.kind == HARDLINK:
-                    nodes[path] = nodes.get(normal(member.link), Node(0))
-                elif path:
-                    nodes[path] = _node(member, reader, search=search)
-    except (TarError, UnpackError) as err:
-        raise LayoutError(
-            f"cannot read layer {layer.digest} of {source.where}: {err}",
-            hint=f"see all that is wrong with it: nix2oci validate {source.where}",
-        ) from err
+    with open_layer(source, layer) as stream:
+        for member, reader in stream.members():
+            path = member.path
+            if is_whiteout(path):
+                whiteouts.append(path)
+            elif member.kind == HARDLINK:
+                nodes[path] = nodes.get(normal(member.link), Node(0))
+            elif path:
+                nodes[path] = _node(member, reader, search=search)
     return LayerNodes(nodes, tuple(whiteouts))
 
 
 def _node(member: Member, reader: TarReader, *, search: bool) -> Node:
     """A member, its content read where that is wanted."""
-    size = _node_size(member)
+    size, is_directory = _node_size(member), member.kind == DIRECTORY
     if not search:
-        return Node(size)
+        return Node(size, is_directory)
     parts = HashParts()
     for piece in reader.content():
         parts.feed(piece)
     for text in (member.link, member.path.rpartition(b"/")[2]):
         parts.feed(b"/")
         parts.feed(text)
-    return Node(size, frozenset(parts.found))
+    return Node(size, is_directory, frozenset(parts.found))
 
 
 def _node_size(member: Member) -> int:
@@ -155,9 +137,7 @@ def merged(layers: Iterable[LayerNodes]) -> Merged:
     nodes: dict[bytes, Node] = {}
     sizes: dict[str, int] = {}
     for layer in layers:
-        for mark in layer.whiteouts:
-            _delete(nodes, mark)
-        nodes |= layer.nodes
+        nodes = lay_over(nodes, layer.nodes, layer.whiteouts, attrgetter("is_directory"))
         sizes = layer.store_paths() | sizes
     owners: set[str] = set()
     found: defaultdict[str, defaultdict[str, list[bytes]]] = defaultdict(lambda: defaultdict(list))
@@ -181,16 +161,3 @@ def _within(path: bytes) -> tuple[str, bytes]:
     """The store path that a path lies in, absolute, and the rest; both empty outside of any."""
     match = STORE_PATH.fullmatch(path)
     return ("/" + display(match[1]), match[2] or b"") if match else ("", b"")
-
-
-def _delete(nodes: dict[bytes, Node], mark: bytes) -> None:
-    """Do what a whiteout says (image-spec layer.md, Whiteouts)."""
-    directory, _, name = mark.rpartition(b"/")
-    if name == _OPAQUE:
-        below = directory + b"/"
-    else:
-        gone = directory + b"/" * bool(directory) + name[len(WHITEOUT) :]
-        nodes.pop(gone, None)
-        below = gone + b"/"
-    for path in [path for path in nodes if path.startswith(below)]:
-        del nodes[path]

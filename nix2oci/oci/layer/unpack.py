@@ -14,7 +14,7 @@ from typing import Protocol
 _GZIP = (b"\x1f\x8b\x08",)
 _ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes([n]) + b"\x2a\x4d\x18" for n in range(0x50, 0x60)))
 """The frames with data, and those to skip (RFC 8878, 3.1)."""
-_MOST = 1 << 20
+_MAX_PIECE = 1 << 20
 """Bytes of plain data in one piece, where the decompressor lets us say."""
 
 _FEED = 2048
@@ -88,11 +88,11 @@ class _Member:
         full = True
         while (data or full) and not self._inflate.eof:
             try:
-                plain = self._inflate.decompress(data, _MOST)
+                plain = self._inflate.decompress(data, _MAX_PIECE)
             except zlib.error as err:
                 raise _DamagedError(err) from err
             yield plain
-            data, full = self._inflate.unconsumed_tail, len(plain) == _MOST
+            data, full = self._inflate.unconsumed_tail, len(plain) == _MAX_PIECE
 
     def rest(self) -> bytes | None:
         return self._inflate.unused_data if self._inflate.eof else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 _BLOCK = 512
 _ZERO = bytes(_BLOCK)
-_MOST_EXTENDED = 1 << 20
+_MAX_EXTENDED = 1 << 20
 """Bytes of PAX records or a long name that are believed."""
 
 FILE, HARDLINK, SYMLINK, DIRECTORY = b"0", b"1", b"2", b"5"
@@ -145,7 +145,7 @@ class TarReader:
 
     def _extended(self, member: Member) -> dict[bytes, bytes]:
         """What the content of an extended header says of the next member."""
-        if member.size > _MOST_EXTENDED:
+        if member.size > _MAX_EXTENDED:
             raise TarError(f"an extended header has {member.size} bytes")
         data = self._exactly(member.size)
         self._exactly(-member.size % _BLOCK)

@@ -15,11 +15,11 @@ from typing import BinaryIO, Protocol, Self
 
 from nix2oci.errors import LayoutError
 from nix2oci.model.tree import Directory, Entry, File
+from nix2oci.oci.fields import Json
 from nix2oci.oci.file_type import HEAD, file_kind
 from nix2oci.oci.layer.tar import tar_blocks
-from nix2oci.oci.spec import Digest, Json
+from nix2oci.oci.spec import BLOBS, Digest
 
-BLOBS = "blobs/sha256"
 _CHUNK = 1 << 20
 
 
@@ -42,6 +42,13 @@ class Readable(Protocol):
         trace: TracebackType | None,
         /,
     ) -> None: ...
+
+
+class Files(Protocol):
+    """The files of a layout or archive by name, relative to its root."""
+
+    def size(self, name: str) -> int | None: ...
+    def open(self, name: str) -> Readable: ...
 
 
 def chunks(file: Readable) -> Iterator[bytes]:
@@ -129,7 +136,20 @@ def _no_tar(path: str) -> LayoutError:
     )
 
 
-class Section:
+class Closing:
+    """What is closed at the end of its `with` block."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Section(Closing):
     """A part of an open file as a binary file of its own; it closes that file."""
 
     def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
@@ -146,9 +166,3 @@ class Section:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from nix2oci.oci.fields import Json
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import (
     INDEX,
@@ -14,7 +15,6 @@ from nix2oci.oci.spec import (
     REF_NAME,
     Descriptor,
     Index,
-    Json,
     canonical_json,
 )
 

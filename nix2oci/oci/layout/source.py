@@ -7,37 +7,32 @@ tools do: what is wrong with an image is for `validate` to say.
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from io import BytesIO
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
-from nix2oci.oci.layout.archive import Readable, Section, blob_name, scan_archive
-from nix2oci.oci.spec import (
-    CONFIG,
-    INDEX,
-    LAYER,
-    LAYER_GZIP,
-    LAYER_ZSTD,
-    MANIFEST,
-    REF_NAME,
-    Descriptor,
-    Digest,
-    Json,
-    Manifest,
-    Platform,
-    canonical_json,
+from nix2oci.oci.documents import (
+    Document,
+    ForeignConfig,
+    ForeignManifest,
+    read_config,
+    read_index,
+    read_manifest,
 )
+from nix2oci.oci.fields import MAX_DOCUMENT, Json, parse_object
+from nix2oci.oci.layout.archive import Files, Readable, Section, blob_name, scan_archive
+from nix2oci.oci.layout.docker_archive import read_docker_archive
+from nix2oci.oci.media_types import INDEX_TYPES
+from nix2oci.oci.spec import REF_NAME, Descriptor, Digest, Platform
 
-MAX_DOCUMENT = 16 << 20
-"""More bytes than this are no manifest or configuration that any tool would read."""
+MAX_INDEX_DEPTH = 8
+"""Indexes within each other: tools write one, and one around it."""
 
-INDEX_TYPES = frozenset({INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"})
-_PREFIXES = ("oci:", "oci-archive:", "docker-archive:")
+FILE_PREFIXES = ("oci:", "oci-archive:", "docker-archive:")
+"""What containers tools put before the name of a layout or archive."""
 
 
 class Blobs(Protocol):
@@ -48,13 +43,6 @@ class Blobs(Protocol):
 
     def open(self, digest: Digest) -> Readable:
         """The blob from its start; `OutputError` when it is missing or cannot be read."""
-
-
-class Files(Protocol):
-    """The files of a layout or archive by name, relative to its root."""
-
-    def size(self, name: str) -> int | None: ...
-    def open(self, name: str) -> Readable: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +64,37 @@ class ImageSource:
         with self.blobs.open(digest) as file:
             return file.read(MAX_DOCUMENT)
 
-    def manifest(self) -> Json:
-        return self.document(self.descriptor.digest)
+    def manifest(self) -> ForeignManifest:
+        """The manifest; raises as `document`, and where part of it cannot be read."""
+        found = read_manifest(self.document(self.descriptor.digest))
+        self._check(found, self.descriptor.digest)
+        return found
 
     def config_descriptor(self) -> Descriptor:
-        return Descriptor.from_json(self.manifest().get("config"))
+        found = self.manifest().config
+        if found is None:
+            raise LayoutError(f"cannot read image at {self.where}: it names no configuration")
+        return found
 
-    def config(self) -> Json:
-        return self.document(self.config_descriptor().digest)
+    def config(self) -> ForeignConfig:
+        """The configuration; raises as `document`, and where part of it cannot be read."""
+        digest = self.config_descriptor().digest
+        found = read_config(self.document(digest))
+        self._check(found, digest)
+        return found
 
     def platform(self) -> Platform:
-        """What the index says, else the configuration; raises `LayoutError` where it says none."""
-        return self.descriptor.platform or Platform.from_json(self.config())
+        """What the index says, else the configuration; texts are empty where it says none."""
+        return self.descriptor.platform or self.config().platform
 
     def layers(self) -> tuple[Descriptor, ...]:
         """Base layer first."""
-        return tuple(Descriptor.from_json(layer) for layer in self.manifest().get("layers", ()))
+        return self.manifest().layers
+
+    def _check(self, document: Document, digest: Digest) -> None:
+        document.fields.check(
+            f"cannot read {self.where}: {digest}", f"nix2oci validate {self.where}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +108,11 @@ class Layout:
 
     def entries(self, tag: str | None = None) -> tuple[Descriptor, ...]:
         """What the index lists, under one tag or all; raises `LayoutError`, `ConfigError`."""
-        listed = self.index.get("manifests")
-        if not isinstance(listed, list):
+        index = read_index(self.index)
+        if not isinstance(self.index.get("manifests"), list):
             raise LayoutError(f"cannot read image at {self.where}: index.json lists no manifests")
-        found = tuple(Descriptor.from_json(entry) for entry in listed)
+        index.fields.check(f"cannot read image at {self.where}: index.json")
+        found = index.manifests
         if tag is None:
             return found
         tagged = tuple(entry for entry in found if entry.annotations.get(REF_NAME) == tag)
@@ -130,14 +134,26 @@ class Layout:
         """
         wanted = platform or host_platform()
         entry = self._only(self.entries(tag), wanted)
+        depth = 0
         while entry.media_type in INDEX_TYPES:
-            entry = self._only(self.nested(entry), wanted)
+            depth += 1
+            entry = self._only(self.nested(entry, depth), wanted)
         return ImageSource(self.where, entry, self.blobs)
 
-    def nested(self, entry: Descriptor) -> tuple[Descriptor, ...]:
-        """What an index lists that is itself a blob; raises `LayoutError`, `OutputError`."""
-        document = ImageSource(self.where, entry, self.blobs).manifest()
-        return tuple(Descriptor.from_json(m) for m in document.get("manifests") or ())
+    def nested(self, entry: Descriptor, depth: int = 1) -> tuple[Descriptor, ...]:
+        """What an index lists that is itself a blob, so deep in others.
+
+        Raises `LayoutError`, also when that is deeper than `MAX_INDEX_DEPTH`, and `OutputError`.
+        """
+        if depth > MAX_INDEX_DEPTH:
+            raise LayoutError(
+                f"cannot read image at {self.where}: "
+                f"its indexes are nested more than {MAX_INDEX_DEPTH} deep"
+            )
+        document = ImageSource(self.where, entry, self.blobs).document(entry.digest)
+        index = read_index(document)
+        index.fields.check(f"cannot read {self.where}: {entry.digest}")
+        return index.manifests
 
     def _only(self, entries: Iterable[Descriptor], wanted: Platform) -> Descriptor:
         distinct = tuple({entry.digest: entry for entry in entries}.values())
@@ -170,7 +186,7 @@ def open_image(text: str, platform: Platform | None = None) -> ImageSource:
 
 def names_file(text: str) -> bool:
     """Whether a name is one of a layout or archive here, as in `open_image`."""
-    return text.startswith(_PREFIXES) or os.path.lexists(_path_and_tag(text)[0])
+    return text.startswith(FILE_PREFIXES) or os.path.lexists(_path_and_tag(text)[0])
 
 
 def open_layout(text: str) -> tuple[Layout, str | None]:
@@ -186,7 +202,7 @@ def open_layout(text: str) -> tuple[Layout, str | None]:
 
 def _path_and_tag(text: str) -> tuple[str, str | None]:
     """The longest beginning that exists, up to a colon, is the path."""
-    for prefix in _PREFIXES:
+    for prefix in FILE_PREFIXES:
         text = text.removeprefix(prefix) if text.startswith(prefix) else text
     path, tag = text, ""
     while not os.path.lexists(path) and ":" in path:
@@ -207,24 +223,14 @@ def _open_archive(text: str, path: str) -> Layout:
     if "index.json" in files.members:
         return Layout(text, files, _FileBlobs(text, files), _index(text, files))
     if "manifest.json" in files.members:
-        return _docker_archive(text, files)
+        found = read_docker_archive(files, text)
+        return Layout(text, files, _FileBlobs(text, files, found.names, found.made), found.index)
     raise LayoutError(f"cannot read image at {text}: the tar holds no image")
 
 
 def _index(text: str, files: Files) -> Json:
     with files.open("index.json") as file:
         return parse_object(file.read(MAX_DOCUMENT), f"{text}: index.json")
-
-
-def parse_object(data: bytes, what: str) -> Json:
-    """Bytes as a JSON object; `LayoutError` when they are something else."""
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as err:
-        raise LayoutError(f"cannot read {what}: it is not JSON") from err
-    if not isinstance(document, dict):
-        raise LayoutError(f"cannot read {what}: it is not a JSON object")
-    return document
 
 
 def _tags_hint(entries: Iterable[Descriptor]) -> str | None:
@@ -287,55 +293,3 @@ class _FileBlobs:
             return self.files.open(self.names.get(digest) or blob_name(digest))
         except OSError as err:
             raise OutputError(f"cannot read blob {digest} of {self.where}: {err.strerror}") from err
-
-
-def _docker_archive(text: str, files: _Archive) -> Layout:
-    """What `docker save` wrote before version 25, as if it were an image layout.
-
-    There are no manifests in it, so one is made; for the layers' digests each is read once.
-    """
-    with files.open("manifest.json") as file:
-        images = _list_of_images(file.read(MAX_DOCUMENT), text)
-    made: dict[Digest, bytes] = {}
-    names: dict[Digest, str] = {}
-    entries: list[Json] = []
-    for image in images:
-        config = _described(files, image["Config"], names)
-        layers = tuple(_described(files, name, names) for name in image["Layers"])
-        manifest = canonical_json(Manifest(replace(config, media_type=CONFIG), layers).to_json())
-        described = Descriptor.of(MANIFEST, manifest)
-        made[described.digest] = manifest
-        tags = [str(name).rpartition(":")[2] for name in image.get("RepoTags") or ()]
-        annotations = [{REF_NAME: tag} for tag in tags] or [{}]
-        entries += [replace(described, annotations=a).to_json() for a in annotations]
-    index = {"schemaVersion": 2, "manifests": entries}
-    return Layout(text, files, _FileBlobs(text, files, names, made), index)
-
-
-def _list_of_images(data: bytes, text: str) -> list[Json]:
-    try:
-        images = json.loads(data)
-        [(str(i["Config"]), [str(n) for n in i["Layers"]]) for i in images]
-    except (ValueError, TypeError, KeyError) as err:
-        raise LayoutError(f"cannot read image at {text}: manifest.json lists no images") from err
-    return cast("list[Json]", images)
-
-
-def _described(files: _Archive, name: str, names: dict[Digest, str]) -> Descriptor:
-    """The descriptor of a file; its name is noted under its digest."""
-    name = os.path.normpath(name)
-    digest, head = hashlib.sha256(), b""
-    with files.open(name) as file:
-        while chunk := file.read(1 << 20):
-            head = head or chunk[:4]
-            digest.update(chunk)
-    found = Digest("sha256:" + digest.hexdigest())
-    names[found] = name
-    return Descriptor(layer_media_type(head), found, files.size(name) or 0)
-
-
-def layer_media_type(head: bytes) -> str:
-    """The media type that the first four bytes of a layer ask for."""
-    if head.startswith(b"\x1f\x8b"):
-        return LAYER_GZIP
-    return LAYER_ZSTD if head.startswith(b"\x28\xb5\x2f\xfd") else LAYER

@@ -18,10 +18,10 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import BinaryIO, Literal, Self
 
 from nix2oci.errors import OutputError
-from nix2oci.oci.layout.archive import BLOBS, blob_name
+from nix2oci.oci.layout.archive import blob_name
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.layout.target_checks import STAGING, locked, sweep
-from nix2oci.oci.spec import Digest
+from nix2oci.oci.spec import BLOBS, Digest
 
 DOOMED = "doomed"
 """In a staging directory: the hex digests of blobs that must go unless the index needs them."""

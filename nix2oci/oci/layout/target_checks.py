@@ -9,28 +9,21 @@ are removed, and only such as the replaced image had.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from dataclasses import dataclass
 
 from nix2oci.errors import ConfigError, LayoutError
-from nix2oci.oci.layout.archive import BLOBS, scan_archive
-from nix2oci.oci.spec import LAYOUT_VERSION, Digest, Json
+from nix2oci.oci.documents import read_index as read_foreign_index
+from nix2oci.oci.documents import read_layout_mark, read_manifest
+from nix2oci.oci.fields import MAX_DOCUMENT, Fields, parse_json
+from nix2oci.oci.layout.archive import scan_archive
+from nix2oci.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
+from nix2oci.oci.spec import BLOBS, LAYOUT_VERSION, REF_NAME, Descriptor
 
 STAGING = ".nix2oci-"
 """How the name of every staging directory starts."""
-
-_CONTAINERS = frozenset(
-    {
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    }
-)
-_MAX_DOCUMENT = 16 << 20
 
 
 @contextmanager
@@ -67,7 +60,7 @@ def check_layout_target(path: str, shown: str) -> None:
             f"the directory holds other things, such as '{min(names)}'",
             hint="name a new directory, or an image layout, with -o",
         )
-    version = _json(os.path.join(path, "oci-layout"), shown).get("imageLayoutVersion")
+    version = read_layout_mark(_json(os.path.join(path, "oci-layout"), shown)).version
     if version != LAYOUT_VERSION:
         raise LayoutError(
             f"cannot write image layout at {shown}: its version is {version!r}, not '1.0.0'"
@@ -104,61 +97,81 @@ def _is_image_archive(path: str) -> bool:
     return names >= {"oci-layout", "index.json"} or "manifest.json" in names
 
 
-def read_index(layout: str, shown: str) -> Json:
+def read_index(layout: str, shown: str) -> Fields:
     """`index.json` of a layout directory, an empty one where there is none.
 
     Raises `LayoutError` when it is not an image index.
     """
     path = os.path.join(layout, "index.json")
     if not os.path.lexists(path):
-        return {"schemaVersion": 2, "manifests": []}
-    index = _json(path, shown)
-    manifests = index.get("manifests")
-    if not isinstance(manifests, list) or not all(isinstance(m, dict) for m in manifests):
+        return Fields({"schemaVersion": 2, "manifests": []})
+    index = Fields.of(_json(path, shown))
+    tags_of(index)
+    if "manifests" not in index or index.problems:
         raise LayoutError(f"cannot write image layout at {shown}: index.json is not an image index")
     return index
 
 
-def _json(path: str, shown: str) -> Json:
+def tags_of(index: Fields) -> tuple[str | None, ...]:
+    """The tag of each entry of an index."""
+    entries = index["manifests"].objects()
+    return tuple(entry["annotations"].object()[REF_NAME].text() for entry in entries)
+
+
+def _json(path: str, shown: str) -> object:
+    name = os.path.basename(path)
     try:
         with open(path, "rb") as file:
-            document = json.loads(file.read(_MAX_DOCUMENT))
-    except ValueError as err:
-        raise LayoutError(
-            f"cannot write image layout at {shown}: {os.path.basename(path)} is not JSON"
-        ) from err
+            document = parse_json(file.read(MAX_DOCUMENT), name)
+    except LayoutError as err:
+        raise LayoutError(f"cannot write image layout at {shown}: {name} is not JSON") from err
     if not isinstance(document, dict):
-        raise LayoutError(
-            f"cannot write image layout at {shown}: {os.path.basename(path)} is not a JSON object"
-        )
+        raise LayoutError(f"cannot write image layout at {shown}: {name} is not a JSON object")
     return document
 
 
-def reachable(layout: str, index: Json) -> frozenset[str] | None:
+def reachable(layout: str, index: Fields) -> frozenset[str] | None:
     """The hex digests of every blob that the index needs.
 
     None when that cannot be told: a manifest is missing, unreadable or of a kind not known here.
     """
     found: set[str] = set()
-    waiting: list[Any] = list(index["manifests"])
+    waiting = [Descriptor.read(entry) for entry in index["manifests"].objects()]
     while waiting:
         descriptor = waiting.pop()
-        try:
-            digest = Digest.parse(descriptor["digest"])
-            if digest.hex in found:
-                continue
-            found.add(digest.hex)
-            if descriptor["mediaType"] not in _CONTAINERS:
-                return None
-            document = _json(os.path.join(layout, BLOBS, digest.hex), layout)
-            waiting += document.get("manifests", ())
-            if "subject" in document:
-                waiting.append(document["subject"])
-            leaves = [*document.get("layers", ()), *filter(None, [document.get("config")])]
-            found.update(Digest.parse(leaf["digest"]).hex for leaf in leaves)
-        except (LayoutError, OSError, KeyError, TypeError, AttributeError):
+        if descriptor is None or descriptor.media_type not in INDEX_TYPES | MANIFEST_TYPES:
             return None
+        if descriptor.digest.hex in found:
+            continue
+        found.add(descriptor.digest.hex)
+        try:
+            needed = _needed(layout, descriptor)
+        except (LayoutError, OSError):
+            return None
+        waiting += needed.documents
+        found.update(leaf.digest.hex for leaf in needed.leaves)
     return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Needed:
+    """What an index or manifest needs."""
+
+    documents: tuple[Descriptor, ...]
+    leaves: tuple[Descriptor, ...] = ()
+
+
+def _needed(layout: str, descriptor: Descriptor) -> _Needed:
+    """Raises `LayoutError` and `OSError` where it cannot be told."""
+    document = _json(os.path.join(layout, BLOBS, descriptor.digest.hex), layout)
+    if descriptor.media_type in INDEX_TYPES:
+        index = read_foreign_index(document)
+        index.fields.check(f"cannot read {layout}")
+        return _Needed((*index.manifests, *filter(None, [index.subject])))
+    manifest = read_manifest(document)
+    manifest.fields.check(f"cannot read {layout}")
+    leaves = (*manifest.layers, *filter(None, [manifest.config]))
+    return _Needed(tuple(filter(None, [manifest.subject])), leaves)
 
 
 def sweep(layout: str, candidates: Iterable[str]) -> None:

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Literal
 
-from nix2oci.oci.layout.archive import BLOBS, Sink, consumed, docker_manifest, write_archive
+from nix2oci.oci.fields import Fields
+from nix2oci.oci.layout.archive import Sink, consumed, docker_manifest, write_archive
 from nix2oci.oci.layout.names import LAYOUT_MARK, Entry, archive_documents, named, qualified
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.layout.staging import DOOMED, StagedBlob, Workspace, reported, staged
@@ -33,9 +34,11 @@ from nix2oci.oci.layout.target_checks import (
     reachable,
     read_index,
     sweep,
+    tags_of,
 )
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import (
+    BLOBS,
     CONFIG,
     INDEX,
     MANIFEST,
@@ -44,7 +47,6 @@ from nix2oci.oci.spec import (
     Digest,
     ImageConfig,
     Index,
-    Json,
     Manifest,
     canonical_json,
 )
@@ -199,11 +201,11 @@ def _into_layout(target: str, shown: str) -> Publish:
     def publish(work: Workspace, images: Sequence[Entry]) -> None:
         with locked(target):
             old = read_index(target, shown)
-            new = reduce(_with_entry, (each.descriptor.to_json() for each in images), old)
+            new = reduce(_with_entry, (each.descriptor for each in images), old)
             fresh = [hex_ for hex_ in work.blobs() if not _holds(target, hex_)]
             doomed = {*fresh, *(reachable(target, old) or ())}
             work.write(DOOMED, "\n".join(doomed).encode())
-            work.write("index.json", canonical_json(new))
+            work.write("index.json", canonical_json(new.values))
             work.write("oci-layout", LAYOUT_MARK)
             was_layout = os.path.lexists(os.path.join(target, "oci-layout"))
             try:
@@ -244,14 +246,15 @@ def _move(work: Workspace, target: str) -> None:
     os.replace(os.path.join(work.directory, "index.json"), os.path.join(target, "index.json"))
 
 
-def _with_entry(index: Json, entry: Json) -> Json:
+def _with_entry(index: Fields, entry: Descriptor) -> Fields:
     """The index with the image under its tag, in the place of the one that had it."""
-    tag = entry["annotations"][REF_NAME]
-    same = [(m.get("annotations") or {}).get(REF_NAME) == tag for m in index["manifests"]]
+    same = [tag == entry.annotations[REF_NAME] for tag in tags_of(index)]
     position = same.index(True) if True in same else len(same)
-    others = [m for m, is_same in zip(index["manifests"], same, strict=True) if not is_same]
-    manifests = [*others[:position], entry, *others[position:]]
-    return {"schemaVersion": 2, "mediaType": INDEX, **index, "manifests": manifests}
+    listed = (one.values for one in index["manifests"].objects())
+    others = [one for one, is_same in zip(listed, same, strict=True) if not is_same]
+    manifests = [*others[:position], entry.to_json(), *others[position:]]
+    head = {"schemaVersion": 2, "mediaType": INDEX}
+    return Fields({**head, **index.values, "manifests": manifests})
 
 
 def _into_file(target: str) -> Publish:

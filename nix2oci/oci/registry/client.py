@@ -34,9 +34,9 @@ from nix2oci.text import display
 
 T = TypeVar("T")
 
-_MOST_REDIRECTS = 10
-_MOST_OF_AN_ERROR = 64 << 10
-_MOST_SHOWN = 300
+_MAX_REDIRECTS = 10
+_MAX_ERROR = 64 << 10
+_MAX_SHOWN = 300
 _TEMPORARY_CODES = frozenset(
     {"TOOMANYREQUESTS", "UNAVAILABLE", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "UNKNOWN"}
 )
@@ -162,9 +162,9 @@ class Client:
         redirects = 0
         while answer.status in REDIRECTS and answer.header("Location"):
             redirects += 1
-            if redirects > _MOST_REDIRECTS:
+            if redirects > _MAX_REDIRECTS:
                 answer.close()
-                raise RequestError(f"{answer.shown}: redirected more than {_MOST_REDIRECTS} times")
+                raise RequestError(f"{answer.shown}: redirected more than {_MAX_REDIRECTS} times")
             answer.close()
             url = self.followed(answer, f"{answer.shown} is redirected, and ")
             answer = self._authorized(message, url, ours=same_origin(url, self.url()))
@@ -296,7 +296,7 @@ def is_immutable(status: int | None, said: str) -> bool:
 
 def _read_some(answer: Answer) -> bytes:
     try:
-        return answer.read(_MOST_OF_AN_ERROR)
+        return answer.read(_MAX_ERROR)
     except RequestError:
         return b""  # the status is what counts
 
@@ -320,4 +320,4 @@ def _first_line(body: bytes) -> str:
 
 def shown(text: str) -> str:
     """What a registry says, harmless to a terminal, and not more than a line of it."""
-    return display(text[:_MOST_SHOWN].encode("utf-8", "replace"))
+    return display(text[:_MAX_SHOWN].encode("utf-8", "replace"))

@@ -160,7 +160,7 @@ class _Response(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **more: Any) -> None:
         super().__init__(sock, *args, **more)
-        self._timed = _Timed(self.fp.detach(), sock, self.now)  # type: ignore[attr-defined]
+        self._timed = _Timed(self.fp.detach(), sock, self.now)
         self.fp = io.BufferedReader(self._timed)
 
     def begin(self) -> None:
@@ -169,7 +169,7 @@ class _Response(http.client.HTTPResponse):
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
-            version, status, reason = super()._read_status()
+            version, status, reason = super()._read_status()  # type: ignore[misc]
             if status in (100, 101) or status >= 200:
                 return version, status, reason
             http.client.parse_headers(self.fp)

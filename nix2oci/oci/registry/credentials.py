@@ -14,20 +14,19 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from nix2oci.oci.registry import helpers
 from nix2oci.oci.registry.environment import HUB_NAMES, Account, RegistryEnvironment, registry_name
 from nix2oci.oci.registry.helpers import HelperError, HelperMissingError
 from nix2oci.oci.registry.request_error import RequestError
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
 _HUB_SERVER = "https://index.docker.io/v1/"
 _IDENTITY = "<token>"
 DOCUMENT = "DOCKER_AUTH_CONFIG"
 """The variable that has what a file would."""
-_MOST = 4 << 20
+_MAX_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +227,7 @@ def _read(path: str) -> Json | None:
         with open(path, "rb", opener=_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise _unusable(f"{path}: it is no file")
-            data = file.read(_MOST)
+            data = file.read(_MAX_BYTES)
     except FileNotFoundError:
         return None
     except PermissionError as err:

@@ -16,7 +16,8 @@ from nix2oci.errors import LayoutError, OutputError, RegistryError
 from nix2oci.oci.layer.blob import Layer, layer_form
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layout.archive import Readable
-from nix2oci.oci.layout.source import INDEX_TYPES, Blobs, ImageSource, Layout, parse_object
+from nix2oci.oci.layout.source import Blobs, ImageSource, Layout
+from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
@@ -25,7 +26,7 @@ from nix2oci.oci.registry.pull import open_remote
 from nix2oci.oci.registry.push import Known
 from nix2oci.oci.registry.request_error import as_registry_error
 from nix2oci.oci.registry.upload import Uploader
-from nix2oci.oci.spec import LAYER_FORM, STORE_PATHS, Descriptor, Digest, Json
+from nix2oci.oci.spec import LAYER_FORM, STORE_PATHS, Descriptor, Digest
 
 
 class ExistingLayers:
@@ -122,12 +123,11 @@ def _images(layout: Layout) -> tuple[ImageSource, ...]:
 
 def _layers(image: ImageSource, compression: Compression) -> Iterator[tuple[Digest, Layer]]:
     """Those in the form that would be made here; `LayoutError` for documents that are not right."""
-    manifest = image.manifest()
-    layers = [Descriptor.from_json(each) for each in _list(manifest, "layers")]
+    layers = image.layers()
     form = layer_form(compression)
     if not any(layer.annotations.get(LAYER_FORM) == form for layer in layers):
         return
-    diff_ids = [Digest.parse(each) for each in _diff_ids(image)]
+    diff_ids = _diff_ids(image)
     if len(diff_ids) != len(layers):
         raise LayoutError(
             f"{image.where}: it has {len(layers)} layers, and diff IDs of {len(diff_ids)}"
@@ -143,20 +143,11 @@ def _layers(image: ImageSource, compression: Compression) -> Iterator[tuple[Dige
         yield Digest.parse(contents), found
 
 
-def _diff_ids(image: ImageSource) -> list[object]:
+def _diff_ids(image: ImageSource) -> tuple[Digest, ...]:
     digest = image.config_descriptor().digest
-    data = image.read(digest)
-    if Digest.of(data) != digest:
+    if Digest.of(image.read(digest)) != digest:
         raise LayoutError(f"{image.where}: {digest} has other bytes")
-    rootfs = parse_object(data, f"{image.where}: {digest}").get("rootfs")
-    return _list(rootfs if isinstance(rootfs, dict) else {}, "diff_ids")
-
-
-def _list(document: Json, key: str) -> list[object]:
-    found = document.get(key, [])
-    if not isinstance(found, list):
-        raise LayoutError(f"cannot read image: its {key} are no list")
-    return found
+    return image.config().diff_ids
 
 
 class _NoBlobs:

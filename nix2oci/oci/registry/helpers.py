@@ -20,7 +20,7 @@ from typing import IO, cast
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _NOTHING = ("credentials not found", "no credentials", "not found in native keychain")
-_MOST = 64 << 10
+_MAX_ANSWER = 64 << 10
 
 
 class HelperError(Exception):
@@ -88,7 +88,7 @@ def _run(
             with suppress(BrokenPipeError), child.stdin:
                 child.stdin.write(question.encode())
             answer, complaint = _read_all((child.stdout, child.stderr), seconds)
-            if max(len(answer), len(complaint)) > _MOST:
+            if max(len(answer), len(complaint)) > _MAX_ANSWER:
                 raise HelperError(f"'{os.path.basename(command[0])}' says more than a credential")
             return child.wait(seconds), answer, complaint
         except subprocess.TimeoutExpired:
@@ -104,13 +104,13 @@ def _read_all(pipes: tuple[IO[bytes], IO[bytes]], seconds: float) -> tuple[bytes
     with selectors.DefaultSelector() as waiting:
         for pipe in pipes:
             waiting.register(pipe, selectors.EVENT_READ)
-        while waiting.get_map() and max(map(len, said.values())) <= _MOST:
+        while waiting.get_map() and max(map(len, said.values())) <= _MAX_ANSWER:
             ready = waiting.select(end - monotonic())
             if not ready:
                 raise TimeoutError
             for key, _ in ready:
                 pipe = cast("IO[bytes]", key.fileobj)
-                piece = os.read(pipe.fileno(), _MOST)
+                piece = os.read(pipe.fileno(), _MAX_ANSWER)
                 said[pipe] += piece
                 if not piece:
                     waiting.unregister(pipe)
@@ -119,7 +119,7 @@ def _read_all(pipes: tuple[IO[bytes], IO[bytes]], seconds: float) -> tuple[bytes
 
 def _secret(answer: bytes, program: str) -> Secret | None:
     try:
-        document = json.loads(answer[:_MOST])
+        document = json.loads(answer[:_MAX_ANSWER])
         username, secret = document["Username"], document["Secret"]
     except (ValueError, KeyError, TypeError, RecursionError):
         # Not `from err`: a JSON error carries the document.

@@ -7,16 +7,15 @@ part is not to lose what another client wrote there.
 
 from __future__ import annotations
 
-import json
-
 from nix2oci.errors import LayoutError
-from nix2oci.oci.layout.source import INDEX_TYPES, MAX_DOCUMENT
+from nix2oci.oci.documents import read_index
+from nix2oci.oci.fields import MAX_DOCUMENT, Fields, Json, parse_object
+from nix2oci.oci.media_types import DOCKER_INDEX, DOCKER_MANIFEST, INDEX_TYPES
 from nix2oci.oci.registry.client import Client, Message, check_stored, shown
 from nix2oci.oci.registry.request_error import RequestError
-from nix2oci.oci.spec import INDEX, MANIFEST, Descriptor, Digest, Json, canonical_json
+from nix2oci.oci.spec import INDEX, MANIFEST, Descriptor, Digest, canonical_json
 
-_DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-_KINDS = (INDEX, MANIFEST, *sorted(INDEX_TYPES - {INDEX}), _DOCKER_MANIFEST)
+_KINDS = (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 _ROUNDS = 3
 """Times to write the list of referrers before a race on it is given up."""
 
@@ -74,10 +73,9 @@ def _get(client: Client, name: str) -> tuple[Descriptor, bytes, str | None]:
 def _kind(data: bytes) -> str | None:
     """What a document says that it is."""
     try:
-        kind = json.loads(data).get("mediaType")
-    except (ValueError, AttributeError, RecursionError):
+        return Fields.of(parse_object(data, "manifest"))["mediaType"].text()
+    except LayoutError:
         return None
-    return kind if isinstance(kind, str) else None
 
 
 def add_referrer(client: Client, subject: Digest, referrer: Json) -> None:
@@ -88,9 +86,9 @@ def add_referrer(client: Client, subject: Digest, referrer: Json) -> None:
     tag = str(subject).replace(":", "-")
     for _ in range(_ROUNDS):
         listed, etag = _listed(client, tag)
-        if any(entry["digest"] == referrer["digest"] for entry in listed):
+        if any(entry.get("digest") == referrer["digest"] for entry in listed):
             return
-        entries = sorted([*listed, referrer], key=lambda entry: str(entry["digest"]))
+        entries = sorted([*listed, referrer], key=lambda entry: str(entry.get("digest")))
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
         data = canonical_json(index)
         condition = {"If-Match": etag} if etag else {}
@@ -100,7 +98,7 @@ def add_referrer(client: Client, subject: Digest, referrer: Json) -> None:
             if err.status != 412:
                 raise
     listed, _ = _listed(client, tag)
-    if all(entry["digest"] != referrer["digest"] for entry in listed):
+    if all(entry.get("digest") != referrer["digest"] for entry in listed):
         raise RequestError(f"the list of referrers, tag {tag}, is written by others all the time")
 
 
@@ -116,8 +114,8 @@ def _listed(client: Client, tag: str) -> tuple[list[Json], str | None]:
     if found.media_type not in INDEX_TYPES:
         raise foreign
     try:
-        listed: list[Json] = list(json.loads(data)["manifests"])
-        [Digest.parse(entry["digest"]) for entry in listed]
-    except (LayoutError, ValueError, KeyError, TypeError):
+        index = read_index(parse_object(data, "list of referrers"))
+        index.fields.check("cannot read list of referrers")
+    except LayoutError:
         raise foreign from None
-    return listed, etag
+    return [entry.values for entry in index.fields["manifests"].objects()], etag

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from io import BytesIO
 from threading import Lock
-from types import TracebackType
-from typing import Self
 
 from nix2oci.errors import LayoutError, OutputError
-from nix2oci.oci.layout.archive import Readable
+from nix2oci.oci.documents import read_index
+from nix2oci.oci.fields import parse_object
+from nix2oci.oci.layout.archive import Closing, Readable
 from nix2oci.oci.layout.names import CONTAINERD_NAME
-from nix2oci.oci.layout.source import INDEX_TYPES, Layout, parse_object
+from nix2oci.oci.layout.source import Layout
+from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, Message
 from nix2oci.oci.registry.client_options import Repository
@@ -79,8 +81,8 @@ class RemoteBlobs:
         """A manifest or index that is known; what an index lists are manifests, too."""
         nested: set[Digest] = set()
         if descriptor.media_type in INDEX_TYPES:
-            manifests = parse_object(data, f"index {descriptor.digest}").get("manifests") or ()
-            nested = {Descriptor.from_json(entry).digest for entry in manifests}
+            index = read_index(parse_object(data, f"index {descriptor.digest}"))
+            nested = {entry.digest for entry in index.manifests}
         with self._lock:
             self._documents[descriptor.digest] = data
             self._listed |= nested
@@ -110,7 +112,7 @@ class RemoteBlobs:
     def open(self, digest: Digest) -> Readable:
         """The blob from its start; `OutputError` when it is missing, `RegistryError`."""
         if digest in self._documents or digest in self._listed:
-            return _Known(self._document(digest))
+            return BytesIO(self._document(digest))
         blob = RemoteBlob(self._client, digest, self._purpose)
         with as_registry_error(self._purpose):
             try:
@@ -136,28 +138,7 @@ class RemoteBlobs:
         return LayoutError(f"cannot {self._purpose}: there is no blob {digest}")
 
 
-class _Known:
-    """Bytes that are at hand, as a stream."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = memoryview(data)
-
-    def read(self, size: int = -1, /) -> bytes:
-        size = len(self._data) if size < 0 else size
-        data, self._data = bytes(self._data[:size]), self._data[size:]
-        return data
-
-    def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class RemoteBlob:
+class RemoteBlob(Closing):
     """A blob on its way here; it ends with an error unless its digest is right."""
 
     def __init__(self, client: Client, digest: Digest, purpose: str) -> None:
@@ -214,14 +195,3 @@ class RemoteBlob:
         if self._answer is not None:
             self._answer.close()
             self._answer = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -7,13 +7,14 @@ and so goes on where the last one ended.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
-from nix2oci.oci.layout.source import INDEX_TYPES, Blobs, ImageSource, Layout
+from nix2oci.oci.fields import Fields, Json, parse_object
+from nix2oci.oci.layout.source import Blobs, ImageSource, Layout
+from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, is_immutable
 from nix2oci.oci.registry.client_options import Repository
@@ -22,7 +23,7 @@ from nix2oci.oci.registry.manifests import add_referrer, get_document, named_dig
 from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.upload import Outcome, Uploader
-from nix2oci.oci.spec import Descriptor, Digest, Json
+from nix2oci.oci.spec import Descriptor, Digest
 
 _LACKING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 
@@ -39,10 +40,10 @@ class Document:
 
     def referrer(self) -> Json:
         """Its descriptor as a list of referrers has it (distribution specification, Referrers)."""
-        content = json.loads(self.data)
-        kind = content.get("artifactType") or (content.get("config") or {}).get("mediaType")
-        more = {"artifactType": kind, "annotations": content.get("annotations")}
-        return self.descriptor.to_json() | {key: value for key, value in more.items() if value}
+        content = Fields.of(parse_object(self.data, f"manifest {self.descriptor.digest}"))
+        kind = content["artifactType"].text() or content["config"].object()["mediaType"].text()
+        more = {"artifactType": kind, "annotations": content["annotations"].texts_by_name()}
+        return {**self.descriptor.to_json(), **{key: value for key, value in more.items() if value}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,30 +99,28 @@ def read_push_set(layout: Layout, tag: str | None = None) -> PushSet:
     return PushSet(blobs, documents)
 
 
-def _documents(layout: Layout, entry: Descriptor) -> Iterator[Document]:
+def _documents(layout: Layout, entry: Descriptor, depth: int = 1) -> Iterator[Document]:
     """An index after what it lists, a manifest alone."""
     source = ImageSource(layout.where, entry, layout.blobs)
-    data, content = source.read(entry.digest), source.manifest()
+    data = source.read(entry.digest)
     if Digest.of(data) != entry.digest:
         raise LayoutError(f"cannot push {layout.where}: {entry.digest} has other bytes")
-    if content.get("mediaType", entry.media_type) != entry.media_type:
+    content = Fields.of(source.document(entry.digest))
+    media_type = content["mediaType"].text()
+    if media_type not in (None, entry.media_type):
         raise LayoutError(
             f"cannot push {layout.where}: {entry.digest} has media type "
-            f"'{content['mediaType']}', and is listed as '{entry.media_type}'"
+            f"'{media_type}', and is listed as '{entry.media_type}'"
         )
     blobs: tuple[Descriptor, ...] = ()
     if entry.media_type in INDEX_TYPES:
-        for child in layout.nested(entry):
-            yield from _documents(layout, child)
+        for child in layout.nested(entry, depth):
+            yield from _documents(layout, child, depth + 1)
     else:
-        blobs = (Descriptor.from_json(content.get("config")), *source.layers())
-    subject = content.get("subject")
-    yield Document(
-        Descriptor(entry.media_type, entry.digest, len(data)),
-        data,
-        blobs,
-        Descriptor.from_json(subject) if subject else None,
-    )
+        blobs = (source.config_descriptor(), *source.layers())
+    subject = Descriptor.read(content["subject"].object())
+    content.check(f"cannot push {layout.where}: {entry.digest}")
+    yield Document(Descriptor(entry.media_type, entry.digest, len(data)), data, blobs, subject)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from nix2oci.oci.registry.addresses import Reach
@@ -52,10 +51,10 @@ class Follow:
         return safe or same_origin(url, realm) or self.is_plain(host)
 
 
-_MOST = 64 << 10
+_MAX_ANSWER = 64 << 10
 _DEFAULT_LIFE = 60
 _LONGEST_LIFE = 1 << 40
-_MOST_REDIRECTS = 5
+_MAX_REDIRECTS = 5
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _CLIENT = "nix2oci"
 _LOG_IN = "log in with docker login or podman login, or set NIX2OCI_USERNAME and NIX2OCI_PASSWORD"
@@ -197,7 +196,7 @@ class Authenticator:
 
     def _exchanged(
         self, realm: str, service: str, scopes: tuple[str, ...], identity_token: str
-    ) -> dict[str, Any] | None:
+    ) -> dict[str, object] | None:
         """The answer to a request by OAuth2; None where the token server does not know that."""
         form = {
             "grant_type": "refresh_token",
@@ -215,10 +214,10 @@ class Authenticator:
                 return None
             raise
 
-    def _asked(self, request: Request) -> dict[str, Any]:
+    def _asked(self, request: Request) -> dict[str, object]:
         """What the token server answers, as a JSON object; redirects stay on its host."""
         url = request.url
-        for _ in range(_MOST_REDIRECTS):
+        for _ in range(_MAX_REDIRECTS):
             with self._exchange(Request(request.method, url, request.headers, request.body)) as it:
                 if it.status not in REDIRECTS:
                     return _document(it)
@@ -229,9 +228,9 @@ class Authenticator:
                 if not same_origin(url, there):
                     raise _unusable("its token server redirects to another host")
                 url = there
-        raise _unusable(f"its token server redirects more than {_MOST_REDIRECTS} times")
+        raise _unusable(f"its token server redirects more than {_MAX_REDIRECTS} times")
 
-    def _proof_of(self, document: dict[str, Any]) -> _Proof:
+    def _proof_of(self, document: dict[str, object]) -> _Proof:
         token = document.get("token") or document.get("access_token")
         if not isinstance(token, str):
             raise _unusable("its token server answered without a token")
@@ -242,7 +241,7 @@ class Authenticator:
         return _Proof(f"Bearer {_checked(token)}", until)
 
 
-def _document(answer: Answer) -> dict[str, Any]:
+def _document(answer: Answer) -> dict[str, object]:
     server = f"its token server ({redacted(answer.url).partition('?')[0]})"
     if answer.status != 200:
         raise RequestError(
@@ -253,7 +252,7 @@ def _document(answer: Answer) -> dict[str, Any]:
             denied=answer.status not in TEMPORARY,
         )
     try:
-        document = json.loads(answer.read(_MOST))
+        document = json.loads(answer.read(_MAX_ANSWER))
     except (ValueError, RecursionError):
         # Not `from err`: a JSON error carries the document.
         raise _unusable(f"{server} answered something that is not JSON") from None

@@ -31,7 +31,7 @@ Outcome = Literal["sent", "there", "mounted"]
 _OTHER_WAY = frozenset({404, 405, 411, 413, 416, 500})
 """Statuses of an upload that a registry may take when it is made in the other way."""
 _TOO_LARGE = 413
-_MOST_RESTARTS = 3
+_MAX_RESTARTS = 3
 _LARGEST_PIECE = 32 << 20
 _SMALLEST_PIECE = 64 << 10
 _MUCH = 8 << 20
@@ -267,7 +267,7 @@ class _Attempts:
             return self._uploader.send(self._sending)
         except RestartError as err:
             self._restarts += 1
-            if self._restarts > _MOST_RESTARTS:
+            if self._restarts > _MAX_RESTARTS:
                 raise RequestError(err.cause, status=err.status, denied=True) from None
             return self()
         except RequestError as err:

@@ -5,32 +5,22 @@ No layer is read for it, only its size is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from nix2oci.errors import LayoutError
-from nix2oci.oci import spec
-from nix2oci.oci.layout.source import MAX_DOCUMENT, ImageSource, parse_object
-from nix2oci.oci.spec import MOST_LAYERS, Descriptor, Digest, Json
-from nix2oci.oci.validate import shape
+from nix2oci.oci.documents import Document, ForeignConfig, problems, read_config, read_manifest
+from nix2oci.oci.fields import MAX_DOCUMENT, parse_object
+from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.media_types import COMPRESSIONS, CONFIG_TYPES, MANIFEST_TYPES
+from nix2oci.oci.spec import MAX_LAYERS, Descriptor, Digest, Platform
 from nix2oci.oci.validate.finding import Finding
 
-MOST_MANIFEST = 4 << 20
+D = TypeVar("D", bound=Document)
+
+MAX_MANIFEST = 4 << 20
 """Bytes; no registry has to take more (distribution specification, Pushing Manifests)."""
-
-_DOCKER = "application/vnd.docker."
-_CONFIGS = frozenset({spec.CONFIG, _DOCKER + "container.image.v1+json"})
-_MANIFESTS = frozenset({spec.MANIFEST, _DOCKER + "distribution.manifest.v2+json"})
-
-COMPRESSIONS = {
-    spec.LAYER: "none",
-    spec.LAYER_GZIP: "gzip",
-    spec.LAYER_ZSTD: "zstd",
-    _DOCKER + "image.rootfs.diff.tar": "none",
-    _DOCKER + "image.rootfs.diff.tar.gzip": "gzip",
-}
-"""How a layer of a media type is compressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +30,36 @@ class Documents:
     findings: tuple[Finding, ...]
     layers: tuple[Descriptor, ...] = ()
     diff_ids: tuple[Digest, ...] = ()
-    config: Json | None = None
+    config: ForeignConfig | None = None
 
 
 def read_documents(source: ImageSource) -> Documents:
     """Check manifest and configuration; raises `OutputError` where reading itself fails."""
     findings: list[Finding] = []
-    if source.descriptor.media_type not in _MANIFESTS:
+    if source.descriptor.media_type not in MANIFEST_TYPES:
         message = f"'{source.descriptor.media_type}' is not the type of an image manifest"
         findings.append(Finding("media-type", "manifest", message))
-    manifest = read_document(source, source.descriptor, "manifest", shape.MANIFEST, findings)
-    if manifest is None:
+    manifest = read_document(source, source.descriptor, "manifest", read_manifest, findings)
+    if manifest is None or manifest.config is None:
         return Documents(tuple(findings))
-    described = Descriptor.from_json(manifest["config"])
-    layers = tuple(Descriptor.from_json(layer) for layer in manifest["layers"])
-    findings += _check_layers(source, layers)
-    if described.media_type not in _CONFIGS:
-        message = f"'{described.media_type}' is not the type of an image configuration"
+    findings += _check_layers(source, manifest.layers)
+    if manifest.config.media_type not in CONFIG_TYPES:
+        message = f"'{manifest.config.media_type}' is not the type of an image configuration"
         findings.append(Finding("media-type", "config", message))
-    config = read_document(source, described, "config", shape.CONFIG, findings)
+    config = read_document(source, manifest.config, "config", read_config, findings)
     if config is None:
-        return Documents(tuple(findings), layers)
-    findings += _check_config(source, config, len(layers))
-    diff_ids = tuple(Digest.parse(text) for text in config["rootfs"]["diff_ids"])
-    return Documents(tuple(findings), layers, diff_ids, config)
+        return Documents(tuple(findings), manifest.layers)
+    findings += _check_config(source, config, len(manifest.layers))
+    return Documents(tuple(findings), manifest.layers, config.diff_ids, config)
 
 
 def read_document(
     source: ImageSource,
     descriptor: Descriptor,
     name: str,
-    form: shape.Shape,
+    form: Callable[[object], D],
     findings: list[Finding],
-) -> Json | None:
+) -> D | None:
     """A document that is a blob; None, and findings, when it is missing or has a wrong form."""
     digest = descriptor.digest
     size = source.blobs.size(digest)
@@ -80,7 +67,7 @@ def read_document(
         findings.append(Finding("blob-missing", name, f"there is no blob {digest}"))
         return None
     findings += check_size(name, descriptor, size)
-    if name == "manifest" and size >= MOST_MANIFEST:
+    if name == "manifest" and size >= MAX_MANIFEST:
         findings.append(Finding("manifest-size", name, f"it has {size} bytes, 4 MiB or more"))
     if size >= MAX_DOCUMENT:
         findings.append(Finding(name, name, f"it has {size} bytes, too many to be read"))
@@ -92,18 +79,21 @@ def read_document(
 
 
 def parse_document(
-    data: bytes, name: str, form: shape.Shape, findings: list[Finding]
-) -> Json | None:
-    """Bytes as a document of a form; None, and findings, when they are none."""
+    data: bytes, name: str, form: Callable[[object], D], findings: list[Finding]
+) -> D | None:
+    """Bytes as the document that `form` reads; None, and findings, when they are none."""
     code = name if name in ("manifest", "config") else "index" if "index" in name else "layout"
     try:
-        document = parse_object(data, name)
+        document = form(parse_object(data, name))
     except LayoutError as err:
         findings.append(Finding(code, name, str(err)))
         return None
-    problems = shape.problems(document, form)
-    findings += [Finding(code, name, f"{where}: {what}") for where, what in problems]
-    return None if problems else document
+    wrong = problems(document)
+    findings += [
+        Finding("null" if one.kind == "null" else code, name, f"{one.place}: {one.message}")
+        for one in wrong
+    ]
+    return None if any(one.kind != "null" for one in wrong) else document
 
 
 def check_size(where: str, descriptor: Descriptor, size: int) -> Iterator[Finding]:
@@ -121,8 +111,8 @@ def layer_name(number: int) -> str:
 
 
 def _check_layers(source: ImageSource, layers: tuple[Descriptor, ...]) -> Iterator[Finding]:
-    if len(layers) > MOST_LAYERS:
-        message = f"{len(layers)} layers are more than the {MOST_LAYERS} that engines can mount"
+    if len(layers) > MAX_LAYERS:
+        message = f"{len(layers)} layers are more than the {MAX_LAYERS} that engines can mount"
         yield Finding("layer-count", "manifest", message)
     for number, layer in enumerate(layers, 1):
         where = layer_name(number)
@@ -136,23 +126,21 @@ def _check_layers(source: ImageSource, layers: tuple[Descriptor, ...]) -> Iterat
             yield from check_size(where, layer, size)
 
 
-def _check_config(source: ImageSource, config: Json, layers: int) -> Iterator[Finding]:
-    diff_ids = len(config["rootfs"]["diff_ids"])
-    if diff_ids != layers:
-        message = f"{diff_ids} diff IDs for {layers} layers"
+def _check_config(source: ImageSource, config: ForeignConfig, layers: int) -> Iterator[Finding]:
+    if len(config.diff_ids) != layers:
+        message = f"{len(config.diff_ids)} diff IDs for {layers} layers"
         yield Finding("diff-id-count", "config", message)
-    history = [one for one in config.get("history", ()) if not one.get("empty_layer")]
-    if "history" in config and len(history) != layers:
-        message = f"{len(history)} entries of the history are layers, but there are {layers}"
+    if config.history is not None and len(config.layer_history) != layers:
+        count = len(config.layer_history)
+        message = f"{count} entries of the history are layers, but there are {layers}"
         yield Finding("history-count", "config", message)
-    platform = source.descriptor.platform
-    if platform:
-        listed = platform.to_json()
-        found: dict[str, Any] = {key: config.get(key) for key in listed}
-        if found != listed:
-            message = f"it is for {_platform(config)}, the index says {_platform(listed)}"
-            yield Finding("platform", "config", message)
+    listed = source.descriptor.platform
+    if listed and not _says(config.platform, listed):
+        message = f"it is for {config.platform}, the index says {listed}"
+        yield Finding("platform", "config", message)
 
 
-def _platform(document: Json) -> str:
-    return "/".join(filter(None, (document.get(key) for key in ("os", "architecture", "variant"))))
+def _says(found: Platform, listed: Platform) -> bool:
+    """Whether the configuration has all that the index says."""
+    same = (found.architecture, found.os) == (listed.architecture, listed.os)
+    return same and listed.variant in (None, found.variant)

@@ -15,6 +15,7 @@ RULES: Mapping[str, tuple[Level, str]] = {
     "manifest": ("error", "the image manifest has the form it must have"),
     "manifest-size": ("error", "the image manifest has less than 4 MiB, the most registries take"),
     "config": ("error", "the image configuration has the form it must have"),
+    "null": ("warning", "a field that says nothing is left out of a document"),
     "platform": ("error", "the platform in the index is that of the configuration"),
     "blob-missing": ("error", "every blob is there"),
     "blob-size": ("error", "every blob has the size that its descriptor gives"),

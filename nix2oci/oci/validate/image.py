@@ -7,23 +7,25 @@ image makes about another is checked here, each layer in one read with bounded m
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 
 from nix2oci.errors import LayoutError
-from nix2oci.oci.layer.unpack import UnpackError, compression_of, unpacked
-from nix2oci.oci.layout.archive import chunks
-from nix2oci.oci.layout.source import INDEX_TYPES, MAX_DOCUMENT, ImageSource, Layout, open_layout
+from nix2oci.oci.documents import (
+    read_docker_manifest,
+    read_index,
+    read_layout_mark,
+)
+from nix2oci.oci.fields import MAX_DOCUMENT
+from nix2oci.oci.layer.stream import Hashed, LayerStream
+from nix2oci.oci.layer.unpack import UnpackError
+from nix2oci.oci.layout.source import MAX_INDEX_DEPTH, ImageSource, Layout, open_layout
+from nix2oci.oci.media_types import COMPRESSIONS, INDEX_TYPES
 from nix2oci.oci.spec import REF_NAME, STORE_PATHS, Descriptor, Digest, Platform, store_paths_digest
-from nix2oci.oci.validate import shape
 from nix2oci.oci.validate.check_documents import (
-    COMPRESSIONS,
     layer_name,
     parse_document,
     read_document,
@@ -43,7 +45,7 @@ def validate(source: ImageSource, workers: int = 0) -> tuple[Finding, ...]:
     layers = read_layers(source, documents.layers, documents.diff_ids, workers)
     findings = [*documents.findings, *(found for layer in layers for found in layer.findings)]
     if documents.config is not None and all(layer.complete for layer in layers):
-        findings += check_merged(layers, documents.config)
+        findings += check_merged(layers, documents.config.run)
     return tuple(findings)
 
 
@@ -85,7 +87,7 @@ def validate_entries(
 
 def _check_container(layout: Layout) -> list[Finding]:
     findings: list[Finding] = []
-    for name, form in (("oci-layout", shape.LAYOUT), ("index.json", shape.INDEX)):
+    for name, form in (("oci-layout", read_layout_mark), ("index.json", read_index)):
         if layout.files.size(name) is None:
             findings.append(Finding("layout", name, "it is missing"))
         else:
@@ -100,29 +102,34 @@ def _file(layout: Layout, name: str) -> bytes:
         return file.read(MAX_DOCUMENT)
 
 
-def _images(layout: Layout, entry: Descriptor, findings: list[Finding]) -> Iterator[ImageSource]:
+def _images(
+    layout: Layout, entry: Descriptor, findings: list[Finding], depth: int = 1
+) -> Iterator[ImageSource]:
     """The image of an entry, or those of the index that it is."""
     source = ImageSource(layout.where, entry, layout.blobs)
     if entry.media_type not in INDEX_TYPES:
         yield source
         return
-    if read_document(source, entry, f"index {entry.digest}", shape.INDEX, findings):
-        for nested in layout.nested(entry):
-            yield from _images(layout, nested, findings)
+    where = f"index {entry.digest}"
+    index = read_document(source, entry, where, read_index, findings)
+    if index and depth > MAX_INDEX_DEPTH:
+        message = f"indexes are nested more than {MAX_INDEX_DEPTH} deep"
+        findings.append(Finding("index", where, message))
+    elif index:
+        for nested in index.manifests:
+            yield from _images(layout, nested, findings, depth + 1)
 
 
 def _check_docker_manifest(layout: Layout) -> Iterator[Finding]:
     """`manifest.json` of an archive must lead to blobs of its images."""
     where = "manifest.json"
-    try:
-        images = json.loads(_file(layout, where))
-        names = [name for image in images for name in (image["Config"], *image["Layers"])]
-        missing = [str(name) for name in names if layout.files.size(str(name)) is None]
-    except (ValueError, TypeError, KeyError):
+    images = read_docker_manifest(_file(layout, where), where)
+    if images is None:
         yield Finding("docker-archive", where, "it is no list of images")
         return
-    for name in missing:
-        yield Finding("docker-archive", where, f"there is no '{name}' in the archive")
+    for name in (name for image in images for name in (image.config, *image.layers)):
+        if layout.files.size(name) is None:
+            yield Finding("docker-archive", where, f"there is no '{name}' in the archive")
 
 
 def read_layers(
@@ -153,35 +160,30 @@ def _read_layer(
     if compression is None or source.blobs.size(layer.digest) is None:
         return contents
     with source.blobs.open(layer.digest) as file:
-        packed = _Hashed(chunks(file))
-        head = next(packed, b"")
-        found = compression_of(head)
-        if found != compression:
-            message = f"'{layer.media_type}' for a layer whose compression is {found}"
+        stream = LayerStream(file)
+        if stream.compression != compression:
+            message = f"'{layer.media_type}' for a layer whose compression is {stream.compression}"
             contents.findings.append(Finding("media-type", contents.where, message))
-        plain = _Hashed(unpacked(chain([head], packed), found))
-        contents.findings += [*_read_plain(contents, plain, diff_id)]
-        for _ in packed:
-            pass
-    if packed.digest != layer.digest:
-        message = f"blob {layer.digest} has digest {packed.digest}"
+        contents.findings += [*_read_plain(contents, stream.plain, diff_id)]
+        digest = stream.packed.digest()
+    if digest != layer.digest:
+        message = f"blob {layer.digest} has digest {digest}"
         contents.findings.append(Finding("blob-digest", contents.where, message))
     contents.findings += _check_store_paths(contents, layer)
     return contents
 
 
 def _read_plain(
-    contents: LayerContents, plain: _Hashed, diff_id: Digest | None
+    contents: LayerContents, plain: Hashed, diff_id: Digest | None
 ) -> Iterator[Finding]:
     try:
         contents.read(plain)
-        for _ in plain:
-            pass
+        digest = plain.digest()
     except UnpackError as err:
         yield Finding("compression", contents.where, str(err))
     else:
-        if diff_id and plain.digest != diff_id:
-            message = f"its plain tar has digest {plain.digest}, the configuration says {diff_id}"
+        if diff_id and digest != diff_id:
+            message = f"its plain tar has digest {digest}, the configuration says {diff_id}"
             yield Finding("diff-id", contents.where, message)
 
 
@@ -194,24 +196,3 @@ def _check_store_paths(contents: LayerContents, layer: Descriptor) -> Iterator[F
     if str(store_paths_digest(contents.nar_hashes)) != recorded:
         message = "its store paths or their NAR hashes are not those that its descriptor records"
         yield Finding("store-paths", contents.where, message)
-
-
-class _Hashed:
-    """Chunks that are hashed as they are taken."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._hash = hashlib.sha256()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        chunk = next(self._chunks)
-        self._hash.update(chunk)
-        return chunk
-
-    @property
-    def digest(self) -> Digest:
-        """The digest of what was taken so far."""
-        return Digest("sha256:" + self._hash.hexdigest())

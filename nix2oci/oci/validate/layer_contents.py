@@ -22,6 +22,7 @@ from nix2oci.oci.layer.untar import (
     TarReader,
     normal,
 )
+from nix2oci.oci.layer.whiteouts import is_whiteout
 from nix2oci.oci.validate.finding import Finding
 from nix2oci.oci.validate.interpreter import HEAD, interpreter
 from nix2oci.oci.validate.nar_hash import NarHash, NarOrderError
@@ -41,7 +42,6 @@ class Node:
     target: bytes = b""
 
 
-WHITEOUT = b".wh."
 _KINDS = frozenset({FILE, HARDLINK, SYMLINK, DIRECTORY})
 _SPECIAL = {b"3": "a character device", b"4": "a block device", b"6": "a FIFO"}
 _DIRECTORY = Node(DIRECTORY)
@@ -56,7 +56,7 @@ class LayerContents:
     """How findings name the layer."""
     hash_store_paths: bool = True
     nodes: dict[bytes, Node] = field(default_factory=dict)
-    whiteouts: list[bytes] = field(default_factory=list)
+    whiteouts: dict[bytes, None] = field(default_factory=dict)
     """Whole names, `.wh.` included; they are no nodes."""
     store_paths: dict[str, int] = field(default_factory=dict)
     """Bytes that the entries of each store path take in the tar."""
@@ -93,8 +93,8 @@ class LayerContents:
         if not path and member.kind == DIRECTORY:
             return
         self._check(member, path)
-        if any(part.startswith(WHITEOUT) for part in path.split(b"/")):
-            self.whiteouts.append(path)
+        if is_whiteout(path):
+            self.whiteouts[path] = None
             return
         self.nodes[path] = self._node(member)
         if member.kind == DIRECTORY and not self._store_path:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from nix2oci.model import links
+from nix2oci.model.links import At
 from nix2oci.model.tree import parents
+from nix2oci.oci.documents import RunConfig
 from nix2oci.oci.layer.untar import DIRECTORY, FILE, SYMLINK
-from nix2oci.oci.spec import Json
+from nix2oci.oci.layer.whiteouts import lay_over, target_of
 from nix2oci.oci.validate.finding import Finding
-from nix2oci.oci.validate.layer_contents import WHITEOUT, LayerContents, Node
+from nix2oci.oci.validate.layer_contents import LayerContents, Node
 from nix2oci.text import display
-
-_OPAQUE = b".wh..wh..opq"
-_MOST_LINKS = 40
-"""As the kernel has it (path_resolution(7))."""
 
 _AT_RUN_TIME = (b"/proc/", b"/dev/", b"/sys/", b"/run/", b"/var/run/")
 """What is below these is there when a container runs."""
@@ -30,42 +29,38 @@ def merge_layers(layers: Iterable[LayerContents]) -> tuple[dict[bytes, Node], li
     merged: dict[bytes, Node] = {}
     findings: list[Finding] = []
     for layer in layers:
-        removed = set(_removed(layer, merged, findings))
-        for path, node in layer.nodes.items():
-            below = merged.get(path)
-            if below and {below.kind, node.kind} == {DIRECTORY, SYMLINK}:
-                what = (
-                    ("a link", "a directory") if node.kind == SYMLINK else ("a directory", "a link")
-                )
-                where = f"{layer.where}: /{display(path)}"
-                message = f"{what[0]} replaces {what[1]} of a lower layer"
-                findings.append(Finding("replaced", where, message))
-            if below and below.kind == DIRECTORY != node.kind:
-                removed.add(path)
-        if removed:
-            merged = {p: n for p, n in merged.items() if removed.isdisjoint((p, *parents(p)))}
-        for path, node in layer.nodes.items():
-            merged[path] = node
+        findings += [*_needless_marks(layer, merged), *_replacements(layer, merged)]
+        merged = lay_over(merged, layer.nodes, layer.whiteouts, _is_directory)
+        for path in layer.nodes:
             _imply_parents(merged, path)
     return merged, findings
 
 
-def _removed(layer: LayerContents, merged: FileSystem, findings: list[Finding]) -> Iterator[bytes]:
-    """What the layer's whiteouts take away; those that take nothing away are findings."""
-    for path in layer.whiteouts:
-        above, _, name = path.rpartition(b"/")
-        hidden = (above + b"/" if above else b"") + name.removeprefix(WHITEOUT)
-        if name == _OPAQUE:
-            found = [p for p in merged if next(parents(p), b"") == above]
-            if above in merged or not above:
-                yield from found
-                continue
-        elif hidden in merged and hidden not in layer.nodes:
-            yield hidden
+def _is_directory(node: Node) -> bool:
+    return node.kind == DIRECTORY
+
+
+def _needless_marks(layer: LayerContents, below: FileSystem) -> Iterator[Finding]:
+    """Whiteouts that take nothing away."""
+    for mark in layer.whiteouts:
+        path, is_opaque = target_of(mark)
+        if path in below and (is_opaque or path not in layer.nodes):
             continue
-        where = f"{layer.where}: /{display(path)}"
+        if is_opaque and not path:
+            continue
         message = "names that start with '.wh.' mark deletions, and there is nothing to delete"
-        findings.append(Finding("whiteout", where, message))
+        yield Finding("whiteout", f"{layer.where}: /{display(mark)}", message)
+
+
+def _replacements(layer: LayerContents, below: FileSystem) -> Iterator[Finding]:
+    """Links where a lower layer has directories, and the other way round."""
+    for path, node in layer.nodes.items():
+        kinds = {node.kind, below[path].kind} if path in below else set()
+        if kinds == {DIRECTORY, SYMLINK}:
+            names = ("a link", "a directory")
+            new, old = names if node.kind == SYMLINK else names[::-1]
+            message = f"{new} replaces {old} of a lower layer"
+            yield Finding("replaced", f"{layer.where}: /{display(path)}", message)
 
 
 def _imply_parents(merged: dict[bytes, Node], path: bytes) -> None:
@@ -77,34 +72,26 @@ def _imply_parents(merged: dict[bytes, Node], path: bytes) -> None:
 
 def resolve(files: FileSystem, path: bytes) -> Node | None:
     """What an absolute path leads to, all links followed; None when that is nothing."""
-    waiting = [part for part in reversed(path.split(b"/")) if part]
-    here: list[bytes] = []
-    links = 0
-    while waiting:
-        part = waiting.pop()
-        if part in (b".", b".."):
-            here = here[: -1 if part == b".." else None]
-            continue
-        node = files.get(b"/".join((*here, part)))
-        if node is None or (waiting and node.kind == FILE):
-            return None
-        if node.kind != SYMLINK:
-            here.append(part)
-            continue
-        links += 1
-        if links > _MOST_LINKS:
-            return None
-        here = [] if node.target.startswith(b"/") else here
-        waiting += [part for part in reversed(node.target.split(b"/")) if part]
-    return files.get(b"/".join(here)) if here else Node(DIRECTORY)
+    found = links.resolve(path.rstrip(b"/"), lambda at: _at(files.get(at[1:])))
+    if not found.exists:
+        return None
+    return files.get(found.path[1:]) if found.path else Node(DIRECTORY)
 
 
-def check_merged(layers: Sequence[LayerContents], config: Json) -> list[Finding]:
+def _at(node: Node | None) -> bytes | At:
+    if node is None:
+        return At.NOTHING
+    if node.kind == SYMLINK:
+        return node.target
+    return At.DIRECTORY if node.kind == DIRECTORY else At.FILE
+
+
+def check_merged(layers: Sequence[LayerContents], run: RunConfig) -> list[Finding]:
     """Findings of the whole file system, and whether the image's program is in it."""
     files, findings = merge_layers(layers)
     findings += _check_links(files)
     findings += _check_interpreters(files, layers)
-    findings += _check_program(files, config.get("config") or {})
+    findings += _check_program(files, run)
     return findings
 
 
@@ -142,11 +129,10 @@ def _is_there(files: FileSystem, path: bytes) -> bool:
     return path.startswith(_AT_RUN_TIME) or resolve(files, path) is not None
 
 
-def _check_program(files: FileSystem, run: Json) -> Iterator[Finding]:
-    command = [*(run.get("Entrypoint") or ()), *(run.get("Cmd") or ())]
-    if not command:
+def _check_program(files: FileSystem, run: RunConfig) -> Iterator[Finding]:
+    if not run.command:
         return
-    name = command[0]
+    name = run.command[0]
     tried = [resolve(files, path.encode(errors="surrogateescape")) for path in _places(name, run)]
     there = [node for node in tried if node]
     if not there:
@@ -155,9 +141,8 @@ def _check_program(files: FileSystem, run: Json) -> Iterator[Finding]:
         yield Finding("entrypoint", "config", f"'{name}' is not an executable file")
 
 
-def _places(name: str, run: Json) -> list[str]:
+def _places(name: str, run: RunConfig) -> list[str]:
     """Where an engine looks for a program: PATH when there is no slash in its name."""
     if "/" in name:
-        return [name if name.startswith("/") else f"{run.get('WorkingDir') or '/'}/{name}"]
-    variables = dict(pair.partition("=")[::2] for pair in run.get("Env") or ())
-    return [f"{directory}/{name}" for directory in variables.get("PATH", _PATH).split(":")]
+        return [name if name.startswith("/") else f"{run.working_dir or '/'}/{name}"]
+    return [f"{directory}/{name}" for directory in run.variables.get("PATH", _PATH).split(":")]

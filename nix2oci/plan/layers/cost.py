@@ -84,7 +84,7 @@ class Prices:
             elif fleet:
                 holders = 1 + _NEW_TO_FLEET * (holders - 1)
             size, part = info.nar_size, info.nar_size / holders
-            moved = size * (reach[path] & changing).bit_count() / number
+            moved = _moved(size, reach[path], changing, number)
             mark = mark_of([package])
             alone[path] = Group(size, reach[path], using, using, size - part, part, mark, moved)
         layers = fleet.layers if fleet else ()
@@ -98,7 +98,7 @@ class Prices:
 
     def moved(self, group: Group) -> float:
         """Bytes of a layer that a change somewhere in the closure is expected to move."""
-        return group.size * (group.reach & self.changing).bit_count() / self.number
+        return _moved(group.size, group.reach, self.changing, self.number)
 
     def joined(self, one: Group, other: Group) -> Group:
         """Two groups as one layer."""
@@ -116,7 +116,7 @@ class Prices:
     def dearer(self, one: Group, other: Group) -> float:
         """How much more two groups cost as one layer than as two."""
         size, reach = one.size + other.size, one.reach | other.reach
-        moved = size * (reach & self.changing).bit_count() / self.number
+        moved = _moved(size, reach, self.changing, self.number)
         alike = (one.every & other.every).bit_count() / (one.some | other.some).bit_count()
         stored = (one.again + other.again) * (1 - _ALIKE * alike)
         if (images := self.known.get(one.mark + other.mark, 0)) > 1:
@@ -131,3 +131,8 @@ def _guess(users: int) -> float:
     in 1.3 images, one that ten others use in ten.
     """
     return 1 + 0.3 * math.pow(users - 1, 1.5)
+
+
+def _moved(size: int, reach: int, changing: int, number: int) -> float:
+    """Bytes that move when one of the `number` paths that may change does, each as likely."""
+    return size * (reach & changing).bit_count() / number

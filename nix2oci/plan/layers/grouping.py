@@ -17,7 +17,7 @@ from nix2oci.plan.layers.popularity import package_of
 Paths = tuple[StorePath, ...]
 
 _ROUNDS = 3
-_MOST_SETTLED = 2000
+_MAX_SETTLED = 2000
 """Paths: beyond this, moving them one by one takes longer than a plan may."""
 
 
@@ -83,7 +83,7 @@ def merged(groups: Iterable[Paths], budget: int, prices: Prices) -> tuple[list[P
 
 def settled(groups: Sequence[Paths], prices: Prices) -> list[Paths]:
     """Move paths between groups as long as that saves something, a few rounds at most."""
-    if len(groups) < 2 or sum(map(len, groups)) > _MOST_SETTLED:
+    if len(groups) < 2 or sum(map(len, groups)) > _MAX_SETTLED:
         return list(groups)
     members = [list(paths) for paths in groups]
     whole = [prices.of_paths(paths) for paths in groups]

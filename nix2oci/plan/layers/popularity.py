@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure, StorePath
@@ -21,7 +20,6 @@ FORMAT = 2
 """Of the file. Format 1 has the word `companies` for `groups`, and is still read."""
 
 _GROUPS = {1: "companies", FORMAT: "groups"}
-Json = dict[str, Any]
 
 
 @cache
@@ -156,15 +154,16 @@ def image_of(roots: Sequence[StorePath]) -> str:
     return package_of(roots[0].name)
 
 
-def _lines(documents: Iterable[Json]) -> str:
+def _lines(documents: Iterable[object]) -> str:
     return ",\n".join(json.dumps(each) for each in documents)
 
 
-def _group(document: Json, images: int) -> PackageGroup:
+def _group(value: object, images: int) -> PackageGroup:
+    document = _object(value)
     numbers = tuple(_number(each) for each in _list(document["images"]))
     if not numbers or list(numbers) != sorted(set(numbers)) or numbers[-1] >= images:
         raise ValueError("not images of the index")
-    packages = {_text(name): _number(size) for name, size in document["packages"].items()}
+    packages = {_text(name): _number(size) for name, size in _object(document["packages"]).items()}
     return PackageGroup(numbers, packages)
 
 
@@ -174,14 +173,21 @@ def _check_each_once(packages: Iterable[str]) -> None:
         raise ValueError("a package is in two groups")
 
 
-def _layer(document: Json) -> SharedLayer:
+def _layer(value: object) -> SharedLayer:
+    document = _object(value)
     packages = tuple(_text(each) for each in _list(document["packages"]))
     if not packages:
         raise ValueError("not a layer")
     return SharedLayer(packages, _number(document["images"]))
 
 
-def _list(value: object) -> list[Any]:
+def _object(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return value
+
+
+def _list(value: object) -> list[object]:
     if not isinstance(value, list):
         raise TypeError(value)
     return value

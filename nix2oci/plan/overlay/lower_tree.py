@@ -11,11 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nix2oci.errors import RepresentationError
+from nix2oci.model.links import At, resolve
 from nix2oci.model.tree import Directory
 from nix2oci.text import display
-
-_MOST_LINKS = 40
-"""As the kernel has it (path_resolution(7))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +36,12 @@ class LowerTree:
         Neither it nor what a link leads to need be there. Raises `RepresentationError` for links
         that go in circles.
         """
-        waiting = [part for part in reversed(path.split(b"/")) if part]
-        here: list[bytes] = []
-        links = 0
-        while waiting:
-            part = waiting.pop()
-            if part in (b".", b".."):
-                here = here[: -1 if part == b".." else None]
-                continue
-            target = self.links.get(b"/".join((*here, part)))
-            if target is None:
-                here.append(part)
-                continue
-            links += 1
-            if links > _MOST_LINKS:
-                raise RepresentationError(
-                    f"cannot place /{display(path)}: links of the base image lead in circles there"
-                )
-            here = [] if target.startswith(b"/") else here
-            waiting += [part for part in reversed(target.split(b"/")) if part]
-        return b"/".join(here)
+        found = resolve(path, lambda at: self.links.get(at[1:], At.DIRECTORY))
+        if found.at is At.LOOP:
+            raise RepresentationError(
+                f"cannot place /{display(path)}: links of the base image lead in circles there"
+            )
+        return found.path[1:]
 
     def has(self, path: bytes) -> bool:
         """Whether something is where a path leads to."""

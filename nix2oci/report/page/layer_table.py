@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
+from nix2oci.report.page.document import Layer, Plan
 from nix2oci.report.page.labels import base, colour, name, number, share, whole
 from nix2oci.report.page.markup import Markup, element, figure, heading, joined, row, table
-from nix2oci.text import count, size
-
-Json = dict[str, Any]
+from nix2oci.text import and_more, count, size
 
 _SHOWN = 3
 
 
-def layers(document: Json) -> Markup:
+def layers(document: Plan) -> Markup:
     """A row for each layer, base layer first; its paths unfold."""
-    index = document["popularity"]
+    index = document.popularity
     headings = ["Layer", "Risk", heading("Size"), heading("Popularity", "popularity")]
     headings += [heading("Shared by")] if index else []
-    rows = (_row(n, layer, document) for n, layer in enumerate(document["layers"], 1))
+    rows = (_row(n, layer, document) for n, layer in enumerate(document.layers, 1))
     return table([*headings, "Store paths"], rows, id="layers")
 
 
-def explanation(document: Json) -> Markup:
+def explanation(document: Plan) -> Markup:
     """What the columns mean, in this plan."""
     return joined(element("p", text) for text in _explanation(document))
 
 
-def _explanation(document: Json) -> Iterator[str]:
+def _explanation(document: Plan) -> Iterator[str]:
     yield (
         "Base layer first. Risk is a layer's share of the bytes that are expected to move with the "
         "next update. The last layer of the image holds /bin, /etc and the like, and is not shown."
     )
-    index = document["popularity"]
+    index = document.popularity
     if index:
         yield (
-            f"Popularity is counted over {count(index['closures'], 'closure')}, by the index "
-            f"{index['digest']}. Shared by says how many of these have the very same layer; for a "
+            f"Popularity is counted over {count(index.closures, 'closure')}, by the index "
+            f"{index.digest}. Shared by says how many of these have the very same layer; for a "
             "layer of one store path, how many have its package."
         )
     else:
@@ -48,30 +46,28 @@ def _explanation(document: Json) -> Iterator[str]:
         )
 
 
-def _row(position: int, layer: Json, document: Json) -> Markup:
+def _row(position: int, layer: Layer, document: Plan) -> Markup:
     cells = [
         element("th", str(position), scope="row"),
-        element("td", *_bar(layer["risk"], document["layers"]), class_="risk"),
-        figure(size(layer["nar_size"])),
-        figure(number(layer["popularity"]), "popularity"),
+        element("td", *_bar(layer.risk, document.layers), class_="risk"),
+        figure(size(layer.nar_size)),
+        figure(number(layer.popularity), "popularity"),
     ]
-    if document["popularity"]:
-        shared_by = layer["shared_by"]
+    if document.popularity:
+        shared_by = layer.shared_by
         cells.append(figure("unknown" if shared_by is None else number(shared_by)))
-    return row(*cells, _paths(layer["paths"], document["sizes"]), id=f"layer-{position}")
+    return row(*cells, _paths(layer.paths, document.sizes), id=f"layer-{position}")
 
 
-def _bar(risk: float, among: Sequence[Json]) -> tuple[Markup, str]:
+def _bar(risk: float, among: Sequence[Layer]) -> tuple[Markup, str]:
     """A bar that is as long as its cell for the largest risk, and the figure."""
-    part = risk / (max(layer["risk"] for layer in among) or 1)
+    part = risk / (max(layer.risk for layer in among) or 1)
     bar = element("span", class_=f"bar {colour(risk)}", style=f"width:{100 * part:.1f}%")
     return element("span", bar, class_="rail"), share(risk)
 
 
-def _paths(paths: list[str], sizes: dict[str, int]) -> Markup:
+def _paths(paths: Sequence[str], sizes: Mapping[str, int]) -> Markup:
     ordered = sorted(paths, key=lambda path: (-sizes[path], base(path)))
-    first = ", ".join(map(name, ordered[:_SHOWN]))
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     items = (
         element(
             "li",
@@ -82,4 +78,8 @@ def _paths(paths: list[str], sizes: dict[str, int]) -> Markup:
         )
         for path in ordered
     )
-    return element("details", element("summary", first, more), element("ul", *items))
+    return element(
+        "details",
+        element("summary", and_more([name(path) for path in ordered], _SHOWN)),
+        element("ul", *items),
+    )

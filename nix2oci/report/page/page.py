@@ -9,16 +9,14 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator
-from typing import Any
 
+from nix2oci.report.page.document import Json, Plan, read_plan
 from nix2oci.report.page.labels import name, share
 from nix2oci.report.page.layer_table import explanation, layers
 from nix2oci.report.page.markup import Markup, element, joined
 from nix2oci.report.page.shell_section import shell
 from nix2oci.report.page.tiles import legend, picture
-from nix2oci.text import count, size
-
-Json = dict[str, Any]
+from nix2oci.text import and_more, count, size
 
 _MARK = re.compile(r"\{\{(\w+)\}\}")
 
@@ -29,55 +27,56 @@ def page(document: Json, template: str) -> str:
     `template` is page.html: each `{{name}}` in it has its place filled. Its style and its script
     are the only ones that a browser takes, by their digests.
     """
+    plan = read_plan(document)
     parts = {
-        "title": joined([_title(document)]),
-        "facts": joined(_facts(document)),
-        "notes": joined(_notes(document)),
+        "title": joined([_title(plan)]),
+        "facts": joined(_facts(plan)),
+        "notes": joined(_notes(plan)),
         "legend": legend(),
-        "map": picture(document),
-        "explanation": explanation(document),
-        "layers": layers(document),
-        "shell": shell(document["shell"]),
+        "map": picture(plan),
+        "explanation": explanation(plan),
+        "layers": layers(plan),
+        "shell": shell(plan.shell),
         "policy": _policy(template),
     }
     return _MARK.sub(lambda mark: parts[mark[1]], template)
 
 
-def _title(document: Json) -> str:
-    first, *more = map(name, document["roots"])
-    return f"{first} and {len(more)} more" if more else first
+def _title(document: Plan) -> str:
+    return and_more([name(root) for root in document.roots], 1)
 
 
-def _facts(document: Json) -> Iterator[Markup]:
+def _facts(document: Plan) -> Iterator[Markup]:
     """The figures below the heading."""
-    yield _fact(size(document["nar_size"]), "in the store, uncompressed")
-    for number, noun in ((len(document["sizes"]), "path"), (len(document["layers"]), "layer")):
+    yield _fact(size(document.nar_size), "in the store, uncompressed")
+    for number, noun in ((len(document.sizes), "path"), (len(document.layers), "layer")):
         yield _fact(str(number), f"store {noun}" if number == 1 else f"store {noun}s")
-    shells = document["shell"]
-    if shells and shells["mode"] != "keep":
-        became = sum(bool(wrapper["became"]) for wrapper in shells["wrappers"])
+    shells = document.shell
+    if shells and shells.mode != "keep":
+        became = sum(bool(wrapper.became) for wrapper in shells.wrappers)
         yield _fact(str(became), "wrapper replaced" if became == 1 else "wrappers replaced")
-    if shells and shells["saved"]:
-        yield _fact(size(shells["saved"]), "dropped with the shell")
+    if shells and shells.saved:
+        yield _fact(size(shells.saved), "dropped with the shell")
 
 
 def _fact(value: str, what: str) -> Markup:
     return element("li", element("b", value), " ", what)
 
 
-def _notes(document: Json) -> Iterator[Markup]:
-    kept = document["kept"]
+def _notes(document: Plan) -> Iterator[Markup]:
+    kept = document.kept
     if kept:
         yield element(
             "p",
-            f"The plan of {kept['from']} is kept, so that its layers stay as they are. ",
-            f"It costs {share(kept['excess'])} more than the best plan of this closure alone.",
+            f"The plan of {kept.source} is kept, so that its layers stay as they are. ",
+            f"It costs {share(kept.excess)} more than the best plan of this closure alone.",
             class_="note",
         )
-    staying = [each for each in (document["shell"] or {}).get("staying", ()) if not each["wanted"]]
+    shells = document.shell.staying if document.shell else ()
+    staying = [each for each in shells if not each.wanted]
     if staying:
-        names = " and ".join(name(each["path"]) for each in staying)
-        places = count(sum(len(each["files"]) for each in staying), "place")
+        names = " and ".join(name(each.path) for each in staying)
+        places = count(sum(len(each.files) for each in staying), "place")
         stay = "stays" if len(staying) == 1 else "stay"
         link = element("a", "which", href="#wrappers")
         said = f"{names} {stay} in the image: named in {places}. See "

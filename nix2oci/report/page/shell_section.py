@@ -2,87 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from nix2oci.report.page.document import Mention, Shell, SizedPath, Staying, Wrapper
 from nix2oci.report.page.labels import base, file, name, whole
 from nix2oci.report.page.markup import Markup, element, figure, heading, joined, row, table
 from nix2oci.text import count, size
-
-Json = dict[str, Any]
 
 _LONGEST = 200
 _MANY = 40
 
 
-def shell(document: Json | None) -> Markup:
+def shell(document: Shell | None) -> Markup:
     """The section, of the `shell` of a plan; None where no file was read."""
     if document is None:
         return element("p", "Planned from a recorded closure: nothing was read of any file.")
-    if document["mode"] == "keep":
+    if document.mode == "keep":
         return element("p", "Nothing was looked at, as --shell keep asks.")
     parts = joined(_parts(document))
     return parts or element("p", "There is no wrapper script and no shell.")
 
 
-def _parts(document: Json) -> Iterator[Markup]:
-    wrappers = document["wrappers"]
-    yield from _replaced([each for each in wrappers if each["became"]])
+def _parts(document: Shell) -> Iterator[Markup]:
+    wrappers = document.wrappers
+    yield from _replaced([each for each in wrappers if each.became])
     yield from _dropped(document)
-    for each in document["staying"]:
+    for each in document.staying:
         yield from _staying(each)
-    yield from _broken(document["broken"])
-    yield from _droppable(document["droppable"])
-    yield from _calls(document["calls"])
-    yield from _left([each for each in wrappers if not each["became"]])
+    yield from _broken(document.broken)
+    yield from _droppable(document.droppable)
+    yield from _calls(document.calls)
+    yield from _left([each for each in wrappers if not each.became])
 
 
-def _replaced(wrappers: Sequence[Json]) -> Iterator[Markup]:
+def _replaced(wrappers: Sequence[Wrapper]) -> Iterator[Markup]:
     if wrappers:
         yield element("h3", "Launchers")
         became = "became a static launcher" if len(wrappers) == 1 else "became static launchers"
         scripts = count(len(wrappers), "wrapper script")
         yield element("p", f"{scripts} {became}: the same is done, and no shell is needed.")
-        rows = (
-            row(file(each["file"]), file(each["was"]["target"]), _operations(each["was"]))
-            for each in wrappers
-        )
+        rows = (row(file(each.file), file(each.target), _operations(each)) for each in wrappers)
         yield _folded(("Wrapper", "Starts", "Before that"), [*rows])
 
 
-def _dropped(document: Json) -> Iterator[Markup]:
-    if document["dropped"]:
+def _dropped(document: Shell) -> Iterator[Markup]:
+    if document.dropped:
         yield element("h3", "Dropped")
-        paths = count(len(document["dropped"]), "store path")
-        yield element("p", f"{paths}, {size(document['saved'])}, which nothing needs any more.")
-        yield _store_paths(document["dropped"])
+        paths = count(len(document.dropped), "store path")
+        yield element("p", f"{paths}, {size(document.saved)}, which nothing needs any more.")
+        yield _store_paths(document.dropped)
 
 
-def _staying(each: Json) -> Iterator[Markup]:
-    yield element("h3", f"{name(each['path'])} stays")
-    why = [each["wanted"]] if each["wanted"] else []
-    why += [f"named in {count(len(each['files']), 'place')}"] if each["files"] else []
-    yield element("p", f"{size(each['nar_size'])}; {'; '.join(why)}.")
-    if each["files"]:
-        yield _mentions(each["files"])
+def _staying(each: Staying) -> Iterator[Markup]:
+    yield element("h3", f"{name(each.path)} stays")
+    why = [each.wanted] if each.wanted else []
+    why += [f"named in {count(len(each.files), 'place')}"] if each.files else []
+    yield element("p", f"{size(each.nar_size)}; {'; '.join(why)}.")
+    if each.files:
+        yield _mentions(each.files)
 
 
-def _broken(files: Sequence[Json]) -> Iterator[Markup]:
+def _broken(files: Sequence[Mention]) -> Iterator[Markup]:
     if files:
         yield element("h3", "Broken without a shell")
         yield element("p", "Files that stay, and name a shell that was dropped all the same.")
         yield _mentions(files)
 
 
-def _droppable(paths: Sequence[Json]) -> Iterator[Markup]:
+def _droppable(paths: Sequence[SizedPath]) -> Iterator[Markup]:
     if paths:
         yield element("h3", "Droppable")
-        more = size(sum(path["nar_size"] for path in paths))
+        more = size(sum(path.nar_size for path in paths))
         yield element("p", f"--shell drop would leave out {more} more.")
         yield _store_paths(paths)
 
 
-def _calls(calls: Json) -> Iterator[Markup]:
+def _calls(calls: Mapping[str, Sequence[str]]) -> Iterator[Markup]:
     if calls:
         yield element("h3", "Calls of a shell")
         yield element("p", "What these import starts /bin/sh; an image has one with --view sh.")
@@ -90,30 +85,30 @@ def _calls(calls: Json) -> Iterator[Markup]:
         yield _folded(("Program", "Functions"), rows)
 
 
-def _left(wrappers: Sequence[Json]) -> Iterator[Markup]:
+def _left(wrappers: Sequence[Wrapper]) -> Iterator[Markup]:
     if wrappers:
         yield element("h3", "Scripts and wrappers that stay")
         yield element("p", f"{count(len(wrappers), 'file')}, each with the reason.")
-        yield _folded(("File", "Why"), [row(file(each["file"]), _why(each)) for each in wrappers])
+        yield _folded(("File", "Why"), [row(file(each.file), _why(each)) for each in wrappers])
 
 
-def _why(wrapper: Json) -> Markup:
-    refusal, obstacle = wrapper["refusal"], wrapper["obstacle"]
+def _why(wrapper: Wrapper) -> Markup:
+    refusal, obstacle = wrapper.refusal, wrapper.obstacle
     if not refusal:
         return joined([obstacle or "a wrapper binary, which needs no shell"])
-    parts = [refusal["detail"]]
-    if refusal["path"] != wrapper["file"] or refusal["line"]:
-        parts += [": ", file(refusal["path"], refusal["line"])]
-    if refusal["text"]:
-        parts += [" ", _line(refusal["text"])]
+    parts = [refusal.detail]
+    if refusal.path != wrapper.file or refusal.line:
+        parts += [": ", file(refusal.path, refusal.line)]
+    if refusal.text:
+        parts += [" ", _line(refusal.text)]
     return joined(parts)
 
 
-def _operations(was: Json) -> Markup:
+def _operations(wrapper: Wrapper) -> Markup:
     """What a wrapper does before it starts its target."""
     lines = [
-        element("li", element("code", " ".join([each["op"], *_operands(each)])))
-        for each in was.get("operations", ())
+        element("li", element("code", " ".join([operation, *map(_cut, operands)])))
+        for operation, *operands in wrapper.operations
     ]
     if not lines:
         return Markup()
@@ -121,29 +116,22 @@ def _operations(was: Json) -> Markup:
     return element("details", element("summary", count(len(lines), "operation")), unfolded)
 
 
-def _operands(operation: Json) -> Iterable[str]:
-    return (_cut(value) for key, value in operation.items() if key != "op")
-
-
-def _mentions(files: Sequence[Json]) -> Markup:
+def _mentions(files: Sequence[Mention]) -> Markup:
     rows = [
         row(
-            file(each["file"], each["line"]),
-            each["kind"],
-            _line(each["text"]) if each["text"] else "",
-            each["loss"] or "",
+            file(each.file, each.line),
+            each.kind,
+            _line(each.text) if each.text else "",
+            each.loss or "",
         )
         for each in files
     ]
     return _folded(("File", "How", "Line", "Without the shell there is no"), rows)
 
 
-def _store_paths(paths: Iterable[Json]) -> Markup:
-    ordered = sorted(paths, key=lambda path: (-path["nar_size"], base(path["path"])))
-    rows = [
-        row(element("code", whole(path["path"])), figure(size(path["nar_size"])))
-        for path in ordered
-    ]
+def _store_paths(paths: Iterable[SizedPath]) -> Markup:
+    ordered = sorted(paths, key=lambda path: (-path.nar_size, base(path.path)))
+    rows = [row(element("code", whole(path.path)), figure(size(path.nar_size))) for path in ordered]
     return _folded(("Store path", heading("Size")), rows)
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from nix2oci.report.page.document import Layer, Plan
 from nix2oci.report.page.labels import LEGEND, base, colour, name, number, share
 from nix2oci.report.page.markup import Markup, element
 from nix2oci.report.page.treemap import Box, squarify
-from nix2oci.text import size
-
-Json = dict[str, Any]
+from nix2oci.text import and_more, more, size
 
 WHOLE = Box(0, 0, 1600, 1000)
 """The shape in which the boxes are squarest; the page may stretch it a little."""
@@ -68,12 +67,12 @@ class Group:
 Sized = TypeVar("Sized", Tile, Group)
 
 
-def picture(document: Json) -> Markup:
+def picture(document: Plan) -> Markup:
     """All layers of a plan; each leads to its row in the table, `#layer-3`."""
-    total = sum(max(nar_size, 1) for nar_size in document["sizes"].values())
+    total = sum(max(nar_size, 1) for nar_size in document.sizes.values())
     groups = [
         _layer(position, layer, document, total * _LEAST_PATH)
-        for position, layer in enumerate(document["layers"], 1)
+        for position, layer in enumerate(document.layers, 1)
     ]
     large, small = _parted(groups, total * _LEAST_LAYER)
     if small:
@@ -99,32 +98,32 @@ def _parted(sized: Sequence[Sized], least: float) -> tuple[list[Sized], list[Siz
     return [each for each in sized if each.weight >= least], small
 
 
-def _layer(position: int, layer: Json, document: Json, least: float) -> Group:
-    sizes, about = document["sizes"], "\n".join(_about(position, layer, document))
-    ordered = sorted(layer["paths"], key=lambda path: (-sizes[path], base(path)))
+def _layer(position: int, layer: Layer, document: Plan, least: float) -> Group:
+    sizes, about = document.sizes, "\n".join(_about(position, layer, document))
+    ordered = sorted(layer.paths, key=lambda path: (-sizes[path], base(path)))
     tiles = [
         Tile(
             str(position) if path == ordered[0] else "",
             name(path),
             sizes[path],
-            layer["risk"],
+            layer.risk,
             base(path),
             f"{base(path)}\n{size(sizes[path])}\n{about}",
         )
         for path in ordered
     ]
-    title = f"layer {position}, {size(layer['nar_size'])}, {share(layer['risk'])} of the risk"
-    return Group(title, f"#layer-{position}", layer["risk"], *_parted(tiles, least), "paths")
+    title = f"layer {position}, {size(layer.nar_size)}, {share(layer.risk)} of the risk"
+    return Group(title, f"#layer-{position}", layer.risk, *_parted(tiles, least), "paths")
 
 
-def _about(position: int, layer: Json, document: Json) -> Iterator[str]:
+def _about(position: int, layer: Layer, document: Plan) -> Iterator[str]:
     """What is said of every path in a layer."""
-    yield f"layer {position} of {len(document['layers'])}, with {share(layer['risk'])} of the risk"
-    index = document["popularity"]
-    of = f" of {number(index['closures'])} closures" if index else ""
-    yield f"popularity {number(layer['popularity'])}{of}"
-    if layer["shared_by"] is not None:
-        yield f"closures with this layer: {number(layer['shared_by'])}"
+    yield f"layer {position} of {len(document.layers)}, with {share(layer.risk)} of the risk"
+    index = document.popularity
+    of = f" of {number(index.closures)} closures" if index else ""
+    yield f"popularity {number(layer.popularity)}{of}"
+    if layer.shared_by is not None:
+        yield f"closures with this layer: {number(layer.shared_by)}"
 
 
 def _small_layers(groups: Sequence[Group]) -> Group:
@@ -132,11 +131,11 @@ def _small_layers(groups: Sequence[Group]) -> Group:
     tiles = []
     for group in groups:
         first, *rest = group.tiles
-        more = f" and {len(rest)} more" if rest else ""
+        label = and_more([tile.label for tile in group.tiles], 1)
         names = " ".join(tile.names for tile in group.tiles)
         nar_size = sum(tile.nar_size for tile in group.tiles)
-        about = first.about if not rest else f"{group.title}: {first.label}{more}"
-        tiles.append(Tile(first.mark, f"{first.label}{more}", nar_size, group.risk, names, about))
+        about = first.about if not rest else f"{group.title}: {label}"
+        tiles.append(Tile(first.mark, label, nar_size, group.risk, names, about))
     risk = sum(tile.risk for tile in tiles)
     title = f"{len(tiles)} more layers, {share(risk)} of the risk"
     return Group(title, "#layers", risk, (), tiles, "layers")
@@ -186,7 +185,7 @@ def _more(group: Group, box: Box, around: Box) -> Markup:
     if group.kind == "layers":
         label = _label("", f"{count} more layers", nar_size)
     elif group.large:
-        label = _label("", f"and {count} more", nar_size)
+        label = _label("", more(count, 0), nar_size)
     else:
         label = _label(group.small[0].mark, f"{count} paths", nar_size)
     return element(

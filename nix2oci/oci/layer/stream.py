@@ -1,0 +1,74 @@
+"""A layer as it streams by: how `inspect`, `validate`, `why` and `diff` read it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+
+from nix2oci.errors import LayoutError
+from nix2oci.oci.layer.unpack import UnpackError, compression_of, unpacked
+from nix2oci.oci.layer.untar import Member, TarError, TarReader
+from nix2oci.oci.layout.archive import Readable, chunks
+from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.spec import Descriptor, Digest
+
+
+class Hashed:
+    """Chunks that are hashed as they are taken."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._hash = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk = next(self._chunks)
+        self._hash.update(chunk)
+        return chunk
+
+    def digest(self) -> Digest:
+        """The digest of all, the rest of which is taken for it."""
+        for _ in self:
+            pass
+        return Digest("sha256:" + self._hash.hexdigest())
+
+
+class LayerStream:
+    """The blob of a layer and the plain tar in it, both hashed; unpacked by what its bytes say."""
+
+    def __init__(self, blob: Readable) -> None:
+        self.packed = Hashed(chunks(blob))
+        head = next(self.packed, b"")
+        self.compression = compression_of(head)
+        self.plain = Hashed(unpacked(chain([head], self.packed), self.compression))
+        """Raises `UnpackError` where the compressed data is wrong."""
+
+    def members(self) -> Iterator[tuple[Member, TarReader]]:
+        """Each member, and the reader that has its content; `TarError`, `UnpackError`."""
+        reader = TarReader(self.plain)
+        for member in reader:
+            yield member, reader
+
+
+@contextmanager
+def open_layer(source: ImageSource, layer: Descriptor) -> Iterator[LayerStream]:
+    """A layer to be read in the block, at the end of which its digest is checked.
+
+    Raises `LayoutError` where it cannot be read to its end, or is another layer than the manifest
+    has, and `OutputError` where the blob is missing.
+    """
+    hint = f"see all that is wrong with it: nix2oci validate {source.where}"
+    failure = f"cannot read layer {layer.digest} of {source.where}"
+    with source.blobs.open(layer.digest) as blob:
+        stream = LayerStream(blob)
+        try:
+            yield stream
+            digest = stream.packed.digest()
+        except (TarError, UnpackError) as err:
+            raise LayoutError(f"{failure}: {err}", hint=hint) from err
+    if digest != layer.digest:
+        raise LayoutError(f"{failure}: it has digest {digest}", hint=hint)

@@ -1,0 +1,136 @@
+"""The layers of an image above its base: which there are, written or reused, and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from heapq import merge
+
+from nix2oci import text
+from nix2oci.cache.bound import prune
+from nix2oci.cache.layer_store import LayerRequest, write_missing
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.model.closure import PathInfo
+from nix2oci.model.tree import Entry, File, Tree, sort_key
+from nix2oci.nix.store import store_layer
+from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layer.workers import LayerJob
+from nix2oci.oci.layout.writer import Staging
+from nix2oci.oci.spec import Digest, store_paths_digest
+from nix2oci.pipeline.destination import Destination, FindExisting
+from nix2oci.pipeline.prepare import Prepared, Progress
+from nix2oci.plan.layers.layering import LayerPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read of the store for layers; `bytes` are those of NAR."""
+
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenLayers:
+    """The layers of an image that are not its base's, the view last."""
+
+    layers: tuple[Layer, ...]
+    reused: frozenset[Digest]
+    """Blobs that were where the image is pushed to."""
+    read: Read
+
+
+def write_image_layers(
+    prepared: Prepared,
+    spec: ImageSpec,
+    blobs: Staging,
+    destination: Destination,
+    progress: Progress,
+) -> WrittenLayers:
+    """The layers above the base, each in `blobs` or where the image is pushed to."""
+    wanted = _requests(prepared, spec)
+    find = destination.existing
+    existing = _existing(wanted, blobs, find, progress) if find else {}
+    rest = [each for each in wanted if each.contents not in existing]
+
+    def start(made: int, estimated_size: int) -> AbstractContextManager[Callable[[int], None]]:
+        if made < len(rest):
+            progress.step(f"{len(rest) - made} of {len(wanted)} layers are in the cache")
+        return progress.bytes("writing layers", estimated_size)
+
+    written, numbers = write_missing(
+        *(destination.cache, rest, spec.compression, blobs),
+        cores=destination.cores,
+        start_progress=start,
+    )
+    made = [(rest[number], written[number]) for number in numbers]
+    unread = [path for each in wanted if each.contents in existing for path in each.paths]
+    _remember(prepared, [path for each, _ in made for path in each.paths], unread)
+    if destination.cache and any(each.paths for each, _ in made):
+        prune(destination.cache, wait=False)
+    new = iter(written)
+    layers = tuple(existing[w.contents] if w.contents in existing else next(new) for w in wanted)
+    return WrittenLayers(layers, frozenset(each.digest for each in existing.values()), _read(made))
+
+
+def _requests(prepared: Prepared, spec: ImageSpec) -> list[LayerRequest]:
+    """Which layers there are above the base, the root file system last or within the only one."""
+    wanted = [_wanted(layer, prepared) for layer in prepared.plan.layers]
+    if spec.max_layers > 1:
+        return [*wanted, LayerRequest(LayerJob(prepared.rootfs, 0))]
+    (only,) = wanted
+    mixed = _laid_over(only.job.entries, prepared.rootfs)
+    return [replace(only, job=LayerJob(mixed, only.job.estimated_size), contents=None)]
+
+
+def _remember(prepared: Prepared, checked: Iterable[str], unread: Iterable[str]) -> None:
+    """Keep what was found in store paths whose bytes are right: `checked` were read just now."""
+    right, unknown = frozenset(checked), frozenset(unread)
+    prepared.notes.commit(
+        lambda info: (
+            str(info.path) in right
+            or (str(info.path) not in unknown and prepared.store.is_right(info))
+        )
+    )
+
+
+def _read(made: Iterable[tuple[LayerRequest, Layer]]) -> Read:
+    """What was read for the layers that were made, the root file system left out."""
+    stored = [(request, layer) for request, layer in made if request.paths]
+    sizes = (request.job.estimated_size for request, _ in stored)
+    return Read(sum(layer.files for _, layer in stored), sum(sizes))
+
+
+def _existing(
+    wanted: Sequence[LayerRequest], blobs: Staging, ask: FindExisting, progress: Progress
+) -> dict[Digest | None, Layer]:
+    """The layers that are where the image is pushed to, by what they hold."""
+    found = dict[Digest | None, Layer](ask(w.contents for w in wanted if w.contents).items())
+    for layer in found.values():
+        blobs.assume_remote(layer.digest, layer.size)
+    size = text.size(sum(layer.size for layer in found.values()))
+    progress.step(f"reused {len(found)} of {len(wanted)} layers that the registry has, {size}")
+    return found
+
+
+def _wanted(layer: LayerPlan, prepared: Prepared) -> LayerRequest:
+    infos = [prepared.closure.infos[path] for path in layer.paths]
+    job = LayerJob(store_layer(infos, prepared.store), layer.nar_size)
+    return LayerRequest(job, contents_digest(infos), tuple(map(str, layer.paths)))
+
+
+def contents_digest(infos: Iterable[PathInfo]) -> Digest:
+    """What a store layer of these paths holds, as its descriptor and the cache name it."""
+    return store_paths_digest({str(info.path): info.nar_hash for info in infos})
+
+
+def _laid_over(entries: Iterable[Entry], rootfs: Tree) -> Iterator[Entry]:
+    """Store and view as one: what both have, replaced wrappers above all, is the view's."""
+    for entry in merge(entries, rootfs, key=lambda entry: sort_key(entry.path)):
+        mine = rootfs.get(entry.path)
+        if mine is None or mine is entry:
+            yield entry
+        elif isinstance(entry, File):
+            for _ in entry.chunks:  # it counts for the NAR hash all the same
+                pass

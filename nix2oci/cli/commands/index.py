@@ -55,7 +55,9 @@ def index(
     if name is None:
         raise ConfigError(f"cannot name the index: {images[0]} has no name", hint="give it --tag")
     sources = [image for group in found for image in group.images]
-    joined = index_of(sources)
+    artifacts = [other for group in found for other in group.artifacts]
+    about = {each.descriptor.digest: each for group in found for each in group.referrers}
+    joined = index_of(sources, artifacts)
     stdout = path == "-"
     with (
         streaming(context.standard_output()) if stdout else writing(path, output_format) as staging
@@ -64,7 +66,9 @@ def index(
         for image in sources:
             console.progress(output).step(f"copying {image.where} for {image.platform()}")
             copy_blobs(image, staging, copied)
-        staging.finish_indexes([(joined, name)])
+        for other in (*artifacts, *about.values()):
+            copy_blobs(other, staging, copied)
+        staging.finish_indexes([(joined, name)], [each.descriptor for each in about.values()])
     reference = None if stdout else reference_to(path, output_format, name)
     if output.as_json:
         console.result_json(_document(joined, name, reference), err=stdout)
@@ -78,7 +82,10 @@ def _document(index: Index, name: Reference, reference: str | None) -> dict[str,
         "name": str(name.tagged()),
         "digest": str(Digest.of(canonical_json(index.to_json()))),
         "manifests": [
-            {"platform": str(manifest.platform), "digest": str(manifest.digest)}
+            {
+                "platform": str(manifest.platform) if manifest.platform else None,
+                "digest": str(manifest.digest),
+            }
             for manifest in index.manifests
         ],
     }

@@ -102,6 +102,27 @@ def add_referrer(client: Client, subject: Digest, referrer: Json) -> None:
         raise RequestError(f"the list of referrers, tag {tag}, is written by others all the time")
 
 
+def get_referrers(client: Client, subject: Digest) -> tuple[Descriptor, ...]:
+    """The manifests about one, as the registry lists them or as the tag for that does.
+
+    Raises `RequestError`.
+    """
+    url = client.url("referrers", str(subject))
+    with client.call(Message("GET", url, (200, 400, 403, 404, 405))) as answer:
+        data = answer.read(MAX_DOCUMENT) if answer.status == 200 else b""
+    if not data:
+        try:
+            _, data, _ = _get(client, str(subject).replace(":", "-"))
+        except RequestError as err:
+            if err.status == 404:
+                return ()
+            raise
+    try:
+        return read_index(parse_object(data, f"the list of what refers to {subject}")).manifests
+    except LayoutError:
+        return ()
+
+
 def _listed(client: Client, tag: str) -> tuple[list[Json], str | None]:
     """The referrers under the tag, and what to hold against a race."""
     try:

@@ -22,7 +22,7 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, Message
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
-from nix2oci.oci.registry.manifests import get_document
+from nix2oci.oci.registry.manifests import get_document, get_referrers
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.transport import Answer
 from nix2oci.oci.spec import Descriptor, Digest
@@ -122,6 +122,14 @@ class RemoteBlobs:
                     raise self._missing(digest) from None
                 raise
         return blob
+
+    def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
+        """The manifests whose subject is that one; `RegistryError`."""
+        with as_registry_error(self._purpose):
+            found = get_referrers(self._client, digest)
+        with self._lock:
+            self._listed |= {entry.digest for entry in found}
+        return found
 
     def _document(self, digest: Digest) -> bytes:
         if digest not in self._documents:

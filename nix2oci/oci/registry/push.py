@@ -7,11 +7,13 @@ and so goes on where the last one ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
+from nix2oci.oci.artifacts import blobs_of, referrers
 from nix2oci.oci.fields import Fields, Json, parse_object
 from nix2oci.oci.layout.source import Blobs, ImageSource, Layout
 from nix2oci.oci.media_types import INDEX_TYPES
@@ -53,6 +55,8 @@ class PushSet:
     blobs: tuple[Descriptor, ...]
     """Layers before configurations, each digest once."""
     documents: tuple[Document, ...]
+    referrers: tuple[Document, ...] = ()
+    """Manifests about these, each after what it is about."""
 
     @property
     def size(self) -> int:
@@ -81,22 +85,28 @@ def read_push_set(layout: Layout, tag: str | None = None) -> PushSet:
     Raises `ConfigError` when several are meant, `LayoutError` and `OutputError` when it is broken
     or a blob of it is missing.
     """
-    entries = {entry.digest: entry for entry in layout.entries(tag)}
+    entries = {entry.digest: entry for entry in layout.images(tag)}
     if len(entries) != 1:
         tags = layout.tags()
         raise ConfigError(
             f"cannot push {layout.where}: it holds {len(entries)} images",
             hint=f"name one of its tags after a colon: {', '.join(tags)}" if tags else None,
         )
-    (entry,) = entries.values()
-    documents = tuple({d.descriptor.digest: d for d in _documents(layout, entry)}.values())
-    configs = [blob for document in documents for blob in document.blobs[:1]]
-    layers = [blob for document in documents for blob in document.blobs[1:]]
+    documents = _distinct(chain.from_iterable(_documents(layout, e) for e in entries.values()))
+    about = referrers(layout, [document.descriptor.digest for document in documents])
+    others = _distinct(chain.from_iterable(_documents(layout, entry) for entry in about))
+    everything = (*documents, *others)
+    configs = [blob for document in everything for blob in document.blobs[:1]]
+    layers = [blob for document in everything for blob in document.blobs[1:]]
     blobs = tuple({blob.digest: blob for blob in (*layers, *configs)}.values())
     for blob in blobs:
         if layout.blobs.size(blob.digest) is None:
             raise OutputError(f"cannot push {layout.where}: there is no blob {blob.digest}")
-    return PushSet(blobs, documents)
+    return PushSet(blobs, documents, others)
+
+
+def _distinct(documents: Iterable[Document]) -> tuple[Document, ...]:
+    return tuple({document.descriptor.digest: document for document in documents}.values())
 
 
 def _documents(layout: Layout, entry: Descriptor, depth: int = 1) -> Iterator[Document]:
@@ -117,7 +127,7 @@ def _documents(layout: Layout, entry: Descriptor, depth: int = 1) -> Iterator[Do
         for child in layout.nested(entry, depth):
             yield from _documents(layout, child, depth + 1)
     else:
-        blobs = (source.config_descriptor(), *source.layers())
+        blobs = blobs_of(source)
     subject = Descriptor.read(content["subject"].object())
     content.check(f"cannot push {layout.where}: {entry.digest}")
     yield Document(Descriptor(entry.media_type, entry.digest, len(data)), data, blobs, subject)
@@ -163,7 +173,10 @@ def push(
             work = [partial(_delivered, uploader, blob, lost) for blob in push_set.blobs]
             outcomes = run_all(work, clients.access.jobs, client.stop)
             if not is_named:
-                _put_all(client, uploader, push_set, to.tag)
+                _put_all(client, uploader, push_set.documents)
+            _put_all(client, uploader, push_set.referrers)
+            if to.tag is not None and not is_named:
+                _put_tag(client, uploader, push_set.documents[-1], to.tag)
         finally:
             uploader.call_off()
     by_digest = zip((blob.digest for blob in push_set.blobs), outcomes, strict=True)
@@ -182,13 +195,11 @@ def _delivered(uploader: Uploader, blob: Descriptor, lost: frozenset[Digest] | N
     return uploader.upload(blob)
 
 
-def _put_all(client: Client, uploader: Uploader, push_set: PushSet, tag: str | None) -> None:
-    for document in push_set.documents:
+def _put_all(client: Client, uploader: Uploader, documents: Iterable[Document]) -> None:
+    for document in documents:
         noted = _put(client, uploader, document, str(document.descriptor.digest))
         if document.subject is not None and not noted:
             add_referrer(client, document.subject.digest, document.referrer())
-    if tag is not None:
-        _put_tag(client, uploader, push_set.documents[-1], tag)
 
 
 def _put_tag(client: Client, uploader: Uploader, document: Document, tag: str) -> None:

@@ -12,8 +12,8 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -174,6 +174,9 @@ class FakeRegistry:
     lists_referrers: bool = False
     rules: list[_Rule] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    arrived: threading.Condition = field(default_factory=threading.Condition)
+    busy: list[str] = field(default_factory=list)
+    """Paths of requests whose bodies are on their way."""
     counter: int = 0
     connections: int = 0
     """Those on which something was said."""
@@ -284,6 +287,20 @@ class FakeRegistry:
         """Whether what is sent begins where what is there ends."""
         start = it.seen.headers.get("content-range", "").partition("-")[0]
         return not start or int(start) == len(self.uploads[session])
+
+    @contextmanager
+    def receiving(self, method: str, path: str) -> Iterator[None]:
+        """While the body of a request is read; one that asks for an upload waits for that."""
+        with self.arrived:
+            if method == "GET":
+                self.arrived.wait_for(lambda: path not in self.busy, 20)
+            self.busy.append(path)
+        try:
+            yield
+        finally:
+            with self.arrived:
+                self.busy.remove(path)
+                self.arrived.notify_all()
 
     def keep(self, path: str, data: bytes) -> None:
         """Take what came of a body before the line was cut."""

@@ -18,7 +18,13 @@ from support.smallimage import SmallImage
 from nix2oci.errors import AuthenticationError, Nix2OCIError
 from nix2oci.oci.layout.source import Layout, open_layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import ClientOptions, Listener, Security, Timeouts
+from nix2oci.oci.registry.client_options import (
+    ClientOptions,
+    Listener,
+    Repository,
+    Security,
+    Timeouts,
+)
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.environment import Account, Proxies, RegistryEnvironment
 from nix2oci.oci.registry.push import Pushed, PushSet, push, read_push_set
@@ -61,6 +67,8 @@ class Desk:
     exchanges: list[str] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    address: str = ""
+    """Where the registry seems to be, if that is not where it is."""
     host: str = ""
     """Stands before the registry as a proxy does, where it is set."""
 
@@ -95,8 +103,12 @@ class Desk:
         security = Security(**{"plain_http": bool(self.host), **given})
         return replace(access, security={str(self.reference().registry): security}, **changes)
 
+    @property
+    def repository(self) -> Repository:
+        return Repository.of(self.reference())
+
     def reference(self, tag: str | None = "1.0") -> Reference:
-        return Reference(REPOSITORY, self.host or self.registry.registry, tag)
+        return Reference(REPOSITORY, self.host or self.address or self.registry.registry, tag)
 
     def push(self, *, mount_from: tuple[str, ...] = (), **changes: Any) -> Pushed:
         access = changes.pop("access", None) or self.access(**changes)

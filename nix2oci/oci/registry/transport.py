@@ -48,13 +48,17 @@ class Answer:
         response: urllib3.BaseHTTPResponse,
         clock: Clock,
         seconds: float,
+        *,
+        is_last: bool = False,
     ) -> None:
+        """`is_last`: nothing more is sent over the connection."""
         self.method = method
         self.url = url
         self.status = response.status
         self._response = response
         self._clock = clock
         self._seconds = seconds
+        self._is_last = is_last
 
     def header(self, name: str) -> str | None:
         """A header; several of one name are one, with commas."""
@@ -92,7 +96,7 @@ class Answer:
     def close(self) -> None:
         """Give the connection back; close it where more than a little of the answer is left."""
         with suppress(failures.HTTPError, OSError):
-            if (self._response.length_remaining or 0) <= _PIECE:
+            if not self._is_last and (self._response.length_remaining or 0) <= _PIECE:
                 # The end of an answer is seen by reading there: once for what is left of it,
                 # once for the end of one in pieces.
                 self._response.read1(_PIECE)
@@ -172,7 +176,9 @@ class Transport:
             self._access.listener.exchange(f"{shown}: {err.cause}")
             raise
         self._access.listener.exchange(f"{shown}: {response.status}")
-        return Answer(request.method, url, response, self._access.clock, seconds)
+        is_last = request.headers.get("Connection") == "close"
+        clock = self._access.clock
+        return Answer(request.method, url, response, clock, seconds, is_last=is_last)
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         key = (self._access.environment.proxies.of(url), urlsplit(url).netloc)

@@ -275,6 +275,8 @@ class _Attempts:
             if "DIGEST_INVALID" in err.codes and not self._rejected:
                 self._rejected = err.temporary = True
                 self._sending.forget()
+            if self._sending.sent >= _MUCH:
+                err.at_once = False  # the registry needs a moment to see that nothing more comes
             err.progress, self._sending.progress = self._sending.progress, False
             raise
 

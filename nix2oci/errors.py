@@ -36,6 +36,15 @@ class Nix2OCIError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """How it gets from one process to another: whatever its constructor asks for."""
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[Nix2OCIError], args: tuple[object, ...]) -> Nix2OCIError:
+    """An error without its attributes; pickle sets these."""
+    return kind.__new__(kind, *args)
+
 
 class ConfigError(Nix2OCIError):
     """A flag, a key of nix2oci.yaml or an environment variable has no meaning."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support import covered
+from support.paths import TESTS
 
 import nix2oci
 
@@ -32,6 +33,9 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"report"}),
     frozenset({"cli"}),
 )
+
+# The same within the command line: a command is made of steps, these print, all take options.
+CLI_LEVELS = ("context", "options", "render", "steps", "commands")
 
 MAX_ROOMS = 16
 MAX_LINES_OF_A_ROOM = 3500
@@ -76,10 +80,12 @@ PURE_MODULES = (
     *("compare.chains", "compare.difference", "report.page"),
 )
 
-# Only the command line has these.
+# Only the command line has these, and of it the start of the program and `context` alone.
+CONTEXT = frozenset({"cli", "cli.context"})
 FOR_THE_COMMAND_LINE = frozenset(
     {"os.environ", "os.environb", "os.getenv", "os.putenv", "os.chdir", "os._exit", "os.abort"}
-    | {"sys.exit", "sys.argv", "sys.stdin", "sys.stdout", "sys.stderr"}
+    | {"sys.exit", "sys.argv", "sys.stdin", "sys.stdout", "sys.stderr", "sys.__stdout__"}
+    | {"os.sched_getaffinity", "os.get_terminal_size", "os.isatty"}
     | {"print", "input", "exit", "quit", "breakpoint", "SystemExit"}
 )
 NOW = frozenset({"datetime.now", "datetime.utcnow", "datetime.today", "date.today"})
@@ -244,7 +250,7 @@ def test_few_modules_reach_the_outside() -> None:
         for module in modules()
         for name in module.imports
         for banned, allowed in OUTSIDE.items()
-        if within(name, (banned,)) and not within(module.name, allowed | {"cli"})
+        if within(name, (banned,)) and not within(module.name, allowed | {"cli.context"})
     ]
     assert wrong == []
 
@@ -260,13 +266,35 @@ def test_few_modules_start_programs() -> None:
     assert wrong == []
 
 
-def test_only_the_command_line_prints_reads_the_environment_or_exits() -> None:
+def test_one_module_reads_the_environment_the_machine_and_the_streams() -> None:
     wrong = [
         f"{module.name} uses {name}"
         for module in modules()
-        if module.room != "cli"
+        if module.name not in CONTEXT
         for name in module.names()
         if name in FOR_THE_COMMAND_LINE or name in NOW
+    ]
+    assert wrong == []
+
+
+def test_one_module_prints() -> None:
+    printing = {module.name for module in modules() if {"click.echo"} & set(module.names())}
+    assert printing == {"cli.render.console"}
+
+
+def test_the_command_line_imports_in_one_direction() -> None:
+    levels = {f"cli.{part}": level for level, part in enumerate(CLI_LEVELS)}
+
+    def level(name: str) -> int | None:
+        return next((levels[part] for part in levels if within(name, (part,))), None)
+
+    wrong = [
+        f"{module.name} imports {name}"
+        for module in modules()
+        for name in module.ours()
+        if (mine := level(module.name)) is not None
+        and name.startswith("cli")
+        and ((theirs := level(name)) is None or theirs > mine)
     ]
     assert wrong == []
 
@@ -305,8 +333,9 @@ def test_every_module_says_what_it_is_for() -> None:
 
 
 LOOK = """
-import sys
+import os, sys
 from nix2oci.cli import main
+os._exit = sys.exit  # --help ends so, at once
 sys.argv = ["nix2oci", *sys.argv[1:]]
 try:
     main()
@@ -329,3 +358,51 @@ def test_help_loads_nothing_that_it_does_not_need(argument: str) -> None:
     heavy = {"yaml", "zstandard", "deflate", "magic", "rich", "subprocess", "concurrent", "urllib3"}
     assert heavy & set(loaded) == set()
     assert ("click" in loaded) == (argument != "--help")
+
+
+# --- the tests -----------------------------------------------------------------------------------
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules, and names of modules, that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_test(module: str) -> bool:
+    return any(part.startswith("test_") or part == "conftest" for part in module.split(".")[:-1])
+
+
+def test_what_counts_as_a_test_file() -> None:
+    assert is_test("real.test_run.start")
+    assert is_test("test_run.start")
+    assert not is_test("support.terminal.test_name")
+
+
+def test_no_file_of_the_tests_imports_a_test_file() -> None:
+    """What several of them need is in `support`, or beside the real tests."""
+    wrong = [
+        f"{path.relative_to(TESTS)} imports {name}"
+        for path in sorted(TESTS.rglob("*.py"))
+        for name in imported(path)
+        if is_test(name) or is_test(f"{name}.")
+    ]
+    assert wrong == []
+
+
+def test_test_files_are_in_the_folder_of_what_they_are_about() -> None:
+    """Beside the rooms of the package there are few other folders, and few files above all."""
+    folders = {path.relative_to(TESTS).parts[0] for path in TESTS.rglob("*/test_*.py")}
+    assert folders - {module.room for module in modules()} == {"bench", "fuzz", "real", "support"}
+    assert {path.name for path in TESTS.glob("test_*.py")} == {
+        *("test_architecture.py", "test_docs.py", "test_errors.py"),
+        *("test_coverage_rooms.py", "test_requirements.py"),
+    }
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    names = Counter(path.name for path in TESTS.rglob("test_*.py"))
+    assert {name: times for name, times in names.items() if times > 1} == {}

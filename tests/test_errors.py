@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 import nix2oci
 from nix2oci import errors
-from nix2oci.errors import ConflictError, Nix2OCIError, NixCommandError
+from nix2oci.errors import ConflictError, Nix2OCIError, NixCommandError, RegistryError
 
 _LINE = re.compile(r"(?P<before>[ │├└─]*)(?P<name>\w+Error)\s+(?P<code>\d+)?")
 
@@ -51,6 +52,23 @@ def test_every_failure_of_the_package_is_in_the_drawing() -> None:
         importlib.import_module(module.name)
     assume_remote = [c for c in defined() if c.__module__ != errors.__name__]
     assert [c for c in assume_remote if c.__module__.startswith("nix2oci")] == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(Nix2OCIError("it failed", hint="try again"), id="a hint"),
+        pytest.param(ConflictError("/bin/x", ("/nix/store/a", "/nix/store/b")), id="a conflict"),
+        pytest.param(
+            NixCommandError("it failed", argv=("nix", "build"), returncode=1, stderr="why"),
+            id="a command of Nix",
+        ),
+        pytest.param(RegistryError("it failed", status=404), id="a status"),
+    ],
+)
+def test_an_error_gets_from_one_process_to_another(error: Nix2OCIError) -> None:
+    found = pickle.loads(pickle.dumps(error))
+    assert (type(found), str(found), vars(found)) == (type(error), str(error), vars(error))
 
 
 @pytest.mark.parametrize("cls", list(defined()), ids=lambda cls: cls.__name__)

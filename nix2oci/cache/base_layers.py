@@ -28,7 +28,7 @@ def take(cache: Cache, layer: Descriptor, target: str) -> bool:
         os.unlink(target)
     except OSError:  # it went just now, or there is no room
         return False
-    cache.warn(f"{path} is damaged: the layer is fetched anew")
+    cache.warn(f"{path} is damaged: the layer is fetched again")
     with suppress(OSError):
         os.unlink(path)
     return False

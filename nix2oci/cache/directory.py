@@ -13,13 +13,17 @@ read. What is missing or damaged is made anew, so no lock is needed to read or t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nix2oci.cache.sealed_json import SealedJson
 from nix2oci.oci.spec import BLOBS
 
 LAYERS, FACTS = "layers", "facts"
+
+_SIZE = re.compile(r"([0-9]{1,15})([KMGT]?)B?", re.IGNORECASE)
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 _TAG = "CACHEDIR.TAG"
 _SIGNATURE = b"""\
@@ -62,3 +66,17 @@ class Cache:
             self.remark(f"nothing is kept in the cache at {self.directory}: {err.strerror}")
             return False
         return True
+
+
+def default_directory(env: Mapping[str, str]) -> str | None:
+    """Where the cache is (XDG Base Directory Specification: a relative path counts for nothing)."""
+    base, home = env.get("XDG_CACHE_HOME", ""), env.get("HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.join(home, ".cache") if os.path.isabs(home) else ""
+    return os.path.join(base, "nix2oci") if base else None
+
+
+def parse_size(text: str) -> int | None:
+    """`500M` or `20G` in bytes, powers of 1000; None for what is no size."""
+    found = _SIZE.fullmatch(text)
+    return int(found[1]) * _UNITS[found[2].upper()] if found else None

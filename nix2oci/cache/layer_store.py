@@ -138,7 +138,7 @@ def _is_right(path: str, layer: Layer) -> bool:
 
 def _drop(cache: Cache, key: str, path: str) -> None:
     if os.path.lexists(path):
-        cache.warn(f"{path} is damaged: its layer is made anew")
+        cache.warn(f"{path} is damaged: its layer is made again")
     cache.layers.remove(key)
     with suppress(OSError):
         os.unlink(path)

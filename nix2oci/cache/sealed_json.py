@@ -36,7 +36,7 @@ class SealedJson:
                 data = file.read(_MAX_BYTES)
             body = data[_SEAL + 1 :]
             if data[:_SEAL] != _seal(name, body):
-                self.warn(f"{path} is damaged and counts for nothing")
+                self.warn(f"{path} is damaged and is not used")
                 os.unlink(path)
                 return None
         except FileNotFoundError:

@@ -6,6 +6,7 @@ rest.
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -14,8 +15,12 @@ def main() -> None:
     if sys.argv[1:] in (["--help"], ["-h"]):
         from nix2oci.cli.help import HELP
 
-        print(HELP)  # noqa: T201  # the command line prints, here without click
-        return
+        try:
+            print(HELP, flush=True)  # noqa: T201  # the command line prints, here without click
+        except OSError:
+            pass  # said below, as everywhere
+        else:
+            os._exit(0)  # there is nothing to tidy up, which takes as long as all the rest
 
     from nix2oci.cli.app import run
 

@@ -10,12 +10,27 @@ import heapq
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from nix2oci.model.closure import StorePath, reachable
 from nix2oci.model.package_name import PackageName
 
 Chain = tuple[StorePath, ...]
 """From a root to the path in question; each refers to the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why one store path is there."""
+
+    path: StorePath
+    referrers: tuple[StorePath, ...]
+    only_through: tuple[StorePath, ...]
+    """What would go with it, itself among them."""
+    chains: tuple[Chain, ...]
+    """The shortest first."""
+    more: bool
+    """There are more chains than these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,12 @@ class Graph:
                 if other not in chain:
                     total = distance[other] + 1 + len(chain)
                     heapq.heappush(waiting, (total, depth - 1, False, (other, *chain)))
+
+    def explain(self, path: StorePath, most: int) -> Explanation:
+        """Why a path is there, with `most` of the chains that lead to it."""
+        chains = tuple(islice(self.chains(path), most + 1))
+        gone = self.only_through(path)
+        return Explanation(path, self.referrers(path), gone, chains[:most], len(chains) > most)
 
     def _distances(self) -> dict[StorePath, int]:
         """Steps from the nearest root to each path."""

@@ -10,26 +10,34 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from nix2oci.compare.chains import Graph
 from nix2oci.compare.difference import Contents, Layer
-from nix2oci.errors import ClosureError
+from nix2oci.errors import ClosureError, OutputError
 from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.model.hash_parts import hash_parts
+from nix2oci.model.package_name import PackageName
+from nix2oci.nix.output import path_infos
 from nix2oci.nix.referring_files import Files
 from nix2oci.oci.layer.file_scan import LayerNodes, Merged, merged, read_nodes
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.reference import SCHEME, in_registry
 from nix2oci.oci.settings import settings
 from nix2oci.oci.spec import Descriptor, Digest
-from nix2oci.pipeline.prepare import Prepared
 from nix2oci.plan.layers.layering import Plan
+
+if TYPE_CHECKING:
+    from nix2oci.pipeline.prepare import Prepared
 
 _PREFIXES = ("oci:", "oci-archive:", "docker-archive:", SCHEME)
 _IN_STORE = re.compile(r"/[0-9a-df-np-sv-z]{32}-")
 _RUN = ("entrypoint", "cmd", "env ", "workdir")
 """Settings that a container uses, so that a store path that they name is there for them."""
+
+_SIMILAR = 6
 
 
 class InputKind(StrEnum):
@@ -141,6 +149,10 @@ class Reasons:
     naming: Callable[[StorePath, StorePath], tuple[bytes, ...]]
     packed: Mapping[StorePath, int] | None = None
 
+    def packed_size(self, paths: Iterable[StorePath]) -> int | None:
+        """Bytes of layers that paths are; None where there are no layers yet."""
+        return None if self.packed is None else sum(self.packed[path] for path in paths)
+
 
 def planned_reasons(prepared: Prepared) -> Reasons:
     """Of the image that would be built; the store must be held.
@@ -232,3 +244,21 @@ def _roots(
             for file in sorted(files, key=lambda file: (file.count(b"/"), file)):
                 roots.setdefault(path, {})[file.decode(errors="backslashreplace")] = None
     return {path: tuple(reasons) for path, reasons in roots.items()}
+
+
+def similar_packages(name: str, paths: Iterable[StorePath]) -> list[str]:
+    """Packages among store paths whose names are like one that is not there, a few at most."""
+    packages = sorted({PackageName.parse(path.name).package for path in paths})
+    package = PackageName.parse(name.rpartition("/")[2]).package
+    near = [other for other in packages if package in other][:_SIMILAR]
+    return near or get_close_matches(package, packages, 3)
+
+
+def recorded_closure(path: str) -> Closure:
+    """The closure of a recorded `nix path-info --json --recursive`."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError as err:
+        raise OutputError(f"cannot read {path}: {err.strerror}") from err
+    return Closure.of_all(path_infos(text))

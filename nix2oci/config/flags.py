@@ -5,8 +5,11 @@ Here is what `--help` says of them, quick to load; `nix2oci.config.keys` reads w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+Given = str | bool | Sequence[str] | None
+"""What a flag was given: once, several times, or not at all (None or an empty sequence)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +39,19 @@ FLAGS: Mapping[str, Flag] = {
     "user": Flag("USER[:GROUP]", "User that runs the program, by name or number."),
     "workdir": Flag("PATH", "Directory that the program starts in."),
     "ports": _many("PORT[/PROTOCOL]", "Port that the program listens on."),
-    "volumes": _many("PATH", "Directory that is to be a volume."),
+    "volumes": _many("PATH", "Directory to declare as a volume."),
     "labels": _many("NAME=VALUE", "Label in the image configuration."),
     "annotations": _many("NAME=VALUE", "Annotation of the manifest."),
     "stop-signal": Flag("SIGNAL", "Signal that asks the program to end."),
     "contents": _many("INSTALLABLE", "Installable to put into the image as well."),
     "users": _many("NAME:UID[:GID[:HOME[:SHELL]]]", "User to add to /etc/passwd."),
     "groups": _many("NAME:GID[:MEMBER,...]", "Group to add to /etc/group."),
-    "view": _many("[no-]SWITCH", "Part of the file system to have, or not to have."),
+    "view": _many("[no-]SWITCH", "Part of the root file system to switch on or off."),
     "shell": Flag(
         "auto|keep|forbid|drop", "What is done about wrappers and the shell that they need."
     ),
     "debug": Flag(
-        "", "Make the debug twin, NAME:TAG-debug, as well: the same layers and one of tools."
+        "", "Make the debug twin, NAME:TAG-debug, as well: the same layers and one more, of tools."
     ),
     "debug-tools": Flag(
         "INSTALLABLE",
@@ -58,8 +61,10 @@ FLAGS: Mapping[str, Flag] = {
     "popularity": Flag(
         "FILE", "Plan layers by what other images share, as this popularity index has counted it."
     ),
-    "stable": _many("NAME", "A package that seldom changes."),
-    "volatile": _many("NAME", "A package that changes as often as the app: it gets its layer."),
+    "stable": _many("NAME", "A package that rarely changes."),
+    "volatile": _many(
+        "NAME", "A package that changes as often as the app: it goes into the app's layer."
+    ),
     "plan-from": Flag(
         "IMAGE|FILE",
         "Keep the layers of an earlier image, or of what --json printed about one, where they fit.",

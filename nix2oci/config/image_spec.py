@@ -6,12 +6,13 @@ into a document too, so that both are read by the same readers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from nix2oci.config import values
+from nix2oci.config.flags import Given
 from nix2oci.config.keys import BY_FLAG, KEYS, LAYERS, Document
 from nix2oci.config.layer_keys import Layers
 from nix2oci.config.reading import Location, known, mapping, number_of, one_line
@@ -22,9 +23,6 @@ from nix2oci.plan.rootfs import ViewSwitches
 from nix2oci.plan.shell_mode import Mode
 
 FILE_NAME = "nix2oci.yaml"
-
-Given = str | bool | Sequence[str] | None
-"""What a flag was given: once, several times, or not at all (None or an empty sequence)."""
 
 MAX_BYTES = 4 << 20
 """A configuration file past this is something else."""

@@ -11,12 +11,12 @@ from nix2oci.config.reading import Location, Reader, each_once, filled, known, p
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """What is known of the store paths of an image that their closure does not tell."""
+    """What is known of the store paths of an image that their closure does not show."""
 
     popularity: str | None = None
     """A file with a popularity index."""
     stable: tuple[str, ...] = ()
-    """Names of what seldom changes, with or without a version."""
+    """Names of what rarely changes, with or without a version."""
     volatile: tuple[str, ...] = ()
     """Names of what changes with every commit."""
     plan_from: str | None = None

@@ -31,7 +31,7 @@ class Location:
 
     def expected(self, what: str, value: object, hint: str | None = None) -> ConfigError:
         if value is None:
-            hint = "leave the key out to have the default"
+            hint = "leave the key out to get the default"
         return ConfigError(f"{self.text}: expected {what}, got {show(value)}", hint=hint)
 
     def wrong(self, cause: str, hint: str | None = None) -> ConfigError:

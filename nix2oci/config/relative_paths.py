@@ -1,4 +1,4 @@
-"""What nix2oci.yaml names by path: the path is taken from where the file is."""
+"""Where nix2oci.yaml is, and what it names by path, which is taken from there."""
 
 from __future__ import annotations
 
@@ -45,3 +45,25 @@ def _is_there(path: str, directory: str) -> bool:
         for each in (path, path.rpartition(":")[0])
         if each
     )
+
+
+def file_of_flake(flake_ref: str, name: str) -> str | None:
+    """The file `name` in the directory of a local flake, where there is one."""
+    directory = _flake_directory(flake_ref)
+    path = os.path.join(directory, name) if directory is not None else ""
+    return path if os.path.isfile(path) else None
+
+
+def _flake_directory(flake_ref: str) -> str | None:
+    """Where a local flake is: as Nix does, upwards from a path that has no scheme."""
+    scheme, colon, rest = flake_ref.partition(":")
+    path = (rest if colon and scheme == "path" else flake_ref).partition("?")[0]
+    if not os.path.isdir(path):
+        return None
+    directory = path
+    while not os.path.exists(os.path.join(directory, "flake.nix")):
+        above = os.path.join(directory, "..")
+        if os.path.samefile(directory, above) or colon:
+            return None
+        directory = above
+    return os.path.normpath(directory)

@@ -157,7 +157,7 @@ def image_annotations(value: object, location: Location) -> Mapping[str, str]:
             raise location.wrong(f"'{name}' is made from the tag", "give the tag with 'tag'")
         if name.startswith(_RESERVED) and not re.fullmatch(_PREDEFINED, name):
             raise location.wrong(
-                f"'{plain(name)}' is no annotation of the OCI image specification,"
+                f"'{plain(name)}' is not an annotation of the OCI image specification,"
                 f" which reserves the names that start with '{_RESERVED}'",
                 "begin the name with a domain of your own",
             )

@@ -155,7 +155,7 @@ def _check_group(group: Group, users: Iterable[User]) -> None:
     for member in group.members:
         if member not in names:
             raise ConfigError(
-                f"cannot add {what}: its member '{member}' is no user of the image",
+                f"cannot add {what}: its member '{member}' is not a user of the image",
                 hint="the users are " + ", ".join(sorted(names)),
             )
 

@@ -24,16 +24,11 @@ from dataclasses import replace
 from nix2oci.errors import NixError, NixOutputError, StoreError
 from nix2oci.model.closure import STORE_DIR, Closure, StorePath
 from nix2oci.nix.failure import Finished, build_failure, failure
+from nix2oci.nix.flake_inputs import nixpkgs_reference
 from nix2oci.nix.host import dirty_revision, store_path_behind, with_cache_directory
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.messages import Relay, cause, redact, redact_arguments
-from nix2oci.nix.options import (
-    Origin,
-    evaluation_options,
-    setting,
-    store_options,
-    store_root,
-)
+from nix2oci.nix.options import Origin, evaluation_options, setting, store_options, store_root
 from nix2oci.nix.output import Source, Version, built_outputs, flake_source, path_infos, read_json
 from nix2oci.nix.package import (
     EVAL_EXPRESSION,
@@ -84,7 +79,7 @@ class NixClient:
         self._metadata: dict[str, str] = {}
         self._inputs: set[str] = set()
         self._evaluating: tuple[str, ...] = ()
-        self._meanwhile: Callable[[], None] | None = None
+        self._meanwhile: list[Callable[[], None]] = []
 
     # -- what there is
 
@@ -207,8 +202,6 @@ class NixClient:
         """
         if installable.kind != "flake":
             return None
-        from nix2oci.nix.flake_inputs import nixpkgs_reference  # noqa: PLC0415  # start-up counts
-
         found = nixpkgs_reference(self._flake_metadata(installable))
         self._inputs.add(found or "")
         return found
@@ -309,7 +302,7 @@ class NixClient:
 
     def while_it_runs(self, action: Callable[[], None]) -> None:
         """Do something once, as soon as the next nix has been started."""
-        self._meanwhile = action
+        self._meanwhile.append(action)
 
     def run(
         self,
@@ -325,9 +318,8 @@ class NixClient:
         terminal = terminal and self._terminal is not None
         stderr = self._terminal if terminal else subprocess.PIPE
         process = start(argv, self._environment, stderr)
-        meanwhile, self._meanwhile = self._meanwhile, None
-        if meanwhile:
-            meanwhile()
+        while self._meanwhile:
+            self._meanwhile.pop()()
         stdout = communicate(process, relay)
         if process.returncode == 0:
             relay.release()

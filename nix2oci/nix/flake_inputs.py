@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from nix2oci.nix.output import read_json, unknown_shape
 
@@ -56,8 +55,12 @@ def _reference(locked: Attributes) -> str | None:
         return None
     base, names = write(locked)
     query = {name: _text(locked[name]) for name in (*names, "dir") if name in locked}
+    if not query:
+        return base
+    from urllib.parse import quote, urlencode  # noqa: PLC0415  # start-up counts
+
     joint = "&" if "?" in base else "?"
-    return f"{base}{joint}{urlencode(query, safe='/', quote_via=quote)}" if query else base
+    return f"{base}{joint}{urlencode(query, safe='/', quote_via=quote)}"
 
 
 def _text(value: object) -> str:
@@ -76,6 +79,8 @@ def _repository(locked: Attributes) -> _Written:
 
 
 def _path(locked: Attributes) -> _Written:
+    from urllib.parse import quote  # noqa: PLC0415  # start-up counts
+
     return f"path:{quote(str(locked['path']))}", ("narHash",)
 
 

@@ -122,7 +122,7 @@ class _Reader:
     def end(self) -> tuple[bytes, int]:
         """SHA-256 and size of all that came; nothing may be left."""
         if self._at < len(self._buffer) or any(self._stream):
-            raise self.error("goes on after its end")
+            raise self.error("continues after its end")
         return self._hash.digest(), self._size
 
     def _more(self) -> None:

@@ -93,7 +93,7 @@ def _names(wanted: BuildTarget, outputs: Outputs) -> tuple[str, ...]:
 
 def _paths(wanted: BuildTarget, outputs: Outputs) -> tuple[StorePath, ...]:
     if wanted.path not in outputs:
-        raise NixOutputError(f"cannot read `nix build` output: it says nothing of {wanted.path}")
+        raise NixOutputError(f"cannot read `nix build` output: it says nothing about {wanted.path}")
     found: list[StorePath] = []
     for name in _names(wanted, outputs):
         path = outputs[wanted.path].get(name)

@@ -108,7 +108,7 @@ def _noted(
     top = str(owner).encode()
     question = mentions_of(needle.decode() for needle in named)
 
-    def search() -> list[Any]:
+    def search() -> list[tuple[str, str, str, int | None, str]]:
         return [
             (_text(m.file[len(top) :]), m.shell.hash_part, str(m.kind), m.line, _text(m.text))
             for m in sorted(_of_path(files, owner, named), key=_order)
@@ -279,14 +279,14 @@ def _host_facts(files: StoreFiles) -> HostFacts:
         if not stat.S_ISREG(mode):
             return False, None
 
-        def look() -> list[Any]:
+        def look() -> tuple[bool, str | None]:
             data = _content(files.content(real))
             is_bash = data.startswith(b"\x7fELF") and _IS_BASH in data
             preset = path_preset(data) if is_bash else None
-            return [is_bash, preset and _text(preset)]
+            return is_bash, None if preset is None else _text(preset)
 
         is_bash, preset = files.get_or_compute(real, "bash", look)
-        return is_bash, preset and _data(preset)
+        return is_bash, None if preset is None else _data(preset)
 
     return HostFacts(
         is_bash=lambda path: bash(path)[0],

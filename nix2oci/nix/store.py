@@ -181,7 +181,7 @@ class _Walk:
         finally:
             os.close(fd)
         if status.st_mode & 0o170000 != 0o040000:
-            raise StoreError(f"cannot use {display(logical)}: it is no file, directory or link")
+            raise StoreError(f"cannot use {display(logical)}: it is not a file, directory or link")
         yield from self.directory(name, logical)
 
     def symlink(self, name: bytes, target: bytes) -> Symlink:

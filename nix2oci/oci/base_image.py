@@ -11,12 +11,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from nix2oci.errors import LayoutError, RepresentationError
 from nix2oci.model.tree import parents
 from nix2oci.oci.documents import ForeignConfig
 from nix2oci.oci.layer.extract import small_files
-from nix2oci.oci.layer.workers import Blobs
 from nix2oci.oci.layout.archive import chunks
 from nix2oci.oci.layout.names import CONTAINERD_NAME
 from nix2oci.oci.layout.source import FILE_PREFIXES, ImageSource
@@ -37,6 +37,9 @@ from nix2oci.oci.validate.image import read_layers
 from nix2oci.oci.validate.layer_contents import LayerContents, Node
 from nix2oci.oci.validate.merged import merge_layers
 from nix2oci.text import display
+
+if TYPE_CHECKING:
+    from nix2oci.oci.layer.workers import Blobs
 
 BASE_NAME = PREDEFINED + "base.name"
 BASE_DIGEST = PREDEFINED + "base.digest"

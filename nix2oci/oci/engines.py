@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -111,6 +111,15 @@ class Engine:
             )
         found = re.fullmatch(r"(\w+)/(\w+)", done.stdout.decode(errors="replace").strip())
         return Platform(found[2], found[1]) if found else host_platform()
+
+    def fitting(self, platforms: Sequence[Platform]) -> Platform | None:
+        """The one of several that it runs: engines do not always say which variant of arm."""
+        wanted = self.platform
+        for one in platforms:
+            same = (one.os, one.architecture) == (wanted.os, wanted.architecture)
+            if same and wanted.variant in (None, one.variant):
+                return one
+        return None
 
     def known_as(self, name: Reference) -> str:
         """The name that the engine has an image under, registry and all where it wants that."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 from nix2oci.errors import RepresentationError
 from nix2oci.launcher.encoder import MACHINES
 
@@ -18,9 +16,15 @@ def launcher_template(machine: str) -> bytes:
         raise RepresentationError(
             f"cannot make a launcher for {machine}: there is one for {' and '.join(MACHINES)}"
         )
-    return files("nix2oci.launcher").joinpath(f"launcher-{machine}").read_bytes()
+    return _file("launcher", f"launcher-{machine}")
 
 
 def page_template() -> str:
     """The template that `page.page` takes."""
-    return files("nix2oci.report.page").joinpath("page.html").read_text(encoding="utf-8")
+    return _file("report.page", "page.html").decode()
+
+
+def _file(package: str, name: str) -> bytes:
+    from importlib.resources import files  # noqa: PLC0415  # start-up counts
+
+    return files(f"nix2oci.{package}").joinpath(name).read_bytes()

@@ -7,15 +7,17 @@ annotation of its manifest, unless it is larger than registries like.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from nix2oci.model.annotation_keys import POPULARITY, SHELL
 from nix2oci.model.closure import PathInfo
 from nix2oci.model.shell_references import ShellReference
 from nix2oci.plan.layers.popularity import Popularity
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.plan.shell_mode import Mode
 from nix2oci.plan.shell_uses import known
-from nix2oci.text import display
+from nix2oci.text import count, display, size
 from nix2oci.wrappers.binary import BinaryWrapper
 from nix2oci.wrappers.chain import Chain
 from nix2oci.wrappers.explain import chain_document, refusal_document, wrapper_document
@@ -24,13 +26,8 @@ from nix2oci.wrappers.script import Wrapper
 
 Json = dict[str, object]
 
-ANNOTATION = "nix2oci.shell"
 _MAX_RECORD = 1 << 18
 """Bytes: a manifest is fetched with every pull, and registries take 4 MiB."""
-
-
-POPULARITY = "nix2oci.popularity"
-"""The digest of the index that layers were planned by."""
 
 
 def annotations_of(shells: ShellDecision, fleet: Popularity | None = None) -> dict[str, str]:
@@ -43,7 +40,7 @@ def _shell(shells: ShellDecision) -> dict[str, str]:
     if shells.mode is Mode.KEEP or not (shells.scripts or shells.dropped or shells.staying):
         return {}
     text = json.dumps(shell_document(shells), sort_keys=True, separators=(",", ":"))
-    return {ANNOTATION: text} if len(text) <= _MAX_RECORD else {}
+    return {SHELL: text} if len(text) <= _MAX_RECORD else {}
 
 
 def shell_document(shells: ShellDecision) -> Json:
@@ -104,3 +101,28 @@ def _mention(mention: ShellReference) -> Json:
 
 def _path(info: PathInfo) -> Json:
     return {"path": str(info.path), "nar_size": info.nar_size}
+
+
+def recorded(record: Mapping[str, object] | None) -> list[str]:
+    """The document in words; anyone may have written the image."""
+    try:
+        return [*_recorded({**record})] if record else []
+    except (KeyError, TypeError, AttributeError, OverflowError):
+        return ["what the image records of shells is nothing that nix2oci writes"]
+
+
+def _recorded(record: Any) -> Iterator[str]:
+    for wrapper in record["wrappers"]:
+        was, refusal = wrapper["was"], wrapper["refusal"]
+        if wrapper["became"] and was:
+            form = was["form"].upper()
+            yield f"{wrapper['file']}: {form}, became a launcher for {was['target']}"
+        elif refusal:
+            line = f":{refusal['line']}" if refusal["line"] else ""
+            yield f"{refusal['path']}{line}: stays: {refusal['reason']}: {refusal['detail']}"
+    for path in record["dropped"]:
+        yield f"dropped: {path['path']}  {size(path['nar_size'])}"
+    for each in record["staying"]:
+        needed = f"needed by {count(len(each['files']), 'file')}"
+        yield f"{each['path']} stays: {each['wanted'] or needed}"
+        yield from (f"  {file['file']}: {file['kind']}" for file in each["files"])

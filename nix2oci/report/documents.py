@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from nix2oci.model.closure import Closure
+from nix2oci.oci.engines import Loaded
 from nix2oci.oci.inherit import Inherited
 from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.spec import Platform, rfc3339
-from nix2oci.pipeline.build import WrittenImage
-from nix2oci.pipeline.debug_twin import Twin
-from nix2oci.pipeline.on_base import Overlay
-from nix2oci.pipeline.platforms import Published
-from nix2oci.pipeline.prepare import Prepared
 from nix2oci.plan.layers.layering import LayerPlan, Plan
 from nix2oci.plan.layers.popularity import Popularity
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.plan.shell_record import shell_document
 from nix2oci.text import display
+
+if TYPE_CHECKING:
+    from nix2oci.pipeline.build import WrittenImage
+    from nix2oci.pipeline.debug_twin import Twin
+    from nix2oci.pipeline.image_target import ImageTarget
+    from nix2oci.pipeline.on_base import Overlay
+    from nix2oci.pipeline.platforms import Published
+    from nix2oci.pipeline.prepare import Prepared
 
 Json = dict[str, object]
 
@@ -40,6 +45,27 @@ def plan_document(
 
 def _index(fleet: Popularity) -> Json:
     return {"closures": len(fleet.images), "digest": fleet.digest}
+
+
+def delivered_document(
+    made: Published,
+    target: ImageTarget,
+    loaded: Loaded | None,
+    pushed: Sequence[Mapping[str, object]],
+) -> Json:
+    """What was published and where it went; `reference` is what is printed without `--json`."""
+    main, engine = made.main[0], target.engine
+    references = [sent["reference"] for sent in pushed] or [
+        target.reference(name, main) for name, _ in made.named
+    ]
+    document = {"reference": references[0], **published_document(made)}
+    if isinstance(twin := document["debug"], dict):
+        document["debug"] = {"reference": references[1], **twin}
+    document["loaded"] = (
+        {"engine": engine.name, "id": str(loaded.id)} if engine and loaded else None
+    )
+    document["pushed"] = pushed[0] if pushed else None
+    return document
 
 
 def published_document(made: Published) -> Json:

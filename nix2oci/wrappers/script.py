@@ -223,7 +223,7 @@ class _State:
             return
         if isinstance(effect.op, Chdir):
             if not self.errexit:
-                raise RefusedError(Reason.RUN_LINE, "bash would go on where cd fails")
+                raise RefusedError(Reason.RUN_LINE, "bash would continue if cd fails")
             return
         self._check_variable(effect, effect.op.name)
         self._note(effect, effect.op.name)

@@ -36,7 +36,6 @@ def main() -> None:
         print(f"tar of the closure: {tar.stat().st_size / 1e6:.0f} MB; medians of {runs} runs")
         for compression in JUDGES:
             compare(compression, installable, tar, clock, runs)
-        startup(runs * 4)
 
 
 def postgresql() -> str:
@@ -99,13 +98,6 @@ def packed_size(argv: list[str], to: Path) -> int:
     with to.open("wb") as file:
         subprocess.run(argv, check=True, stdout=file)
     return to.stat().st_size
-
-
-def startup(runs: int) -> None:
-    argv = {"help": ["nix2oci", "--help"], "bare": [sys.executable, "-c", "pass"]}
-    times = {name: [run(command).seconds for _ in range(runs)] for name, command in argv.items()}
-    ratio = median(times["help"]) / median(times["bare"])
-    print(f"nix2oci --help: {ratio:.2f} x `python -c pass` (bound 4)")
 
 
 main()

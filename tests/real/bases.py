@@ -131,6 +131,9 @@ class Bases:
         (deb,) = self.debs.glob("busybox-static_*.deb")
         root = self.directory / "linked-root"
         output("dpkg-deb", "--extract", deb, root)
+        (busybox,) = root.glob("**/bin/busybox")  # Debian 13 has it in /usr
+        (root / "bin").mkdir(exist_ok=True)
+        busybox.rename(root / "bin/busybox")
         shutil.rmtree(root / "usr")
         (root / "bin/sh").symlink_to("busybox")
         (root / "data/etc").mkdir(parents=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real.distro import distro_flake
+from real.distro import SINGLE_USER, distro_flake
 from real.engines import Engine, Runc, docker, podman
 from real.images import NONROOT, Images
 from real.registries import Pusher
@@ -14,12 +14,6 @@ from support.pushing import SECRETS
 from support.tools import require, require_root
 
 HERE = Path(__file__).parent
-SINGLE_USER = """\
-extra-experimental-features = nix-command flakes
-sandbox = false
-substituters =
-build-users-group =
-"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

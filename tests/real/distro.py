@@ -19,6 +19,14 @@ FLAKES = Path(__file__).parents[2] / "flakes"
 MAKE = FLAKES / "distro" / "make"
 NOBODY = 65534
 
+# Settings of Nix for a root that has never set it up.
+SINGLE_USER = """\
+extra-experimental-features = nix-command flakes
+sandbox = false
+substituters =
+build-users-group =
+"""
+
 # Make the store appear in the root that is the first argument, and become its process.
 # Root needs no namespace of users; anybody else is root in one of their own.
 _ENTER = """

@@ -6,6 +6,7 @@ those that also work on a virtual machine without CAP_SYS_RESOURCE.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -97,7 +98,8 @@ def read_blob(layout: Path, descriptor: Mapping[str, Any]) -> Any:
 
 
 def _fresh_name() -> str:
-    return f"nix2oci-test-{next(_names)}"
+    """A name that no other process of the tests takes: runc's are those of control groups, too."""
+    return f"nix2oci-test-{os.getpid()}-{next(_names)}"
 
 
 # --- podman and Docker: one command line -----------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 
 from real.engines import output, wait_until
 from real.images import NIX2OCI, TAG, Layout
-from real.test_conformance import free_port, listens
+from real.ports import free_port, listens
 from support import covered
 from support.fakeregistry import USER
 from support.tools import require

@@ -146,7 +146,8 @@ def build(engine: ClientEngine, directory: Path, name: str, dockerfile: str) -> 
     """Build a Dockerfile that has one file to copy; the classic builder needs nothing else."""
     (directory / "Dockerfile").write_text(dockerfile)
     (directory / "settings").write_text("copied\n")
-    podman = ("--isolation=chroot", "--network=host", "--pull=never")
+    limits = [flag for flag in engine.limits if flag.startswith("--ulimit")]
+    podman = ("--isolation=chroot", "--network=host", "--pull=never", *limits)
     own = podman if engine.name == "podman" else ("--network=none",)
     output("env", "DOCKER_BUILDKIT=0", *engine.client, "build", *own, "--tag", name, directory)
     return name

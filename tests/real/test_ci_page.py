@@ -6,11 +6,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 from real.distro import FLAKES, nix
 from real.engines import output
 from real.images import NIX2OCI
 from real.registries import serving
 from support.tools import require
+
+pytestmark = pytest.mark.nix
 
 PAGE = FLAKES.parent / "docs/ci.md"
 

@@ -10,6 +10,8 @@ from support.tools import require, require_root
 
 from nix2oci.oci.layout.reflink import share
 
+pytestmark = pytest.mark.nix
+
 
 @pytest.fixture
 def btrfs(tmp_path: Path) -> Iterator[Path]:

@@ -1,15 +1,12 @@
 """What other people's tools and the specifications say of an image, from end to end."""
 
-import json
-import socket
-import subprocess
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from real.engines import ClientEngine, Runc, output, wait_until
+from real.docker_registry import registry
+from real.engines import ClientEngine, Runc, output
 from real.images import TAG, Images, Layout, nix2oci
 from support.tools import require
 
@@ -94,38 +91,6 @@ def test_oci_image_tool_finds_nothing_wrong(images: Images) -> None:
 def test_our_own_validator_finds_nothing_wrong(images: Images) -> None:
     for image in (images.layout(PROGRAM).path, images.archive(PROGRAM)):
         assert f"{image} is valid: 0 errors" in nix2oci("validate", image)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextmanager
-def registry(state: Path) -> Iterator[str]:
-    """A registry of its own, for the length of a `with`: its host and port."""
-    require("docker-registry")
-    port = free_port()
-    config = {
-        "version": "0.1",
-        "storage": {"filesystem": {"rootdirectory": str(state / "registry")}},
-        "http": {"addr": f"127.0.0.1:{port}"},
-    }
-    (state / "config.yml").write_text(json.dumps(config))
-    with (state / "log").open("wb") as log:
-        argv = ("docker-registry", "serve", state / "config.yml")
-        server = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: listens(port), (state / "log").read_text)
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 def test_an_image_keeps_its_digest_through_a_registry(images: Images, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from support.treedump import treedump
 
 from nix2oci.plan.debug_layer import applet_names
 
+pytestmark = pytest.mark.nix
+
 # A shell that is linked dynamically and goes by the name of busybox, and a program beside it:
 # what twins need that are not made of one static file.
 DYNAMIC = """

@@ -19,6 +19,8 @@ from nix2oci.model.closure import PathInfo, StorePath
 from nix2oci.nix.output import path_infos
 from nix2oci.oci.layout.source import open_image
 
+pytestmark = pytest.mark.nix
+
 PROGRAMS = ("git", "python3-flask")
 
 

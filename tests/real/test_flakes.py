@@ -16,6 +16,8 @@ import pytest
 from real.distro import FLAKES, MAKE, NOBODY, StoreRoot, distro_flake, nix, out_path, run, sample
 from support.tools import require
 
+pytestmark = pytest.mark.nix
+
 CACHE = FLAKES.parent / ".cache"
 SYSTEM = f"{platform.machine()}-linux"
 SAMPLES = ("hello-c", "web-python", "server-config", "tools", "metadata")

@@ -12,8 +12,11 @@ from real.distro import nix
 from real.images import Images, Layout, nix2oci
 from support.tools import require
 
-FLEET = ("git", "python3", "python3-flask")
-LAYERS = "--max-layers=20"
+pytestmark = pytest.mark.nix
+
+FLEET = ("curl", "git", "python3", "python3-flask")
+LAYERS = "--max-layers=14"
+"""So few that libraries which several of them have share layers, in each release of Debian."""
 
 
 @pytest.fixture(scope="module")

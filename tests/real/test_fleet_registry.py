@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from bench.layering.published import popularity
 from real.distro import nix
+from real.docker_registry import registry
 from real.engines import output
 from real.images import TAG, Images, Layout, nix2oci
 from real.replanned import replanned
-from real.test_conformance import registry
 from support.tools import require
 
 from nix2oci.model.closure import Closure

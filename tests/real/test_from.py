@@ -22,6 +22,8 @@ from real.distro import nix, out_path, sample
 from real.images import NIX2OCI, closure_of, nix2oci
 from support.tools import require
 
+pytestmark = pytest.mark.nix
+
 Completed = subprocess.CompletedProcess[str]
 
 WRAPPED = ("wrapped", "twice", "script")

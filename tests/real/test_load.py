@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from real.containerd import containerd
 from real.engines import ClientEngine, Job, output
 from real.images import Images, Layout, nix2oci
 from real.shims import shims, with_shims
-from real.test_readme import containerd
 from support.tools import require
 
 NAMES = {

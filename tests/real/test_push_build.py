@@ -14,10 +14,12 @@ from real.editable import App
 from real.engines import ClientEngine, output
 from real.images import NIX2OCI, Layout
 from real.registries import Registry, fetched, serving
-from real.test_rebuild import opened
+from real.traces import opened
 from support.tools import require
 
 from nix2oci.oci.validate.image import validate_layout
+
+pytestmark = pytest.mark.nix
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,30 +2,33 @@
 
 A block is a session of its own in a fresh git repository with the sample flakes. What is done to
 a command before it runs is in `Stage.rewrite`, and nothing else: the stand-in for nixpkgs comes
-in, engines and registries are private ones, with the flags that a restricted machine needs, and
-ports are free ones. What differs by machine is made equal on both sides, see `normal`; a line
-`…` in a page stands for any lines. Blocks marked `sh` are not run: they set a machine up, or need
-a cluster.
+in, engines and registries are private ones, with the flags that a restricted machine needs, ports
+are free ones, and a server has time to come up. What differs by machine or by release of Debian
+is made equal on both sides, see `normal`; a line `…` in a page stands for any lines. Blocks marked
+`sh` are not run: they set a machine up, or need a cluster.
 """
 
 import os
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 import pytest
+from real.containerd import containerd
 from real.distro import FLAKES
-from real.engines import ClientEngine, output, wait_until
+from real.docker_registry import registry
+from real.engines import ClientEngine, output
 from real.images import NIX2OCI
+from real.ports import free_port
 from real.shims import shims
-from real.test_conformance import free_port, registry
 from support.tools import require
+
+pytestmark = pytest.mark.nix
 
 TOP = FLAKES.parent
 REGISTRY = "registry.example.com"
@@ -91,6 +94,7 @@ class Stage:
             (r"\bnixpkgs#", f"path:{self.distro}#"),
             (r"--publish 8080:8080\b", f"--network=host --env=PORT={self.port}"),
             (r"(\bcurl )(http://localhost):8080\b", self._curl),
+            (r"\bnetstat -ltn\b", r"until \g<0> | grep -q LISTEN; do sleep 1; done; \g<0>"),
             (r"\bskopeo (copy|inspect)\b", r"skopeo --insecure-policy \1"),
             (rf"docker://{REGISTRY}", f"docker://{self.registry}"),
             (rf"(nix2oci push \S+ ){REGISTRY}", rf"\g<1>{self.registry}"),
@@ -140,33 +144,6 @@ def stage(request: pytest.FixtureRequest, distro: Path, tmp_path: Path) -> Itera
                 argv = (*engine.client, *clean)
                 stack.callback(subprocess.run, argv, capture_output=True, check=False)
         yield Stage(distro, free_port(), engines, address, host, path)
-
-
-@contextmanager
-def containerd(state: Path) -> Iterator[str]:
-    """A containerd of its own, for the length of a `with`: the address of its socket."""
-    require("containerd", "ctr")
-    address = state / "s"
-    config = state / "containerd.toml"
-    config.write_text(
-        f'version = 2\nroot = "{state}/containerd"\nstate = "{state}/containerd-run"\n'
-        'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'
-        f'[grpc]\naddress = "{address}"\n'
-    )
-    with (state / "containerd.log").open("wb") as log:
-        argv = ("containerd", "--config", config)
-        daemon = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: answers(address), (state / "containerd.log").read_text)
-        yield str(address)
-    finally:
-        daemon.terminate()
-        daemon.wait(30)
-
-
-def answers(address: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(address)) == 0
 
 
 @pytest.fixture
@@ -237,14 +214,20 @@ NORMAL = (
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME"),
     (r"\d+(\.\d+)* (B|kB|MB|GB)\b", "SIZE"),
     (r"-\d[0-9a-z.]*", "-VERSION"),
+    (r"(?<![\w.])\d+\.\d+(\.\d+)?(?![\w.])", "VERSION"),
+    (r"\bpython3\.\d+", "python3.MINOR"),
+    (r"\bcpython-3\d+", "cpython-3MINOR"),
     (r"^ *\d+ +", "NUMBER "),
-    (r"\b\d+ (layers|store paths)", r"N \1"),
+    (r"\b\d+ (layers|store paths|kept)", r"N \1"),
     (r" +", " "),
 )
 
 
 def normal(line: str) -> str:
-    """A line without what differs by machine: digests, hashes, times, sizes, versions, counts."""
+    """A line without what differs by machine or by the release of Debian, in `NORMAL` alone.
+
+    That is: digests, hash parts, platforms, times, sizes, versions and counts of paths and layers.
+    """
     for pattern, replacement in NORMAL:
         line = re.sub(pattern, replacement, line)
     return line.strip()
@@ -266,6 +249,15 @@ def normal(line: str) -> str:
         (("a", "…", "b"), ["a", "x"], False),
         (("    1    4.9 MB      1  glibc-2.36",), ["   12   51 kB  1  glibc-2.41"], True),
         (("a 12",), ["a 13"], False),
+        (("removed bash 5.2.15 -",), ["removed bash 5.2.37 -"], True),
+        (("removed bash 5.2.15 -",), ["removed bash - -"], False),
+        (("removed bash 5.2.15 -",), ["removed dash 5.2.15 -"], False),
+        (("39 kept (25.0 MB), 0 new",), ["26 kept (25.7 MB), 0 new"], True),
+        (("39 kept (25.0 MB), 0 new",), ["26 kept (25.7 MB), 2 new"], False),
+        (("bin/python3.11 and 1 more",), ["bin/python3.13 and 1 more"], True),
+        (("bin/python3.11 and 1 more",), ["bin/python3.13 and 2 more"], False),
+        (("subprocess.cpython-311.pyc",), ["subprocess.cpython-313.pyc"], True),
+        (("0.0.0.0:8080",), ["127.0.0.1:8080"], False),
     ],
     ids=str,
 )

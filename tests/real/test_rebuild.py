@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 from real.editable import App
 from real.images import NIX2OCI, Layout, nix2oci
+from real.traces import opened
 from support.tools import require
 
 from nix2oci.oci.validate.image import validate_layout
+
+pytestmark = pytest.mark.nix
 
 MANY = 20
 
@@ -140,21 +143,6 @@ def test_a_layout_that_was_changed_in_place_does_not_spread(builds: Builds) -> N
     with blob.open("r+b") as file:
         file.write(b"changed in place")
     assert builds.run("again").contents() == expected
-
-
-def opened(trace: Path, ours: Callable[[str], bool]) -> set[str]:
-    """The files of the store that our own processes opened, directories left out."""
-    found = set()
-    programs: dict[str, str] = {}
-    call = re.compile(r'^(\d+) +(execve|openat|open)\([^"]*"([^"]+)", ?(.*)$')
-    for line in trace.read_text().splitlines():
-        if match := call.match(line):
-            process, name, path, rest = match.groups()
-            if name == "execve":
-                programs[process] = path
-            elif ours(programs.get(process, "")) and rest.rstrip().rpartition("= ")[2].isdigit():
-                found.add(path)
-    return {p for p in found if p.startswith("/nix/store/") and not Path(p).is_dir()}
 
 
 def test_a_rebuild_reads_the_files_of_the_application_alone(builds: Builds) -> None:

@@ -11,6 +11,8 @@ from real.engines import output
 from real.images import TAG, Images, Layout, closure_of, nix2oci
 from support.tools import require
 
+pytestmark = pytest.mark.nix
+
 PROGRAM = "git"  # Perl, links and directories by the hundred, 60 store paths
 SOME_DATE = "2001-02-03T04:05:06Z"
 

@@ -11,6 +11,8 @@ import pytest
 from real.images import NIX2OCI, Layout, nix2oci
 from support.tools import require, require_root
 
+pytestmark = pytest.mark.nix
+
 # The names of files, which a store has as bytes; Nix itself forbids only `/` and NUL.
 NAMES = {
     "not UTF-8": b"caf\xe9\xff",

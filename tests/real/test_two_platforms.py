@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from real.conftest import SINGLE_USER
+from real.distro import SINGLE_USER
+from real.docker_registry import registry
 from real.engines import ClientEngine, Job, output, read_blob
 from real.images import nix2oci
 from real.shims import shims, with_shims
-from real.test_conformance import registry
 from support.tools import require
+
+pytestmark = pytest.mark.nix
 
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 HERE = platform.machine()

@@ -47,7 +47,7 @@ HEAD = """\
 `nix2oci --version` prints the version, `--help` after any command what is below."""
 
 
-def options_of(group: Group) -> dict[str, click.Option]:
+def options_of(group: Group[object]) -> dict[str, click.Option]:
     """The options of a group, by name."""
     return {option.opts[-1]: option for option in group.flags}
 

@@ -9,14 +9,16 @@ import click
 
 from nix2oci import text
 from nix2oci.cache.bound import Item, clear, items, prune, size
-from nix2oci.cache.directory import FACTS, Cache
+from nix2oci.cache.directory import Cache, default_directory
+from nix2oci.cli import context
 from nix2oci.cli.options.cache import cache_size_option
 from nix2oci.cli.options.group import command
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.table import table
-from nix2oci.cli.steps.cache import cache_directory, cache_limit
+from nix2oci.cli.steps.cache import cache_limit
 from nix2oci.errors import ConfigError
+from nix2oci.report.kept import cache_document, facts
 
 _SHOWN = 3
 """Names of store paths in a row."""
@@ -34,33 +36,33 @@ def cache(*, action: str, cache_size: str | None, output: OutputOptions) -> None
     show lists it, the least recently used first. prune removes that until the rest is within the
     size, as every build does. clear removes all.
     """
-    directory = cache_directory()
+    found = _open(cache_size)
+    gone = prune(found) if action == "prune" else clear(found) if action == "clear" else ()
+    kept = items(found)
+    if output.as_json:
+        console.result_json(cache_document(found, kept, gone))
+        return
+    if action == "show" and (layers := [item for item in kept if item.blob]):
+        console.result(_table(layers))
+    if not output.quiet:
+        console.result(_summary(found, kept, gone, removed=action != "show"))
+
+
+def _open(cache_size: str | None) -> Cache:
+    directory = default_directory(context.environment())
     if directory is None:
         raise ConfigError(
             "cannot find the cache: neither HOME nor XDG_CACHE_HOME is set",
             hint="set XDG_CACHE_HOME to the directory that it is in",
         )
-    kept_in = Cache(directory, cache_limit(cache_size))
-    gone = prune(kept_in) if action == "prune" else clear(kept_in) if action == "clear" else ()
-    kept = items(kept_in)
-    if output.as_json:
-        console.result_json(_document(kept_in, kept, gone))
-        return
-    if action == "show" and (layers := [item for item in kept if item.blob]):
-        console.result(_table(layers))
-    if not output.quiet:
-        console.result(_summary(kept_in, kept, gone, removed=action != "show"))
+    return Cache(directory, cache_limit(cache_size))
 
 
 def _summary(cache: Cache, kept: tuple[Item, ...], gone: tuple[Item, ...], *, removed: bool) -> str:
     what = f"{text.size(size(kept))} of {text.size(cache.limit)} in {cache.directory}: "
     layers = sum(bool(item.blob) for item in kept)
-    what += f"{text.count(layers, 'layer')}, facts of {text.count(_facts(kept), 'store path')}"
+    what += f"{text.count(layers, 'layer')}, facts of {text.count(facts(kept), 'store path')}"
     return f"removed {text.size(size(gone))}; {what}" if removed else what
-
-
-def _facts(kept: tuple[Item, ...]) -> int:
-    return sum(item.name.startswith(f"{FACTS}/") for item in kept)
 
 
 def _table(layers: list[Item]) -> str:
@@ -79,23 +81,3 @@ def _names(item: Item) -> str:
         return "a layer of a base image"
     names = [os.path.basename(path).partition("-")[2] for path in item.paths]
     return text.and_more(names, _SHOWN)
-
-
-def _document(cache: Cache, kept: tuple[Item, ...], gone: tuple[Item, ...]) -> dict[str, object]:
-    return {
-        "directory": cache.directory,
-        "limit": cache.limit,
-        "size": size(kept),
-        "removed": size(gone),
-        "facts": _facts(kept),
-        "layers": [
-            {
-                "digest": f"sha256:{item.blob}",
-                "size": item.blob_size,
-                "used": item.used // 10**9,
-                "paths": list(item.paths),
-            }
-            for item in kept
-            if item.blob
-        ],
-    }

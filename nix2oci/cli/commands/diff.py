@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import click
+from dataclasses import replace
 
 from nix2oci.cli import context
-from nix2oci.cli.options.group import command
-from nix2oci.cli.options.image import IMAGE, ImageOptions
-from nix2oci.cli.options.nix import NIX, NixOptions
-from nix2oci.cli.options.output import OUTPUT, OutputOptions
-from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
+from nix2oci.cli.options.group import argument, command, switch
+from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.render.diff import Side, difference_document, difference_text
-from nix2oci.cli.steps.prepared import PlanOptions, planned_image, planned_record
+from nix2oci.cli.render.diff import difference_text
+from nix2oci.cli.steps.prepared import planned_image, planned_record
 from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.difference import difference
 from nix2oci.compare.inputs import InputKind, closure_contents, image_contents, kind_of
 from nix2oci.oci.layer.file_scan import LayerNodes
 from nix2oci.oci.spec import Digest
+from nix2oci.report.comparison import Side, difference_document
 
 
 @command(
     "diff",
-    click.Argument(["old"]),
-    click.Argument(["new"]),
-    click.Option(["--exit-code"], is_flag=True, help="Exit with 1 when OLD and NEW differ."),
-    REGISTRY,
-    IMAGE,
-    NIX,
-    OUTPUT,
+    argument("old"),
+    argument("new"),
+    switch("--exit-code", "Exit with 1 when OLD and NEW differ."),
+    PLAN,
 )
 def diff(
     *,
     old: str,
     new: str,
     exit_code: bool,
-    registry: RegistryOptions,
-    image: ImageOptions,
-    nix: NixOptions,
-    output: OutputOptions,
+    options: PlanOptions,
 ) -> int:
     """Show what NEW has that OLD has not, and the bytes to push and to pull for it.
 
@@ -48,15 +40,15 @@ def diff(
     An installable is built with Nix and planned as `nix2oci build` would, with the same options;
     no image is written. -v shows every change, and values of settings as a whole.
     """
-    registry = reading(registry, *(text for text in (old, new) if kind_of(text) is InputKind.IMAGE))
-    options = PlanOptions(image, nix, registry, output)
+    images = [text for text in (old, new) if kind_of(text) is InputKind.IMAGE]
+    options = replace(options, registry=reading(options.registry, *images))
     known: dict[Digest, LayerNodes] = {}
     sides = _side(old, options, known), _side(new, options, known)
     found = difference(*(side.contents for side in sides))
-    if output.as_json:
+    if options.output.as_json:
         console.result_json(difference_document(*sides, found))
     else:
-        console.result(difference_text(*sides, found, every=bool(output.verbose)))
+        console.result(difference_text(*sides, found, every=bool(options.output.verbose)))
     return 1 if exit_code and found else 0
 
 

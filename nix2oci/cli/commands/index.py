@@ -6,7 +6,7 @@ import click
 
 from nix2oci.cli import context
 from nix2oci.cli.options.files import Format, chosen_format, format_option
-from nix2oci.cli.options.group import command
+from nix2oci.cli.options.group import command, value
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
@@ -15,7 +15,8 @@ from nix2oci.errors import ConfigError
 from nix2oci.oci.index import copy_blobs, images_at, index_of
 from nix2oci.oci.layout.writer import reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import Digest, Index, canonical_json
+from nix2oci.oci.spec import Digest
+from nix2oci.report.images import index_document
 
 
 @command(
@@ -28,7 +29,7 @@ from nix2oci.oci.spec import Digest, Index, canonical_json
         help="Where it goes; - is stdout.",
     ),
     format_option("An image layout directory, or one tar. [oci; archive for PATH.tar]"),
-    click.Option(["--tag"], metavar="NAME:TAG", help="Its name. [that of the first image]"),
+    value("--tag", "NAME:TAG", "Its name. [that of the first image]"),
     REGISTRY,
     OUTPUT,
 )
@@ -71,21 +72,6 @@ def index(
         staging.finish_indexes([(joined, name)], [each.descriptor for each in about.values()])
     reference = None if stdout else reference_to(path, output_format, name)
     if output.as_json:
-        console.result_json(_document(joined, name, reference), err=stdout)
+        console.result_json(index_document(joined, name, reference), err=stdout)
     elif reference:
         console.result(reference)
-
-
-def _document(index: Index, name: Reference, reference: str | None) -> dict[str, object]:
-    return {
-        "reference": reference,
-        "name": str(name.tagged()),
-        "digest": str(Digest.of(canonical_json(index.to_json()))),
-        "manifests": [
-            {
-                "platform": str(manifest.platform) if manifest.platform else None,
-                "digest": str(manifest.digest),
-            }
-            for manifest in index.manifests
-        ],
-    }

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import click
-
 from nix2oci.cli import context
-from nix2oci.cli.options.group import command
+from nix2oci.cli.options.group import argument, command, value
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.render.inspect import Inspected, image_document, image_text
-from nix2oci.cli.render.shells import recorded
+from nix2oci.cli.render.inspect import image_text
 from nix2oci.cli.steps.registry import open_anywhere, reading
-from nix2oci.errors import LayoutError
-from nix2oci.oci.fields import parse_object
-from nix2oci.oci.layer.extract import small_files
-from nix2oci.oci.layout.source import ImageSource
-from nix2oci.oci.spec import Descriptor, Platform
-from nix2oci.oci.validate.image import read_layers
-from nix2oci.oci.validate.layer_contents import LayerContents
-from nix2oci.plan.shell import is_launcher
-from nix2oci.plan.shell_record import ANNOTATION
-from nix2oci.text import display
+from nix2oci.compare.image_contents import read_image
+from nix2oci.oci.spec import Platform
+from nix2oci.plan.shell_record import recorded
+from nix2oci.report.images import image_document
 
 
 @command(
     "inspect",
-    click.Argument(["image"]),
-    click.Option(
-        ["--platform"],
-        metavar="OS/ARCH",
-        help="Of an image for several platforms. [this machine's]",
-    ),
+    argument("image"),
+    value("--platform", "OS/ARCH", "Of an image for several platforms. [this machine's]"),
     REGISTRY,
     OUTPUT,
 )
@@ -48,36 +35,10 @@ def inspect(
     wanted = Platform.parse(platform) if platform else None
     source = open_anywhere(image, reading(registry, image), output, wanted)
     console.progress(output).step(f"reading {image}")
-    layers = source.layers()
-    contents = read_layers(source, layers, workers=context.cores())
-    found = Inspected(source, layers, contents, _launchers(source, layers, contents))
-    record = _record(source)
+    found = read_image(source, context.cores())
     if output.as_json:
-        launchers = [display(b"/" + path) for path in found.launchers]
-        console.result_json(image_document(found) | {"launchers": launchers, "shell": record})
+        console.result_json(image_document(found))
         return
     console.result(image_text(found, every=bool(output.verbose)))
-    for line in recorded(record) if output.verbose else ():
+    for line in recorded(found.shell_record) if output.verbose else ():
         console.result(line)
-
-
-def _record(source: ImageSource) -> dict[str, object] | None:
-    """What `nix2oci build` wrote down about shells; None for an image that has no such note."""
-    note = source.manifest().annotations.get(ANNOTATION)
-    try:
-        return dict(parse_object(note.encode(), ANNOTATION)) if note else None
-    except LayoutError:
-        return None
-
-
-def _launchers(
-    source: ImageSource, layers: tuple[Descriptor, ...], contents: tuple[LayerContents, ...]
-) -> list[bytes]:
-    """The programs in the last layer that are launchers: they lie over those of a layer below."""
-    below = {path for found in contents[:-1] for path in found.store_paths}
-    for layer, found in list(zip(layers, contents, strict=True))[-1:]:
-        if len(layers) == 1 or found.store_paths.keys() <= below:
-            programs = {path for path, node in found.nodes.items() if node.executable}
-            files = small_files(source, layer, programs) if programs else {}
-            return sorted(path for path, data in files.items() if is_launcher(data))
-    return []

@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-import click
+from typing import TYPE_CHECKING
 
-from nix2oci.cli.options.group import command
-from nix2oci.cli.options.image import IMAGE, ImageOptions
-from nix2oci.cli.options.nix import NIX, NixOptions
+from nix2oci.cli.options.group import command, installable_arguments, value
 from nix2oci.cli.options.origin import ORIGIN, OriginOptions
-from nix2oci.cli.options.output import OUTPUT, OutputOptions
-from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
+from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.plan import plan_text
-from nix2oci.cli.steps.prepared import PlanOptions, planned_image, planned_record
+from nix2oci.cli.steps.prepared import planned_image, planned_record
 from nix2oci.cli.steps.write_file import write_file
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
-from nix2oci.pipeline.on_base import Overlay
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.report.documents import plan_document
 
+if TYPE_CHECKING:
+    from nix2oci.pipeline.on_base import Overlay
+
 
 @command(
     "plan",
-    click.Argument(["installables"], nargs=-1, metavar="[INSTALLABLE]..."),
-    click.Option(
-        ["--closure", "recorded"],
-        metavar="FILE",
-        help="Plan the recorded output of 'nix path-info --json --recursive'; no store is needed.",
+    installable_arguments(),
+    value(
+        "--closure",
+        "FILE",
+        "Plan the recorded output of 'nix path-info --json --recursive'; no store is needed.",
+        "recorded",
     ),
-    click.Option(
-        ["--html"],
-        metavar="FILE",
-        help="Write the plan to FILE besides, as a page for a browser that needs no network.",
+    value(
+        "--html",
+        "FILE",
+        "Write the plan to FILE as well, as a page for a browser that needs no network.",
     ),
     ORIGIN,
-    REGISTRY,
-    IMAGE,
-    NIX,
-    OUTPUT,
+    PLAN,
 )
 def plan(
     *,
@@ -47,10 +44,7 @@ def plan(
     recorded: str | None,
     html: str | None,
     origin: OriginOptions,
-    registry: RegistryOptions,
-    image: ImageOptions,
-    nix: NixOptions,
-    output: OutputOptions,
+    options: PlanOptions,
 ) -> None:
     """Show what would be in which layer; write no image.
 
@@ -63,8 +57,8 @@ def plan(
         raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")
     if html == "-":
         raise ConfigError("cannot write the page to stdout: the plan is there", hint="name a file")
-    options = PlanOptions(image, nix, registry, output, origin)
-    found = _recorded(recorded, options) if recorded else _from_nix(installables, options)
+    found = _recorded(recorded, options) if recorded else _from_nix(installables, options, origin)
+    output = options.output
     if html:
         _write_page(html, plan_document(*found))
         console.progress(output).step(f"wrote {html}")
@@ -79,9 +73,9 @@ def _recorded(path: str, options: PlanOptions) -> tuple[Closure, Plan, None, Non
 
 
 def _from_nix(
-    installables: tuple[str, ...], options: PlanOptions
+    installables: tuple[str, ...], options: PlanOptions, origin: OriginOptions
 ) -> tuple[Closure, Plan, ShellDecision, Overlay | None]:
-    with planned_image(installables, options) as found:
+    with planned_image(installables, options, origin) as found:
         return found.closure, found.plan, found.shells, found.on_base
 
 

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-import click
+from dataclasses import replace
 
 from nix2oci import text
 from nix2oci.cli import context
-from nix2oci.cli.options.group import command
-from nix2oci.cli.options.image import IMAGE, ImageOptions
-from nix2oci.cli.options.nix import NIX, NixOptions
-from nix2oci.cli.options.output import OUTPUT, OutputOptions
-from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
+from nix2oci.cli.options.group import command, installable_arguments, repeated, value
+from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.render.popularity import popularity_document, popularity_text
+from nix2oci.cli.render.popularity import popularity_text
 from nix2oci.cli.steps.evaluate import nix_client, parse_installables
-from nix2oci.cli.steps.prepared import PlanOptions, planned_image, recorded_closure
+from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.cli.steps.settings import read_settings
 from nix2oci.cli.steps.write_file import write_file
-from nix2oci.compare.inputs import image_closure
+from nix2oci.compare.inputs import image_closure, recorded_closure
 from nix2oci.errors import ClosureError, NixOutputError
 from nix2oci.model.closure import Closure
 from nix2oci.plan.layers.fleet import build_popularity, plans
 from nix2oci.plan.layers.layering import store_layers
+from nix2oci.report.fleet import popularity_document
 
 _REPORTS = 10
 """How often the user hears how many plans are made."""
@@ -33,28 +30,21 @@ _REPORTS = 10
 
 @command(
     "popularity",
-    click.Argument(["installables"], nargs=-1, metavar="[INSTALLABLE]..."),
-    click.Option(
-        ["--closure", "recorded"],
-        metavar="FILE",
-        multiple=True,
-        help="Count the recorded output of 'nix path-info --json --recursive' as an image.",
+    installable_arguments(),
+    repeated(
+        "--closure",
+        "FILE",
+        "Count the recorded output of 'nix path-info --json --recursive' as an image.",
+        "recorded",
     ),
-    click.Option(
-        ["--image", "images"],
-        metavar="IMAGE",
-        multiple=True,
-        help="Count an image that was made: a layout, an archive, or one in a registry.",
+    repeated(
+        "--image",
+        "IMAGE",
+        "Count an image that was made: a layout, an archive, or one in a registry.",
+        "images",
     ),
-    click.Option(
-        ["-o", "--output", "path"],
-        metavar="FILE",
-        help="Where the index goes; - is stdout. [-]",
-    ),
-    IMAGE,
-    NIX,
-    REGISTRY,
-    OUTPUT,
+    value("-o", "FILE", "Where the index goes; - is stdout. [-]", "--output", "path"),
+    PLAN,
 )
 def popularity(
     *,
@@ -62,10 +52,7 @@ def popularity(
     recorded: tuple[str, ...],
     images: tuple[str, ...],
     path: str | None,
-    image: ImageOptions,
-    nix: NixOptions,
-    registry: RegistryOptions,
-    output: OutputOptions,
+    options: PlanOptions,
 ) -> None:
     """Count what the images of a fleet share, so that they can be planned to share layers.
 
@@ -76,14 +63,14 @@ def popularity(
     """
     if not installables and not recorded and not images:
         installables = (".",)
-    registry = reading(registry, *images)
-    options = PlanOptions(image, nix, registry, output)
+    options = replace(options, registry=reading(options.registry, *images))
     budget = _budget(installables, options)
     closures = [
         *(_planned(named, options) for named in installables),
         *map(_recorded, recorded),
-        *(_of_image(named, registry, output) for named in images),
+        *(_of_image(named, options) for named in images),
     ]
+    output = options.output
     progress = console.progress(output)
     progress.step(f"planning the layers of {text.count(len(closures), 'image')}")
     found = build_popularity(closures, budget, _counter(plans(closures, budget), progress.step))
@@ -109,9 +96,9 @@ def _budget(installables: tuple[str, ...], options: PlanOptions) -> int:
 
 def _planned(text: str, options: PlanOptions) -> Closure:
     with planned_image((text,), options, with_hints=False) as prepared:
-        whole = prepared.closure
+        closure = prepared.closure
         present = prepared.on_base.present if prepared.on_base else ()
-        return whole.without(present) if len(present) < len(whole) else whole
+        return closure.without(present) if len(present) < len(closure) else closure
 
 
 def _recorded(path: str) -> Closure:
@@ -119,9 +106,9 @@ def _recorded(path: str) -> Closure:
         return recorded_closure(path)
 
 
-def _of_image(text: str, registry: RegistryOptions, output: OutputOptions) -> Closure:
-    source = open_anywhere(text, registry, output)
-    console.progress(output).step(f"reading {text}")
+def _of_image(text: str, options: PlanOptions) -> Closure:
+    source = open_anywhere(text, options.registry, options.output)
+    console.progress(options.output).step(f"reading {text}")
     with _naming(f"image {text}"):
         return image_closure(source, context.cores())
 

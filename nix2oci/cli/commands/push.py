@@ -6,23 +6,24 @@ from dataclasses import replace
 
 import click
 
-from nix2oci.cli.options.group import command
+from nix2oci.cli.options.group import argument, command, repeated
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.registry import parse_reference
-from nix2oci.cli.steps.send import pushed_document, send
+from nix2oci.cli.steps.send import send
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.push import read_push_set
+from nix2oci.report.images import pushed_document
 
 
 @command(
     "push",
-    click.Argument(["image"]),
-    click.Argument(["ref"]),
+    argument("image"),
+    argument("ref"),
     click.Option(
         ["--jobs"],
         metavar="N",
@@ -31,11 +32,10 @@ from nix2oci.oci.registry.push import read_push_set
         show_default=True,
         help="How many blobs are sent at once.",
     ),
-    click.Option(
-        ["--mount-from"],
-        metavar="REPOSITORY",
-        multiple=True,
-        help="A repository of the same registry that may have some of the layers already.",
+    repeated(
+        "--mount-from",
+        "REPOSITORY",
+        "A repository of the same registry that may have some of the layers already.",
     ),
     REGISTRY,
     OUTPUT,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import click
-
 from nix2oci import text
 from nix2oci.cli import context
-from nix2oci.cli.options.group import command
+from nix2oci.cli.options.group import argument, command
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.registry import open_in_registry, reading
-from nix2oci.oci.validate.finding import Finding
 from nix2oci.oci.validate.image import validate_entries, validate_layout
+from nix2oci.report.images import finding_document
 
 
-@command("validate", click.Argument(["image"]), REGISTRY, OUTPUT)
+@command("validate", argument("image"), REGISTRY, OUTPUT)
 def validate(*, image: str, registry: RegistryOptions, output: OutputOptions) -> int:
     """Check everything that can be wrong with IMAGE: a layout, an archive, or in a registry.
 
@@ -30,7 +28,10 @@ def validate(*, image: str, registry: RegistryOptions, output: OutputOptions) ->
         findings = validate_entries(layout, layout.entries(), context.cores())
     errors = [finding for finding in findings if finding.level == "error"]
     if output.as_json:
-        document = {"valid": not errors, "findings": [_document(found) for found in findings]}
+        document = {
+            "valid": not errors,
+            "findings": [finding_document(found) for found in findings],
+        }
         console.result_json(document)
     else:
         for finding in findings:
@@ -38,15 +39,6 @@ def validate(*, image: str, registry: RegistryOptions, output: OutputOptions) ->
         if not output.quiet:
             console.result(_verdict(image, len(errors), len(findings) - len(errors)))
     return 1 if errors else 0
-
-
-def _document(finding: Finding) -> dict[str, str]:
-    return {
-        "level": finding.level,
-        "code": finding.code,
-        "where": finding.where,
-        "message": finding.message,
-    }
 
 
 def _verdict(image: str, errors: int, warnings: int) -> str:

@@ -9,33 +9,31 @@ import platform
 import click
 
 from nix2oci import text
-from nix2oci.cli.options.group import command
+from nix2oci.cli.options.group import argument, command, switch, value
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.write_file import write_file
 from nix2oci.errors import OutputError, RepresentationError
 from nix2oci.launcher.encoder import MACHINES, encode
+from nix2oci.nix.wrapper_files import host_facts, look_up
 from nix2oci.pipeline.templates import launcher_template
 from nix2oci.text import display
 from nix2oci.wrappers.binary import BinaryWrapper
-from nix2oci.wrappers.chain import Chain, File, follow
+from nix2oci.wrappers.chain import Chain, follow
 from nix2oci.wrappers.explain import refusal_document, wrapper_document, wrapper_text
 from nix2oci.wrappers.refusal import Refusal
-from nix2oci.wrappers.script import HostFacts, Wrapper
-from nix2oci.wrappers.variables import path_preset
+from nix2oci.wrappers.script import Wrapper
 
 
 @command(
     "wrapper",
-    click.Argument(["file"], metavar="FILE"),
-    click.Option(
-        ["-o", "output"], metavar="LAUNCHER", help="Write the launcher that does the same."
-    ),
+    argument("file", "FILE"),
+    value("-o", "LAUNCHER", "Write the launcher that does the same.", "output"),
     click.Option(
         ["--machine"],
         type=click.Choice(tuple(MACHINES)),
-        help="What the launcher runs on; this machine unless told.",
+        help="What the launcher runs on. [this machine's]",
     ),
-    click.Option(["--json", "as_json"], is_flag=True, help="Print JSON on stdout."),
+    switch("--json", "Print JSON on stdout.", "as_json"),
 )
 def wrapper(*, file: str, output: str | None, machine: str | None, as_json: bool) -> None:
     """Explain a wrapper script or wrapper binary, and write its launcher.
@@ -46,7 +44,7 @@ def wrapper(*, file: str, output: str | None, machine: str | None, as_json: bool
     path = os.path.abspath(os.fsencode(file))
     if not os.path.lexists(path):
         raise OutputError(f"cannot read {file}: {os.strerror(errno.ENOENT)}")
-    chain = follow(path, _look_up, _surroundings())
+    chain = follow(path, look_up, host_facts())
     what = chain.steps[0].what
     found = next((step.what for step in chain.steps if not isinstance(step.what, bytes)), what)
     if not isinstance(found, Wrapper | BinaryWrapper):
@@ -63,34 +61,6 @@ def wrapper(*, file: str, output: str | None, machine: str | None, as_json: bool
         console.result(wrapper_text(found, chain))
         if output and written is not None:
             console.result(f"the launcher {output} does the same ({text.size(len(written))})")
-
-
-def _look_up(path: bytes) -> File | None:
-    try:
-        if os.path.islink(path):
-            return File(link=os.readlink(path))
-        if not os.path.lexists(path):
-            return None
-        if not os.path.isfile(path):
-            return File()
-        with open(path, "rb") as file:
-            return File(file.read(), executable=os.access(path, os.X_OK))
-    except OSError as err:
-        raise OutputError(f"cannot read {display(path)}: {err.strerror}") from err
-
-
-def _surroundings() -> HostFacts:
-    def preset(shell: bytes) -> bytes | None:
-        try:
-            with open(shell, "rb") as file:
-                return path_preset(file.read())
-        except OSError:
-            return None
-
-    def is_program(path: bytes) -> bool:
-        return os.path.isfile(path) and os.access(path, os.X_OK)
-
-    return HostFacts(path_preset=preset, is_program=is_program)
 
 
 def _not_explained(file: str, found: object, *, as_json: bool) -> RepresentationError | OutputError:

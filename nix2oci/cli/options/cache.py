@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from nix2oci.cli.options.group import Group
+from nix2oci.cli.options.group import Group, switch, value
 
 DEFAULT_SIZE = "10G"
 VARIABLE = "NIX2OCI_CACHE_SIZE"
@@ -22,11 +22,8 @@ class CacheOptions:
 
 def cache_size_option() -> click.Option:
     """How much may be kept."""
-    return click.Option(
-        ["--cache-size"],
-        metavar="SIZE",
-        help=f"Keep at most so much, such as 500M or 20G; 0 is nothing. [{DEFAULT_SIZE}]",
-    )
+    text = f"Keep at most so much, such as 500M or 20G; 0 is nothing. [{DEFAULT_SIZE}]"
+    return value("--cache-size", "SIZE", text)
 
 
 CACHE = Group(
@@ -34,10 +31,6 @@ CACHE = Group(
     CacheOptions,
     (
         cache_size_option(),
-        click.Option(
-            ["--no-cache"],
-            is_flag=True,
-            help="Read and keep nothing in the cache; make all layers.",
-        ),
+        switch("--no-cache", "Read and keep nothing in the cache; make all layers."),
     ),
 )

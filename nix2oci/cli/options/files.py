@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from nix2oci.cli.options.group import Group
+from nix2oci.cli.options.group import Group, value
 from nix2oci.errors import ConfigError
 
 Format = Literal["oci", "archive"]
@@ -41,28 +41,19 @@ def chosen_format(output: str | None, output_format: Format | None) -> Format:
 
 def format_option(text: str) -> click.Option:
     """`--format`."""
-    return click.Option(
-        ["--format", "output_format"], type=click.Choice(["oci", "archive"]), help=text
-    )
+    formats = click.Choice(["oci", "archive"])
+    return click.Option(["--format", "output_format"], type=formats, help=text)
 
 
 FILES = Group(
     "files",
     FileOptions,
     (
-        click.Option(
-            ["-o", "--output"],
-            metavar="PATH",
-            help="Where the image goes; - is stdout. [NAME.oci]",
-        ),
+        value("-o", "PATH", "Where the image goes; - is stdout. [NAME.oci]", "--output"),
         format_option(
             "An image layout directory, or one tar for any loader. [oci; archive for PATH.tar]"
         ),
-        click.Option(
-            ["--image-refs"],
-            metavar="FILE",
-            help="Write NAME:TAG@DIGEST of each image into a file.",
-        ),
-        click.Option(["--metadata"], metavar="FILE", help="Write what --json prints into a file."),
+        value("--image-refs", "FILE", "Write NAME:TAG@DIGEST of each image into a file."),
+        value("--metadata", "FILE", "Write what --json prints into a file."),
     ),
 )

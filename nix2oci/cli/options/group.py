@@ -5,19 +5,26 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import click
 
+T_co = TypeVar("T_co", covariant=True)
+
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Group(Generic[T_co]):
     """Flags that several commands have, or that belong together."""
 
     name: str
     """What a command's function calls the value."""
-    make: Callable[..., object]
+    make: Callable[..., T_co]
     """Makes the value; takes what was given for each flag, under click's name for it."""
     flags: tuple[click.Option, ...]
+
+    def take(self, given: dict[str, object]) -> T_co:
+        """The value, made of what click read; takes the flags out of `given`."""
+        return self.make(**{str(flag.name): given.pop(str(flag.name)) for flag in self.flags})
 
 
 BARE = ""
@@ -37,29 +44,47 @@ class _Command(click.Command):
 
 
 def command(
-    name: str, *parts: click.Parameter | Group
+    name: str, *parts: click.Parameter | Group[object]
 ) -> Callable[[Callable[..., object]], click.Command]:
     """Make a command of a function, whose docstring is the help; `parts` are in the order of that.
 
     The function takes arguments and single options by their names, and a value for each group.
     """
-    groups = tuple(part for part in parts if isinstance(part, Group))
-    parameters = [
-        parameter
-        for part in parts
-        for parameter in (part.flags if isinstance(part, Group) else (part,))
-    ]
+    groups = [part for part in parts if isinstance(part, Group)]
+    parameters: list[click.Parameter] = []
+    for part in parts:
+        parameters += part.flags if isinstance(part, Group) else (part,)
 
     def decorate(function: Callable[..., object]) -> click.Command:
         def call(**given: object) -> object:
-            values = {
-                group.name: group.make(
-                    **{str(flag.name): given.pop(str(flag.name)) for flag in group.flags}
-                )
-                for group in groups
-            }
+            values = {group.name: group.take(given) for group in groups}
             return function(**given, **values)
 
         return _Command(name, params=parameters, callback=call, help=inspect.getdoc(function))
 
     return decorate
+
+
+def argument(name: str, metavar: str | None = None) -> click.Argument:
+    """One word that has to be there."""
+    return click.Argument([name], metavar=metavar)
+
+
+def installable_arguments() -> click.Argument:
+    """Any number of installables."""
+    return click.Argument(["installables"], nargs=-1, metavar="[INSTALLABLE]...")
+
+
+def value(flag: str, metavar: str, text: str, *names: str) -> click.Option:
+    """A flag with a value; `names` are other spellings, and what the function calls it."""
+    return click.Option([flag, *names], metavar=metavar, help=text)
+
+
+def repeated(flag: str, metavar: str, text: str, *names: str) -> click.Option:
+    """A flag with a value that may be given several times."""
+    return click.Option([flag, *names], metavar=metavar, help=text, multiple=True)
+
+
+def switch(flag: str, text: str, *names: str) -> click.Option:
+    """A flag without a value."""
+    return click.Option([flag, *names], is_flag=True, help=text)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import click
 
-from nix2oci.cli.options.group import Group
-from nix2oci.config.flags import FLAGS, Flag
-
-Given = str | bool | Sequence[str] | None
-"""What a flag was given: once, several times, or not at all (None or an empty sequence)."""
+from nix2oci.cli.options.group import Group, repeated, value
+from nix2oci.config.flags import FLAGS, Flag, Given
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +29,15 @@ class ImageOptions:
 def _option(name: str, flag: Flag) -> click.Option:
     if not flag.metavar:
         return click.Option([f"--{name}/--no-{name}"], is_flag=True, default=None, help=flag.help)
-    return click.Option([f"--{name}"], metavar=flag.metavar, help=flag.help, multiple=flag.repeated)
+    option = repeated if flag.repeated else value
+    return option(f"--{name}", flag.metavar, flag.help)
 
 
 IMAGE = Group(
     "image",
     ImageOptions.of,
     (
-        click.Option(
-            ["--config"],
-            metavar="FILE",
-            help="Use this file instead of the nix2oci.yaml beside the flake.",
-        ),
+        value("--config", "FILE", "Use this file instead of the nix2oci.yaml beside the flake."),
         *(_option(name, flag) for name, flag in FLAGS.items()),
     ),
 )

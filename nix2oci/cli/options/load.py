@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from nix2oci.cli.options.group import Group
+from nix2oci.cli.options.group import Group, value
 
 EngineName = Literal["docker", "podman", "containerd"]
 
@@ -30,10 +30,8 @@ LOAD = Group(
             type=click.Choice(["docker", "podman", "containerd"]),
             help="Put the image into this engine, and print the name that it has there.",
         ),
-        click.Option(
-            ["--namespace"],
-            metavar="NAME",
-            help="With --load containerd: the namespace; Kubernetes has k8s.io.",
+        value(
+            "--namespace", "NAME", "With --load containerd: the namespace; Kubernetes has k8s.io."
         ),
     ),
 )

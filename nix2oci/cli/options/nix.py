@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from nix2oci.cli.options.group import Group
+from nix2oci.cli.options.group import Group, switch, value
 
 _VALUES = {
     "store": ("URL", "The store to use: a URL, or a directory that holds nix/store."),
@@ -75,19 +75,12 @@ NIX = Group(
     "nix",
     NixOptions.of,
     (
-        click.Option(
-            ["-f", "--file"],
-            metavar="FILE",
-            help="Installables are attributes of this Nix file.",
-        ),
-        *(
-            click.Option([f"--{name}"], metavar=metavar, help=text)
-            for name, (metavar, text) in _VALUES.items()
-        ),
+        value("-f", "FILE", "Installables are attributes of this Nix file.", "--file"),
+        *(value(f"--{name}", metavar, text) for name, (metavar, text) in _VALUES.items()),
         *(
             click.Option([f"--{name}"], nargs=2, multiple=True, metavar=metavar, help=text)
             for name, (metavar, text) in _PAIRS.items()
         ),
-        *(click.Option([f"--{name}"], is_flag=True, help=text) for name, text in _SWITCHES.items()),
+        *(switch(f"--{name}", text) for name, text in _SWITCHES.items()),
     ),
 )

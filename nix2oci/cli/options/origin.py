@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import click
-
-from nix2oci.cli.options.group import Group
+from nix2oci.cli.options.group import Group, switch, value
 from nix2oci.errors import ConfigError
 
 
@@ -21,7 +19,7 @@ class OriginOptions:
     def of(cls, *, from_: str | None, no_check_sigs: bool) -> OriginOptions:
         """From what the flags were given; raises `ConfigError` for what does not go together."""
         if no_check_sigs and not from_:
-            raise ConfigError("--no-check-sigs: there is no --from that it could be about")
+            raise ConfigError("cannot use --no-check-sigs without --from")
         return cls(from_ or None, not no_check_sigs)
 
 
@@ -32,15 +30,12 @@ ORIGIN = Group(
     "origin",
     OriginOptions.of,
     (
-        click.Option(
-            ["--from", "from_"],
-            metavar="URL",
-            help="Build nothing: take the store paths from this store, such as a binary cache.",
+        value(
+            "--from",
+            "URL",
+            "Build nothing: take the store paths from this store, such as a binary cache.",
+            "from_",
         ),
-        click.Option(
-            ["--no-check-sigs"],
-            is_flag=True,
-            help="With --from: take store paths that are not signed.",
-        ),
+        switch("--no-check-sigs", "With --from: take store paths that are not signed."),
     ),
 )

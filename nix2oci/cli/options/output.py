@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from nix2oci.cli.options.group import Group
+from nix2oci.cli.options.group import Group, switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,13 @@ OUTPUT = Group(
     "output",
     OutputOptions,
     (
-        click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but errors."),
+        switch("-q", "Say nothing but errors.", "--quiet"),
         click.Option(
             ["-v", "--verbose"],
             count=True,
             help="Say more: -v shows Nix's full log, -vv tracebacks, -vvv every request to a "
             "registry.",
         ),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON on stdout."),
+        switch("--json", "Print JSON on stdout.", "as_json"),
     ),
 )

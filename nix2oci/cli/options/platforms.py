@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import click
-
-from nix2oci.cli.options.group import Group
+from nix2oci.cli.options.group import Group, value
 from nix2oci.errors import ConfigError
 
 
@@ -25,7 +23,7 @@ class PlatformOptions:
         from nix2oci.oci.spec import Platform
 
         if self.platform is not None and system is not None:
-            raise ConfigError("cannot use --platform and --system at once: each says the other")
+            raise ConfigError("cannot use --platform and --system at once: both name the platform")
         if self.platform is not None:
             found = [Platform.parse(text).system for text in self.platform.split(",")]
         elif system is not None and "," in system:
@@ -41,10 +39,10 @@ PLATFORMS = Group(
     "platforms",
     PlatformOptions,
     (
-        click.Option(
-            ["--platform"],
-            metavar="OS/ARCH,...",
-            help="Build for these platforms; several become one image index. [this machine's]",
+        value(
+            "--platform",
+            "OS/ARCH,...",
+            "Build for these platforms; several become one image index. [this machine's]",
         ),
     ),
 )

@@ -7,9 +7,7 @@ from typing import Literal
 
 import click
 
-from nix2oci.cli.options.group import Group
-
-Trust = Literal["repository", "registry"]
+from nix2oci.cli.options.group import Group, repeated, switch
 
 VARIABLE = "NIX2OCI_REPO"
 """Has the registry and path that images go to where `--push` names none."""
@@ -23,7 +21,7 @@ class PushOptions:
     """Where to; `""` where `--push` has no REF, None without it."""
     reuse: tuple[str, ...]
     no_reuse: bool
-    trust_reuse: Trust
+    trust_reuse: Literal["repository", "registry"]
 
 
 PUSH = Group(
@@ -37,17 +35,12 @@ PUSH = Group(
             flag_value="",
             help=f"Push the image, and print its reference there. [${VARIABLE}/NAME:TAG]",
         ),
-        click.Option(
-            ["--reuse"],
-            metavar="REF",
-            multiple=True,
-            help="With --push: do not make layers that this image has. [what is pushed over]",
+        repeated(
+            "--reuse",
+            "REF",
+            "With --push: do not make layers that this image has. [what is pushed over]",
         ),
-        click.Option(
-            ["--no-reuse"],
-            is_flag=True,
-            help="With --push: make all layers, whatever the registry has.",
-        ),
+        switch("--no-reuse", "With --push: make all layers, whatever the registry has."),
         click.Option(
             ["--trust-reuse"],
             type=click.Choice(["repository", "registry"]),

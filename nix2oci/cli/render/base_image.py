@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from nix2oci.cli.render.table import table
 from nix2oci.oci.inherit import Inherited
-from nix2oci.pipeline.on_base import Overlay
 from nix2oci.text import and_more, count, display
+
+if TYPE_CHECKING:
+    from nix2oci.pipeline.on_base import Overlay
 
 _SHOWN = 3
 _WIDTH = 60

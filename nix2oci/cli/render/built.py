@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from nix2oci import text
 from nix2oci.cli.options.output import OutputOptions
-from nix2oci.cli.render import base_image, console, shells
+from nix2oci.cli.render import base_image, console
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.pipeline.build import WrittenImage
 from nix2oci.pipeline.debug_twin import Twin
 from nix2oci.pipeline.platforms import Published
+from nix2oci.report import shell_text
 
 
 def say_published(
@@ -33,9 +34,9 @@ def say_published(
 def _say_details(built: WrittenImage, spec: ImageSpec, output: OutputOptions) -> None:
     """What became of wrappers and the base; with -v all of it."""
     step, verbose = console.progress(output).step, bool(output.verbose)
-    for line in shells.details(built.prepared.shells, every=True) if verbose else ():
+    for line in shell_text.details(built.prepared.shells, every=True) if verbose else ():
         console.line(line)
-    for line in shells.summary(built.prepared.shells, with_sh=spec.view.sh):
+    for line in shell_text.summary(built.prepared.shells, with_sh=spec.view.sh):
         step(line)
     if built.prepared.on_base:
         for line in base_image.details(built.prepared.on_base, every=verbose):

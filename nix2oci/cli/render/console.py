@@ -17,9 +17,6 @@ _REDRAW = 8 << 20
 """Bytes between two drawings of a bar."""
 
 
-# --- results and errors --------------------------------------------------------------------------
-
-
 def result(text: str) -> None:
     """What the command was asked for, for people or for `$(...)`."""
     click.echo(text)
@@ -57,9 +54,6 @@ def traceback(err: Exception) -> None:
     from traceback import format_exception
 
     click.echo("".join(format_exception(err)), nl=False, err=True)
-
-
-# --- progress ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,14 @@
-"""What changed between two images, for people and for machines."""
+"""What changed between two images, in words."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from nix2oci import text
 from nix2oci.cli.render.table import table
-from nix2oci.compare.difference import Change, Contents, Difference, Fate, Held, Layer, Setting
-from nix2oci.compare.inputs import InputKind
+from nix2oci.compare.difference import Change, Difference, Fate, Held, Layer, Setting
+from nix2oci.report.comparison import Side
 
 _SHOWN = 10
 """Rows of each kind of change that are shown without -v."""
@@ -23,19 +22,6 @@ _THE_SAME = (
 )
 
 _HASH_PART = re.compile(r"\b([0-9a-df-np-sv-z]{7})[0-9a-df-np-sv-z]{25}-")
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """What was named, and what is in it."""
-
-    name: str
-    kind: InputKind
-    contents: Contents
-    digest: str | None = None
-
-
-# --- for people --------------------------------------------------------------------------------
 
 
 def difference_text(old: Side, new: Side, found: Difference, *, every: bool) -> str:
@@ -153,67 +139,3 @@ def _cut(value: str, longest: int | None) -> str:
         return text
     text = _HASH_PART.sub(r"\1…-", text)
     return text[:longest] + "…" if len(text) > longest else text
-
-
-# --- for machines ------------------------------------------------------------------------------
-
-
-def difference_document(old: Side, new: Side, found: Difference) -> dict[str, object]:
-    return {
-        "differ": bool(found),
-        "old": _side_document(old),
-        "new": _side_document(new),
-        "push": found.moved,
-        "pull": found.moved,
-        "pull_in_order": found.in_order,
-        "changes": [
-            {
-                "change": str(change.fate),
-                "package": change.name.package,
-                "output": change.name.output,
-                "old": _held_document(change.old),
-                "new": _held_document(change.new),
-            }
-            for change in found.changes
-        ],
-        "layers": {
-            "kept": [_layer_document(layer) for layer in found.kept],
-            "added": [_layer_document(layer) for layer in found.added],
-            "lost": [_layer_document(layer) for layer in found.lost],
-        },
-        "settings": [
-            {"name": setting.name, "old": setting.old, "new": setting.new}
-            for setting in found.settings
-        ],
-    }
-
-
-def _side_document(side: Side) -> dict[str, object]:
-    return {
-        "name": side.name,
-        "kind": str(side.kind),
-        "digest": side.digest,
-        "size": side.contents.size,
-        "nar_size": side.contents.nar_size,
-        "layers": len(side.contents.layers),
-        "paths": len(side.contents.paths),
-    }
-
-
-def _held_document(held: Held | None) -> dict[str, object] | None:
-    if held is None:
-        return None
-    return {
-        "path": str(held.path),
-        "version": held.name.version,
-        "nar_size": held.nar_size,
-    }
-
-
-def _layer_document(layer: Layer) -> dict[str, object]:
-    return {
-        "digest": layer.digest or None,
-        "diff_id": layer.diff_id or None,
-        "size": layer.size,
-        "paths": [str(path) for path in layer.paths],
-    }

@@ -1,61 +1,24 @@
-"""The layers, store paths and configuration of an image, for people and for machines."""
+"""The layers, store paths and configuration of an image, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 from nix2oci import text
 from nix2oci.cli.render.table import table
+from nix2oci.compare.image_contents import Inspected
+from nix2oci.model.annotation_keys import POPULARITY
 from nix2oci.oci.layout.source import ImageSource
-from nix2oci.oci.spec import Descriptor
 from nix2oci.oci.validate.layer_contents import LayerContents
-from nix2oci.plan.shell_record import POPULARITY
 from nix2oci.text import display
 
 _SHOWN = 3
 """Names of store paths in a row, and launchers, that are shown without -v."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inspected:
-    """An image and what was found in its layers."""
-
-    source: ImageSource
-    layers: tuple[Descriptor, ...]
-    contents: tuple[LayerContents, ...]
-    launchers: Sequence[bytes]
-    """Where they are in the image."""
-
-    @property
-    def by_layer(self) -> tuple[tuple[Descriptor, LayerContents], ...]:
-        return tuple(zip(self.layers, self.contents, strict=True))
-
-
-def image_document(found: Inspected) -> dict[str, object]:
-    """What `--json` prints, without launchers and what the image records."""
-    source = found.source
-    return {
-        "digest": str(source.descriptor.digest),
-        "media_type": source.descriptor.media_type,
-        "annotations": dict(source.manifest().annotations),
-        "config": source.config().fields.values,
-        "layers": [
-            {
-                "digest": str(layer.digest),
-                "media_type": layer.media_type,
-                "size": layer.size,
-                "entries": len(contents.nodes),
-                "paths": dict(sorted(contents.store_paths.items())),
-            }
-            for layer, contents in found.by_layer
-        ],
-    }
-
-
 def image_text(found: Inspected, *, every: bool) -> str:
-    """The same for people; with `every`, all store paths and launchers."""
+    """What was found; with `every`, all store paths and launchers."""
     shown = None if every else _SHOWN
     fields = _fields(found.source).items()
     head = "\n".join(f"{name + ':':<11} {value}" for name, value in fields if value)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nix2oci import text
-from nix2oci.cli.render import base_image, shells
+from nix2oci.cli.render import base_image
 from nix2oci.cli.render.table import table
 from nix2oci.model.closure import Closure
-from nix2oci.pipeline.on_base import Overlay
 from nix2oci.plan.layers.layering import LayerPlan, Plan
 from nix2oci.plan.shell import ShellDecision
+from nix2oci.report import shell_text
+
+if TYPE_CHECKING:
+    from nix2oci.pipeline.on_base import Overlay
 
 _SHOWN = 4
 """Names of store paths in a row."""
@@ -27,7 +32,7 @@ def plan_text(
         "the last layer of the image holds /bin, /etc and the like"
     )
     under = [*base_image.details(on, every=every)] if on else []
-    below = shells.details(decision, every=every) if decision else []
+    below = shell_text.details(decision, every=every) if decision else []
     return "\n".join([table(head, rows), total, *under, *([""] if below else []), *below])
 
 

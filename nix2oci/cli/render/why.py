@@ -1,14 +1,12 @@
-"""What keeps a store path in an image, for people and for machines."""
+"""What keeps a store path in an image, in words."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 from nix2oci import text
-from nix2oci.compare.chains import Chain
+from nix2oci.compare.chains import Chain, Explanation
 from nix2oci.compare.inputs import Reasons
-from nix2oci.model.closure import StorePath
 from nix2oci.text import display
 
 _FILES = 3
@@ -18,22 +16,7 @@ _GONE = 6
 """Store paths that would go with it which are named without -v."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Why one store path is there."""
-
-    path: StorePath
-    referrers: tuple[StorePath, ...]
-    only_through: tuple[StorePath, ...]
-    chains: tuple[Chain, ...]
-    more: bool
-    """There are more chains than these."""
-
-
-# --- for people --------------------------------------------------------------------------------
-
-
-def answer_text(found: Reasons, answer: Answer, *, every: bool) -> str:
+def explanation_text(found: Reasons, answer: Explanation, *, every: bool) -> str:
     graph = found.graph
     own = text.size(graph.sizes[answer.path])
     lines = [str(answer.path), f"  {own} of NAR; {_weight(found, answer, every=every)}"]
@@ -46,10 +29,10 @@ def answer_text(found: Reasons, answer: Answer, *, every: bool) -> str:
     return "\n".join(lines)
 
 
-def _weight(found: Reasons, answer: Answer, *, every: bool) -> str:
+def _weight(found: Reasons, answer: Explanation, *, every: bool) -> str:
     gone = sorted(answer.only_through, key=lambda path: (-found.graph.sizes[path], path))
     size = text.size(found.graph.size(gone))
-    packed = _packed(found, answer)
+    packed = found.packed_size(gone)
     if packed is not None:
         size += f" ({text.size(packed)} of layers)"
     others = [path for path in gone if path != answer.path]
@@ -59,14 +42,7 @@ def _weight(found: Reasons, answer: Answer, *, every: bool) -> str:
     return f"without it {size} would go, since only it keeps {names}"
 
 
-def _packed(found: Reasons, answer: Answer) -> int | None:
-    """Bytes of layers that would go; None where there are no layers yet."""
-    if found.packed is None:
-        return None
-    return sum(found.packed[path] for path in answer.only_through)
-
-
-def _kept_by(answer: Answer) -> str:
+def _kept_by(answer: Explanation) -> str:
     if not answer.referrers:
         return "no other store path refers to it"
     count = len(answer.referrers)
@@ -83,35 +59,3 @@ def _chain(found: Reasons, chain: Chain, *, every: bool) -> list[str]:
         where = text.and_more(files, shown) if files else "in no file that could be read"
         lines.append(f"  {'   ' * depth}-> {reference.name}  ({where})")
     return lines
-
-
-# --- for machines ------------------------------------------------------------------------------
-
-
-def answer_document(found: Reasons, answer: Answer) -> dict[str, object]:
-    return {
-        "path": str(answer.path),
-        "nar_size": found.graph.sizes[answer.path],
-        "saved": found.graph.size(answer.only_through),
-        "saved_packed": _packed(found, answer),
-        "only_through": [
-            {"path": str(path), "nar_size": found.graph.sizes[path]} for path in answer.only_through
-        ],
-        "referrers": [str(path) for path in answer.referrers],
-        "chains": [_chain_document(found, chain) for chain in answer.chains],
-        "complete": not answer.more,
-    }
-
-
-def _chain_document(found: Reasons, chain: Chain) -> dict[str, object]:
-    return {
-        "reasons": list(found.graph.roots[chain[0]]),
-        "steps": [
-            {"path": str(path), "files": [display(file) for file in _files(found, path, after)]}
-            for path, after in zip(chain, (*chain[1:], None), strict=True)
-        ],
-    }
-
-
-def _files(found: Reasons, path: StorePath, after: StorePath | None) -> tuple[bytes, ...]:
-    return found.naming(after, path) if after else ()

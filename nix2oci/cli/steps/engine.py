@@ -49,33 +49,22 @@ def choose_engine(
     return found
 
 
-def check_engine(engine: Engine | None, spec: ImageSpec) -> None:
-    """Raise `ConfigError` for layers that the engine does not read."""
-    if engine and engine.name == "docker" and spec.compression == "zstd":
+def check_engine(engine: Engine | None, spec: ImageSpec, systems: Sequence[str]) -> None:
+    """Raise `ConfigError` for layers that the engine does not read, or other platforms."""
+    if engine is None:
+        return
+    if engine.name == "docker" and spec.compression == "zstd":
         raise ConfigError(
             "cannot load zstd layers into docker: not every Docker reads them",
             hint="use --compression gzip",
         )
-
-
-def check_platforms(engine: Engine | None, systems: Sequence[str]) -> None:
-    """Raise `ConfigError` where the engine runs none of several platforms."""
     platforms = [Platform.of_system(system) for system in systems]
-    if engine and len(platforms) > 1 and _fitting(platforms, engine.platform) is None:
+    if len(platforms) > 1 and engine.fitting(platforms) is None:
         raise ConfigError(
             f"cannot load into {engine.name}: it runs {engine.platform}, "
             f"and the image is for {' and '.join(map(str, platforms))}",
             hint=f"add {engine.platform} to --platform",
         )
-
-
-def _fitting(platforms: Sequence[Platform], wanted: Platform) -> Platform | None:
-    """The platform that an engine runs: engines do not always say which variant of arm."""
-    for one in platforms:
-        same = (one.os, one.architecture) == (wanted.os, wanted.architecture)
-        if same and wanted.variant in (None, one.variant):
-            return one
-    return None
 
 
 def load(
@@ -93,7 +82,7 @@ def load(
 
     progress = console.progress(output)
     layout, _ = open_layout(path)
-    platform = _fitting(platforms, engine.platform)
+    platform = engine.fitting(platforms)
     if platform is None:
         progress.step(f"{engine.name} runs {engine.platform}, the image is for {platforms[0]}")
     image = layout.image(name.tag or "latest", platform)

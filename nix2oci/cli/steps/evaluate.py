@@ -51,8 +51,22 @@ def evaluate(
     texts = ", ".join(one.text for one in named)
     console.progress(output).step(f"evaluating {texts}")
     loading = threading.Thread(target=importlib.import_module, args=(preload,))
-    loading.start()
+    client.while_it_runs(loading.start)  # not before: they would wait for each other
     try:
         return tuple(client.evaluate(one) for one in named)
     finally:
-        loading.join()
+        if loading.ident is not None:
+            loading.join()
+
+
+def evaluate_for(
+    client: NixClient,
+    systems: Sequence[str],
+    named: Sequence[Installable],
+    output: OutputOptions,
+    *,
+    preload: str,
+) -> list[tuple[NixClient, tuple[Package, ...]]]:
+    """The same for each system, none for the one that Nix takes by itself."""
+    clients = [client.for_system(system) for system in systems] or [client]
+    return [(one, evaluate(one, named, output, preload=preload)) for one in clients]

@@ -1,139 +1,44 @@
-"""What the user knows of store paths, read from the files and images that `layers` names."""
+"""What the user knows of store paths: read, and what became of it said."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nix2oci.cli import context
 from nix2oci.cli.options.output import OutputOptions
-from nix2oci.cli.options.registry import RegistryOptions
+from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.layer_keys import Layers
-from nix2oci.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from nix2oci.model.closure import Closure
-    from nix2oci.plan.layers.layering import LayerHints, Plan, PreviousPlan
-    from nix2oci.plan.layers.popularity import Popularity
+    from nix2oci.plan.layers.layering import LayerHints, Plan
 
 
-def read_hints(
-    spec: ImageSpec, registry: RegistryOptions, output: OutputOptions
-) -> LayerHints | None:
+def read_hints(spec: ImageSpec, options: PlanOptions) -> LayerHints | None:
     """The hints that an image spec names; None where it names none, as most do.
 
-    Raises `OutputError` for a file that cannot be read, `ConfigError` for one that is something
-    else, and what opening an image raises.
+    Raises as `pipeline.layer_hints.read_hints`.
     """
-    given = spec.layers
-    if given == Layers():
+    if spec.layers == Layers():
         return None
-    from nix2oci.plan.layers.layering import LayerHints
+    from nix2oci.cli.steps.registry import open_anywhere
+    from nix2oci.pipeline import layer_hints
 
-    return LayerHints(
-        _index(given.popularity) if given.popularity else None,
-        _earlier(given.plan_from, registry, output) if given.plan_from else None,
-        given.stable,
-        given.volatile,
-    )
+    open_image = partial(open_anywhere, registry=options.registry, output=options.output)
+    progress = console.progress(options.output)
+    return layer_hints.read_hints(spec.layers, open_image, progress, context.cores())
 
 
 def say_warnings(
     closure: Closure, plan: Plan, hints: LayerHints | None, output: OutputOptions
 ) -> None:
     """Tell the user what became of hints."""
-    for line in _warnings(closure, plan, hints) if hints else ():
+    if hints is None:
+        return
+    from nix2oci.pipeline.layer_hints import hint_warnings
+
+    for line in hint_warnings(closure, plan, hints):
         console.progress(output).step(line)
-
-
-def _warnings(closure: Closure, plan: Plan, hints: LayerHints) -> Iterator[str]:
-    """Lines about hints that came to nothing, and what keeping an earlier plan costs."""
-    from nix2oci.plan.layers.layering import unmatched
-
-    for key, names in (("stable", hints.stable), ("volatile", hints.volatile)):
-        for name in unmatched(closure, names):
-            yield f"warning: no store path is called '{name}' ({key}){_nearest(name, closure)}"
-    if plan.kept:
-        less = 100 * plan.kept.excess / (1 + plan.kept.excess)
-        gain = f"move and store {less:.1f}% less" if less >= 0.05 else "save nothing"
-        yield f"the plan of {plan.kept.where} is kept; a new one would be expected to {gain}"
-
-
-def _nearest(name: str, closure: Closure) -> str:
-    from difflib import get_close_matches
-
-    from nix2oci.plan.layers.popularity import package_of
-
-    known = sorted({package_of(path.name) for path in closure})
-    near = get_close_matches(name, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
-
-
-def _index(path: str) -> Popularity:
-    from nix2oci.plan.layers.popularity import Popularity
-
-    return Popularity.parse(_text(path, "popularity index"), path)
-
-
-def _text(path: str, what: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError as err:
-        raise OutputError(f"cannot read {what} {path}: {err.strerror}") from err
-
-
-def _earlier(text: str, registry: RegistryOptions, output: OutputOptions) -> PreviousPlan:
-    """The plan of a document that `--json` printed, else of an image."""
-    from nix2oci.plan.layers.layering import PreviousPlan
-
-    layers = _of_document(text) if _is_document(text) else _of_image(text, registry, output)
-    return PreviousPlan(text, tuple(_own_names(layers)))
-
-
-def _is_document(path: str) -> bool:
-    if not os.path.isfile(path):
-        return path.endswith(".json")
-    with open(path, "rb") as file:
-        return path.endswith(".json") or file.read(512).lstrip().startswith(b"{")
-
-
-def _of_document(path: str) -> list[list[str]]:
-    try:
-        layers = json.loads(_text(path, "earlier plan"))["layers"]
-        return [[_path(text) for text in layer["paths"]] for layer in layers]
-    except (ValueError, KeyError, TypeError, RecursionError) as err:
-        raise ConfigError(
-            f"cannot read earlier plan {path}: it is not what --json of 'plan', 'build' or "
-            "'inspect' prints"
-        ) from err
-
-
-def _path(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-def _of_image(text: str, registry: RegistryOptions, output: OutputOptions) -> list[list[str]]:
-    from nix2oci.cli.steps.registry import open_anywhere
-    from nix2oci.oci.validate.image import read_layers
-
-    source = open_anywhere(text, registry, output)
-    console.progress(output).step(f"reading the layers of {text}")
-    contents = read_layers(source, source.layers(), workers=context.cores())
-    return [sorted(found.store_paths) for found in contents]
-
-
-def _own_names(layers: Iterable[Iterable[str]]) -> Iterator[tuple[str, ...]]:
-    """The names of the store paths of each layer that no layer below has, such as the view's."""
-    below: set[str] = set()
-    for paths in layers:
-        own = [path for path in paths if path not in below]
-        below.update(own)
-        if own:
-            yield tuple(path.rpartition("/")[2].partition("-")[2] for path in own)

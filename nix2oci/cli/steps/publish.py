@@ -9,11 +9,10 @@ from nix2oci.cache.directory import Cache
 from nix2oci.cli import context
 from nix2oci.cli.options.files import FileOptions
 from nix2oci.cli.options.output import OutputOptions
-from nix2oci.cli.options.registry import RegistryOptions
+from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.built import say_published
 from nix2oci.cli.steps.engine import load
-from nix2oci.cli.steps.image_output import ImageOutput
 from nix2oci.cli.steps.layer_hints import say_warnings
 from nix2oci.cli.steps.settings import created
 from nix2oci.cli.steps.write_file import write_file
@@ -21,10 +20,11 @@ from nix2oci.config.image_spec import ImageSpec
 from nix2oci.oci.engines import Loaded
 from nix2oci.pipeline.describe import image_name
 from nix2oci.pipeline.destination import Destination
+from nix2oci.pipeline.image_target import ImageTarget
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Published, publish
 from nix2oci.plan.layers.layering import LayerHints
-from nix2oci.report.documents import published_document
+from nix2oci.report.documents import delivered_document
 
 if TYPE_CHECKING:
     from nix2oci.cli.steps.delivery import Delivery
@@ -33,19 +33,19 @@ Document = Mapping[str, object]
 
 
 def publish_image(
-    *,
     builds: Sequence[Evaluated],
     spec: ImageSpec,
-    target: ImageOutput,
+    target: ImageTarget,
     files: FileOptions,
-    registry: RegistryOptions,
-    output: OutputOptions,
+    options: PlanOptions,
+    *,
     cache: Cache | None,
     hints: LayerHints | None,
     opener: Opener = LOCAL,
 ) -> None:
     """Build the image, say what was made on stderr, and print its reference or the report."""
-    delivery = _delivery(builds, spec, target, registry, output)
+    output = options.output
+    delivery = _delivery(builds, spec, target, options)
     with target.with_file() as file:
         destination = Destination(
             file.open,
@@ -53,7 +53,7 @@ def publish_image(
             context.cores(),
             cache,
             reads_zstd=target.output_format != "archive",
-            existing=delivery.there if delivery else None,
+            existing=delivery.existing if delivery else None,
             opener=opener,
         )
         made = publish(builds, spec, destination, console.progress(output), hints)
@@ -63,7 +63,7 @@ def publish_image(
         say_published(made, spec, twin, output)
         loaded = _load(made, file, output)
         pushed = delivery.send(file.path_of(made.main[0]), made.named) if delivery else ()
-    document = _document(made, target, loaded, pushed)
+    document = delivered_document(made, target, loaded, pushed)
     _write_files(made, target, document, files)
     _report(document, as_json=output.as_json)
 
@@ -71,9 +71,8 @@ def publish_image(
 def _delivery(
     builds: Sequence[Evaluated],
     spec: ImageSpec,
-    target: ImageOutput,
-    registry: RegistryOptions,
-    output: OutputOptions,
+    target: ImageTarget,
+    options: PlanOptions,
 ) -> Delivery | None:
     """What the registry says before anything is built, where the image is to go to one."""
     if target.push is None:
@@ -82,10 +81,10 @@ def _delivery(
 
     name = image_name(spec, builds[0][1][0])
     compression, needs_all = spec.compression, target.needs_all
-    return prepare_delivery(target.push, name, compression, registry, output, needs_all=needs_all)
+    return prepare_delivery(target.push, name, compression, options, needs_all=needs_all)
 
 
-def _load(made: Published, file: ImageOutput, output: OutputOptions) -> Loaded | None:
+def _load(made: Published, file: ImageTarget, output: OutputOptions) -> Loaded | None:
     """Load the image and its debug twin, if an engine is to have them; the image's answer."""
     if file.engine is None:
         return None
@@ -94,26 +93,8 @@ def _load(made: Published, file: ImageOutput, output: OutputOptions) -> Loaded |
     return loaded[0]
 
 
-def _document(
-    made: Published, target: ImageOutput, loaded: Loaded | None, pushed: Sequence[Document]
-) -> Document:
-    """What --json prints; `reference` is what is printed without it."""
-    main, engine = made.main[0], target.engine
-    references = [sent["reference"] for sent in pushed] or [
-        target.reference(name, main) for name, _ in made.named
-    ]
-    document = {"reference": references[0], **published_document(made)}
-    if isinstance(twin := document["debug"], dict):
-        document["debug"] = {"reference": references[1], **twin}
-    document["loaded"] = (
-        {"engine": engine.name, "id": str(loaded.id)} if engine and loaded else None
-    )
-    document["pushed"] = pushed[0] if pushed else None
-    return document
-
-
 def _write_files(
-    made: Published, target: ImageOutput, document: Document, files: FileOptions
+    made: Published, target: ImageTarget, document: Document, files: FileOptions
 ) -> None:
     """The files that --metadata and --image-refs name."""
     if files.metadata:

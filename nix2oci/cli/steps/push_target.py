@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from nix2oci.cli import context
 from nix2oci.cli.options.files import FileOptions
-from nix2oci.cli.options.push import VARIABLE, PushOptions, Trust
+from nix2oci.cli.options.push import VARIABLE, PushOptions
 from nix2oci.cli.steps.registry import parse_reference
 from nix2oci.errors import ConfigError, InvalidReferenceError
 from nix2oci.oci.reference import Reference
 
-
-@dataclass(frozen=True, slots=True)
-class PushTarget:
-    """How an image is pushed, as far as the user said."""
-
-    to: Reference | None
-    prefix: str
-    """What stands before the image's name where there is no `to`; may be empty."""
-    reuse: tuple[Reference, ...] = ()
-    force: bool = False
-    """Whether all layers are made, whatever the registry has."""
-    trust: Trust = "repository"
-
-    def reference(self, name: Reference, main: Reference | None = None) -> Reference:
-        """Where the image `name` goes; one beside `main` has only its tag from its name.
-
-        Raises `InvalidReferenceError`.
-        """
-        main = main or name
-        if self.to is not None:
-            found = replace(self.to, tag=self.to.tag or main.tag or "latest")
-        elif self.prefix:
-            found = Reference.parse(f"{self.prefix}/{main.repository}:{main.tag or 'latest'}")
-        else:
-            found = main.tagged()
-        suffix = str(name).removeprefix(str(main))
-        return Reference.parse(f"{found}{suffix}")
-
-    def registry(self, name: str | None) -> str:
-        """The registry that an image goes to which is called so, or is yet to get a name."""
-        from nix2oci.oci.registry.client_options import Repository
-
-        known = Reference.parse(name) if name else Reference("unnamed")
-        return Repository.of(self.reference(known)).registry
+if TYPE_CHECKING:
+    from nix2oci.pipeline.image_target import PushTarget
 
 
 def push_target(options: PushOptions, files: FileOptions, *, loaded: bool) -> PushTarget | None:
@@ -60,18 +28,20 @@ def push_target(options: PushOptions, files: FileOptions, *, loaded: bool) -> Pu
         return None
     _check_files(files)
     if options.reuse and force:
-        raise ConfigError("cannot use --reuse with --no-reuse: each says the other")
+        raise ConfigError("cannot use --reuse with --no-reuse: they contradict each other")
     if options.reuse and (files.output is not None or loaded):
         other = "-o" if files.output is not None else "--load"
         raise ConfigError(
             f"cannot use --reuse with {other}: the image here has to have all of its layers"
         )
+    from nix2oci.pipeline.image_target import PushTarget
+
     prefix = context.environment().get(VARIABLE, "")
     to = _target(text) if text else None
     if to is None and prefix:
         _check_prefix(prefix)
     reuse = tuple(map(parse_reference, options.reuse))
-    return PushTarget(to, prefix, reuse, force, options.trust_reuse)
+    return PushTarget(to, prefix, reuse, force, options.trust_reuse == "registry")
 
 
 def _check_files(files: FileOptions) -> None:

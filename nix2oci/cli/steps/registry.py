@@ -15,13 +15,16 @@ from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.options.registry import RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.errors import ConfigError, InvalidReferenceError, RegistryError
-from nix2oci.oci.reference import SCHEME, Reference, in_registry
+from nix2oci.oci.reference import SCHEME, Reference
 
 if TYPE_CHECKING:
+    from nix2oci.cli.options.plan import PlanOptions
+    from nix2oci.config.image_spec import ImageSpec
     from nix2oci.oci.layout.source import ImageSource, Layout
     from nix2oci.oci.registry.client_options import Security
     from nix2oci.oci.registry.clients import Clients
     from nix2oci.oci.spec import Platform
+    from nix2oci.pipeline.image_target import PushTarget
 
 
 class _Speaker:
@@ -116,6 +119,20 @@ def _checked_host(text: str) -> str:
     return text
 
 
+def registry_for_build(
+    options: PlanOptions, spec: ImageSpec, target: PushTarget | None = None
+) -> PlanOptions:
+    """The options of a run that plans an image, for where it is pushed to or what it reads.
+
+    Raises as `reading`.
+    """
+    if target:
+        registry = options.registry.pushing_to(target.registry(spec.name))
+    else:
+        registry = reading(options.registry, spec.base, spec.layers.plan_from, named=False)
+    return replace(options, registry=registry)
+
+
 def reading(registry: RegistryOptions, *texts: str | None, named: bool = True) -> RegistryOptions:
     """The options of a run that reads images, for the one registry that these are in.
 
@@ -123,8 +140,12 @@ def reading(registry: RegistryOptions, *texts: str | None, named: bool = True) -
     not an image that is built. Raises `ConfigError` where they are in several,
     and a flag does not say which of them it is for.
     """
+    if registry.registry is not None or not any(texts):
+        return registry
+    from nix2oci.oci.layout.source import reference_in_registry
+
     references = [reference_in_registry(text) for text in texts if text]
-    if registry.registry is not None or not any(references):
+    if not any(references):
         return registry
     from nix2oci.oci.registry.client_options import Repository
 
@@ -147,25 +168,31 @@ def parse_reference(text: str) -> Reference:
     return Reference.parse(text.removeprefix(SCHEME))
 
 
-def reference_in_registry(text: str) -> Reference | None:
-    """The reference of an image in a registry; None for a file here.
-
-    A file comes first; what is no file is looked for where the name says, if it names a registry.
-    """
-    from nix2oci.oci.layout.source import names_file
-
-    is_file = not text.startswith(SCHEME) and names_file(text)
-    return None if is_file else in_registry(text)
-
-
 def open_reference(
     name: Reference, text: str, registry: RegistryOptions, output: OutputOptions
 ) -> Layout:
     """What a reference names in its registry, where the user wrote `text` for it."""
     from nix2oci.oci.registry.pull import open_remote  # loaded when used
 
-    try:
+    with _hinting(text):
         return open_remote(name, registry_run(registry, output).clients)
+
+
+def open_base_reference(
+    name: Reference, text: str, registry: RegistryOptions, output: OutputOptions
+) -> Layout:
+    """The same for a base image, which may come from a mirror."""
+    from nix2oci.oci.registry.mirrors import open_mirrored  # loaded when used
+
+    with _hinting(text):
+        return open_mirrored(name, registry_run(registry, output).clients)
+
+
+@contextmanager
+def _hinting(text: str) -> Iterator[None]:
+    """Say of a name that might have been a file that it is none."""
+    try:
+        yield
     except RegistryError as err:
         if not text.startswith(SCHEME):
             err.hint = err.hint or f"there is no file '{text}' either"
@@ -174,6 +201,8 @@ def open_reference(
 
 def open_in_registry(text: str, registry: RegistryOptions, output: OutputOptions) -> Layout | None:
     """IMAGE where it is in a registry; None where it is, or should be, a file here."""
+    from nix2oci.oci.layout.source import reference_in_registry
+
     name = reference_in_registry(text)
     return None if name is None else open_reference(name, text, registry, output)
 

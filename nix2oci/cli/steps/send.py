@@ -13,6 +13,7 @@ from nix2oci.cli.steps.registry import registry_run
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.push import Known, Pushed, PushSet, push
+from nix2oci.report.images import sent_bytes
 
 
 def send(
@@ -36,13 +37,8 @@ def send(
     return pushed
 
 
-def _sent(push_set: PushSet, pushed: Pushed) -> int:
-    """Bytes."""
-    return sum(blob.size for blob in push_set.blobs if pushed.outcomes[blob.digest] == "sent")
-
-
 def _summary(push_set: PushSet, pushed: Pushed, seconds: float) -> str:
-    sent = _sent(push_set, pushed)
+    sent = sent_bytes(push_set, pushed)
     outcomes = list(pushed.outcomes.values())
     rest = [
         f"{outcomes.count(outcome)} {words}"
@@ -53,23 +49,3 @@ def _summary(push_set: PushSet, pushed: Pushed, seconds: float) -> str:
     words = f"sent {text.count(number, 'blob')}, {text.size(sent)}" if number else "sent no blob"
     rate = f" in {seconds:.1f} s, {text.size(int(sent / seconds))}/s" if number and seconds else ""
     return "; ".join([words + rate, *rest])
-
-
-def pushed_document(push_set: PushSet, pushed: Pushed) -> dict[str, object]:
-    """What `--json` prints of a push."""
-    return {
-        "reference": str(pushed),
-        "tag": pushed.tag,
-        "digest": str(pushed.descriptor.digest),
-        "media_type": pushed.descriptor.media_type,
-        "sent": _sent(push_set, pushed),
-        "blobs": [
-            {
-                "digest": str(blob.digest),
-                "media_type": blob.media_type,
-                "size": blob.size,
-                "outcome": pushed.outcomes[blob.digest],
-            }
-            for blob in push_set.blobs
-        ],
-    }

@@ -14,7 +14,7 @@ from nix2oci.cli.options.image import ImageOptions
 from nix2oci.config import image_spec
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.lock import LOCK_NAME
-from nix2oci.config.relative_paths import document_beside
+from nix2oci.config.relative_paths import document_beside, file_of_flake
 from nix2oci.errors import ConfigError
 from nix2oci.nix.installable import Installable
 
@@ -47,8 +47,12 @@ def read_settings(image: ImageOptions, main: Installable | None) -> Settings:
     return Settings(spec, os.path.join(os.path.dirname(path), LOCK_NAME))
 
 
-def check_archive(output_format: Format, spec: ImageSpec) -> None:
-    """Raise `ConfigError` for layers that `docker load` does not read."""
+def check_spec(spec: ImageSpec, output_format: Format) -> None:
+    """Raise `ConfigError` for what would only go wrong after an hour of building.
+
+    That is layers that `docker load` does not read, and a SOURCE_DATE_EPOCH that has no meaning.
+    """
+    created(spec)
     if output_format == "archive" and spec.compression == "zstd":
         raise ConfigError(
             "cannot write an archive with zstd layers: 'docker load' does not read them",
@@ -71,24 +75,7 @@ def _file_beside(installable: Installable) -> str | None:
     """The configuration file in the directory that holds the flake or the Nix file, if any."""
     if installable.kind == "path":
         return None
-    if installable.kind == "file":
-        directory: str | None = os.path.dirname(installable.file)
-    else:
-        directory = _flake_directory(installable.flake_ref)
-    path = os.path.join(directory, image_spec.FILE_NAME) if directory is not None else ""
+    if installable.kind == "flake":
+        return file_of_flake(installable.flake_ref, image_spec.FILE_NAME)
+    path = os.path.join(os.path.dirname(installable.file), image_spec.FILE_NAME)
     return path if os.path.isfile(path) else None
-
-
-def _flake_directory(flake_ref: str) -> str | None:
-    """Where a local flake is: as Nix does, upwards from a path that has no scheme."""
-    scheme, colon, rest = flake_ref.partition(":")
-    path = (rest if colon and scheme == "path" else flake_ref).partition("?")[0]
-    if not os.path.isdir(path):
-        return None
-    directory = path
-    while not os.path.exists(os.path.join(directory, "flake.nix")):
-        above = os.path.join(directory, "..")
-        if os.path.samefile(directory, above) or colon:
-            return None
-        directory = above
-    return os.path.normpath(directory)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 from nix2oci.errors import OutputError
 
@@ -26,6 +25,8 @@ def write_file(path: str, data: bytes, *, executable: bool = False) -> None:
 def _replace(path: str, data: bytes, mode: int) -> None:
     """The file takes its place when it is whole; the umask decides who may read it."""
     directory = os.path.dirname(path)
+    import tempfile  # start-up counts
+
     with tempfile.TemporaryDirectory(prefix=".nix2oci-", dir=directory) as scratch:
         new = os.path.join(scratch, "new")
         with open(new, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:

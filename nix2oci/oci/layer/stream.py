@@ -61,14 +61,20 @@ def open_layer(source: ImageSource, layer: Descriptor) -> Iterator[LayerStream]:
     Raises `LayoutError` where it cannot be read to its end, or is another layer than the manifest
     has, and `OutputError` where the blob is missing.
     """
-    hint = f"see all that is wrong with it: nix2oci validate {source.where}"
-    failure = f"cannot read layer {layer.digest} of {source.where}"
     with source.blobs.open(layer.digest) as blob:
         stream = LayerStream(blob)
         try:
             yield stream
             digest = stream.packed.digest()
         except (TarError, UnpackError) as err:
-            raise LayoutError(f"{failure}: {err}", hint=hint) from err
+            raise unreadable(source, layer, str(err)) from err
     if digest != layer.digest:
-        raise LayoutError(f"{failure}: it has digest {digest}", hint=hint)
+        raise unreadable(source, layer, f"blob {layer.digest} has digest {digest}")
+
+
+def unreadable(source: ImageSource, layer: Descriptor, cause: str) -> LayoutError:
+    """What the user is told of a layer that is damaged."""
+    return LayoutError(
+        f"cannot read layer {layer.digest} of {source.where}: {cause}",
+        hint=f"see all that is wrong with it: nix2oci validate {source.where}",
+    )

@@ -13,7 +13,10 @@ from dataclasses import dataclass, replace
 _BLOCK = 512
 _ZERO = bytes(_BLOCK)
 _MAX_EXTENDED = 1 << 20
-"""Bytes of PAX records or a long name that are believed."""
+"""Bytes of PAX records and long names of one member that are believed."""
+
+_MAX_NUMBER = 2**63 - 1
+"""More bytes than this no file has, and no user such a number."""
 
 FILE, HARDLINK, SYMLINK, DIRECTORY = b"0", b"1", b"2", b"5"
 
@@ -68,11 +71,16 @@ class TarReader:
 
     def __iter__(self) -> Iterator[Member]:
         extended: dict[bytes, bytes] = {}
+        total = 0
         while (header := self._header()) is not None:
             member = _member(header)
             if member.kind in b"xgLK":
+                total += member.size
+                if total > _MAX_EXTENDED:
+                    raise TarError(f"an extended header has {total} bytes")
                 extended |= self._extended(member)
                 continue
+            total = 0
             if member.kind == b"S":
                 self._skip_sparse_map(header)
             member, extended = _extend(member, extended), {}
@@ -82,7 +90,7 @@ class TarReader:
                 pass
             self._skip_padding(-member.size % _BLOCK)
         if extended:
-            raise TarError("it ends behind an extended header")
+            raise TarError("it ends after an extended header")
         if self._lacks:
             raise EndMarkError(self._lacks)
 
@@ -138,15 +146,13 @@ class TarReader:
         if self._exactly(_BLOCK) != _ZERO:
             raise TarError("its end mark is one zero block instead of two")
         while data := self._some():
-            if any(data):
-                raise TarError("there is data behind its end mark")
+            if data.tobytes().strip(b"\0"):
+                raise TarError("there is data after its end mark")
             self._data = memoryview(b"")
         return None
 
     def _extended(self, member: Member) -> dict[bytes, bytes]:
         """What the content of an extended header says of the next member."""
-        if member.size > _MAX_EXTENDED:
-            raise TarError(f"an extended header has {member.size} bytes")
         data = self._exactly(member.size)
         self._exactly(-member.size % _BLOCK)
         if member.kind in b"xg":
@@ -199,16 +205,18 @@ def _text(field: bytes) -> bytes:
 def _number(field: bytes) -> int:
     """Octal digits, or GNU's base 256 where the first bit is set."""
     if field[0] & 0x80:
-        return int.from_bytes(field, "big") & ((1 << (8 * len(field) - 1)) - 1)
+        number = int.from_bytes(field, "big") & ((1 << (8 * len(field) - 1)) - 1)
+        if number > _MAX_NUMBER:
+            raise TarError(f"a header has {number} for a number")
+        return number
     digits = field.strip(b" \0")
-    try:
-        return int(digits or b"0", 8)
-    except ValueError as err:
-        raise TarError(f"a header has {digits!r} for a number") from err
+    if digits.strip(b"01234567"):  # `int` takes signs, and more
+        raise TarError(f"a header has {digits!r} for a number")
+    return int(digits or b"0", 8)
 
 
 def _decimal(digits: bytes, what: str = "a size") -> int:
-    if not digits.isdigit():
+    if not digits.isdigit() or len(digits) > 20 or int(digits) > _MAX_NUMBER:
         raise TarError(f"an extended header has {digits[:40]!r} for {what}")
     return int(digits)
 
@@ -216,12 +224,13 @@ def _decimal(digits: bytes, what: str = "a size") -> int:
 def _records(data: bytes) -> dict[bytes, bytes]:
     """PAX records: `<length> <key>=<value>` and a newline, where the length counts itself."""
     found: dict[bytes, bytes] = {}
-    while data:
-        length, space, _ = data[:12].partition(b" ")
-        size = int(length) if space and length.isdigit() else 0
-        key, equals, value = data[len(length) + 1 : size].partition(b"=")
-        if not equals or size > len(data) or not value.endswith(b"\n"):
+    start = 0
+    while start < len(data):
+        length, space, _ = data[start : start + 12].partition(b" ")
+        end = start + (int(length) if space and length.isdigit() else 0)
+        key, equals, value = data[start + len(length) + 1 : end].partition(b"=")
+        if not equals or end > len(data) or not value.endswith(b"\n"):
             raise TarError("an extended header is damaged")
         found[key] = value[:-1]
-        data = data[size:]
+        start = end
     return found

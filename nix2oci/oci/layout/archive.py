@@ -120,8 +120,8 @@ def scan_archive(path: str) -> Mapping[str, tuple[int, int]]:
                 elif info.issym():
                     there = os.path.join(os.path.dirname(name), info.linkname)
                     links[name] = os.path.normpath(there)
-    except tarfile.TarError as err:
-        raise _no_tar(path) from err
+    except (tarfile.TarError, ValueError, OverflowError, MemoryError) as err:
+        raise _no_tar(path) from err  # the latter where numbers in a header are absurd
     found.update({name: found[there] for name, there in links.items() if there in found})
     return found
 

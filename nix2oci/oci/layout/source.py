@@ -26,6 +26,7 @@ from nix2oci.oci.fields import MAX_DOCUMENT, Fields, Json, parse_object
 from nix2oci.oci.layout.archive import Files, Readable, Section, blob_name, scan_archive
 from nix2oci.oci.layout.docker_archive import read_docker_archive
 from nix2oci.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
+from nix2oci.oci.reference import SCHEME, Reference, in_registry
 from nix2oci.oci.spec import REF_NAME, Descriptor, Digest, Platform
 
 MAX_INDEX_DEPTH = 8
@@ -56,8 +57,13 @@ class ImageSource:
     blobs: Blobs
 
     def document(self, digest: Digest) -> Json:
-        """A blob as a JSON object; `LayoutError` when it is none, `OutputError`."""
-        return parse_object(self.read(digest), f"{self.where}: {digest}")
+        """A blob as a JSON object; `LayoutError` when it is none or another, `OutputError`."""
+        data = self.read(digest)
+        if Digest.of(data) != digest:
+            raise LayoutError(
+                f"cannot read {self.where}: blob {digest} has other bytes", hint=self._hint
+            )
+        return parse_object(data, f"{self.where}: {digest}")
 
     def read(self, digest: Digest) -> bytes:
         """The bytes of a manifest or configuration, or what is stored under its name."""
@@ -92,9 +98,11 @@ class ImageSource:
         return self.manifest().layers
 
     def _check(self, document: Document, digest: Digest) -> None:
-        document.fields.check(
-            f"cannot read {self.where}: {digest}", f"nix2oci validate {self.where}"
-        )
+        document.fields.check(f"cannot read {self.where}: {digest}", self._hint)
+
+    @property
+    def _hint(self) -> str:
+        return f"see all that is wrong with it: nix2oci validate {self.where}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +222,15 @@ def names_file(text: str) -> bool:
     return text.startswith(FILE_PREFIXES) or os.path.lexists(_path_and_tag(text)[0])
 
 
+def reference_in_registry(text: str) -> Reference | None:
+    """The name of an image in a registry; None for what is, or should be, a file here.
+
+    A file comes first; what is no file is looked for where the name says, if it names a registry.
+    """
+    is_file = not text.startswith(SCHEME) and names_file(text)
+    return None if is_file else in_registry(text)
+
+
 def open_layout(text: str) -> tuple[Layout, str | None]:
     """The layout or archive that a name means, as in `open_image`, and the tag in it, if any."""
     path, tag = _path_and_tag(text)
@@ -239,7 +256,7 @@ def _path_and_tag(text: str) -> tuple[str, str | None]:
 def _open_directory(text: str, path: str) -> Layout:
     files = _Directory(path)
     if files.size("oci-layout") is None and files.size("index.json") is None:
-        raise LayoutError(f"cannot read image at {text}: the directory is no image layout")
+        raise LayoutError(f"cannot read image at {text}: the directory is not an image layout")
     return Layout(text, files, _FileBlobs(text, files), _index(text, files))
 
 

@@ -84,7 +84,7 @@ def check_archive_target(path: str, shown: str) -> None:
         )
     if os.path.getsize(path) and not _is_image_archive(path):
         raise ConfigError(
-            f"cannot write image archive at {shown}: there is a file that is no image archive",
+            f"cannot write image archive at {shown}: there is a file that is not an image archive",
             hint="name another file with -o, or remove this one",
         )
 

@@ -99,6 +99,10 @@ class RegistryEnvironment:
     """All that a credential helper gets of the environment."""
     certificate_directories: tuple[str, ...] = ()
     """Each has a directory for a registry, by host or `host:port`."""
+    registries_files: tuple[str, ...] = ()
+    """registries.conf; the first that is there counts."""
+    registries_directories: tuple[str, ...] = ()
+    """Whose files `*.conf` are read after it."""
     ca_file: str | None = None
     """Certificates that are trusted instead of those of the system."""
     proxies: Proxies = Proxies()
@@ -124,6 +128,11 @@ class RegistryEnvironment:
                     None,
                     (config_certificates, "/etc/containers/certs.d", "/etc/docker/certs.d"),
                 )
+            ),
+            registries_files=_registries_files(env, config),
+            registries_directories=(
+                "/etc/containers/registries.conf.d",
+                *((f"{config}/containers/registries.conf.d",) if config else ()),
             ),
             ca_file=env.get("SSL_CERT_FILE") or env.get("NIX_SSL_CERT_FILE") or None,
             proxies=Proxies(
@@ -180,6 +189,14 @@ def _registry(env: Mapping[str, str]) -> str | None:
             hint="such as NIX2OCI_REGISTRY=registry.example.com",
         )
     return registry_name(text)
+
+
+def _registries_files(env: Mapping[str, str], config: str) -> tuple[str, ...]:
+    """One that the user names stands for all others; containers-registries.conf(5)."""
+    if named := env.get("CONTAINERS_REGISTRIES_CONF"):
+        return (named,)
+    own = (f"{config}/containers/registries.conf",) if config else ()
+    return (*own, "/etc/containers/registries.conf")
 
 
 def _credential_files(env: Mapping[str, str], home: str, config: str, uid: int) -> tuple[str, ...]:

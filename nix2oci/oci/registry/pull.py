@@ -28,8 +28,12 @@ from nix2oci.oci.registry.transport import Answer
 from nix2oci.oci.spec import Descriptor, Digest
 
 
-def open_remote(reference: Reference, clients: Clients) -> Layout:
+def open_remote(
+    reference: Reference, clients: Clients, known_as: Reference | None = None
+) -> Layout:
     """What a reference names in a registry, `latest` without tag and digest, as a layout.
+
+    `known_as` is its name, where that is another one than that by which it is asked for.
 
     Raises `RegistryError`, `AuthenticationError`, and `LayoutError` when it is no image. Reading
     its blobs raises the same.
@@ -44,7 +48,7 @@ def open_remote(reference: Reference, clients: Clients) -> Layout:
         found, data = get_document(client, name)
     blobs = RemoteBlobs(client, purpose)
     blobs.note(found, data)
-    named = replace(found, annotations=_named(reference))
+    named = replace(found, annotations=_named(known_as or reference))
     index = {"schemaVersion": 2, "manifests": [named.to_json()]}
     return Layout(where, _NoFiles(), blobs, index)
 

@@ -21,7 +21,7 @@ from nix2oci.oci.documents import (
     read_layout_mark,
 )
 from nix2oci.oci.fields import MAX_DOCUMENT
-from nix2oci.oci.layer.stream import Hashed, LayerStream
+from nix2oci.oci.layer.stream import Hashed, LayerStream, unreadable
 from nix2oci.oci.layer.unpack import UnpackError
 from nix2oci.oci.layout.source import MAX_INDEX_DEPTH, ImageSource, Layout, open_layout
 from nix2oci.oci.media_types import COMPRESSIONS, INDEX_TYPES
@@ -36,6 +36,9 @@ from nix2oci.oci.validate.check_documents import (
 from nix2oci.oci.validate.finding import Finding
 from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.oci.validate.merged import check_merged
+
+_DAMAGE = frozenset({"blob-digest", "compression", "tar"})
+"""What a layer is not whole for."""
 
 
 def validate(source: ImageSource, workers: int = 0) -> tuple[Finding, ...]:
@@ -155,6 +158,24 @@ def read_layers(
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         read = partial(_read_layer, source, hash_all=hash_store_paths)
         return tuple(pool.map(read, numbers, layers, wanted))
+
+
+def read_whole_layers(
+    source: ImageSource, layers: Sequence[Descriptor], workers: int = 0
+) -> tuple[LayerContents, ...]:
+    """The same of layers that are whole; what else is wrong with them is for `validate` to say.
+
+    Raises `LayoutError` for one that cannot be read to its end, or has other bytes than its
+    digest says, and `OutputError` where a blob is missing.
+    """
+    found = read_layers(source, layers, workers=workers)
+    for layer, contents in zip(layers, found, strict=True):
+        for finding in contents.findings:
+            if finding.code in _DAMAGE:
+                raise unreadable(source, layer, finding.message)
+        if not contents.complete and layer.media_type in COMPRESSIONS:
+            source.blobs.open(layer.digest).close()
+    return found
 
 
 def _read_layer(

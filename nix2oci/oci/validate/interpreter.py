@@ -18,7 +18,7 @@ def interpreter(head: bytes) -> bytes | None:
         return words[0] if words else None
     try:
         return _elf_interpreter(head) if head.startswith(b"\x7fELF") else None
-    except (struct.error, KeyError):
+    except (struct.error, LookupError, OverflowError):
         return None
 
 
@@ -26,6 +26,8 @@ def _elf_interpreter(head: bytes) -> bytes | None:
     order, wide = _ORDER[head[5]], head[4] == 2
     (table,) = struct.unpack_from(order + ("Q" if wide else "I"), head, 32 if wide else 28)
     size, count = struct.unpack_from(order + "HH", head, 54 if wide else 42)
+    if not size:  # an object that is to be linked has no program headers
+        return None
     for start in range(table, table + size * count, size):
         (kind,) = struct.unpack_from(order + "I", head, start)
         if kind == _PT_INTERP:

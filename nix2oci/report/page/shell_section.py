@@ -16,7 +16,7 @@ _MANY = 40
 def shell(document: Shell | None) -> Markup:
     """The section, of the `shell` of a plan; None where no file was read."""
     if document is None:
-        return element("p", "Planned from a recorded closure: nothing was read of any file.")
+        return element("p", "Planned from a recorded closure: no file was read.")
     if document.mode == "keep":
         return element("p", "Nothing was looked at, as --shell keep asks.")
     parts = joined(_parts(document))
@@ -65,7 +65,7 @@ def _staying(each: Staying) -> Iterator[Markup]:
 def _broken(files: Sequence[Mention]) -> Iterator[Markup]:
     if files:
         yield element("h3", "Broken without a shell")
-        yield element("p", "Files that stay, and name a shell that was dropped all the same.")
+        yield element("p", "Files that stay, and name a shell that was dropped nevertheless.")
         yield _mentions(files)
 
 

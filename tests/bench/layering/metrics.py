@@ -4,7 +4,7 @@ A registry stores a layer once for all images that have the very same paths in i
 path changes the hashes of all that refers to it, transitively; a layer that holds one of them is
 pushed again, whole. Planners look at hashes only to break ties, so that one plan of a closure
 answers for every change that leaves sizes and references as they are: `after` asks for a second
-plan, and tests/test_layering_metrics.py compares the two. Every figure is a ratio of two sums
+plan, and tests/bench/test_layering_metrics.py compares the two. Every figure is a ratio of two sums
 over all images.
 """
 

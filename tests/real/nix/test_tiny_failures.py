@@ -11,6 +11,8 @@ from real.nix.tiny import FLAKE, fails, make, names
 from nix2oci.errors import BuildError, NixCommandError, NixError
 from nix2oci.nix.client import NixClient
 
+pytestmark = pytest.mark.nix
+
 
 def test_no_flake(nix: NixClient, tmp_path: Path) -> None:
     error = fails(nix, NixCommandError, f"{tmp_path}#app")

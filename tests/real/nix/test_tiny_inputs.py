@@ -12,6 +12,8 @@ from real.nix.tiny import PRELUDE, make, names
 
 from nix2oci.nix.client import NixClient
 
+pytestmark = pytest.mark.nix
+
 PACKAGES = f"""{{
   outputs = {{ self }}: let {PRELUDE} in {{
     legacyPackages.SYSTEM.busybox = make "busybox-1.0" "echo x > $out" {{ }};

@@ -11,6 +11,8 @@ from real.nix.tiny import PRELUDE, fails, make, names
 from nix2oci.errors import NixCommandError, NixError
 from nix2oci.nix.client import NixClient
 
+pytestmark = pytest.mark.nix
+
 
 def test_a_package_with_its_meta(nix: NixClient, flake: Path) -> None:
     (built,), closure = make(nix, f"path:{flake}#app")

@@ -18,6 +18,8 @@ from nix2oci.errors import BuildError, NixCommandError, NixError, StoreError
 from nix2oci.model.closure import StorePath
 from nix2oci.nix.client import NixClient
 
+pytestmark = pytest.mark.nix
+
 
 def test_a_store_in_a_directory(
     nix: NixClient, nix_of: Callable[..., NixClient], flake: Path, tmp_path: Path

@@ -1,0 +1,34 @@
+"""All that decides what `build` would make: for the commands that only plan it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nix2oci.cli.options.group import Group
+from nix2oci.cli.options.image import IMAGE, ImageOptions
+from nix2oci.cli.options.nix import NIX, NixOptions
+from nix2oci.cli.options.output import OUTPUT, OutputOptions
+from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """The options of an image that is planned, and how much is said."""
+
+    registry: RegistryOptions
+    image: ImageOptions
+    nix: NixOptions
+    output: OutputOptions
+
+    @classmethod
+    def of(cls, **given: object) -> PlanOptions:
+        """From what the flags were given, by click's name for each."""
+        registry, image = REGISTRY.take(given), IMAGE.take(given)
+        return cls(registry, image, NIX.take(given), OUTPUT.take(given))
+
+
+PLAN = Group(
+    "options",
+    PlanOptions.of,
+    (*REGISTRY.flags, *IMAGE.flags, *NIX.flags, *OUTPUT.flags),
+)

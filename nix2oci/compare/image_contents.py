@@ -1,0 +1,62 @@
+"""What is in the layers of an image, for `inspect`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nix2oci.errors import LayoutError
+from nix2oci.model.annotation_keys import SHELL
+from nix2oci.oci.fields import parse_object
+from nix2oci.oci.layer.extract import small_files
+from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.spec import Descriptor
+from nix2oci.oci.validate.image import read_whole_layers
+from nix2oci.oci.validate.layer_contents import LayerContents
+from nix2oci.plan.shell import is_launcher
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """An image and what was found in its layers."""
+
+    source: ImageSource
+    layers: tuple[Descriptor, ...]
+    contents: tuple[LayerContents, ...]
+    launchers: Sequence[bytes]
+    """Where they are in the image."""
+    shell_record: Mapping[str, object] | None
+    """What `nix2oci build` wrote down about shells; None for an image that has no such note."""
+
+    @property
+    def by_layer(self) -> tuple[tuple[Descriptor, LayerContents], ...]:
+        return tuple(zip(self.layers, self.contents, strict=True))
+
+
+def read_image(source: ImageSource, workers: int = 0) -> Inspected:
+    """Read all layers; raises `OutputError` and `LayoutError` where that cannot be done."""
+    layers = source.layers()
+    contents = read_whole_layers(source, layers, workers)
+    launchers = _launchers(source, layers, contents)
+    return Inspected(source, layers, contents, launchers, _record(source))
+
+
+def _record(source: ImageSource) -> dict[str, object] | None:
+    note = source.manifest().annotations.get(SHELL)
+    try:
+        return dict(parse_object(note.encode(), SHELL)) if note else None
+    except LayoutError:
+        return None
+
+
+def _launchers(
+    source: ImageSource, layers: tuple[Descriptor, ...], contents: tuple[LayerContents, ...]
+) -> list[bytes]:
+    """The programs in the last layer that are launchers: they lie over those of a layer below."""
+    below = {path for found in contents[:-1] for path in found.store_paths}
+    for layer, found in list(zip(layers, contents, strict=True))[-1:]:
+        if len(layers) == 1 or found.store_paths.keys() <= below:
+            programs = {path for path, node in found.nodes.items() if node.executable}
+            files = small_files(source, layer, programs) if programs else {}
+            return sorted(path for path, data in files.items() if is_launcher(data))
+    return []

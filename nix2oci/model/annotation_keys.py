@@ -1,0 +1,9 @@
+"""Annotations of a manifest that say how an image was made."""
+
+from __future__ import annotations
+
+SHELL = "nix2oci.shell"
+"""The document of what was done about shells, as JSON."""
+
+POPULARITY = "nix2oci.popularity"
+"""The digest of the index that layers were planned by."""

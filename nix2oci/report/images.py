@@ -1,0 +1,84 @@
+"""Images that exist: what was found in one, pushed or joined, as `--json` prints it."""
+
+from __future__ import annotations
+
+from nix2oci.compare.image_contents import Inspected
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.push import Pushed, PushSet
+from nix2oci.oci.spec import Digest, Index, canonical_json
+from nix2oci.oci.validate.finding import Finding
+from nix2oci.text import display
+
+
+def image_document(found: Inspected) -> dict[str, object]:
+    """What was found in an image; sizes in bytes, layers base layer first."""
+    source = found.source
+    return {
+        "digest": str(source.descriptor.digest),
+        "media_type": source.descriptor.media_type,
+        "annotations": dict(source.manifest().annotations),
+        "config": source.config().fields.values,
+        "layers": [
+            {
+                "digest": str(layer.digest),
+                "media_type": layer.media_type,
+                "size": layer.size,
+                "entries": len(contents.nodes),
+                "paths": dict(sorted(contents.store_paths.items())),
+            }
+            for layer, contents in found.by_layer
+        ],
+        "launchers": [display(b"/" + path) for path in found.launchers],
+        "shell": found.shell_record,
+    }
+
+
+def pushed_document(push_set: PushSet, pushed: Pushed) -> dict[str, object]:
+    """What `--json` prints of a push."""
+    return {
+        "reference": str(pushed),
+        "tag": pushed.tag,
+        "digest": str(pushed.descriptor.digest),
+        "media_type": pushed.descriptor.media_type,
+        "sent": sent_bytes(push_set, pushed),
+        "blobs": [
+            {
+                "digest": str(blob.digest),
+                "media_type": blob.media_type,
+                "size": blob.size,
+                "outcome": pushed.outcomes[blob.digest],
+            }
+            for blob in push_set.blobs
+        ],
+    }
+
+
+def sent_bytes(push_set: PushSet, pushed: Pushed) -> int:
+    """Bytes of the blobs that the registry did not have."""
+    return sum(blob.size for blob in push_set.blobs if pushed.outcomes[blob.digest] == "sent")
+
+
+def finding_document(finding: Finding) -> dict[str, object]:
+    """One thing that is wrong with an image."""
+    return {
+        "level": finding.level,
+        "code": finding.code,
+        "where": finding.where,
+        "message": finding.message,
+    }
+
+
+def index_document(index: Index, name: Reference, reference: str | None) -> dict[str, object]:
+    """The index of several images, and where it is."""
+    return {
+        "reference": reference,
+        "name": str(name.tagged()),
+        "digest": str(Digest.of(canonical_json(index.to_json()))),
+        "manifests": [
+            {
+                "platform": str(manifest.platform) if manifest.platform else None,
+                "digest": str(manifest.digest),
+            }
+            for manifest in index.manifests
+        ],
+    }

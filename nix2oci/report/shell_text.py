@@ -1,0 +1,190 @@
+"""Wrappers, launchers and shells in words: what `build` and `plan` print of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from nix2oci import text
+from nix2oci.model.closure import PathInfo
+from nix2oci.model.shell_references import ReferenceKind, ShellReference
+from nix2oci.plan.shell import RemainingShell, ShellDecision
+from nix2oci.plan.shell_uses import known, losses, users
+from nix2oci.text import display
+from nix2oci.wrappers.binary import BinaryWrapper
+from nix2oci.wrappers.chain import Chain
+from nix2oci.wrappers.refusal import Refusal
+from nix2oci.wrappers.script import Wrapper
+
+_SHOWN = 3
+_MOST = 12
+_WIDTH = 100
+
+
+def summary(shells: ShellDecision, *, with_sh: bool) -> list[str]:
+    """A line for each thing that a user should know; none where nothing was found."""
+    staying = list(filter(_is_news, shells.staying))
+    lines = [*_done(shells), *map(_stays, staying)]
+    needed = [mention for remaining in staying for mention in remaining.mentions]
+    lines += _obstacles(needed, shells)
+    if shells.droppable and needed:
+        saved, losses_ = _sum(shells.droppable), _losses(needed, shells)
+        lines.append(f"'--shell drop' would save {saved} and break {losses_}")
+    if shells.broken:
+        lines.append(f"without a shell these do not work: {_losses(shells.broken, shells)}")
+    if shells.calls and not with_sh:
+        lines.append(_calls(shells))
+    return lines
+
+
+def _done(shells: ShellDecision) -> Iterator[str]:
+    parts = []
+    if shells.launchers:
+        became = "a launcher" if len(shells.launchers) == 1 else "launchers"
+        parts.append(f"{text.count(len(shells.launchers), 'wrapper')} became {became}")
+    if shells.dropped:
+        parts.append(f"dropped {_names(shells.dropped)}: {_sum(shells.dropped)}")
+    if parts:
+        yield "; ".join(parts)
+    if shells.unmade:
+        count = text.count(len(shells.unmade), "wrapper")
+        yield f"{count} stayed as it is: {'; '.join(sorted(set(shells.unmade.values())))}"
+
+
+def _is_news(remaining: RemainingShell) -> bool:
+    return not remaining.wanted and bool(remaining.mentions)
+
+
+def _stays(remaining: RemainingShell) -> str:
+    names = users(remaining.mentions)
+    return (
+        f"{remaining.shell.name} stays: {_some(names)} {'needs' if len(names) == 1 else 'need'} it"
+    )
+
+
+def _obstacles(needed: Sequence[ShellReference], shells: ShellDecision) -> Iterator[str]:
+    """Why what the user's own programs run is not replaced, a few at most."""
+    files = {file for chain in shells.programs_of(needed).values() for file in chain}
+    scripts = [m for m in needed if m.kind is ReferenceKind.SHEBANG and m.file in files]
+    causes = [mention.explained(shells.scripts) for mention in scripts]
+    yield from causes[:_SHOWN]
+    if rest := text.more(len(causes), _SHOWN):
+        yield f"{rest} such scripts: -v lists them"
+
+
+def _losses(mentions: Sequence[ShellReference], shells: ShellDecision) -> str:
+    """The user's own programs first, then what is known, then how many files are not."""
+    programs = shells.programs_of(mentions)
+    files = {file for chain in programs.values() for file in chain}
+    names = [f"the program {display(path).rpartition('/')[2]}" for path in sorted(programs)]
+    return _some([*names, *losses(m for m in mentions if m.file not in files)])
+
+
+def _calls(shells: ShellDecision) -> str:
+    (path, names), *more = shells.calls.items()
+    program = display(path).rpartition("/")[2]
+    others = f" (so do {len(more)} others)" if more else ""
+    return (
+        f"{program} can call {' and '.join(names)}{others}, which fails:"
+        " the image has no /bin/sh ('--view sh')"
+    )
+
+
+def _names(infos: Sequence[PathInfo]) -> str:
+    """The largest first."""
+    by_size = sorted(infos, key=lambda info: (-info.nar_size, info.path))
+    return _some([info.path.name for info in by_size])
+
+
+def _some(texts: Sequence[str]) -> str:
+    if len(texts) > _SHOWN + 1:
+        return text.and_more(texts, _SHOWN)
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
+
+
+def _sum(infos: Iterable[PathInfo]) -> str:
+    return text.size(sum(info.nar_size for info in infos))
+
+
+def details(shells: ShellDecision, *, every: bool) -> list[str]:
+    """Each wrapper and what became of it, each path dropped, each file that names a shell.
+
+    Unless `every`, at most a few of what is long are shown, and how many are not.
+    """
+    most = None if every else _MOST
+    parts = (_wrappers(shells), _dropped(shells), _needed(shells, most), _broken(shells, most))
+    return [line for part in parts for line in part]
+
+
+def _wrappers(shells: ShellDecision) -> Iterator[str]:
+    lines = []
+    for path, chain in sorted({**shells.programs, **shells.scripts}.items()):
+        line = _wrapper(path, chain, shells)
+        lines += [f"  {line}"] if line else []
+    if lines:
+        yield "wrappers:"
+        yield from lines
+
+
+def _wrapper(path: bytes, chain: Chain, shells: ShellDecision) -> str:
+    """Empty for what is none, and for a link to one, which has a line of its own."""
+    first, name = chain.steps[0].what, display(path)
+    if isinstance(first, BinaryWrapper):
+        return f"{name}: a wrapper binary, stays: it needs no shell"
+    if isinstance(first, Refusal):
+        like = first.wrapper_like and path in shells.scripts
+        return f"{first.where}: stays: {first.cause}" if like else ""
+    if not isinstance(first, Wrapper):
+        return ""
+    kind = f"{name}: {first.form.name}"
+    if chain.target:
+        return f"{kind}, stays: {chain.target}"
+    if path not in shells.launchers:
+        return f"{kind}, stays: {shells.unmade.get(path, 'nothing is replaced')}"
+    became = f"{kind}, became a launcher for {display(first.launch.target)}"
+    return f"{became}; but {chain.refusal}" if chain.refusal else became
+
+
+def _dropped(shells: ShellDecision) -> Iterator[str]:
+    if shells.dropped:
+        yield f"dropped: {_sum(shells.dropped)}"
+        yield from _paths(shells.dropped)
+
+
+def _paths(infos: Iterable[PathInfo]) -> Iterator[str]:
+    return (f"  {info.path}  {text.size(info.nar_size)}" for info in infos)
+
+
+def _needed(shells: ShellDecision, most: int | None) -> Iterator[str]:
+    for remaining in shells.staying:
+        cause = remaining.wanted or text.count(len(remaining.mentions), "reference")
+        yield f"{remaining.shell} stays: {cause}"
+        yield from _mentions(remaining.mentions, shells, most)
+    if shells.droppable:
+        yield f"'--shell drop' would leave out: {_sum(shells.droppable)}"
+        yield from _paths(shells.droppable)
+
+
+def _broken(shells: ShellDecision, most: int | None) -> Iterator[str]:
+    if shells.broken:
+        yield "these files name what was dropped:"
+        yield from _mentions(shells.broken, shells, most)
+
+
+def _mentions(
+    mentions: Sequence[ShellReference], shells: ShellDecision, most: int | None
+) -> Iterator[str]:
+    yield from (f"  {_mention(mention, shells)}" for mention in mentions[:most])
+    if rest := text.more(len(mentions), most):
+        yield f"  {rest}: -v lists them"
+
+
+def _mention(mention: ShellReference, shells: ShellDecision) -> str:
+    kind, about = known(mention), ""
+    if mention.kind in (ReferenceKind.TEXT, ReferenceKind.LINK):
+        about = f": {_cut(display(mention.text.strip()))}"
+    loss = f" [{kind.loss}]" if kind else ""
+    return f"{mention.explained(shells.scripts)}{about}{loss}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"

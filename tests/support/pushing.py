@@ -69,6 +69,8 @@ class Desk:
     errors: list[str] = field(default_factory=list)
     address: str = ""
     """Where the registry seems to be, if that is not where it is."""
+    environment: RegistryEnvironment | None = None
+    """All of it, where it is not made of the rest."""
     host: str = ""
     """Stands before the registry as a proxy does, where it is set."""
 
@@ -86,7 +88,7 @@ class Desk:
 
     def access(self, **changes: Any) -> ClientOptions:
         proxies = Proxies(http=f"http://{self.registry.registry}") if self.host else Proxies()
-        environment = changes.pop("surroundings", None) or RegistryEnvironment(
+        environment = changes.pop("environment", self.environment) or RegistryEnvironment(
             self.account, self.files, proxies=proxies
         )
         environment = environment.for_registry(self.reference().registry)

@@ -127,7 +127,7 @@ def _layers(image: ImageSource, compression: Compression) -> Iterator[tuple[Dige
     form = layer_form(compression)
     if not any(layer.annotations.get(LAYER_FORM) == form for layer in layers):
         return
-    diff_ids = _diff_ids(image)
+    diff_ids = image.config().diff_ids
     if len(diff_ids) != len(layers):
         raise LayoutError(
             f"{image.where}: it has {len(layers)} layers, and diff IDs of {len(diff_ids)}"
@@ -141,13 +141,6 @@ def _layers(image: ImageSource, compression: Compression) -> Iterator[tuple[Dige
             raise LayoutError(f"{image.where}: {layer.digest} has diff ID {diff_id}, and is plain")
         found = Layer(layer.media_type, layer.digest, layer.size, diff_id, None)
         yield Digest.parse(contents), found
-
-
-def _diff_ids(image: ImageSource) -> tuple[Digest, ...]:
-    digest = image.config_descriptor().digest
-    if Digest.of(image.read(digest)) != digest:
-        raise LayoutError(f"{image.where}: {digest} has other bytes")
-    return image.config().diff_ids
 
 
 class _NoBlobs:

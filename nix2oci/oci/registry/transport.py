@@ -296,6 +296,7 @@ def _refused_tunnel(inner: Sequence[BaseException]) -> RequestError | None:
         f"the proxy does not let us through: it answered {status}",
         hint="write HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT" if status == 407 else None,
         temporary=status in TEMPORARY,
+        dropped=True,
     )
 
 

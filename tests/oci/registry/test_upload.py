@@ -67,7 +67,7 @@ class Fading(io.BytesIO):
 def test_a_blob_that_cannot_be_read_to_its_end_ends_the_push(desk: Desk) -> None:
     bad = desk.blobs[1]
     with pytest.raises(OutputError) as caught, desk.remembered():
-        push(desk.cargo, BadDisk(desk.layout.blobs, bad), desk.reference(), desk.access())
+        push(desk.cargo, BadDisk(desk.layout.blobs, bad), desk.reference(), Clients(desk.access()))
     assert str(caught.value) == f"cannot read blob {bad}: Input/output error"
     assert caught.value.exit_code == 8
     assert (REPOSITORY, bad) not in desk.registry.blobs

@@ -165,6 +165,17 @@ def test_the_map_of_the_house_has_every_module() -> None:
     assert missing == []
 
 
+def test_files_of_one_name_in_two_rooms_are_named_on_the_map() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    rooms: dict[str, set[Path]] = {}
+    for path in known_files():
+        if path.is_relative_to(ROOT / "nix2oci") and path.suffix == ".py":
+            rooms.setdefault(path.name, set()).add(path.parent)
+    shared = {name for name, places in rooms.items() if len(places) > 1} - {"__init__.py"}
+    named = page[page.index("## Names that stand in two rooms") :]
+    assert shared == set(re.findall(r"`(\w+\.py)`", named))
+
+
 # --- what no file of the project may say -----------------------------------------------------
 
 # With a ~ in each word, so that this file does not say it either.

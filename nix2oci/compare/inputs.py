@@ -20,7 +20,7 @@ from nix2oci.errors import ClosureError, OutputError
 from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.model.hash_parts import hash_parts
 from nix2oci.model.package_name import PackageName
-from nix2oci.nix.output import path_infos
+from nix2oci.nix.json_output import path_infos
 from nix2oci.nix.referring_files import Files
 from nix2oci.oci.layer.file_scan import LayerNodes, Merged, merged, read_nodes
 from nix2oci.oci.layout.source import ImageSource

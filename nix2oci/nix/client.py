@@ -27,9 +27,16 @@ from nix2oci.nix.failure import Finished, build_failure, failure
 from nix2oci.nix.flake_inputs import nixpkgs_reference
 from nix2oci.nix.host import dirty_revision, store_path_behind, with_cache_directory
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.json_output import (
+    Source,
+    Version,
+    built_outputs,
+    flake_source,
+    path_infos,
+    read_json,
+)
 from nix2oci.nix.messages import Relay, cause, redact, redact_arguments
 from nix2oci.nix.options import Origin, evaluation_options, setting, store_options, store_root
-from nix2oci.nix.output import Source, Version, built_outputs, flake_source, path_infos, read_json
 from nix2oci.nix.package import (
     EVAL_EXPRESSION,
     NAMES,
@@ -41,8 +48,6 @@ from nix2oci.nix.package import (
 )
 from nix2oci.nix.process import communicate, start, stream
 from nix2oci.nix.realise import Built, assign, operands, outputs_of
-
-__all__ = ["Built", "NixClient", "Package"]
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _UNCACHED = ("--option", "eval-cache", "false")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nix2oci.nix.output import read_json, unknown_shape
+from nix2oci.nix.json_output import read_json, unknown_shape
 
 Attributes = Mapping[str, object]
 

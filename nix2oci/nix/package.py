@@ -15,7 +15,7 @@ from typing import Any
 from nix2oci.errors import ClosureError, NixError
 from nix2oci.model.closure import StorePath
 from nix2oci.nix.installable import Installable, attribute_names
-from nix2oci.nix.output import Source, read_json, unknown_shape
+from nix2oci.nix.json_output import Source, read_json, unknown_shape
 from nix2oci.text import and_more
 
 # A store path or a placeholder, and nothing below it.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from nix2oci.errors import NixError, NixOutputError, StoreError
 from nix2oci.model.closure import StorePath
-from nix2oci.nix.output import Realised
+from nix2oci.nix.json_output import Realised
 from nix2oci.nix.package import BuildTarget, Package, resolve
 
 # By derivation, then by output; a store path that was named as such is its own output "".

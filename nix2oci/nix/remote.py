@@ -17,13 +17,14 @@ from functools import partial
 from nix2oci.errors import NixCommandError, StoreError
 from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.model.tree import Entry
-from nix2oci.nix.client import Built, NixClient, Package
+from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.failure import failure
+from nix2oci.nix.json_output import built_outputs, path_infos
 from nix2oci.nix.nar import nar_entries
 from nix2oci.nix.options import Origin, setting, store_options
-from nix2oci.nix.output import built_outputs, path_infos
-from nix2oci.nix.realise import Outputs, assign, operands, outputs_of
+from nix2oci.nix.package import Package
+from nix2oci.nix.realise import Built, Outputs, assign, operands, outputs_of
 from nix2oci.nix.signatures import check_signatures
 from nix2oci.nix.store import store_entries
 from nix2oci.nix.store_skeleton import StoreSkeleton

@@ -16,8 +16,8 @@ from nix2oci.errors import NixOutputError, StoreError
 from nix2oci.model.closure import PathInfo, StorePath
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.failure import failure
+from nix2oci.nix.json_output import path_entries, path_infos, read_json
 from nix2oci.nix.options import Origin, store_options
-from nix2oci.nix.output import path_entries, path_infos, read_json
 from nix2oci.text import and_more
 
 _UNTRUSTED = 2

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.model.closure import PathInfo, StorePath
-from nix2oci.nix.client import NixClient, Package
+from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.machine import check_machines
+from nix2oci.nix.package import Package
 from nix2oci.nix.store_files import StoreFiles
 from nix2oci.nix.survey import is_program
 from nix2oci.oci.inherit import Inherited, inherit
@@ -26,7 +27,7 @@ from nix2oci.oci.spec import (
     ImageConfig,
     Platform,
 )
-from nix2oci.oci.validate.image import check_written
+from nix2oci.oci.validate.check_image import check_written
 from nix2oci.pipeline import describe
 from nix2oci.pipeline.debug_twin import (
     Tools,

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from nix2oci.errors import ConfigError, NixError
 from nix2oci.model.closure import Closure, PathInfo
 from nix2oci.model.tree import Entry, Tree
-from nix2oci.nix.client import NixClient, Package
+from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.package import Package
 from nix2oci.nix.store import LocalStore, store_layer
 from nix2oci.nix.tools import programs, read_file
 from nix2oci.oci.layer.blob import Layer

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError
-from nix2oci.nix.client import NixClient, Package
+from nix2oci.nix.client import NixClient
+from nix2oci.nix.package import Package
 from nix2oci.oci.index import index_of
 from nix2oci.oci.layout.writer import Image, Staging
 from nix2oci.oci.reference import Reference

@@ -14,8 +14,10 @@ from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.model.shell_references import Scan
 from nix2oci.model.tree import Tree
-from nix2oci.nix.client import Built, NixClient, Package
+from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
+from nix2oci.nix.package import Package
+from nix2oci.nix.realise import Built
 from nix2oci.nix.remote import known_outputs, remote_closure, remote_store
 from nix2oci.nix.scan import scan
 from nix2oci.nix.store import LocalStore, Store

@@ -19,7 +19,7 @@ from support.two_systems import BOTH, place
 
 from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.spec import INDEX
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 
 def test_stdout_has_one_line_which_is_the_reference_with_its_digest(shop: Shop) -> None:

@@ -16,7 +16,7 @@ from support.smallimage import SmallImage
 from support.store_layers import APP1, LIB, LIB_AGAIN, TOOL, layer
 from support.terminal import Terminal
 
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from nix2oci.errors import (
     StoreError,
 )
 from nix2oci.model.closure import StorePath
-from nix2oci.nix.client import Package
+from nix2oci.nix.package import Package
 
 LIBRARY = "/nix/store/ai6vwhbrg1fgxn289gkabgn3d4hhfxa3-library-1.2"
 

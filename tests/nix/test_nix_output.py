@@ -12,7 +12,7 @@ from support.paths import DATA
 
 from nix2oci.errors import ClosureError, Nix2OCIError, NixOutputError, StoreError
 from nix2oci.model.closure import Closure, PathInfo, StorePath, format_nar_hash, parse_nar_hash
-from nix2oci.nix.output import (
+from nix2oci.nix.json_output import (
     Realised,
     Source,
     Version,

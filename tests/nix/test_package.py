@@ -8,7 +8,7 @@ import pytest
 from nix2oci.errors import NixError, NixOutputError
 from nix2oci.model.closure import StorePath
 from nix2oci.nix.installable import Installable
-from nix2oci.nix.output import Source
+from nix2oci.nix.json_output import Source
 from nix2oci.nix.package import (
     BuildTarget,
     EvalResult,

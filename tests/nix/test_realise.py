@@ -5,7 +5,7 @@ import pytest
 from nix2oci.errors import Nix2OCIError, NixError, NixOutputError, StoreError
 from nix2oci.model.closure import StorePath
 from nix2oci.nix.installable import Installable
-from nix2oci.nix.output import Realised
+from nix2oci.nix.json_output import Realised
 from nix2oci.nix.package import BuildTarget, Package
 from nix2oci.nix.realise import assign, operands, outputs_of
 

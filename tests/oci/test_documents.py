@@ -29,7 +29,7 @@ from nix2oci.oci.documents import (
 )
 from nix2oci.oci.fields import MAX_DEPTH, parse_json
 from nix2oci.oci.layout.source import open_image
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 READERS: tuple[Callable[[object], Document], ...] = (
     read_layout_mark,

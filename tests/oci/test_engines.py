@@ -14,7 +14,7 @@ from nix2oci.oci.engines import EngineName
 from nix2oci.oci.layout.source import ImageSource, open_image
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Platform
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 NAME = Reference.parse("app:1")
 ENGINES = tuple(PROGRAMS)

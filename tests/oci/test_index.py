@@ -18,7 +18,7 @@ from nix2oci.oci.fields import Fields
 from nix2oci.oci.index import index_of
 from nix2oci.oci.layout.source import open_image, open_layout
 from nix2oci.oci.spec import Platform
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 PLATFORMS = {name: Platform.parse(f"linux/{name}") for name in ("amd64", "arm64", "riscv64")}
 

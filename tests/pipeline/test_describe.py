@@ -16,8 +16,9 @@ from nix2oci.errors import ConfigError, InvalidReferenceError
 from nix2oci.model.accounts import User
 from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.model.closure_contents import ClosureContents, FoundFile
-from nix2oci.nix.client import Built, Package
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.package import Package
+from nix2oci.nix.realise import Built
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Digest, History, Platform, canonical_json
 from nix2oci.pipeline.describe import (

@@ -28,7 +28,7 @@ from support.tools_terminal import ToolsTerminal
 from nix2oci.oci.base_image import BaseImage, read_base_image
 from nix2oci.oci.layout.source import ImageSource, open_image
 from nix2oci.oci.spec import Platform
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 PROGRAM = f"{OUT}/bin/app"
 STORE = (

@@ -14,7 +14,7 @@ from support.two_systems import ARM, ARM_DRV, BOTH, place
 
 from nix2oci.oci.layout.source import open_image, open_layout
 from nix2oci.oci.spec import Platform
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 
 @pytest.mark.parametrize(

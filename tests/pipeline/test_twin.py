@@ -14,7 +14,7 @@ from support.tools_terminal import NIXPKGS, ToolsTerminal
 from nix2oci.errors import ConfigError, InvalidReferenceError
 from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 from nix2oci.pipeline.debug_twin import debug_name
 
 

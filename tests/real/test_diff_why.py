@@ -16,7 +16,7 @@ from support.tools import require
 
 from nix2oci.compare.inputs import image_contents, image_reasons
 from nix2oci.model.closure import PathInfo, StorePath
-from nix2oci.nix.output import path_infos
+from nix2oci.nix.json_output import path_infos
 from nix2oci.oci.layout.source import open_image
 
 pytestmark = pytest.mark.nix

@@ -17,7 +17,7 @@ from real.registries import Registry, fetched, serving
 from real.traces import opened
 from support.tools import require
 
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 pytestmark = pytest.mark.nix
 

@@ -16,7 +16,7 @@ from real.images import NIX2OCI, Layout, nix2oci
 from real.traces import opened
 from support.tools import require
 
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 pytestmark = pytest.mark.nix
 

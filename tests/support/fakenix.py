@@ -16,8 +16,9 @@ import pytest
 
 from nix2oci.errors import Nix2OCIError
 from nix2oci.model.closure import Closure
-from nix2oci.nix.client import Built, NixClient
+from nix2oci.nix.client import NixClient
 from nix2oci.nix.options import Origin
+from nix2oci.nix.realise import Built
 
 SYSTEM = "x86_64-linux"
 DRV = "/nix/store/11f2hlqgz41s6s2q495y7bkm0fn65sx6-app-1.0.drv"

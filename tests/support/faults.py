@@ -51,10 +51,11 @@ def run_with_fault(work: Callable[[], object], fault: Callable[[str], None], ope
 def _child(work: Callable[[], object], fault: Callable[[str], None], operation: int) -> int:
     count = -1
     me = os.getpid()
+    working = True
 
     def hook(event: str, _: object) -> None:
         nonlocal count
-        if event in _OPERATIONS and os.getpid() == me:
+        if working and event in _OPERATIONS and os.getpid() == me:
             count += 1
             if count == operation:
                 fault(event)
@@ -66,6 +67,8 @@ def _child(work: Callable[[], object], fault: Callable[[str], None], operation: 
         return 130
     except Exception as err:  # noqa: BLE001  # the parent judges it
         return int(getattr(err, "exit_code", BROKEN))
+    finally:
+        working = False  # what is measured is written when the process ends
     return DONE if count < operation else DONE_WITH_FAULT
 
 

@@ -20,7 +20,7 @@ from support.smallimage import (
     tar,
 )
 
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 
 def findings(image: SmallImage, root: Path) -> list[str]:

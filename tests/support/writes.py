@@ -12,7 +12,7 @@ from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.layout.writer import Image, OutputFormat, Staging, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import LAYER_GZIP, Descriptor, Digest, History, ImageConfig, Platform
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 FORMS: tuple[OutputFormat, ...] = ("oci", "archive")
 CREATED = datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)

@@ -53,10 +53,10 @@ def build(
     from nix2oci.cli.steps.cache import cache_for_build
     from nix2oci.cli.steps.engine import check_engine, choose_engine
     from nix2oci.cli.steps.evaluate import evaluate_for, nix_client, parse_installables
-    from nix2oci.cli.steps.layer_hints import read_hints
     from nix2oci.cli.steps.push_target import check_named, push_target
+    from nix2oci.cli.steps.read_hints import read_hints
+    from nix2oci.cli.steps.read_spec import check_spec, read_settings
     from nix2oci.cli.steps.registry import registry_for_build
-    from nix2oci.cli.steps.settings import check_spec, read_settings
 
     nix, output = options.nix, options.output
     engine = choose_engine(load, files, output, pushed=push.push is not None)

@@ -15,7 +15,7 @@ from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.plan.shell import ShellDecision
-from nix2oci.report.documents import plan_document
+from nix2oci.report.json_documents import plan_document
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.on_base import Overlay

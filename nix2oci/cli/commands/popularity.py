@@ -14,15 +14,15 @@ from nix2oci.cli.render import console
 from nix2oci.cli.render.popularity import popularity_text
 from nix2oci.cli.steps.evaluate import nix_client, parse_installables
 from nix2oci.cli.steps.prepared import planned_image
+from nix2oci.cli.steps.read_spec import read_settings
 from nix2oci.cli.steps.registry import open_anywhere, reading
-from nix2oci.cli.steps.settings import read_settings
 from nix2oci.cli.steps.write_file import write_file
 from nix2oci.compare.inputs import image_closure, recorded_closure
 from nix2oci.errors import ClosureError, NixOutputError
 from nix2oci.model.closure import Closure
 from nix2oci.plan.layers.fleet import build_popularity, plans
 from nix2oci.plan.layers.layering import store_layers
-from nix2oci.report.fleet import popularity_document
+from nix2oci.report.popularity_document import popularity_document
 
 _REPORTS = 10
 """How often the user hears how many plans are made."""

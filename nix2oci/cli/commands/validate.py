@@ -9,7 +9,7 @@ from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.registry import open_in_registry, reading
-from nix2oci.oci.validate.image import validate_entries, validate_layout
+from nix2oci.oci.validate.check_image import validate_entries, validate_layout
 from nix2oci.report.images import finding_document
 
 

@@ -71,7 +71,7 @@ def argument(name: str, metavar: str | None = None) -> click.Argument:
 
 
 def installable_arguments() -> click.Argument:
-    """Any number of installables."""
+    """As many installables as there are."""
     return click.Argument(["installables"], nargs=-1, metavar="[INSTALLABLE]...")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nix2oci import text
 from nix2oci.cli.render.table import table
 from nix2oci.plan.layers.popularity import Popularity
-from nix2oci.report.fleet import most_shared, shared_packages
+from nix2oci.report.popularity_document import most_shared, shared_packages
 
 
 def popularity_text(found: Popularity) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nix2oci.cache.directory import Cache
 from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.settings import Settings
+from nix2oci.cli.steps.read_spec import Settings
 from nix2oci.cli.steps.write_file import write_file
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from nix2oci.cli.options.nix import NixOptions
 from nix2oci.cli.options.origin import NO_ORIGIN, OriginOptions
 from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.render import console
-from nix2oci.nix.client import NixClient, Package
+from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.options import Origin
+from nix2oci.nix.package import Package
 
 
 def nix_client(

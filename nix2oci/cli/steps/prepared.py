@@ -11,9 +11,9 @@ from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.base_image import locate_base
 from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
-from nix2oci.cli.steps.layer_hints import read_hints, say_warnings
+from nix2oci.cli.steps.read_hints import read_hints, say_warnings
+from nix2oci.cli.steps.read_spec import read_settings
 from nix2oci.cli.steps.registry import registry_for_build
-from nix2oci.cli.steps.settings import read_settings
 from nix2oci.compare.inputs import recorded_closure
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure

@@ -13,8 +13,8 @@ from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.built import say_published
 from nix2oci.cli.steps.engine import load
-from nix2oci.cli.steps.layer_hints import say_warnings
-from nix2oci.cli.steps.settings import created
+from nix2oci.cli.steps.read_hints import say_warnings
+from nix2oci.cli.steps.read_spec import created
 from nix2oci.cli.steps.write_file import write_file
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.oci.engines import Loaded
@@ -24,7 +24,7 @@ from nix2oci.pipeline.image_target import ImageTarget
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Published, publish
 from nix2oci.plan.layers.layering import LayerHints
-from nix2oci.report.documents import delivered_document
+from nix2oci.report.json_documents import delivered_document
 
 if TYPE_CHECKING:
     from nix2oci.cli.steps.delivery import Delivery

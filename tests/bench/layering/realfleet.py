@@ -18,7 +18,7 @@ from pathlib import Path
 from real.distro import MAKE, nix
 
 from nix2oci.model.closure import Closure
-from nix2oci.nix.output import path_infos
+from nix2oci.nix.json_output import path_infos
 
 # Debian 12's names. Each is the root of one image.
 FLEET = (

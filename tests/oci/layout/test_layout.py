@@ -18,7 +18,7 @@ from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.layout.writer import Image, OutputFormat, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import LAYER_GZIP, Descriptor, Digest, History, ImageConfig, Platform
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -27,7 +27,7 @@ from support.writes import write
 from nix2oci.errors import ConfigError, LayoutError, OutputError
 from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.spec import Digest, Platform
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"

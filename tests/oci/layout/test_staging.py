@@ -20,7 +20,7 @@ from nix2oci.errors import OutputError
 from nix2oci.oci.layout import staging
 from nix2oci.oci.layout.writer import OutputFormat, writing
 from nix2oci.oci.spec import Digest
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 
 def states(path: Path, *texts: str) -> dict[Digest, str]:

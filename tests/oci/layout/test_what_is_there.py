@@ -16,7 +16,7 @@ from support.writes import FORMS, blob_names, digest_at, listing, write
 from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.oci.layout.writer import OutputFormat
 from nix2oci.oci.spec import INDEX
-from nix2oci.oci.validate.image import validate_layout
+from nix2oci.oci.validate.check_image import validate_layout
 
 
 def occupy_with_files(path: Path) -> None:

@@ -14,7 +14,7 @@ from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.download import fetch
 from nix2oci.oci.registry.pull import open_remote
 from nix2oci.oci.spec import Digest
-from nix2oci.oci.validate.image import validate
+from nix2oci.oci.validate.check_image import validate
 
 
 @pytest.fixture

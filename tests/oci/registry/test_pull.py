@@ -16,7 +16,7 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.pull import open_remote
 from nix2oci.oci.spec import Descriptor, Digest, Platform
-from nix2oci.oci.validate.image import validate
+from nix2oci.oci.validate.check_image import validate
 
 BLOB = r"/blobs/sha256:"
 

@@ -18,8 +18,8 @@ from support.spoiled import findings, setting, without
 
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.oci.layout.source import open_image
+from nix2oci.oci.validate.check_image import check_written, validate, validate_layout
 from nix2oci.oci.validate.finding import RULES
-from nix2oci.oci.validate.image import check_written, validate, validate_layout
 
 
 def damage_blob(number: int) -> Callable[[Path], None]:

@@ -4,8 +4,9 @@ import pytest
 
 from nix2oci.errors import Nix2OCIError
 from nix2oci.model.closure import Closure, StorePath
-from nix2oci.nix.client import Built, NixClient
+from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.realise import Built
 
 # `make NAME SCRIPT` is a derivation; the seed makes its path unlike that of any other run.
 PRELUDE = """

@@ -51,7 +51,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "zstandard": frozenset({"oci.layer.blob", "oci.layer.unpack"}),
     "magic": frozenset({"oci.file_type"}),
     "pylibmagic": frozenset({"oci.file_type"}),
-    "urllib3": frozenset({"oci.registry.transport"}),
+    "urllib3": frozenset({"oci.registry.transport", "oci.registry.connections"}),
 }
 
 # What reaches the outside, or differs from one run to the next, and who may have it.
@@ -60,9 +60,14 @@ OUTSIDE: Mapping[str, frozenset[str]] = {
     "subprocess": frozenset({"nix.client", "nix.process", "nix.host"})
     | frozenset({"oci.registry.helpers", "oci.engines"}),
     "secrets": frozenset({"oci.layout.staging"}),
-    **dict.fromkeys(("random", "uuid", "time", "locale", "getpass", "socket"), frozenset()),
+    **dict.fromkeys(("random", "uuid", "locale", "getpass"), frozenset()),
+    # How long a program may take that answers in pieces; no time reaches an image by that.
+    "time": frozenset({"oci.registry.helpers"}),
+    "socket": frozenset({"oci.registry.addresses", "oci.registry.connections"})
+    | frozenset({"oci.registry.socks", "oci.registry.transport"}),
     "multiprocessing": frozenset({"oci.layer.workers"}),
-    **dict.fromkeys(("http", "urllib.request", "asyncio"), frozenset()),
+    "http": frozenset({"oci.registry.connections"}),
+    **dict.fromkeys(("urllib.request", "asyncio"), frozenset()),
 }
 
 # The standard library that cannot read a file, a clock or the environment.

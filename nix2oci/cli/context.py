@@ -27,6 +27,16 @@ def environment() -> dict[str, str]:
     return dict(os.environ)  # noqa: TID251  # this is the one place
 
 
+def child_environment() -> dict[str, str]:
+    """What other programs get of it: nothing that is meant for this one, such as passwords."""
+    return {name: value for name, value in environment().items() if not name.startswith("NIX2OCI_")}
+
+
+def user_id() -> int:
+    """Who runs this process."""
+    return os.geteuid()
+
+
 def cores() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, LayoutError
+from nix2oci.oci.artifacts import blobs_of, is_artifact, referrers
 from nix2oci.oci.layout.archive import chunks
 from nix2oci.oci.layout.names import CONTAINERD_NAME
 from nix2oci.oci.layout.source import ImageSource, Layout, open_layout
@@ -18,11 +19,12 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import PREDEFINED, REF_NAME, Descriptor, Digest, Index, Platform
 
 
-def index_of(images: Sequence[ImageSource]) -> Index:
-    """The index of images, the same in whatever order they are given.
+def index_of(images: Sequence[ImageSource], artifacts: Sequence[ImageSource] = ()) -> Index:
+    """The index of images, the same in whatever order they are given, and what else it lists.
 
-    It has the annotations of the specification that all of them agree in. Raises `ConfigError`
-    where two are for one platform, or the configuration of one says none.
+    It has the annotations of the specification that all images agree in; artifacts keep their own,
+    which say what they are about. Raises `ConfigError` where two images are for one platform, or
+    the configuration of one says none.
     """
     by_platform: dict[str, ImageSource] = {}
     for image in images:
@@ -35,7 +37,9 @@ def index_of(images: Sequence[ImageSource]) -> Index:
         by_platform[platform] = image
     ordered = [image for _, image in sorted(by_platform.items())]
     entries = (replace(i.descriptor, annotations={}, platform=_platform(i)) for i in ordered)
-    return Index(tuple(entries), _agreed([i.manifest().annotations for i in ordered]))
+    others = {other.descriptor.digest: other.descriptor for other in artifacts}
+    kept = (others[digest] for digest in sorted(others))
+    return Index((*entries, *kept), _agreed([i.manifest().annotations for i in ordered]))
 
 
 def _platform(image: ImageSource) -> Platform:
@@ -61,6 +65,10 @@ class FoundImage(Struct, frozen=True):
 
     images: tuple[ImageSource, ...]
     name: Reference | None
+    artifacts: tuple[ImageSource, ...] = ()
+    """What else its index lists."""
+    referrers: tuple[ImageSource, ...] = ()
+    """What refers to one of all these."""
 
 
 def images_at(text: str, layout: Layout | None = None) -> FoundImage:
@@ -70,7 +78,7 @@ def images_at(text: str, layout: Layout | None = None) -> FoundImage:
     `ConfigError` where it has images under several names, `LayoutError`, `OutputError`.
     """
     layout, tag = (layout, None) if layout else open_layout(text)
-    entries = layout.entries(tag)
+    entries = layout.images(tag)
     if len({entry.digest for entry in entries}) > 1:
         tags = sorted({e.annotations.get(REF_NAME, "") for e in entries})
         raise ConfigError(
@@ -82,10 +90,20 @@ def images_at(text: str, layout: Layout | None = None) -> FoundImage:
     entry = entries[0]
     is_index = entry.media_type in INDEX_TYPES
     found = layout.nested(entry) if is_index else (entry,)
-    images = tuple(ImageSource(text, each, layout.blobs) for each in found)
+    listed = [ImageSource(text, each, layout.blobs) for each in found]
+    artifacts = tuple(each for each in listed if is_index and is_artifact(each))
+    images = tuple(each for each in listed if each not in artifacts)
+    if not images:
+        raise LayoutError(f"cannot read image at {text}: it holds no image")
+    about = referrers(layout, [entry.digest, *(each.descriptor.digest for each in listed)])
     full = entry.annotations.get(CONTAINERD_NAME)
     name = Reference.parse(full) if full else None
-    return FoundImage(images, name if name and name.tag else None)
+    return FoundImage(
+        images,
+        name if name and name.tag else None,
+        artifacts,
+        tuple(ImageSource(text, each, layout.blobs) for each in about),
+    )
 
 
 def copy_blobs(image: ImageSource, staging: Staging, copied: set[Digest]) -> None:
@@ -112,6 +130,5 @@ def copy_blobs(image: ImageSource, staging: Staging, copied: set[Digest]) -> Non
 
 
 def _blobs(image: ImageSource) -> Iterator[Descriptor]:
+    yield from blobs_of(image)
     yield image.descriptor
-    yield image.config_descriptor()
-    yield from image.layers()

@@ -45,6 +45,11 @@ class PushTarget(Struct, frozen=True):
         suffix = str(name).removeprefix(str(main))
         return Reference.parse(f"{found}{suffix}")
 
+    def registry(self, name: str | None) -> str:
+        """The registry that an image goes to which is called so, or is yet to get a name."""
+        known = Reference.parse(name) if name else Reference("unnamed")
+        return Repository.of(self.reference(known)).registry
+
     def earlier_images(self, to: Reference) -> tuple[Reference, ...]:
         """The images whose layers need not be made for what is pushed to `to`.
 

@@ -75,7 +75,10 @@ def index_document(index: Index, name: Reference, reference: str | None) -> dict
         "name": str(name.tagged()),
         "digest": str(Digest.of(canonical_json(index.to_json()))),
         "manifests": [
-            {"platform": str(manifest.platform), "digest": str(manifest.digest)}
+            {
+                "platform": str(manifest.platform) if manifest.platform else None,
+                "digest": str(manifest.digest),
+            }
             for manifest in index.manifests
         ],
     }

@@ -234,8 +234,15 @@ def test_a_store_path_in_another_order_than_a_nar_does_not_count(tmp_path: Path)
     assert read(base(layers=(mixed,)), tmp_path).store_paths == {}
 
 
-def test_a_hard_link_cannot_be_read_as_a_file_of_accounts(tmp_path: Path) -> None:
-    image = base(entry("a", b"x"), entry("etc/passwd", type=b"1", linkname="a"))
+def test_a_hard_link_has_the_content_of_what_it_links_to(tmp_path: Path) -> None:
+    """A link to a link, too; a layer has the file before the links to it."""
+    links = (entry("b", type=b"1", linkname="./a"), entry("etc/passwd", type=b"1", linkname="b"))
+    image = base(entry("a", b"x"), *links)
+    assert read(image, tmp_path).read(b"etc/passwd") == b"x"
+
+
+def test_what_is_no_file_cannot_be_read_as_a_file_of_accounts(tmp_path: Path) -> None:
+    image = base(entry("a", b"x"), entry("etc/passwd", type=b"2", linkname="a"))
     with pytest.raises(RepresentationError) as raised:
         read(image, tmp_path).read(b"etc/passwd")
     assert str(raised.value) == (

@@ -12,8 +12,8 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -107,6 +107,12 @@ def cut(exchange: Exchange) -> None:
     exchange.cut()
 
 
+def cut_and_keep(exchange: Exchange) -> None:
+    """Keep what came of an upload, and close the connection."""
+    exchange.registry.keep(exchange.path, exchange.seen.body)
+    exchange.cut()
+
+
 def cut_after(exchange: Exchange) -> None:
     """Do what was asked, and close the connection before the answer."""
     real = exchange.handler.wfile
@@ -163,9 +169,14 @@ class FakeRegistry:
     tokens: dict[str, float] = field(default_factory=dict)
     location: Callable[[str], str | None] = lambda path: f"{path}?_state={CANARY}%2Fb&x="
     """What `Location` says of the path of a new upload session."""
+    resumes: bool = True
+    """Whether it says how much it has of an upload that broke."""
     lists_referrers: bool = False
     rules: list[_Rule] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    arrived: threading.Condition = field(default_factory=threading.Condition)
+    busy: list[str] = field(default_factory=list)
+    """Paths of requests whose bodies are on their way."""
     counter: int = 0
     connections: int = 0
     """Those on which something was said."""
@@ -251,8 +262,12 @@ class FakeRegistry:
         digest = next(iter(it.query.get("digest", ())), None)
         if it.method == "POST":
             self._begin(it, repository)
-        elif session not in self.uploads:
+        elif session not in self.uploads or (it.method == "GET" and not self.resumes):
             it.error(404, "BLOB_UPLOAD_UNKNOWN")
+        elif it.method == "GET":
+            it.answer(204, {"Range": f"0-{max(len(self.uploads[session]) - 1, 0)}"})
+        elif not self._follows(it, session):
+            it.error(416, "RANGE_INVALID")
         elif it.method == "DELETE":
             del self.uploads[session]
             it.answer(204)
@@ -267,6 +282,31 @@ class FakeRegistry:
                 return
             self.blobs[repository, digest] = data
             it.answer(201, {"Docker-Content-Digest": digest})
+
+    def _follows(self, it: Exchange, session: str) -> bool:
+        """Whether what is sent begins where what is there ends."""
+        start = it.seen.headers.get("content-range", "").partition("-")[0]
+        return not start or int(start) == len(self.uploads[session])
+
+    @contextmanager
+    def receiving(self, method: str, path: str) -> Iterator[None]:
+        """While the body of a request is read; one that asks for an upload waits for that."""
+        with self.arrived:
+            if method == "GET":
+                self.arrived.wait_for(lambda: path not in self.busy, 20)
+            self.busy.append(path)
+        try:
+            yield
+        finally:
+            with self.arrived:
+                self.busy.remove(path)
+                self.arrived.notify_all()
+
+    def keep(self, path: str, data: bytes) -> None:
+        """Take what came of a body before the line was cut."""
+        session = path.rpartition("/")[2]
+        if self.resumes and session in self.uploads:
+            self.uploads[session] += data
 
     def _begin(self, it: Exchange, repository: str) -> None:
         mount = next(iter(it.query.get("mount", ())), "")

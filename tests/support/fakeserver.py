@@ -30,7 +30,12 @@ class _Handler(BaseHTTPRequestHandler):
         host = parts.netloc or self.headers.get("Host", "")
         action, half = self.registry.action(self.command, parts.path)
         length = int(self.headers.get("Content-Length", "0"))
-        body = self.rfile.read(length // 2 if half else length)
+        with self.registry.receiving(self.command, parts.path):
+            body = self.rfile.read(length // 2 if half else length)
+            if len(body) < length and not half:
+                self.registry.keep(parts.path, body)  # the line was cut
+                self.close_connection = True
+                return
         headers = {name.lower(): value for name, value in self.headers.items()}
         seen = Seen(self.command, parts.path, parts.query, host, headers, body)
         with self.registry.lock:

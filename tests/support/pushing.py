@@ -19,13 +19,21 @@ from support.smallimage import SmallImage
 from nix2oci.errors import AuthenticationError, Nix2OCIError
 from nix2oci.oci.layout.source import Layout, open_layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import ClientOptions, Listener, Timeouts
+from nix2oci.oci.registry.client_options import (
+    ClientOptions,
+    Listener,
+    Repository,
+    Security,
+    Timeouts,
+)
+from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.environment import Account, Proxies, RegistryEnvironment
 from nix2oci.oci.registry.push import Pushed, PushSet, push, read_push_set
 from nix2oci.oci.registry.retry import Clock
 
 REPOSITORY = "team/web"
 ALICE = Account(USER, PASSWORD)
+"""For no registry yet: a desk is hers for the registry that it pushes to."""
 SECRETS = (CANARY, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
 
 
@@ -60,6 +68,10 @@ class Desk:
     exchanges: list[str] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    address: str = ""
+    """Where the registry seems to be, if that is not where it is."""
+    environment: RegistryEnvironment | None = None
+    """All of it, where it is not made of the rest."""
     host: str = ""
     """Stands before the registry as a proxy does, where it is set."""
 
@@ -77,25 +89,37 @@ class Desk:
 
     def access(self, **changes: Any) -> ClientOptions:
         proxies = Proxies(http=f"http://{self.registry.registry}") if self.host else Proxies()
-        environment = RegistryEnvironment(self.account, self.files, proxies=proxies)
+        environment = changes.pop("environment", self.environment) or RegistryEnvironment(
+            self.account, self.files, proxies=proxies
+        )
+        environment = environment.for_registry(self.reference().registry)
         listener = Listener(self.notes.append, self.exchanges.append, self.moved.append)
         access = ClientOptions(
             environment,
             self.time.clock,
             listener,
-            plain_http=bool(self.host),
             jobs=1,
             timeouts=Timeouts(5, 5),
         )
-        return replace(access, **changes)
+        names = ("plain_http", "verify", "cert_dir")
+        given = {name: changes.pop(name) for name in names if name in changes}
+        security = Security(**{"plain_http": bool(self.host), **given})
+        return replace(access, security={str(self.reference().registry): security}, **changes)
+
+    @property
+    def repository(self) -> Repository:
+        return Repository.of(self.reference())
 
     def reference(self, tag: str | None = "1.0") -> Reference:
-        return Reference(REPOSITORY, self.host or self.registry.registry, tag)
+        return Reference(REPOSITORY, self.host or self.address or self.registry.registry, tag)
 
     def push(self, *, mount_from: tuple[str, ...] = (), **changes: Any) -> Pushed:
         access = changes.pop("access", None) or self.access(**changes)
         with self.remembered():
-            return push(self.cargo, self.layout.blobs, self.reference(), access, mount_from)
+            clients = Clients(access)
+            return push(
+                self.cargo, self.layout.blobs, self.reference(), clients, mount_from=mount_from
+            )
 
     @contextmanager
     def remembered(self) -> Iterator[None]:
@@ -138,4 +162,4 @@ def cause(err: Nix2OCIError) -> str:
 def stored(path: Path, registry: FakeRegistry, tag: str) -> Pushed:
     """Put the image of a layout into the repository `REPOSITORY` of a registry."""
     desk = Desk(registry, open_layout(str(path))[0])
-    return push(desk.cargo, desk.layout.blobs, desk.reference(tag), desk.access())
+    return push(desk.cargo, desk.layout.blobs, desk.reference(tag), Clients(desk.access()))

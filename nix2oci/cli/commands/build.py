@@ -56,6 +56,7 @@ def build(
     from nix2oci.cli.steps.push_target import check_named, push_target
     from nix2oci.cli.steps.read_hints import read_hints
     from nix2oci.cli.steps.read_spec import check_spec, read_settings
+    from nix2oci.cli.steps.registry import registry_for_build
 
     nix, output = options.nix, options.output
     engine = choose_engine(load, files, output, pushed=push.push is not None)
@@ -70,6 +71,7 @@ def build(
     check_named(target, spec.name)
     check_engine(engine, spec, systems)
     kept = cache_for_build(cache, output)
+    options = registry_for_build(options, spec, target)
     hints = read_hints(spec, options)
     open_base = locate_base(settings, options, write_lock=True, refresh=refresh_base, cache=kept)
     named += [client.installable(text) for text in spec.contents]

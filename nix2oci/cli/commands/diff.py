@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from nix2oci.cli import context
 from nix2oci.cli.options.group import argument, command, switch
 from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.diff import difference_text
 from nix2oci.cli.steps.prepared import planned_image, planned_record
-from nix2oci.cli.steps.registry import open_anywhere
+from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.difference import difference
 from nix2oci.compare.inputs import InputKind, closure_contents, image_contents, kind_of
 from nix2oci.oci.layer.file_scan import LayerNodes
@@ -38,6 +40,8 @@ def diff(
     An installable is built with Nix and planned as `nix2oci build` would, with the same options;
     no image is written. -v shows every change, and values of settings as a whole.
     """
+    images = [text for text in (old, new) if kind_of(text) is InputKind.IMAGE]
+    options = replace(options, registry=reading(options.registry, *images))
     known: dict[Digest, LayerNodes] = {}
     sides = _side(old, options, known), _side(new, options, known)
     found = difference(*(side.contents for side in sides))

@@ -10,7 +10,7 @@ from nix2oci.cli.options.group import command, value
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.registry import open_in_registry
+from nix2oci.cli.steps.registry import open_in_registry, reading
 from nix2oci.errors import ConfigError
 from nix2oci.oci.index import copy_blobs, images_at, index_of
 from nix2oci.oci.layout.writer import reference_to, streaming, writing
@@ -50,12 +50,15 @@ def index(
     clients choose what fits their machine.
     """
     output_format = chosen_format(path, output_format)
+    registry = reading(registry, *images)
     found = [images_at(text, open_in_registry(text, registry, output)) for text in images]
     name = Reference.parse(tag) if tag else found[0].name
     if name is None:
         raise ConfigError(f"cannot name the index: {images[0]} has no name", hint="give it --tag")
     sources = [image for group in found for image in group.images]
-    joined = index_of(sources)
+    artifacts = [other for group in found for other in group.artifacts]
+    about = {each.descriptor.digest: each for group in found for each in group.referrers}
+    joined = index_of(sources, artifacts)
     stdout = path == "-"
     with (
         streaming(context.standard_output()) if stdout else writing(path, output_format) as staging
@@ -64,7 +67,9 @@ def index(
         for image in sources:
             console.progress(output).step(f"copying {image.where} for {image.platform()}")
             copy_blobs(image, staging, copied)
-        staging.finish_indexes([(joined, name)])
+        for other in (*artifacts, *about.values()):
+            copy_blobs(other, staging, copied)
+        staging.finish_indexes([(joined, name)], [each.descriptor for each in about.values()])
     reference = None if stdout else reference_to(path, output_format, name)
     if output.as_json:
         console.result_json(index_document(joined, name, reference), err=stdout)

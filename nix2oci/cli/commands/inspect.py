@@ -8,7 +8,7 @@ from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.inspect import image_text
-from nix2oci.cli.steps.registry import open_anywhere
+from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.image_contents import read_image
 from nix2oci.oci.spec import Platform
 from nix2oci.plan.shell_record import recorded
@@ -33,7 +33,7 @@ def inspect(
     still names a shell.
     """
     wanted = Platform.parse(platform) if platform else None
-    source = open_anywhere(image, registry, output, wanted)
+    source = open_anywhere(image, reading(registry, image), output, wanted)
     console.progress(output).step(f"reading {image}")
     found = read_image(source, context.cores())
     if output.as_json:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from msgspec.structs import replace
+
 from nix2oci import text
 from nix2oci.cli import context
 from nix2oci.cli.options.group import command, installable_arguments, repeated, value
@@ -14,7 +16,7 @@ from nix2oci.cli.render.popularity import popularity_text
 from nix2oci.cli.steps.evaluate import nix_client, parse_installables
 from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.read_spec import read_settings
-from nix2oci.cli.steps.registry import open_anywhere
+from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.cli.steps.write_file import write_file
 from nix2oci.compare.inputs import image_closure, recorded_closure
 from nix2oci.errors import ClosureError, NixOutputError
@@ -62,6 +64,7 @@ def popularity(
     """
     if not installables and not recorded and not images:
         installables = (".",)
+    options = replace(options, registry=reading(options.registry, *images))
     budget = _budget(installables, options)
     closures = [
         *(_planned(named, options) for named in installables),

@@ -14,6 +14,7 @@ from nix2oci.cli.steps.send import send
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.push import read_push_set
 from nix2oci.report.images import pushed_document
 
@@ -59,7 +60,8 @@ def push(
     others = [_repository(text) for text in mount_from]
     layout, tag = open_layout(image)
     push_set = read_push_set(layout, tag)
-    pushed = send(push_set, layout.blobs, to, registry, output, jobs=jobs, mount_from=others)
+    registry = replace(registry.pushing_to(Repository.of(to).registry), jobs=jobs)
+    pushed = send(push_set, layout.blobs, to, registry, output, mount_from=others)
     if output.as_json:
         console.result_json(pushed_document(push_set, pushed))
     else:

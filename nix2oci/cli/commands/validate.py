@@ -8,7 +8,7 @@ from nix2oci.cli.options.group import argument, command
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.registry import open_in_registry
+from nix2oci.cli.steps.registry import open_in_registry, reading
 from nix2oci.oci.validate.check_image import validate_entries, validate_layout
 from nix2oci.report.images import finding_document
 
@@ -21,7 +21,7 @@ def validate(*, image: str, registry: RegistryOptions, output: OutputOptions) ->
     several; REGISTRY/REPOSITORY:TAG what is in a registry.
     """
     console.progress(output).step(f"reading {image}")
-    layout = open_in_registry(image, registry, output)
+    layout = open_in_registry(image, reading(registry, image), output)
     if layout is None:
         findings = validate_layout(image, context.cores())
     else:

@@ -11,7 +11,7 @@ from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.why import explanation_text
 from nix2oci.cli.steps.prepared import planned_image
-from nix2oci.cli.steps.registry import open_anywhere
+from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.chains import named
 from nix2oci.compare.inputs import (
     InputKind,
@@ -76,7 +76,7 @@ def _reasons(text: str, options: PlanOptions) -> Iterator[Reasons]:
         with planned_image((text,), options) as prepared:
             yield planned_reasons(prepared)
         return
-    source = open_anywhere(text, options.registry, options.output)
+    source = open_anywhere(text, reading(options.registry, text), options.output)
     console.progress(options.output).step(f"reading {text}")
     yield image_reasons(source, context.cores())
 

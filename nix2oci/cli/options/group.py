@@ -26,6 +26,22 @@ class Group(Struct, Generic[T_co], frozen=True):
         return self.make(**{str(flag.name): given.pop(str(flag.name)) for flag in self.flags})
 
 
+BARE = ""
+"""The value of an option that may have one, where it has none."""
+
+
+class OptionalValue(click.Option):
+    """An option that has a value only after `=`: the word behind it is another argument."""
+
+
+class _Command(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        flags = {name for p in self.params if isinstance(p, OptionalValue) for name in p.opts}
+        end = args.index("--") if "--" in args else len(args)
+        whole = [f"{arg}={BARE}" if arg in flags else arg for arg in args[:end]]
+        return super().parse_args(ctx, whole + args[end:])
+
+
 def command(
     name: str, *parts: click.Parameter | Group[object]
 ) -> Callable[[Callable[..., object]], click.Command]:
@@ -43,7 +59,7 @@ def command(
             values = {group.name: group.take(given) for group in groups}
             return function(**given, **values)
 
-        return click.Command(name, params=parameters, callback=call, help=inspect.getdoc(function))
+        return _Command(name, params=parameters, callback=call, help=inspect.getdoc(function))
 
     return decorate
 

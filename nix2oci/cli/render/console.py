@@ -65,16 +65,6 @@ class Counter(Struct, frozen=True):
     def __call__(self, done: int) -> None:
         self.advance(done)
 
-    def without_repeats(self, said: set[str]) -> Counter:
-        """A counter that says each line once; what is in `said` was, and what is new is added."""
-
-        def step(text: str) -> None:
-            if text not in said:
-                said.add(text)
-                self.step(text)
-
-        return Counter(self.advance, step)
-
 
 class Lines(Struct, frozen=True):
     """Progress as plain lines, for logs and pipes; says nothing when quiet."""

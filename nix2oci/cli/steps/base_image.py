@@ -39,7 +39,7 @@ def locate_base(
     base = settings.spec.base
     if base is None and not refresh:
         return _local
-    from nix2oci.cli.steps.registry import open_reference
+    from nix2oci.cli.steps.registry import open_base_reference
     from nix2oci.oci.layout.source import reference_in_registry
     from nix2oci.pipeline import base_source
 
@@ -51,7 +51,7 @@ def locate_base(
     return base_source.locate_base(
         base,
         reference,
-        partial(open_reference, registry=options.registry, output=options.output),
+        partial(open_base_reference, registry=options.registry, output=options.output),
         console.progress(options.output),
         lock=settings.lock,
         write=write_file if write_lock else None,

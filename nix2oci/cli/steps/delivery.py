@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.cli import context
 from nix2oci.cli.options.plan import PlanOptions
-from nix2oci.cli.render import console
-from nix2oci.cli.steps.registry import client_options
+from nix2oci.cli.steps.registry import registry_run
 from nix2oci.cli.steps.send import send
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layout.source import open_layout
@@ -30,8 +28,6 @@ class Delivery(Struct, frozen=True):
     target: PushTarget
     options: PlanOptions
     reuse: ExistingLayers
-    said: set[str]
-    """Lines about the registry that were said."""
 
     @property
     def existing(self) -> FindExisting | None:
@@ -51,7 +47,8 @@ class Delivery(Struct, frozen=True):
             to = self.target.reference(name, main)
             blobs = RemoteOrLocalBlobs(layout.blobs, self.reuse.taken, str(Repository.of(to)))
             push_set = read_push_set(replace(layout, blobs=blobs), name.tag or "latest")
-            pushed = send(push_set, blobs, to, registry, output, said=self.said)
+            known = self.reuse.known(to)
+            pushed = send(push_set, blobs, to, registry, output, known=known)
             found.append(pushed_document(push_set, pushed))
         return tuple(reversed(found))
 
@@ -70,13 +67,6 @@ def prepare_delivery(
     earlier image that is not trusted, `RegistryError`, and `AuthenticationError`.
     """
     to = target.reference(name)
-    place = Repository.of(to)
     earlier = () if needs_all else target.earlier_images(to)
-    said: set[str] = set()
-    counter = console.Counter(
-        lambda _: None, console.progress(options.output).step
-    ).without_repeats(said)
-    jobs = max(context.cores(), 4)
-    access = client_options(options.registry, options.output, jobs=jobs, counter=counter)
-    reuse = ExistingLayers(place, earlier, access, compression)
-    return Delivery(target, options, reuse, said)
+    clients = registry_run(options.registry, options.output).clients
+    return Delivery(target, options, ExistingLayers(to, earlier, clients, compression))

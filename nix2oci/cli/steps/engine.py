@@ -44,7 +44,7 @@ def choose_engine(
         )
     from nix2oci.oci.engines import Engine
 
-    found = Engine(name, context.environment(), namespace)
+    found = Engine(name, context.child_environment(), namespace)
     console.progress(output).step(f"{name} runs {found.platform}")
     return found
 

@@ -26,7 +26,7 @@ def nix_client(
     """
     loud = ("--print-build-logs",) if output.verbose else ()
     return NixClient(
-        context.environment(),
+        context.child_environment(),
         (*nix.arguments, *loud),
         show=(lambda _: None) if output.quiet else console.line,
         terminal=None if output.quiet else context.terminal(),

@@ -13,6 +13,7 @@ from nix2oci.cli.steps.base_image import locate_base
 from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
 from nix2oci.cli.steps.read_hints import read_hints, say_warnings
 from nix2oci.cli.steps.read_spec import read_settings
+from nix2oci.cli.steps.registry import registry_for_build
 from nix2oci.compare.inputs import recorded_closure
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
@@ -39,6 +40,7 @@ def planned_image(
     named = parse_installables(client, texts, options.nix.file)
     settings = read_settings(options.image, named[0])
     spec = settings.spec
+    options = registry_for_build(options, spec)
     hints = read_hints(spec, options) if with_hints else None
     open_base = locate_base(settings, options)
     added = [client.installable(text) for text in spec.contents]
@@ -60,7 +62,7 @@ def planned_record(path: str, options: PlanOptions) -> tuple[Closure, Plan]:
     if spec.base:
         raise ConfigError("cannot plan --closure on a base image: a record names no platform")
     closure = recorded_closure(path)
-    hints = read_hints(spec, options)
+    hints = read_hints(spec, registry_for_build(options, spec))
     plan = plan_layers(closure, store_layers(spec.max_layers), hints)
     say_warnings(closure, plan, hints, options.output)
     return closure, plan

@@ -9,10 +9,10 @@ from nix2oci.cli import context
 from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.options.registry import RegistryOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.registry import client_options
+from nix2oci.cli.steps.registry import registry_run
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.push import Pushed, PushSet, push
+from nix2oci.oci.registry.push import Known, Pushed, PushSet, push
 from nix2oci.report.images import sent_bytes
 
 
@@ -23,20 +23,15 @@ def send(
     registry: RegistryOptions,
     output: OutputOptions,
     *,
-    jobs: int = 4,
     mount_from: Sequence[str] = (),
-    said: set[str] | None = None,
+    known: Known | None = None,
 ) -> Pushed:
-    """Push, and say what comes of it; raises what `push` raises.
-
-    A line about the registry that is in `said` is not said again; what is said is added to it.
-    """
+    """Push, and say what comes of it; raises what `push` raises."""
     progress = console.progress(output)
     begun = context.now()
-    with progress.bytes(f"pushing to {to}", push_set.size) as counter:
-        heard = counter.without_repeats(said) if said is not None else counter
-        access = client_options(registry, output, jobs=jobs, counter=heard)
-        pushed = push(push_set, blobs, to, access, mount_from)
+    run = registry_run(registry, output)
+    with progress.bytes(f"pushing to {to}", push_set.size) as counter, run.moving(counter):
+        pushed = push(push_set, blobs, to, run.clients, mount_from=mount_from, known=known)
     seconds = (context.now() - begun).total_seconds()
     progress.step(_summary(push_set, pushed, seconds))
     return pushed

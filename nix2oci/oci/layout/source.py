@@ -23,10 +23,10 @@ from nix2oci.oci.documents import (
     read_index,
     read_manifest,
 )
-from nix2oci.oci.fields import MAX_DOCUMENT, Json, parse_object
+from nix2oci.oci.fields import MAX_DOCUMENT, Fields, Json, parse_object
 from nix2oci.oci.layout.archive import Files, Readable, Section, blob_name, scan_archive
 from nix2oci.oci.layout.docker_archive import read_docker_archive
-from nix2oci.oci.media_types import INDEX_TYPES
+from nix2oci.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 from nix2oci.oci.reference import SCHEME, Reference, in_registry
 from nix2oci.oci.spec import REF_NAME, Descriptor, Digest, Platform
 
@@ -129,6 +129,25 @@ class Layout(Struct, frozen=True):
             )
         return tagged
 
+    def images(self, tag: str | None = None) -> tuple[Descriptor, ...]:
+        """The same without what refers to another of them: that comes along with it."""
+        found = self.entries(tag)
+        several = len({entry.digest for entry in found}) > 1
+        return tuple(e for e in found if self.subject(e) is None) or found if several else found
+
+    def subject(self, entry: Descriptor) -> Digest | None:
+        """What a manifest or index is about; None where that is nothing, or cannot be read."""
+        if entry.media_type not in INDEX_TYPES | MANIFEST_TYPES:
+            return None
+        if self.blobs.size(entry.digest) is None:
+            return None
+        try:
+            document = ImageSource(self.where, entry, self.blobs).document(entry.digest)
+        except LayoutError:
+            return None
+        found = Descriptor.read(Fields.of(document)["subject"].object())
+        return found.digest if found else None
+
     def tags(self) -> tuple[str, ...]:
         """Every tag that the index has, in order."""
         names = (entry.annotations.get(REF_NAME) for entry in self.entries())
@@ -140,11 +159,11 @@ class Layout(Struct, frozen=True):
         Raises `ConfigError` when that is none or several, `LayoutError` for a broken layout.
         """
         wanted = platform or host_platform()
-        entry = self._only(self.entries(tag), wanted)
+        entry = self._only(self.images(tag), wanted)
         depth = 0
         while entry.media_type in INDEX_TYPES:
             depth += 1
-            entry = self._only(self.nested(entry, depth), wanted)
+            entry = self._only(self.nested(entry, depth), wanted, first=True)
         return ImageSource(self.where, entry, self.blobs)
 
     def nested(self, entry: Descriptor, depth: int = 1) -> tuple[Descriptor, ...]:
@@ -162,13 +181,19 @@ class Layout(Struct, frozen=True):
         index.fields.check(f"cannot read {self.where}: {entry.digest}")
         return index.manifests
 
-    def _only(self, entries: Iterable[Descriptor], wanted: Platform) -> Descriptor:
+    def _only(
+        self, entries: Iterable[Descriptor], wanted: Platform, *, first: bool = False
+    ) -> Descriptor:
+        """The entry for a platform; of several the `first`, where the order means something.
+
+        That is so in an image index (image-index.md): the later ones are for who knows more.
+        """
         distinct = tuple({entry.digest: entry for entry in entries}.values())
         if not distinct:
             raise LayoutError(f"cannot read image at {self.where}: it holds no image")
         fitting = [e for e in distinct if len(distinct) == 1 or e.platform == wanted]
         fitting = fitting or [e for e in distinct if e.platform and e.platform.fits(wanted)]
-        if len(fitting) == 1:
+        if len(fitting) == 1 or (fitting and first):
             return fitting[0]
         hint = _tags_hint(distinct)
         if hint is None:

@@ -131,11 +131,17 @@ class Staging(Struct, frozen=True):
                 raise AssertionError(f"layers were not committed: {missing}")
         self._appear([_entry(image, name) for image, name in images])
 
-    def finish_indexes(self, indexes: Sequence[tuple[Index, Reference]]) -> None:
-        """The same for images of several platforms, all blobs of which are committed by now."""
+    def finish_indexes(
+        self, indexes: Sequence[tuple[Index, Reference]], referrers: Sequence[Descriptor] = ()
+    ) -> None:
+        """The same for images of several platforms, all blobs of which are committed by now.
+
+        `referrers` are manifests about them, which have no name.
+        """
         for index, _ in indexes:
             self._work.add(canonical_json(index.to_json()))
-        self._appear([Entry.of_index(index, name) for index, name in indexes])
+        named = [Entry.of_index(index, name) for index, name in indexes]
+        self._appear([*named, *map(Entry, referrers)])
 
     def part(self) -> Staging:
         """A staging for some of the images: finishing it makes none appear."""

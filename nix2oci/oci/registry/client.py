@@ -9,20 +9,28 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
-from threading import Event
+from threading import Event, Lock
 from typing import TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from nix2oci.oci.registry import credentials
+from nix2oci.oci.registry.challenge import challenges, chosen
 from nix2oci.oci.registry.client_options import ClientOptions, Repository
 from nix2oci.oci.registry.credentials import Asked, Credentials
 from nix2oci.oci.registry.request_error import RequestError
-from nix2oci.oci.registry.retry import TEMPORARY, Patience, persist
-from nix2oci.oci.registry.tokens import Authenticator
+from nix2oci.oci.registry.retry import TEMPORARY, Health, Patience, persist
+from nix2oci.oci.registry.tokens import Authenticator, Follow, Scopes
 from nix2oci.oci.registry.transport import Answer, Request, Transport
-from nix2oci.oci.registry.urls import REDIRECTS, followed, is_loopback, same_host
+from nix2oci.oci.registry.urls import (
+    REDIRECTS,
+    followed,
+    is_loopback,
+    origin,
+    same_host,
+    same_origin,
+)
 from nix2oci.oci.spec import Digest
 from nix2oci.text import display
 
@@ -36,6 +44,7 @@ _TEMPORARY_CODES = frozenset(
 )
 _PONG = frozenset(range(200, 600)) - {400}
 """Statuses that show a registry, even a busy one; 400 is how a server with TLS answers HTTP."""
+_IMMUTABLE = re.compile(r"immutab|cannot be overwritten|already exists", re.IGNORECASE)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -67,34 +76,58 @@ class Client:
         self.access = access
         self.stop = Event()
         """Set when the work is called off: nothing is begun or waited for any more."""
-        self._transport = Transport(place.host, access)
-        own = f"repository:{place.repository}:{actions}"  # first: some read only that
-        scopes = (own, *(f"repository:{other}:pull" for other in others))
-        self._authenticator = Authenticator(
-            scopes, self._credentials, self._transport.exchange, access.clock
+        self._security = access.security_of(place.registry)
+        self._transport = Transport(place, access)
+        self._others = tuple(others)
+        self._authenticator = self._new_authenticator(
+            Scopes(
+                f"repository:{place.repository}:{actions}",
+                tuple(f"repository:{other}:pull" for other in self._others),
+            ),
+            self._credentials,
         )
-        self._scheme = "http" if access.plain_http else "https"
-        self._met = False
+        self._strangers: dict[object, Authenticator] = {}
+        """For hosts that the registry redirects to and that ask who we are, by origin."""
+        self._lock = Lock()
+        self._scheme = "http" if self._security.plain_http else "https"
+        self._health = Health()
+        self._is_met = False
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Repositories that we may read as well, as far as the token server lets us."""
+        return () if self._authenticator.narrowed else self._others
+
+    def _new_authenticator(
+        self, scopes: Scopes, credentials: Callable[[], Credentials | None]
+    ) -> Authenticator:
+        transport, access = self._transport, self.access
+        follow = Follow(lambda: transport.reach, access.is_plain)
+        return Authenticator(scopes, credentials, transport.exchange, access.clock, follow)
 
     def url(self, *parts: str) -> str:
         """An address of the repository: `url("blobs", digest)`."""
         return "/".join((f"{self._scheme}://{self.place.host}/v2", self.place.repository, *parts))
 
-    def meet(self) -> None:
+    def meet(self, *, by: Callable[[], None] | None = None) -> None:
         """Find out how to talk to the registry, and say who we are if it asks; `RequestError`.
 
         Without TLS only when that was asked for, or on this machine, where no one listens. One
-        request alone, so that what is wrong with our credentials is shown once, not by each thread.
+        request alone, so that what is wrong with our credentials is shown once, not by each thread:
+        a ping, or what `by` does. Only the first call does anything.
         """
+        if self._is_met:
+            return
+        first = by or self._ping
         try:
-            self._ping()
+            first()
         except RequestError as err:
-            if not err.plain or not is_loopback(self.place.host):
+            may_be_plain = self._security.may_be_plain or is_loopback(self.place.host)
+            if not err.plain or not may_be_plain:
                 raise
             self._scheme = "http"
-        else:
-            return
-        self._ping()
+            first()
+        self._is_met = True
 
     def _ping(self) -> None:
         url = f"{self._scheme}://{self.place.host}/v2/"
@@ -106,20 +139,27 @@ class Client:
 
     def persist(self, work: Callable[[], T]) -> T:
         """What `work` returns, tried again while what goes wrong is temporary."""
-        access = self.access
-        return persist(work, self._patience, access.clock, self.stop, access.listener.note)
+        clock, note = self.access.clock, self.access.listener.note
+        return persist(
+            work,
+            patience=self._patience,
+            health=self._health,
+            clock=clock,
+            stop=self.stop,
+            note=note,
+        )
 
     def _patience(self) -> Patience:
         """Less, as long as the registry never answered: it may be a slip in its name."""
         patience = self.access.patience
-        return patience if self._met else replace(patience, tries=min(patience.tries, 2))
+        return patience if self._health.met else replace(patience, tries=min(patience.tries, 2))
 
     def send(self, message: Message) -> Answer:
         """Send a message once; the answer, when it is one of those expected.
 
         Raises `RequestError`, `RestartError` where a stream met a challenge.
         """
-        answer = self._authorized(message, message.url)
+        answer = self._authorized(message, message.url, ours=same_host(message.url, self.url()))
         redirects = 0
         while answer.status in REDIRECTS and answer.header("Location"):
             redirects += 1
@@ -127,34 +167,67 @@ class Client:
                 answer.close()
                 raise RequestError(f"{answer.shown}: redirected more than {_MAX_REDIRECTS} times")
             answer.close()
-            try:
-                url = followed(answer.url, answer.header("Location"))
-            except ValueError as err:
-                raise RequestError(f"{answer.shown} is redirected, and {err}") from None
-            answer = self._authorized(message, url)
+            url = self.followed(answer, f"{answer.shown} is redirected, and ")
+            answer = self._authorized(message, url, ours=same_origin(url, self.url()))
         if answer.status in message.expect:
             return answer
         with answer:
             raise refusal(answer)
 
-    def _authorized(self, message: Message, url: str) -> Answer:
-        """The answer to a message at an address, after a challenge was met, if there was one."""
-        ours = same_host(url, self.url())
-        shown = self._authenticator.header() if ours else None
-        answer = self._transport.exchange(_request(message, url, shown))
-        self._met = True
-        if answer.status != 401 or not ours:
+    def followed(self, answer: Answer, purpose: str) -> str:
+        """Where the `Location` of an answer leads; a `RequestError` begins with the purpose."""
+        try:
+            return followed(answer.url, answer.header("Location"), self._transport.reach)
+        except ValueError as err:
+            raise RequestError(f"{purpose}{err}") from None
+
+    def _authorized(self, message: Message, url: str, *, ours: bool) -> Answer:
+        """The answer to a message at an address, after a challenge was met, if there was one.
+
+        Who we are is said to the registry alone: `ours`. Another host gets what it gives to anyone.
+        """
+        known = self._authenticator if ours else self._strangers.get(origin(url))
+        proof = known.header() if known else None
+        answer = self._exchanged(message, url, proof)
+        if answer.status != 401:
+            return answer
+        authenticator = known or self._stranger(answer)
+        if authenticator is None:
             return answer
         answer.close()  # the token may come over the same connection
-        self._authenticator.challenged(answer, shown)
+        authenticator.challenged(answer, proof)
+        self._say_narrowed()
         if message.stream is not None:
             raise RestartError(f"{answer.shown} answered 401", status=401)
-        proof = self._authenticator.header()
-        answer = self._transport.exchange(_request(message, url, proof))
+        answer = self._exchanged(message, url, authenticator.header())
         if answer.status == 401:
             answer.close()
-            raise self._authenticator.refused(answer)
+            raise authenticator.refused(answer)
         return answer
+
+    def _exchanged(self, message: Message, url: str, proof: str | None) -> Answer:
+        answer = self._transport.exchange(_request(message, url, proof))
+        self._health.answered(answer.status)
+        return answer
+
+    def _stranger(self, answer: Answer) -> Authenticator | None:
+        """Who asks for a token that anyone gets, where such a one is asked for."""
+        challenge = chosen(challenges(answer.header("WWW-Authenticate") or ""))
+        if challenge is None or challenge.scheme != "bearer":
+            return None
+        made = self._new_authenticator(Scopes(""), lambda: None)
+        with self._lock:
+            return self._strangers.setdefault(origin(answer.url), made)
+
+    def _say_narrowed(self) -> None:
+        if self._others and not self.others:
+            with self._lock:
+                others, self._others = self._others, ()
+            if others:
+                names = ", ".join(others)
+                self.access.listener.note(
+                    f"its token server does not let us read {names}: nothing is taken from there"
+                )
 
     def _credentials(self) -> Credentials | None:
         place, access = self.place, self.access
@@ -180,7 +253,7 @@ def check_stored(answer: Answer, digest: Digest) -> None:
     """Raise `RequestError` when a registry says that what it was sent has another digest."""
     got = answer.header("Docker-Content-Digest")
     if got not in (None, str(digest)):
-        raise RequestError(f"it stored {_shown(str(got))} when it was sent {digest}")
+        raise RequestError(f"it stored {shown(str(got))} when it was sent {digest}")
 
 
 def refusal(answer: Answer) -> RequestError:
@@ -210,9 +283,16 @@ def _hint(answer: Answer, said: str) -> str | None:
         return "it speaks TLS: leave out --plain-http"
     if "/manifests/" in answer.url and (answer.status == 413 or "too large" in said):
         return "the manifest is too large for it: take fewer layers, or shorter annotations"
+    if "/manifests/" in answer.url and is_immutable(answer.status, said):
+        return "the tag is immutable there, and names another image: push under another tag"
     if said.startswith("NAME_UNKNOWN") and answer.method == "POST":
         return "some registries want a repository to be made before something is pushed to it"
     return None
+
+
+def is_immutable(status: int | None, said: str) -> bool:
+    """Whether a registry refused to let a tag mean another image, or the same again."""
+    return status in (400, 403, 405, 409, 412) and _IMMUTABLE.search(said) is not None
 
 
 def _read_some(answer: Answer) -> bytes:
@@ -227,7 +307,7 @@ def _errors(body: bytes) -> list[tuple[str, str]]:
     try:
         found = json.loads(body)["errors"]
         return [
-            (_shown(str(error.get("code", "UNKNOWN"))), _shown(str(error.get("message") or "")))
+            (shown(str(error.get("code", "UNKNOWN"))), shown(str(error.get("message") or "")))
             for error in found[:5]
         ]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -236,9 +316,9 @@ def _errors(body: bytes) -> list[tuple[str, str]]:
 
 def _first_line(body: bytes) -> str:
     text = re.sub(r"<[^>]*>", " ", body[:4096].decode("utf-8", "replace"))
-    return next((_shown(" ".join(line.split())) for line in text.splitlines() if line.strip()), "")
+    return next((shown(" ".join(line.split())) for line in text.splitlines() if line.strip()), "")
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """What a registry says, harmless to a terminal, and not more than a line of it."""
     return display(text[:_MAX_SHOWN].encode("utf-8", "replace"))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct, field
 
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.credentials import DOCKER_HUB
-from nix2oci.oci.registry.environment import RegistryEnvironment
+from nix2oci.oci.registry.environment import DOCKER_HUB, RegistryEnvironment, registry_name
 from nix2oci.oci.registry.retry import Clock, Patience
 
 
@@ -36,21 +35,38 @@ class Timeouts(Struct, frozen=True):
     helper: float = 30.0
 
 
+class Security(Struct, frozen=True):
+    """How connections to a registry are secured, and those to what it names."""
+
+    plain_http: bool = False
+    """Speak HTTP, with anyone who could listen."""
+    may_be_plain: bool = False
+    """Speak HTTP where the other side does not speak TLS."""
+    verify: bool = True
+    """Check certificates."""
+    cert_dir: str | None = None
+
+
 class ClientOptions(Struct, frozen=True):
     """How to talk to registries."""
 
     environment: RegistryEnvironment
     clock: Clock
     listener: Listener = Listener()
-    plain_http: bool = False
-    """Speak HTTP, with anyone who could listen."""
-    verify: bool = True
-    """Check certificates."""
-    cert_dir: str | None = None
+    security: Mapping[str, Security] = field(default_factory=dict)
+    """By registry, as `Repository.registry` has it; the others have the defaults of `Security`."""
     jobs: int = 4
     """How many blobs are moved at once."""
     patience: Patience = field(default_factory=Patience)
     timeouts: Timeouts = Timeouts()
+
+    def security_of(self, registry: str) -> Security:
+        """How connections to a registry are secured."""
+        return self.security.get(registry, Security())
+
+    def is_plain(self, host: str) -> bool:
+        """Whether the user said of a host, or `host:port`, that it has no TLS."""
+        return self.security_of(host).plain_http
 
 
 class Repository(Struct, frozen=True):
@@ -63,8 +79,8 @@ class Repository(Struct, frozen=True):
     @classmethod
     def of(cls, reference: Reference) -> Repository:
         """That of a reference; where it names no registry, Docker Hub is meant, as everywhere."""
-        registry = reference.registry or DOCKER_HUB
-        if registry in (DOCKER_HUB, "index.docker.io"):
+        registry = registry_name(reference.registry or DOCKER_HUB)
+        if registry == DOCKER_HUB:
             name = reference.repository
             return cls(DOCKER_HUB, name if "/" in name else f"library/{name}")
         return cls(registry, reference.repository)

@@ -11,23 +11,22 @@ import base64
 import binascii
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
 from nix2oci.oci.registry import helpers
-from nix2oci.oci.registry.environment import RegistryEnvironment
+from nix2oci.oci.registry.environment import HUB_NAMES, Account, RegistryEnvironment, registry_name
 from nix2oci.oci.registry.helpers import HelperError, HelperMissingError
 from nix2oci.oci.registry.request_error import RequestError
 
 Json = dict[str, object]
 
-DOCKER_HUB = "docker.io"
-_HUB_NAMES = frozenset(
-    {DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
-)
 _HUB_SERVER = "https://index.docker.io/v1/"
 _IDENTITY = "<token>"
+DOCUMENT = "DOCKER_AUTH_CONFIG"
+"""The variable that has what a file would."""
 _MAX_BYTES = 4 << 20
 
 
@@ -51,7 +50,8 @@ class Credentials(Struct, frozen=True):
         """`user:password` as `Authorization: Basic` wants it; `""` where there is none."""
         if not self.username and not self.password:
             return ""
-        return base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        text = f"{self.username}:{self.password}"
+        return base64.b64encode(text.encode(errors="surrogatepass")).decode()
 
 
 class Asked(Struct, frozen=True):
@@ -63,7 +63,7 @@ class Asked(Struct, frozen=True):
 
     def keys(self) -> Iterator[str]:
         """The keys under which a file may have it, the most particular first."""
-        hosts = sorted(_HUB_NAMES) if self.registry in _HUB_NAMES else [self.registry]
+        hosts = sorted(HUB_NAMES) if self.registry in HUB_NAMES else [self.registry]
         parts = self.repository.split("/")
         for end in range(len(parts), -1, -1):
             yield from ("/".join([host, *parts[:end]]) for host in hosts)
@@ -71,7 +71,7 @@ class Asked(Struct, frozen=True):
     @property
     def server(self) -> str:
         """What a credential helper is asked for."""
-        return _HUB_SERVER if self.registry in _HUB_NAMES else self.registry
+        return _HUB_SERVER if self.registry in HUB_NAMES else self.registry
 
 
 def find(
@@ -85,18 +85,42 @@ def find(
     `note` is told in a line of what was passed over and of a file that others can read; a helper
     has `seconds` to answer. Raises `RequestError` when what was found cannot be used.
     """
-    if account := environment.account:
+    if account := _account(asked, environment, note):
         return Credentials(
             "NIX2OCI_USERNAME and NIX2OCI_PASSWORD", account.username, account.password
         )
-    for path in environment.credential_files:
-        document = _read(path)
-        if document is None:
-            continue
-        found = _File(path, document, environment, note, seconds).look_up(asked)
+    for name, document in _documents(environment):
+        found = _File(name, document, environment, note, seconds).look_up(asked)
         if found is not None:
             return found
     return None
+
+
+def _account(
+    asked: Asked, environment: RegistryEnvironment, note: Callable[[str], None]
+) -> Account | None:
+    """The account from the environment, where it is for the registry that asks."""
+    account = environment.account
+    if account is None:
+        return None
+    if account.registry is None:
+        note(
+            f"NIX2OCI_USERNAME and NIX2OCI_PASSWORD are not used for {asked.registry}: they are "
+            "for the registry of --push or REF, or the one that NIX2OCI_REGISTRY names"
+        )
+    return account if account.registry == registry_name(asked.registry) else None
+
+
+def _documents(environment: RegistryEnvironment) -> Iterator[tuple[str, Json]]:
+    """What holds credentials, by name, in the order in which it is believed."""
+    named, given = environment.explicit_file, environment.credential_document
+    if named and (document := _read(named)) is not None:
+        yield named, document
+    if given:
+        yield DOCUMENT, _parsed(given.encode(errors="surrogateescape"), DOCUMENT)
+    for path in environment.credential_files:
+        if (document := _read(path)) is not None:
+            yield path, document
 
 
 class _File(Struct, frozen=True):
@@ -110,7 +134,8 @@ class _File(Struct, frozen=True):
         own = _matching(self._section("credHelpers"), asked)
         if own is not None:
             try:
-                return self._from_helper(str(own), asked)
+                # An empty name means that there is no helper, not even the one for all.
+                return self._from_helper(str(own), asked) if own else self._own(asked)
             except HelperError as err:
                 raise _unusable(f"the credential helper of {self.path}: {err}") from None
         if (general := self.document.get("credsStore")) and isinstance(general, str):
@@ -160,7 +185,7 @@ class _File(Struct, frozen=True):
         )
         if not (found.basic or found.identity_token or found.registry_token):
             return None  # `docker login` with a helper leaves an empty entry
-        if os.stat(self.path).st_mode & 0o004:
+        if self.path != DOCUMENT and os.stat(self.path).st_mode & 0o004:
             self.note(f"warning: others can read the credentials in {self.path}: chmod 600")
         return found
 
@@ -169,7 +194,9 @@ class _File(Struct, frozen=True):
         if not encoded:
             return _text(entry, "username"), _text(entry, "password")
         try:
-            text = base64.b64decode(encoded, validate=True).decode()
+            # Line ends are what `base64` puts in, and what `echo` puts behind.
+            joined = encoded.translate({10: None, 13: None})
+            text = base64.b64decode(joined, validate=True).decode().rstrip("\r\n")
         except (binascii.Error, ValueError):
             raise _unusable(
                 f"{self.path}: 'auth' of {asked.registry} is not text in base64"
@@ -198,12 +225,27 @@ def _normal(key: str) -> str:
 
 def _read(path: str) -> Json | None:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _unusable(f"{path}: it is no file")
             data = file.read(_MAX_BYTES)
     except FileNotFoundError:
         return None
+    except PermissionError as err:
+        if not os.access(os.path.dirname(path), os.X_OK):
+            return None  # it belongs to somebody else
+        raise _unusable(f"{path}: {err.strerror}") from None
     except OSError as err:
         raise _unusable(f"{path}: {err.strerror}") from None
+    return _parsed(data, path)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open what may be a pipe that nobody writes to."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _parsed(data: bytes, path: str) -> Json:
     try:
         document = json.loads(data or b"{}")
     except json.JSONDecodeError as err:

@@ -20,10 +20,11 @@ from nix2oci.oci.layout.archive import Readable
 from nix2oci.oci.layout.source import Blobs, ImageSource, Layout
 from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client import Client
-from nix2oci.oci.registry.client_options import ClientOptions, Repository
+from nix2oci.oci.registry.client_options import Repository
+from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.pull import open_remote
+from nix2oci.oci.registry.push import Known
 from nix2oci.oci.registry.request_error import as_registry_error
 from nix2oci.oci.registry.upload import Uploader
 from nix2oci.oci.spec import LAYER_FORM, STORE_PATHS, Descriptor, Digest
@@ -34,29 +35,60 @@ class ExistingLayers:
 
     def __init__(
         self,
-        to: Repository,
+        to: Reference,
         earlier: Sequence[Reference],
-        access: ClientOptions,
+        clients: Clients,
         compression: Compression,
     ) -> None:
-        """Ask for the earlier images, of the same registry; what is wrong with one is a note.
+        """Ask whether we may push to `to`, and for the earlier images, of the same registry.
 
-        Raises `RegistryError` and `AuthenticationError` where nothing can be pushed to `to`.
+        What is wrong with one of these is a note. Raises `RegistryError` and `AuthenticationError`
+        where nothing can be pushed.
         """
+        place = Repository.of(to)
         places = dict.fromkeys(Repository.of(reference) for reference in earlier)
-        others = [place.repository for place in places if place != to]
-        self._purpose = f"push to {to}"
-        self._client = Client(to, access, "pull,push", others)
+        others = [each.repository for each in places if each != place]
+        self._purpose = f"push to {place}"
+        self._client = clients.of(place, push=True, others=others)
         self._uploader = Uploader(self._client, _NoBlobs(), others)
         with as_registry_error(self._purpose):
-            self._client.meet()
+            self._client.meet(by=self._uploader.check_allowed)
         self.offered: dict[Digest, Layer] = {}
         """Layers of the earlier images, by what they hold."""
+        self._named: dict[Reference, Digest] = {}
         for reference in earlier:
-            for contents, layer in _offers(reference, access, compression):
-                self.offered.setdefault(contents, layer)
+            self._offer(reference, clients, compression)
         self.taken: dict[Digest, int] = {}
         """The blobs that are there and were not made, with their sizes."""
+        self._lost: set[Digest] = set()
+
+    def _offer(self, reference: Reference, clients: Clients, compression: Compression) -> None:
+        """Take note of the layers of an earlier image, or say why there are none to be had."""
+        note = clients.access.listener.note
+        try:
+            layout = open_remote(reference, clients)
+            images = _images(layout)
+        except (RegistryError, OutputError) as err:
+            missing = isinstance(err, RegistryError) and err.status == 404
+            cause = "there is no such image" if missing else str(err)
+            note(f"nothing of {reference} is reused: {cause}")
+            return
+        is_whole = True
+        for image in images:
+            try:
+                found = tuple(_layers(image, compression))
+            except (RegistryError, OutputError) as err:
+                note(f"nothing of {reference} is reused: {err}")
+                found, is_whole = (), False
+            for contents, layer in found:
+                self.offered.setdefault(contents, layer)
+        if is_whole:
+            self._named[reference] = layout.entries()[0].digest
+
+    def known(self, to: Reference) -> Known | None:
+        """What was found out of a tag; None where it was not asked for."""
+        digest = self._named.get(to)
+        return None if digest is None else Known(digest, frozenset(self._lost))
 
     def __call__(self, contents: Iterable[Digest]) -> Mapping[Digest, Layer]:
         """Of layers that hold this (`store_paths_digest`), those that the repository has now.
@@ -74,30 +106,14 @@ class ExistingLayers:
             if is_there
         }
         self.taken |= {layer.digest: layer.size for layer in found.values()}
+        self._lost |= {
+            blob.digest for blob, is_there in zip(blobs, there, strict=True) if not is_there
+        }
         return found
 
 
 def _descriptor(layer: Layer) -> Descriptor:
     return Descriptor(layer.media_type, layer.digest, layer.size)
-
-
-def _offers(
-    reference: Reference, access: ClientOptions, compression: Compression
-) -> Iterator[tuple[Digest, Layer]]:
-    """The layers of the image at a reference, or of those of its index, by what they hold."""
-    note = access.listener.note
-    try:
-        images = _images(open_remote(reference, access))
-    except (RegistryError, OutputError) as err:
-        missing = isinstance(err, RegistryError) and err.status == 404
-        cause = "there is no such image" if missing else str(err)
-        note(f"nothing of {reference} is reused: {cause}")
-        return
-    for image in images:
-        try:
-            yield from tuple(_layers(image, compression))
-        except (RegistryError, OutputError) as err:
-            note(f"nothing of {reference} is reused: {err}")
 
 
 def _images(layout: Layout) -> tuple[ImageSource, ...]:
@@ -112,7 +128,7 @@ def _layers(image: ImageSource, compression: Compression) -> Iterator[tuple[Dige
     form = layer_form(compression)
     if not any(layer.annotations.get(LAYER_FORM) == form for layer in layers):
         return
-    diff_ids = _diff_ids(image)
+    diff_ids = image.config().diff_ids
     if len(diff_ids) != len(layers):
         raise LayoutError(
             f"{image.where}: it has {len(layers)} layers, and diff IDs of {len(diff_ids)}"
@@ -126,13 +142,6 @@ def _layers(image: ImageSource, compression: Compression) -> Iterator[tuple[Dige
             raise LayoutError(f"{image.where}: {layer.digest} has diff ID {diff_id}, and is plain")
         found = Layer(layer.media_type, layer.digest, layer.size, diff_id, None)
         yield Digest.parse(contents), found
-
-
-def _diff_ids(image: ImageSource) -> tuple[Digest, ...]:
-    digest = image.config_descriptor().digest
-    if Digest.of(image.read(digest)) != digest:
-        raise LayoutError(f"{image.where}: {digest} has other bytes")
-    return image.config().diff_ids
 
 
 class _NoBlobs:

@@ -9,9 +9,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import selectors
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
+from time import monotonic
+from typing import IO, cast
 
 from msgspec import Struct
 
@@ -52,31 +56,75 @@ def ask(
     if found is None:
         raise HelperMissingError(f"there is no '{program}' on PATH")
     try:
-        done = subprocess.run(  # noqa: S603  # a list of arguments, a checked name, and no shell
-            [os.path.abspath(found), "get"],
-            input=server.encode(),
-            env=dict(env),
-            capture_output=True,
-            check=False,
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired as err:
+        code, answer, complaint = _run([os.path.abspath(found), "get"], server, env, seconds)
+    except TimeoutError as err:
         raise HelperError(f"'{program}' did not answer within {seconds:g} s") from err
     except OSError as err:
         raise HelperError(f"'{program}' cannot be started: {err.strerror}") from err
-    if done.returncode:
-        said = (done.stdout + done.stderr).decode("utf-8", "replace").lower()
+    if code:
+        said = (answer + complaint).decode("utf-8", "replace").lower()
         if any(words in said for words in _NOTHING):
             return None
-        raise HelperError(f"'{program}' ended with exit code {done.returncode}")
-    return _secret(done.stdout, program)
+        raise HelperError(f"'{program}' ended with exit code {code}")
+    return _secret(answer, program)
+
+
+def _run(
+    command: list[str], question: str, env: Mapping[str, str], seconds: float
+) -> tuple[int, bytes, bytes]:
+    """Exit code, output and errors of a program, which is ended when it says too much.
+
+    Raises `HelperError` for that, `TimeoutError`, and `OSError` where it cannot be started.
+    """
+    with subprocess.Popen(  # noqa: S603  # a list of arguments, a checked name, and no shell
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(env),
+        bufsize=0,
+    ) as child:
+        assert child.stdin
+        assert child.stdout
+        assert child.stderr
+        try:
+            with suppress(BrokenPipeError), child.stdin:
+                child.stdin.write(question.encode())
+            answer, complaint = _read_all((child.stdout, child.stderr), seconds)
+            if max(len(answer), len(complaint)) > _MAX_ANSWER:
+                raise HelperError(f"'{os.path.basename(command[0])}' says more than a credential")
+            return child.wait(seconds), answer, complaint
+        except subprocess.TimeoutExpired:
+            raise TimeoutError from None
+        finally:
+            child.kill()
+
+
+def _read_all(pipes: tuple[IO[bytes], IO[bytes]], seconds: float) -> tuple[bytes, bytes]:
+    """All that comes from two pipes, but of each little more than a credential has."""
+    said = dict.fromkeys(pipes, b"")
+    end = monotonic() + seconds
+    with selectors.DefaultSelector() as waiting:
+        for pipe in pipes:
+            waiting.register(pipe, selectors.EVENT_READ)
+        while waiting.get_map() and max(map(len, said.values())) <= _MAX_ANSWER:
+            ready = waiting.select(end - monotonic())
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                pipe = cast("IO[bytes]", key.fileobj)
+                piece = os.read(pipe.fileno(), _MAX_ANSWER)
+                said[pipe] += piece
+                if not piece:
+                    waiting.unregister(pipe)
+    return said[pipes[0]], said[pipes[1]]
 
 
 def _secret(answer: bytes, program: str) -> Secret | None:
     try:
         document = json.loads(answer[:_MAX_ANSWER])
         username, secret = document["Username"], document["Secret"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         # Not `from err`: a JSON error carries the document.
         raise HelperError(f"'{program}' answered something that is not a credential") from None
     if not isinstance(username, str) or not isinstance(secret, str):

@@ -11,7 +11,7 @@ from nix2oci.errors import LayoutError
 from nix2oci.oci.documents import read_index
 from nix2oci.oci.fields import MAX_DOCUMENT, Fields, Json, parse_object
 from nix2oci.oci.media_types import DOCKER_INDEX, DOCKER_MANIFEST, INDEX_TYPES
-from nix2oci.oci.registry.client import Client, Message, check_stored
+from nix2oci.oci.registry.client import Client, Message, check_stored, shown
 from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.spec import INDEX, MANIFEST, Descriptor, Digest, canonical_json
 
@@ -35,6 +35,16 @@ def _put(
         return answer.header("OCI-Subject") is not None
 
 
+def named_digest(client: Client, tag: str) -> Digest | None:
+    """What a tag names in a repository, as far as the registry says so at once; else None."""
+    message = Message("HEAD", client.url("manifests", tag), (200,), {"Accept": ", ".join(_KINDS)})
+    try:
+        with client.send(message) as answer:
+            return Digest.parse(answer.header("Docker-Content-Digest"))
+    except (RequestError, LayoutError):
+        return None
+
+
 def get_document(client: Client, name: str) -> tuple[Descriptor, bytes]:
     """The manifest or index of a tag or digest, its bytes checked.
 
@@ -56,7 +66,7 @@ def _get(client: Client, name: str) -> tuple[Descriptor, bytes, str | None]:
     digest = Digest.of(data)
     wanted = name if name.startswith("sha256:") else said
     if wanted is not None and wanted.startswith("sha256:") and wanted != str(digest):
-        raise RequestError(f"it sent {digest} when it was asked for {wanted}")
+        raise RequestError(f"it sent {digest} when it was asked for {shown(wanted)}")
     return Descriptor(_kind(data) or kind, digest, len(data)), data, etag
 
 
@@ -90,6 +100,27 @@ def add_referrer(client: Client, subject: Digest, referrer: Json) -> None:
     listed, _ = _listed(client, tag)
     if all(entry.get("digest") != referrer["digest"] for entry in listed):
         raise RequestError(f"the list of referrers, tag {tag}, is written by others all the time")
+
+
+def get_referrers(client: Client, subject: Digest) -> tuple[Descriptor, ...]:
+    """The manifests about one, as the registry lists them or as the tag for that does.
+
+    Raises `RequestError`.
+    """
+    url = client.url("referrers", str(subject))
+    with client.call(Message("GET", url, (200, 400, 403, 404, 405))) as answer:
+        data = answer.read(MAX_DOCUMENT) if answer.status == 200 else b""
+    if not data:
+        try:
+            _, data, _ = _get(client, str(subject).replace(":", "-"))
+        except RequestError as err:
+            if err.status == 404:
+                return ()
+            raise
+    try:
+        return read_index(parse_object(data, f"the list of what refers to {subject}")).manifests
+    except LayoutError:
+        return ()
 
 
 def _listed(client: Client, tag: str) -> tuple[list[Json], str | None]:

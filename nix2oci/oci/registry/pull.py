@@ -21,21 +21,26 @@ from nix2oci.oci.layout.source import Layout
 from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, Message
-from nix2oci.oci.registry.client_options import ClientOptions, Repository
-from nix2oci.oci.registry.manifests import get_document
+from nix2oci.oci.registry.client_options import Repository
+from nix2oci.oci.registry.clients import Clients
+from nix2oci.oci.registry.manifests import get_document, get_referrers
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.transport import Answer
 from nix2oci.oci.spec import Descriptor, Digest
 
 
-def open_remote(reference: Reference, access: ClientOptions) -> Layout:
+def open_remote(
+    reference: Reference, clients: Clients, known_as: Reference | None = None
+) -> Layout:
     """What a reference names in a registry, `latest` without tag and digest, as a layout.
+
+    `known_as` is its name, where that is another one than that by which it is asked for.
 
     Raises `RegistryError`, `AuthenticationError`, and `LayoutError` when it is no image. Reading
     its blobs raises the same.
     """
     place = Repository.of(reference)
-    client = Client(place, access, "pull")
+    client = clients.of(place)
     name = str(reference.digest or reference.tag or "latest")
     where = f"{place}@{name}" if reference.digest else f"{place}:{name}"
     purpose = f"read image at {where}"
@@ -44,7 +49,7 @@ def open_remote(reference: Reference, access: ClientOptions) -> Layout:
         found, data = get_document(client, name)
     blobs = RemoteBlobs(client, purpose)
     blobs.note(found, data)
-    named = replace(found, annotations=_named(reference))
+    named = replace(found, annotations=_named(known_as or reference))
     index = {"schemaVersion": 2, "manifests": [named.to_json()]}
     return Layout(where, _NoFiles(), blobs, index)
 
@@ -94,9 +99,20 @@ class RemoteBlobs:
                 return len(self._document(digest))
             except OutputError:
                 return None
-        message = Message("HEAD", self._client.url("blobs", str(digest)), (200, 404))
-        with as_registry_error(self._purpose), self._client.call(message) as answer:
-            return answer.length() if answer.status == 200 else None
+        with as_registry_error(self._purpose):
+            return self._client.persist(lambda: self._size(digest))
+
+    def _size(self, digest: Digest) -> int | None:
+        """By HEAD; where a registry, or its storage, forbids that, by the head of a GET."""
+        url = self._client.url("blobs", str(digest))
+        for method in ("HEAD", "GET"):
+            try:
+                with self._client.send(Message(method, url, (200, 404))) as answer:
+                    return answer.length() if answer.status == 200 else None
+            except RequestError as err:
+                if method == "GET" or err.status not in (400, 403, 405, 501):
+                    raise
+        raise AssertionError
 
     def open(self, digest: Digest) -> Readable:
         """The blob from its start; `OutputError` when it is missing, `RegistryError`."""
@@ -111,6 +127,14 @@ class RemoteBlobs:
                     raise self._missing(digest) from None
                 raise
         return blob
+
+    def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
+        """The manifests whose subject is that one; `RegistryError`."""
+        with as_registry_error(self._purpose):
+            found = get_referrers(self._client, digest)
+        with self._lock:
+            self._listed |= {entry.digest for entry in found}
+        return found
 
     def _document(self, digest: Digest) -> bytes:
         if digest not in self._documents:

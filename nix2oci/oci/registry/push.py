@@ -7,19 +7,22 @@ and so goes on where the last one ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 
 from msgspec import Struct
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
+from nix2oci.oci.artifacts import blobs_of, referrers
 from nix2oci.oci.fields import Fields, Json, parse_object
 from nix2oci.oci.layout.source import Blobs, ImageSource, Layout
 from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client import Client
-from nix2oci.oci.registry.client_options import ClientOptions, Repository
-from nix2oci.oci.registry.manifests import add_referrer, put_document
+from nix2oci.oci.registry.client import Client, is_immutable
+from nix2oci.oci.registry.client_options import Repository
+from nix2oci.oci.registry.clients import Clients
+from nix2oci.oci.registry.manifests import add_referrer, get_document, named_digest, put_document
 from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.upload import Outcome, Uploader
@@ -51,6 +54,8 @@ class PushSet(Struct, frozen=True):
     blobs: tuple[Descriptor, ...]
     """Layers before configurations, each digest once."""
     documents: tuple[Document, ...]
+    referrers: tuple[Document, ...] = ()
+    """Manifests about these, each after what it is about."""
 
     @property
     def size(self) -> int:
@@ -78,22 +83,28 @@ def read_push_set(layout: Layout, tag: str | None = None) -> PushSet:
     Raises `ConfigError` when several are meant, `LayoutError` and `OutputError` when it is broken
     or a blob of it is missing.
     """
-    entries = {entry.digest: entry for entry in layout.entries(tag)}
+    entries = {entry.digest: entry for entry in layout.images(tag)}
     if len(entries) != 1:
         tags = layout.tags()
         raise ConfigError(
             f"cannot push {layout.where}: it holds {len(entries)} images",
             hint=f"name one of its tags after a colon: {', '.join(tags)}" if tags else None,
         )
-    (entry,) = entries.values()
-    documents = tuple({d.descriptor.digest: d for d in _documents(layout, entry)}.values())
-    configs = [blob for document in documents for blob in document.blobs[:1]]
-    layers = [blob for document in documents for blob in document.blobs[1:]]
+    documents = _distinct(chain.from_iterable(_documents(layout, e) for e in entries.values()))
+    about = referrers(layout, [document.descriptor.digest for document in documents])
+    others = _distinct(chain.from_iterable(_documents(layout, entry) for entry in about))
+    everything = (*documents, *others)
+    configs = [blob for document in everything for blob in document.blobs[:1]]
+    layers = [blob for document in everything for blob in document.blobs[1:]]
     blobs = tuple({blob.digest: blob for blob in (*layers, *configs)}.values())
     for blob in blobs:
         if layout.blobs.size(blob.digest) is None:
             raise OutputError(f"cannot push {layout.where}: there is no blob {blob.digest}")
-    return PushSet(blobs, documents)
+    return PushSet(blobs, documents, others)
+
+
+def _distinct(documents: Iterable[Document]) -> tuple[Document, ...]:
+    return tuple({document.descriptor.digest: document for document in documents}.values())
 
 
 def _documents(layout: Layout, entry: Descriptor, depth: int = 1) -> Iterator[Document]:
@@ -114,24 +125,34 @@ def _documents(layout: Layout, entry: Descriptor, depth: int = 1) -> Iterator[Do
         for child in layout.nested(entry, depth):
             yield from _documents(layout, child, depth + 1)
     else:
-        blobs = (source.config_descriptor(), *source.layers())
+        blobs = blobs_of(source)
     subject = Descriptor.read(content["subject"].object())
     content.check(f"cannot push {layout.where}: {entry.digest}")
     yield Document(Descriptor(entry.media_type, entry.digest, len(data)), data, blobs, subject)
+
+
+class Known(Struct, frozen=True):
+    """What this run found out about a tag and the image that it names."""
+
+    digest: Digest
+    lost: frozenset[Digest] = frozenset()
+    """Blobs of that image that the registry does not have."""
 
 
 def push(
     push_set: PushSet,
     blobs: Blobs,
     to: Reference,
-    access: ClientOptions,
+    clients: Clients,
+    *,
     mount_from: Sequence[str] = (),
+    known: Known | None = None,
 ) -> Pushed:
     """Push an image or index under the tag that `to` has, or by its digest alone.
 
-    `mount_from` are repositories of the same registry that may have some of the blobs. Raises
-    `RegistryError`, `AuthenticationError`, `OutputError` when a blob cannot be read, and
-    `ConfigError` when `to` names another digest than that of `push_set`.
+    `mount_from` are repositories of the same registry that may have some of the blobs, `known` is
+    what was found out of the tag. Raises `RegistryError`, `AuthenticationError`, `OutputError` when
+    a blob cannot be read, and `ConfigError` when `to` names another digest than that of `push_set`.
     """
     named = push_set.documents[-1].descriptor
     if to.digest is not None and to.digest != named.digest:
@@ -139,23 +160,58 @@ def push(
             f"cannot push to {to}: the image has digest {named.digest}", hint="name a tag"
         )
     place = Repository.of(to)
-    client = Client(place, access, "pull,push", mount_from)
+    client = clients.of(place, push=True, others=mount_from)
     uploader = Uploader(client, blobs, mount_from)
     with as_registry_error(f"push to {place}"):
         try:
             client.meet()
-            work = [partial(uploader.upload, blob) for blob in push_set.blobs]
-            outcomes = run_all(work, access.jobs, client.stop)
-            for document in push_set.documents:
-                noted = _put(client, uploader, document, str(document.descriptor.digest))
-                if document.subject is not None and not noted:
-                    add_referrer(client, document.subject.digest, document.referrer())
-            if to.tag is not None:
-                _put(client, uploader, push_set.documents[-1], to.tag)
+            is_named = to.tag is not None and _names(client, to.tag, named.digest, known)
+            lost = known.lost if known and is_named else None
+            work = [partial(_delivered, uploader, blob, lost) for blob in push_set.blobs]
+            outcomes = run_all(work, clients.access.jobs, client.stop)
+            if not is_named:
+                _put_all(client, uploader, push_set.documents)
+            _put_all(client, uploader, push_set.referrers)
+            if to.tag is not None and not is_named:
+                _put_tag(client, uploader, push_set.documents[-1], to.tag)
         finally:
             uploader.call_off()
     by_digest = zip((blob.digest for blob in push_set.blobs), outcomes, strict=True)
     return Pushed(place, to.tag, named, dict(by_digest))
+
+
+def _names(client: Client, tag: str, digest: Digest, known: Known | None) -> bool:
+    """Whether a tag names an image already: then nothing is put, which it may not even allow."""
+    return (known.digest if known else named_digest(client, tag)) == digest
+
+
+def _delivered(uploader: Uploader, blob: Descriptor, lost: frozenset[Digest] | None) -> Outcome:
+    """Get a blob there; of an image that is there, only what was `lost` is asked for."""
+    if lost is not None and blob.digest not in lost:
+        return "there"
+    return uploader.upload(blob)
+
+
+def _put_all(client: Client, uploader: Uploader, documents: Iterable[Document]) -> None:
+    for document in documents:
+        noted = _put(client, uploader, document, str(document.descriptor.digest))
+        if document.subject is not None and not noted:
+            add_referrer(client, document.subject.digest, document.referrer())
+
+
+def _put_tag(client: Client, uploader: Uploader, document: Document, tag: str) -> None:
+    """Put the tag; one that cannot be moved need not be where it names the image already."""
+    try:
+        _put(client, uploader, document, tag)
+    except RequestError as err:
+        if not is_immutable(err.status, err.cause):
+            raise
+        try:
+            named, _ = get_document(client, tag)
+        except RequestError:
+            raise err from None
+        if named.digest != document.descriptor.digest:
+            raise
 
 
 def _put(client: Client, uploader: Uploader, document: Document, name: str) -> bool:

@@ -20,6 +20,8 @@ class RequestError(Exception):
         codes: tuple[str, ...] = (),
         temporary: bool = False,
         at_once: bool = False,
+        dropped: bool = False,
+        progress: bool = False,
         retry_after: str | None = None,
         denied: bool = False,
         plain: bool = False,
@@ -37,6 +39,10 @@ class RequestError(Exception):
         """It may go well another time."""
         self.at_once = at_once
         """Another try need not be put off."""
+        self.dropped = dropped
+        """There was a connection, and it was closed: the line may be bad, the registry is there."""
+        self.progress = progress
+        """Some of the work was done, and need not be done again."""
         self.retry_after = retry_after
         self.denied = denied
         """The registry wants to know who asks, or does not let him."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from nix2oci.oci.registry.environment import RegistryEnvironment
 from nix2oci.oci.registry.request_error import RequestError
@@ -34,17 +34,22 @@ def context(
     our own, too. Raises `RequestError` when
     one cannot be read.
     """
-    directories = [cert_dir] if cert_dir is not None else _directories(registry, environment)
-    where = environment.ca_file or ""
+    where = cert_dir or environment.ca_file or ""
     try:
+        listed = (
+            {directory: _names(directory) for directory in _directories(registry, environment)}
+            if cert_dir is None
+            else {cert_dir: sorted(os.listdir(cert_dir))}
+        ).items()
+        where = environment.ca_file or ""
         made = ssl.create_default_context(cafile=environment.ca_file)
         made.verify_flags = made.verify_flags & ~_ONLY_NEWER | _ALSO_OLDER
         if not verify:
             made.check_hostname = False
             made.verify_mode = ssl.CERT_NONE
-        for where in _files(directories, ".crt"):
+        for where in _files(listed, ".crt"):
             made.load_verify_locations(cafile=where)
-        for where in _files(directories, ".cert") if own else ():
+        for where in _files(listed, ".cert") if own else ():
             made.load_cert_chain(where, where.removesuffix(".cert") + ".key")
     except FileNotFoundError as err:
         missing = err.filename or where
@@ -60,8 +65,16 @@ def _directories(registry: str, environment: RegistryEnvironment) -> list[str]:
     return [directory for directory in found if os.path.isdir(directory)]
 
 
-def _files(directories: list[str], suffix: str) -> Iterator[str]:
-    for directory in directories:
-        for name in sorted(os.listdir(directory)):
+def _names(directory: str) -> list[str]:
+    """What is in the directory of a registry; nothing where it is not for us to see."""
+    try:
+        return sorted(os.listdir(directory))
+    except PermissionError:
+        return []
+
+
+def _files(directories: Iterable[tuple[str, list[str]]], suffix: str) -> Iterator[str]:
+    for directory, names in directories:
+        for name in names:
             if name.endswith(suffix):
                 yield os.path.join(directory, name)

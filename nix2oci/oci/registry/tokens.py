@@ -10,21 +10,50 @@ import json
 import re
 from collections.abc import Callable
 from threading import Lock
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from msgspec import Struct
 
+from nix2oci.oci.registry.addresses import Reach
 from nix2oci.oci.registry.challenge import Challenge, challenges, chosen
 from nix2oci.oci.registry.credentials import Credentials
 from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.registry.retry import TEMPORARY, Clock
 from nix2oci.oci.registry.transport import Answer, Request
-from nix2oci.oci.registry.urls import REDIRECTS, followed, redacted, same_host, with_query
+from nix2oci.oci.registry.urls import (
+    REDIRECTS,
+    followed,
+    is_loopback,
+    redacted,
+    same_origin,
+    with_query,
+)
 
 Exchange = Callable[[Request], Answer]
 
+
+class Follow(Struct, frozen=True):
+    """Where a registry's token server may be."""
+
+    own: Callable[[], Reach]
+    """How far the registry reaches."""
+    is_plain: Callable[[str], bool]
+    """Whether the user said of a host, or `host:port`, that it has no TLS."""
+
+    def realm(self, url: str, realm: str) -> str:
+        """The address of a token server that a challenge from `url` names; `ValueError`."""
+        return followed(url, realm, self.own())
+
+    def may_see_account(self, url: str, realm: str) -> bool:
+        """Whether nobody else can listen, or everybody could who listens to the registry itself."""
+        host = urlsplit(realm).netloc
+        safe = realm.startswith("https:") or is_loopback(host)
+        return safe or same_origin(url, realm) or self.is_plain(host)
+
+
 _MAX_ANSWER = 64 << 10
 _DEFAULT_LIFE = 60
+_LONGEST_LIFE = 1 << 40
 _MAX_REDIRECTS = 5
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _CLIENT = "nix2oci"
@@ -40,25 +69,38 @@ class _Proof(Struct, frozen=True):
         return f"_Proof(until={self.until!r})"
 
 
+class Scopes(Struct, frozen=True):
+    """What a client wants to do, in the words of token servers: `repository:NAME:ACTIONS`."""
+
+    own: str
+    """In the repository that it is for; `""` where the challenge says what."""
+    others: tuple[str, ...] = ()
+    """In others, which it can do without."""
+
+
 class Authenticator:
     """Says who we are to one registry, for certain scopes; for any number of threads."""
 
     def __init__(
         self,
-        scopes: tuple[str, ...],
+        scopes: Scopes,
         credentials: Callable[[], Credentials | None],
         exchange: Exchange,
         clock: Clock,
+        follow: Follow,
     ) -> None:
         self._scopes = scopes
         self._look_up = credentials
         self._exchange = exchange
         self._clock = clock
+        self._follow = follow
         self._lock = Lock()
         self._proof: _Proof | None = None
         self._challenge: tuple[str, Challenge] | None = None
         self._credentials: Credentials | None = None
         self._looked_up = False
+        self.narrowed = False
+        """Whether we were refused the other scopes."""
 
     def header(self) -> str | None:
         """The value of `Authorization`; None as long as nobody asked who we are.
@@ -113,36 +155,61 @@ class Authenticator:
         if credentials and credentials.registry_token:
             return _Proof(f"Bearer {_checked(credentials.registry_token)}")
         try:
-            realm = followed(url, challenge.parameters["realm"])
+            realm = self._follow.realm(url, challenge.parameters["realm"])
         except ValueError as err:
             raise _unusable(f"the address of its token server cannot be used: {err}") from None
-        return self._token(realm, challenge.parameters.get("service", ""), credentials)
+        if credentials and not self._follow.may_see_account(url, realm):
+            host = urlsplit(realm).netloc
+            raise RequestError(
+                f"its token server {host} has no TLS, and would be shown the password in clear",
+                hint=f"if everybody on the way may read it: --plain-http={host}",
+                denied=True,
+            )
+        wanted = self._wanted(challenge)
+        service = challenge.parameters.get("service", "")
+        try:
+            return self._token(realm, service, wanted, credentials)
+        except RequestError as err:
+            if len(wanted) < 2 or err.status not in (400, 401, 403):
+                raise
+            self.narrowed = True
+            return self._token(realm, service, self._wanted(challenge), credentials)
 
-    def _token(self, realm: str, service: str, credentials: Credentials | None) -> _Proof:
+    def _wanted(self, challenge: Challenge) -> tuple[str, ...]:
+        if not self._scopes.own:
+            return tuple(challenge.parameters.get("scope", "").split())
+        return (self._scopes.own, *(() if self.narrowed else self._scopes.others))
+
+    def _token(
+        self, realm: str, service: str, scopes: tuple[str, ...], credentials: Credentials | None
+    ) -> _Proof:
         if credentials and credentials.identity_token:
-            document = self._exchanged(realm, service, credentials.identity_token)
+            document = self._exchanged(realm, service, scopes, credentials.identity_token)
             if document is not None:
                 return self._proof_of(document)
         query = {"service": service} if service else {}
         url = with_query(realm, **query)
-        for scope in self._scopes:
+        for scope in scopes:
             url = with_query(url, scope=scope)
         basic = credentials.basic if credentials else ""
         headers = {"Authorization": f"Basic {basic}"} if basic else {}
         return self._proof_of(self._asked(Request("GET", url, headers)))
 
-    def _exchanged(self, realm: str, service: str, identity_token: str) -> dict[str, object] | None:
+    def _exchanged(
+        self, realm: str, service: str, scopes: tuple[str, ...], identity_token: str
+    ) -> dict[str, object] | None:
         """The answer to a request by OAuth2; None where the token server does not know that."""
         form = {
             "grant_type": "refresh_token",
             "service": service,
-            "scope": " ".join(self._scopes),
+            "scope": " ".join(scopes),
             "client_id": _CLIENT,
             "refresh_token": identity_token,
         }
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        body = urlencode(form, errors="replace").encode()
         try:
-            return self._asked(Request("POST", realm, headers, urlencode(form).encode()))
+            return self._asked(Request("POST", realm, headers, body))
         except RequestError as err:
             if err.status in (404, 405):
                 return None
@@ -156,10 +223,10 @@ class Authenticator:
                 if it.status not in REDIRECTS:
                     return _document(it)
                 try:
-                    there = followed(url, it.header("Location"))
+                    there = self._follow.realm(url, it.header("Location") or "")
                 except ValueError as err:
                     raise _unusable(f"its token server redirects, and {err}") from None
-                if not same_host(url, there):
+                if not same_origin(url, there):
                     raise _unusable("its token server redirects to another host")
                 url = there
         raise _unusable(f"its token server redirects more than {_MAX_REDIRECTS} times")
@@ -169,9 +236,10 @@ class Authenticator:
         if not isinstance(token, str):
             raise _unusable("its token server answered without a token")
         life = document.get("expires_in")
-        if not isinstance(life, int | float) or isinstance(life, bool) or life <= 0:
+        if not isinstance(life, int | float) or isinstance(life, bool) or not life > 0:
             life = _DEFAULT_LIFE
-        return _Proof(f"Bearer {_checked(token)}", self._clock.now() + 0.9 * life)
+        until = self._clock.now() + 0.9 * min(life, _LONGEST_LIFE)
+        return _Proof(f"Bearer {_checked(token)}", until)
 
 
 def _document(answer: Answer) -> dict[str, object]:

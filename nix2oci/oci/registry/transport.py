@@ -8,8 +8,9 @@ read with a limit on bytes and on time, since a registry may send one byte a sec
 from __future__ import annotations
 
 import re
+import socket
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from threading import Lock
 from types import TracebackType
@@ -20,13 +21,18 @@ import urllib3
 from msgspec import Struct, field
 from urllib3 import exceptions as failures
 
-from nix2oci.oci.registry.client_options import ClientOptions
+from nix2oci.oci.registry.addresses import Reach
+from nix2oci.oci.registry.client_options import ClientOptions, Repository
+from nix2oci.oci.registry.connections import Dialer, pool_classes, through
 from nix2oci.oci.registry.request_error import RequestError
-from nix2oci.oci.registry.retry import Clock
+from nix2oci.oci.registry.retry import TEMPORARY, Clock
+from nix2oci.oci.registry.socks import SCHEMES, SocksProxy
 from nix2oci.oci.registry.tls import context
 from nix2oci.oci.registry.urls import redacted
+from nix2oci.text import display
 
 _PIECE = 64 << 10
+_TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})")
 _NOT_TLS = re.compile(
     r"wrong.version.number|record.layer.failure|unknown.protocol|packet.length", re.IGNORECASE
 )
@@ -42,13 +48,17 @@ class Answer:
         response: urllib3.BaseHTTPResponse,
         clock: Clock,
         seconds: float,
+        *,
+        is_last: bool = False,
     ) -> None:
+        """`is_last`: nothing more is sent over the connection."""
         self.method = method
         self.url = url
         self.status = response.status
         self._response = response
         self._clock = clock
         self._seconds = seconds
+        self._is_last = is_last
 
     def header(self, name: str) -> str | None:
         """A header; several of one name are one, with commas."""
@@ -57,7 +67,8 @@ class Answer:
     def length(self) -> int | None:
         """What Content-Length says, where it is a number."""
         text = self.header("Content-Length") or ""
-        return int(text) if text.isascii() and text.isdigit() else None
+        known = text.isascii() and text.isdigit() and len(text) < 20
+        return int(text) if known else None
 
     def read(self, most: int) -> bytes:
         """The body, but at most so many bytes; raises `RequestError`."""
@@ -85,7 +96,7 @@ class Answer:
     def close(self) -> None:
         """Give the connection back; close it where more than a little of the answer is left."""
         with suppress(failures.HTTPError, OSError):
-            if (self._response.length_remaining or 0) <= _PIECE:
+            if not self._is_last and (self._response.length_remaining or 0) <= _PIECE:
                 # The end of an answer is seen by reading there: once for what is left of it,
                 # once for the end of one in pieces.
                 self._response.read1(_PIECE)
@@ -123,13 +134,20 @@ class Request(Struct, frozen=True):
 class Transport:
     """Connections to a registry and to what it names, kept open; for any number of threads."""
 
-    def __init__(self, host: str, access: ClientOptions) -> None:
-        self._host = host
+    def __init__(self, place: Repository, access: ClientOptions) -> None:
+        self._host = place.host
         self._access = access
+        self._security = access.security_of(place.registry)
+        self._dialer = Dialer(urlsplit(f"//{place.host}").hostname or "")
         self._lock = Lock()
-        if not access.verify:
+        if not self._security.verify:
             urllib3.disable_warnings(failures.InsecureRequestWarning)  # the user is told by us
         self._pools: dict[tuple[str | None, str], urllib3.PoolManager] = {}
+
+    @property
+    def reach(self) -> Reach:
+        """How far the registry reaches, as far as it is known: where it may lead to."""
+        return self._dialer.reach
 
     def exchange(self, request: Request) -> Answer:
         """Send a request, follow nothing, and answer with whatever came back.
@@ -157,7 +175,9 @@ class Transport:
             self._access.listener.exchange(f"{shown}: {err.cause}")
             raise
         self._access.listener.exchange(f"{shown}: {response.status}")
-        return Answer(request.method, url, response, self._access.clock, seconds)
+        is_last = request.headers.get("Connection") == "close"
+        clock = self._access.clock
+        return Answer(request.method, url, response, clock, seconds, is_last=is_last)
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         key = (self._access.environment.proxies.of(url), urlsplit(url).netloc)
@@ -167,29 +187,59 @@ class Transport:
             return self._pools[key]
 
     def _new_pool(self, proxy: str | None, host: str) -> urllib3.PoolManager:
-        access = self._access
-        most = access.jobs + 1
+        security = self._security
         # What proves who we are is for the registry, not for what it names.
         tls = context(
             host,
-            access.environment,
-            access.cert_dir,
-            verify=access.verify,
-            own=access.cert_dir is None or host == self._host,
+            self._access.environment,
+            security.cert_dir,
+            verify=security.verify,
+            own=security.cert_dir is None or host == self._host,
         )
-        if proxy is None:
-            return urllib3.PoolManager(maxsize=most, ssl_context=tls)
-        unusable = RequestError("the proxy that the environment names cannot be used")
-        try:
-            parts = urllib3.util.parse_url(proxy)
-            headers = urllib3.make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
-            bare = parts._replace(auth=None).url
-            pool = urllib3.ProxyManager(bare, maxsize=most, proxy_headers=headers, ssl_context=tls)
-        except (failures.HTTPError, ValueError):
-            raise unusable from None  # not `from err`: there may be a password in it
+        now, most = self._access.clock.now, self._access.jobs + 1
+        if proxy is None or proxy.partition("://")[0].lower() in SCHEMES:
+            dial = self._dialer.direct if proxy is None else through(_socks(proxy))
+            made = urllib3.PoolManager(maxsize=most, ssl_context=tls)
+            made.pool_classes_by_scheme = pool_classes(now, dial)
+            return made
+        return _through_http(proxy, tls, most, now)
+
+
+def _socks(proxy: str) -> SocksProxy:
+    try:
+        return SocksProxy.parse(proxy)
+    except ValueError:
+        raise _unusable_proxy(proxy) from None  # not `from err`: there may be a password in it
+
+
+def _through_http(
+    proxy: str, tls: ssl.SSLContext, most: int, now: Callable[[], float]
+) -> urllib3.PoolManager:
+    try:
+        parts = urllib3.util.parse_url(proxy)
         if not parts.host:
-            raise unusable
-        return pool
+            raise _unusable_proxy(proxy)
+        headers = urllib3.make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
+        bare = parts._replace(auth=None).url
+        made = urllib3.ProxyManager(bare, maxsize=most, proxy_headers=headers, ssl_context=tls)
+    except (failures.HTTPError, ValueError):
+        raise _unusable_proxy(proxy) from None  # not `from err`: there may be a password in it
+    made.pool_classes_by_scheme = pool_classes(now)
+    return made
+
+
+def _unusable_proxy(proxy: str) -> RequestError:
+    scheme = proxy.partition("://")[0]
+    known = scheme in {"http", "https", *SCHEMES}
+    return RequestError(
+        "the proxy that the environment names cannot be used"
+        + (
+            ""
+            if known
+            else f": '{display(scheme.encode())}' is no kind of proxy that is known here"
+        ),
+        hint=None if known else "a proxy is http://HOST:PORT, https://… or socks5://…",
+    )
 
 
 class _reported:  # noqa: N801  # reads as what it is: `with _reported(...)`
@@ -230,17 +280,33 @@ def _request_error(shown: str, host: str, error: BaseException) -> RequestError:
         )
     if any(isinstance(err, failures.ProxyError) for err in inner):
         host = "the proxy"
+        if refusal := _refused_tunnel(inner):
+            return refusal
     return _unanswered(shown, host, inner)
 
 
-def _unanswered(  # noqa: PLR0911  # one for each way to fail
-    shown: str, host: str, inner: Sequence[BaseException]
-) -> RequestError:
+def _refused_tunnel(inner: Sequence[BaseException]) -> RequestError | None:
+    """What to make of a proxy that answers a CONNECT with another status than 200."""
+    found = next((match for err in inner if (match := _TUNNEL.search(str(err)))), None)
+    if found is None:
+        return None
+    status = int(found[1])
+    return RequestError(
+        f"the proxy does not let us through: it answered {status}",
+        hint="write HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT" if status == 407 else None,
+        temporary=status in TEMPORARY,
+        dropped=True,
+    )
+
+
+def _unanswered(shown: str, host: str, inner: Sequence[BaseException]) -> RequestError:
     """What to make of an exchange that ended without an answer."""
     names = {type(err).__name__ for err in inner}
     system = next((e.strerror for e in inner if isinstance(e, OSError) and e.strerror), None)
     if "NameResolutionError" in names:
-        return RequestError(f"the name of {host} cannot be resolved")
+        again = any(isinstance(e, socket.gaierror) and e.errno == socket.EAI_AGAIN for e in inner)
+        cause = f"the name of {host} cannot be resolved"
+        return RequestError(cause, temporary=True, at_once=not again)
     if "NewConnectionError" in names:
         cause = f"{host} cannot be reached: {system or 'no connection'}"
         return RequestError(cause, temporary=True, at_once=True)
@@ -253,9 +319,9 @@ def _unanswered(  # noqa: PLR0911  # one for each way to fail
             f"{host} does not answer as an HTTP server does",
             hint="if it speaks TLS, leave out --plain-http",
         )
-    if host == "the proxy":
-        return RequestError("the proxy does not let us through")
-    return RequestError(f"{shown}: the connection was closed", temporary=True, at_once=True)
+    hint = "if it speaks TLS, leave out --plain-http" if " http://" in shown else None
+    cause = f"{shown}: the connection was closed"
+    return RequestError(cause, hint=hint, temporary=True, at_once=True, dropped=True)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -7,23 +7,26 @@ not go, or to a machine that only the client can reach.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from urllib.parse import SplitResult, parse_qsl, quote, urljoin, urlsplit, urlunsplit
+
+from nix2oci.oci.registry.addresses import Reach, reach
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Statuses of answers whose `Location` is where to ask instead."""
 
+_PORTS = {"http": 80, "https": 443}
 _SHOWN = frozenset({"scope", "service", "mount", "from", "digest", "n", "last"})
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
-def followed(base: str, location: str | None) -> str:
+def followed(base: str, location: str | None, own: Reach = Reach.PUBLIC) -> str:
     """The address that `location`, named by an answer from `base`, leads to.
 
-    Raises `ValueError`, whose text says what is wrong, unless it may be followed: no downgrade
-    from https, no other scheme, no user name, and no address of a private network, unless that
-    is the host of `base` itself. Whether a secret may go with it is for `same_host` to say.
+    `own` is how far the registry itself reaches. Raises `ValueError`, whose text says what is
+    wrong, unless it may be followed: no downgrade from https, no other scheme, no user name, and no
+    address where such a registry may not lead, unless that is the host of `base` itself. A name is
+    judged when it is resolved. Whether a secret may go with it is for `same_origin` to say.
     """
     if not location:
         raise ValueError("it is missing")
@@ -39,7 +42,8 @@ def followed(base: str, location: str | None) -> str:
     if not same_host(base, url):
         if location.startswith("//"):
             raise ValueError(f"it names another host, {parts.hostname}, and no scheme")
-        if is_private(parts.hostname):
+        target = reach(parts.hostname)
+        if target is not None and not own.may_lead_to(target):
             raise ValueError(f"it leads to {parts.hostname}, which is not a public address")
     return urlunsplit(parts._replace(fragment=""))
 
@@ -57,31 +61,28 @@ def _parsed(base: str, location: str) -> tuple[str, SplitResult]:
 
 
 def same_host(one: str, other: str) -> bool:
-    """Whether two addresses are of one host, on any port: it may see the same secrets."""
+    """Whether two addresses are of one host, on any port."""
     return urlsplit(one).hostname == urlsplit(other).hostname
 
 
-def is_private(host: str) -> bool:
-    """Whether a host is given by an address that is not public, or is this machine by name."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        # `127.1`, `0x7f000001` and the like, which resolvers take for addresses
-        return re.fullmatch(r"(0[xX][0-9a-fA-F]*|[0-9]+)", host.rpartition(".")[2]) is not None
-    return not address.is_global
+def same_origin(one: str, other: str) -> bool:
+    """Whether two addresses have scheme, host and port in common: they may see the same secrets.
+
+    Not the host alone: on a machine that many share, another port is somebody else.
+    """
+    return origin(one) == origin(other)
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port of an address, the port also where it is not written."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
 def is_loopback(registry: str) -> bool:
     """Whether a registry, `host` or `host:port`, is this machine."""
     host = urlsplit(f"//{registry}").hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return reach(host) is Reach.LOOPBACK
 
 
 def with_query(url: str, **more: str) -> str:

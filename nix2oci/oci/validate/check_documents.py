@@ -15,7 +15,7 @@ from nix2oci.oci.documents import Document, ForeignConfig, problems, read_config
 from nix2oci.oci.fields import MAX_DOCUMENT, parse_object
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.media_types import COMPRESSIONS, CONFIG_TYPES, MANIFEST_TYPES
-from nix2oci.oci.spec import MAX_LAYERS, Descriptor, Digest, Platform
+from nix2oci.oci.spec import MAX_LAYERS, Descriptor, Digest
 from nix2oci.oci.validate.finding import Finding
 
 D = TypeVar("D", bound=Document)
@@ -135,12 +135,6 @@ def _check_config(source: ImageSource, config: ForeignConfig, layers: int) -> It
         message = f"{count} entries of the history are layers, but there are {layers}"
         yield Finding("history-count", "config", message)
     listed = source.descriptor.platform
-    if listed and not _says(config.platform, listed):
+    if listed and not config.platform.fits(listed):
         message = f"it is for {config.platform}, the index says {listed}"
         yield Finding("platform", "config", message)
-
-
-def _says(found: Platform, listed: Platform) -> bool:
-    """Whether the configuration has all that the index says."""
-    same = (found.architecture, found.os) == (listed.architecture, listed.os)
-    return same and listed.variant in (None, found.variant)

@@ -15,6 +15,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from nix2oci.errors import LayoutError
+from nix2oci.oci.artifacts import is_artifact
 from nix2oci.oci.documents import (
     read_docker_manifest,
     read_index,
@@ -26,6 +27,7 @@ from nix2oci.oci.layer.unpack import UnpackError
 from nix2oci.oci.layout.source import MAX_INDEX_DEPTH, ImageSource, Layout, open_layout
 from nix2oci.oci.media_types import COMPRESSIONS, INDEX_TYPES
 from nix2oci.oci.spec import REF_NAME, STORE_PATHS, Descriptor, Digest, Platform, store_paths_digest
+from nix2oci.oci.validate.check_artifact import check_artifact
 from nix2oci.oci.validate.check_documents import (
     layer_name,
     parse_document,
@@ -83,6 +85,9 @@ def validate_entries(
         for image in _images(layout, entry, findings):
             images.setdefault((image.descriptor.digest, image.descriptor.platform), image)
     for image in images.values():
+        if is_artifact(image):
+            findings += check_artifact(image)
+            continue
         named = image.descriptor.annotations.get(REF_NAME) or image.descriptor.platform
         prefix = f"{named or image.descriptor.digest}: " if len(images) > 1 else ""
         findings += [replace(f, where=prefix + f.where) for f in validate(image, workers)]

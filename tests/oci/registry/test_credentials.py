@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -229,8 +230,92 @@ def test_the_first_file_that_knows_the_registry_counts(home: Home) -> None:
 
 def test_what_we_are_told_comes_before_every_file(home: Home) -> None:
     home.write("no JSON")
-    found = home.find(account=Account("carol", "x"))
+    found = home.find(account=Account("carol", "x", HOST))
     assert found == Credentials("NIX2OCI_USERNAME and NIX2OCI_PASSWORD", "carol", "x")
+
+
+@pytest.mark.parametrize(
+    "bound", [pytest.param("other.example", id="another registry"), pytest.param(None, id="none")]
+)
+def test_an_account_that_is_for(home: Home, bound: str | None) -> None:
+    """It is not shown to a base, or to the other side of a comparison."""
+    home.write({"auths": {HOST: ALICE}})
+    found = home.find(account=Account("carol", "x", bound))
+    assert found == Credentials(str(home.file), "alice", "secret")
+    unused = (
+        f"NIX2OCI_USERNAME and NIX2OCI_PASSWORD are not used for {HOST}: they are "
+        "for the registry of --push or REF, or the one that NIX2OCI_REGISTRY names"
+    )
+    assert home.notes == ([] if bound else [unused])
+
+
+def test_a_document_of_the_environment_comes_before_files(home: Home) -> None:
+    home.write({"auths": {HOST: BOB}})
+    around = RegistryEnvironment(
+        credential_files=(str(home.file),),
+        credential_document=json.dumps({"auths": {HOST: ALICE}}),
+    )
+    found = find(Asked(HOST, "a"), around, home.notes.append)
+    assert found == Credentials("DOCKER_AUTH_CONFIG", "alice", "secret")
+    assert find(Asked("other.example", "a"), around, home.notes.append) is None
+
+
+def test_a_file_that_the_user_named_comes_before_that(home: Home) -> None:
+    around = RegistryEnvironment(
+        explicit_file=str(home.write({"auths": {HOST: BOB}})),
+        credential_document=json.dumps({"auths": {HOST: ALICE}}),
+    )
+    found = find(Asked(HOST, "a"), around, home.notes.append)
+    assert found is not None
+    assert found.source == str(home.file)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param("{", id="half of it"), pytest.param("[" * 100_000, id="deep"),
+     pytest.param("[]", id="a list"), pytest.param("\udcff", id="no UTF-8")],
+)  # fmt: skip
+def test_a_document_that_is_none_is_named_and_not_shown(home: Home, document: str) -> None:
+    around = RegistryEnvironment(credential_document=document)
+    with pytest.raises(RequestError, match=r"DOCKER_AUTH_CONFIG: (line 1|it) is not"):
+        find(Asked(HOST, "a"), around, home.notes.append)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("YWxpY2U6\nc2VjcmV0\n", id="lines as base64 makes them"),
+        pytest.param("YWxpY2U6\r\nc2VjcmV0\r\n", id="lines of another system"),
+        pytest.param("YWxpY2U6c2VjcmV0Cg==", id="a line end behind the password"),
+    ],
+)
+def test_line_ends_are_no_part_of_a_password(home: Home, text: str) -> None:
+    home.write({"auths": {HOST: {"auth": text}}})
+    assert home.find() == Credentials(str(home.file), "alice", "secret")
+
+
+def test_a_directory_that_is_somebody_elses_is_passed_over(home: Home) -> None:
+    """As `/run/containers/UID` may be; root may look into every directory."""
+    path = home.directory / "theirs"
+    path.mkdir()
+    home.write({"auths": {HOST: BOB}}, "theirs/auth.json")
+    home.write({"auths": {HOST: ALICE}})
+    path.chmod(0)
+    files = (str(path / "auth.json"), str(home.file))
+    found = home.find(files=files)
+    path.chmod(0o755)
+    assert found.username == ("bob" if os.geteuid() == 0 else "alice")
+
+
+def test_a_pipe_is_no_file_of_credentials(home: Home) -> None:
+    os.mkfifo(home.file)
+    with pytest.raises(RequestError, match="it is no file"):
+        home.find()
+
+
+def test_a_name_that_no_encoding_has_does_no_harm(home: Home) -> None:
+    home.write({"auths": {HOST: {"username": "\ud800", "password": "x"}}})
+    assert home.find().basic == "7aCAOng="
 
 
 def test_nothing_secret_is_in_the_words_for_it() -> None:
@@ -349,10 +434,33 @@ def test_a_helper_for_all_that_is_missing_is_passed_over(home: Home) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["../x", "a b", "a;b", "", "$(x)"])
+@pytest.mark.parametrize("name", ["../x", "a b", "a;b", "$(x)"])
 def test_a_name_that_no_helper_has_is_not_looked_for(home: Home, name: str) -> None:
     home.write({"credHelpers": {HOST: name}})
     with pytest.raises(RequestError, match="its name has characters that no program's name has"):
+        home.find()
+
+
+@pytest.mark.parametrize("general", [True, False])
+def test_an_empty_name_means_that_there_is_no_helper(home: Home, general: bool) -> None:  # noqa: FBT001
+    more = {"credsStore": "missing"} if general else {}
+    home.write({"credHelpers": {HOST: ""}, "auths": {HOST: ALICE}, **more})
+    assert home.user() == "alice"
+    assert home.notes == []
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_helper_that_says_too_much_is_ended(home: Home, stream: int) -> None:
+    home.helper("mine", f"exec yes >&{stream}")
+    home.write({"credsStore": "mine"})
+    with pytest.raises(RequestError, match="'docker-credential-mine' says more than a credential"):
+        home.find(seconds=20.0)
+
+
+def test_a_helper_that_nests_too_deep_is_an_error(home: Home) -> None:
+    home.helper("mine", "head -c 60000 /dev/zero | tr '\\0' '['")
+    home.write({"credsStore": "mine"})
+    with pytest.raises(RequestError, match="answered something that is not a credential"):
         home.find()
 
 

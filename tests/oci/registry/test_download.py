@@ -10,6 +10,7 @@ from support.pushing import Desk
 
 from nix2oci.errors import LayoutError, OutputError, RegistryError
 from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.download import fetch
 from nix2oci.oci.registry.pull import open_remote
 from nix2oci.oci.spec import Digest
@@ -19,7 +20,7 @@ from nix2oci.oci.validate.check_image import validate
 @pytest.fixture
 def remote(desk: Desk) -> ImageSource:
     desk.push()
-    source = open_remote(desk.reference(), desk.access()).image()
+    source = open_remote(desk.reference(), Clients(desk.access())).image()
     desk.registry.seen.clear()
     return source
 

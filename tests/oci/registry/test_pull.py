@@ -13,6 +13,7 @@ from nix2oci.errors import AuthenticationError, ConfigError, LayoutError, Regist
 from nix2oci.oci.layout.archive import chunks
 from nix2oci.oci.layout.source import ImageSource, Layout, open_layout
 from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.pull import open_remote
 from nix2oci.oci.spec import Descriptor, Digest, Platform
 from nix2oci.oci.validate.check_image import validate
@@ -23,7 +24,7 @@ BLOB = r"/blobs/sha256:"
 def opened(desk: Desk, text: str = "1.0") -> Layout:
     separator = "@" if text.startswith("sha256:") else ":"
     name = f"{desk.host or desk.registry.registry}/{REPOSITORY}{separator}{text}"
-    return open_remote(Reference.parse(name), desk.access())
+    return open_remote(Reference.parse(name), Clients(desk.access()))
 
 
 def read(source: ImageSource, layer: Descriptor) -> bytes:
@@ -58,7 +59,7 @@ def test_an_image_is_read_by_its_digest(desk: Desk) -> None:
 def test_a_reference_without_a_tag_means_latest(desk: Desk) -> None:
     reference = Reference(REPOSITORY, desk.registry.registry)
     with pytest.raises(RegistryError) as caught:
-        open_remote(reference, desk.access())
+        open_remote(reference, Clients(desk.access()))
     assert str(caught.value) == (
         f"cannot read image at {desk.registry.registry}/{REPOSITORY}:latest: "
         f"GET http://{desk.registry.registry}/v2/{REPOSITORY}/manifests/latest "
@@ -75,7 +76,7 @@ def test_an_image_of_an_index_is_chosen_by_platform(desk: Desk, tmp_path: Path) 
     from nix2oci.oci.registry.push import push, read_push_set  # noqa: PLC0415
 
     layout, _ = open_layout(str(write_index(tmp_path)))
-    push(read_push_set(layout), layout.blobs, desk.reference(), desk.access())
+    push(read_push_set(layout), layout.blobs, desk.reference(), Clients(desk.access()))
     remote = opened(desk)
     arm = remote.image(platform=Platform("arm64"))
     assert arm.config().platform.architecture == "arm64"

@@ -14,6 +14,7 @@ from support.smallimage import STORE_LAYER, VIEW_LAYER, SmallImage, write_index
 from nix2oci.errors import ConfigError, LayoutError, OutputError, RegistryError
 from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.push import push, read_push_set
 from nix2oci.oci.spec import INDEX, MANIFEST
 
@@ -106,7 +107,7 @@ def test_an_index_comes_after_its_images(desk: Desk, tmp_path: Path) -> None:
     push_set = read_push_set(open_layout(str(layout))[0])
     kinds = [document.descriptor.media_type for document in push_set.documents]
     assert kinds == [MANIFEST, MANIFEST, INDEX]
-    push(push_set, open_layout(str(layout))[0].blobs, desk.reference(), desk.access())
+    push(push_set, open_layout(str(layout))[0].blobs, desk.reference(), Clients(desk.access()))
     names = [path.rpartition("/")[2] for path in desk.registry.calls("PUT", "/manifests/")]
     assert names == [*(str(d.descriptor.digest) for d in push_set.documents), "1.0"]
 
@@ -164,7 +165,7 @@ def test_a_digest_that_is_not_that_of_the_image_is_refused(desk: Desk) -> None:
     reference = Reference.parse(f"{desk.registry.registry}/a@{desk.blobs[0]}")
     digest = desk.cargo.documents[-1].descriptor.digest
     with pytest.raises(ConfigError) as caught:
-        push(desk.cargo, desk.layout.blobs, reference, desk.access())
+        push(desk.cargo, desk.layout.blobs, reference, Clients(desk.access()))
     assert str(caught.value) == f"cannot push to {reference}: the image has digest {digest}"
     assert desk.registry.seen == []
 
@@ -172,7 +173,7 @@ def test_a_digest_that_is_not_that_of_the_image_is_refused(desk: Desk) -> None:
 def test_an_image_can_be_pushed_without_a_tag(desk: Desk) -> None:
     digest = desk.cargo.documents[-1].descriptor.digest
     reference = Reference.parse(f"{desk.registry.registry}/{REPOSITORY}@{digest}")
-    push(desk.cargo, desk.layout.blobs, reference, desk.access())
+    push(desk.cargo, desk.layout.blobs, reference, Clients(desk.access()))
     assert desk.registry.tags() == set()
     assert (REPOSITORY, str(digest)) in desk.registry.manifests
 
@@ -219,7 +220,7 @@ def test_a_blob_that_changed_meanwhile_is_never_stored(desk: Desk, tmp_path: Pat
     file = tmp_path / "image/blobs/sha256" / desk.blobs[0][7:]
     file.write_bytes(bytes(file.stat().st_size))
     with pytest.raises(OutputError) as caught:
-        push(push_set, blobs, desk.reference(), desk.access())
+        push(push_set, blobs, desk.reference(), Clients(desk.access()))
     assert caught.value.exit_code == 8
     assert str(caught.value) == (
         f"cannot push blob {desk.blobs[0]}: its bytes are not those of its digest"

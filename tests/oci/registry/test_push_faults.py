@@ -97,7 +97,7 @@ def test_a_registry_says_when_to_come_back(
         ),
         pytest.param(
             "POST", UPLOADS, cut,
-            "POST {url}/blobs/uploads/: the connection was closed (6 tries)",
+            "POST {url}/blobs/uploads/: the connection was closed (12 tries)",
             id="a connection that is always closed",
         ),
         pytest.param(

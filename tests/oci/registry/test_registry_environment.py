@@ -15,9 +15,11 @@ def test_credentials_are_looked_for_in_the_order_that_the_page_has() -> None:
         "XDG_RUNTIME_DIR": "/run/user/1",
         "DOCKER_CONFIG": "/docker",
         "REGISTRY_AUTH_FILE": "/auth.json",
+        "DOCKER_AUTH_CONFIG": "{}",
     }
-    assert RegistryEnvironment.of(env).credential_files == (
-        "/auth.json",
+    around = RegistryEnvironment.of(env)
+    assert (around.explicit_file, around.credential_document) == ("/auth.json", "{}")
+    assert around.credential_files == (
         "/docker/config.json",
         "/run/user/1/containers/auth.json",
         "/config/containers/auth.json",
@@ -26,14 +28,15 @@ def test_credentials_are_looked_for_in_the_order_that_the_page_has() -> None:
 
 
 def test_a_bare_environment_is_enough() -> None:
-    around = RegistryEnvironment.of({})
-    assert around.credential_files == ()
+    around = RegistryEnvironment.of({}, uid=7)
+    assert around.credential_files == ("/run/containers/7/auth.json",)
     assert around.certificate_directories == ("/etc/containers/certs.d", "/etc/docker/certs.d")
     assert around.account is None
 
 
 def test_the_home_directory_alone_has_both() -> None:
-    assert RegistryEnvironment.of({"HOME": "/h"}).credential_files == (
+    assert RegistryEnvironment.of({"HOME": "/h"}, uid=0).credential_files == (
+        "/run/containers/0/auth.json",
         "/h/.config/containers/auth.json",
         "/h/.docker/config.json",
     )
@@ -41,7 +44,37 @@ def test_the_home_directory_alone_has_both() -> None:
 
 def test_an_account_is_taken_from_the_environment() -> None:
     env = {"NIX2OCI_USERNAME": "a", "NIX2OCI_PASSWORD": "b"}
-    assert RegistryEnvironment.of(env).account == Account("a", "b")
+    assert RegistryEnvironment.of(env).account == Account("a", "b", None)
+
+
+def test_an_account_is_for_the_registry_that_is_pushed_to() -> None:
+    around = RegistryEnvironment.of({"NIX2OCI_USERNAME": "a", "NIX2OCI_PASSWORD": "b"})
+    assert around.for_registry("h.example").account == Account("a", "b", "h.example")
+    assert RegistryEnvironment().for_registry("h.example").account is None
+
+
+@pytest.mark.parametrize(
+    ("named", "registry"),
+    [
+        ("h.example", "h.example"),
+        ("localhost:5000", "localhost:5000"),
+        ("index.docker.io", "docker.io"),
+    ],
+)
+def test_an_account_is_for_the_registry_that_the_environment_names(
+    named: str, registry: str
+) -> None:
+    env = {"NIX2OCI_USERNAME": "a", "NIX2OCI_PASSWORD": "b", "NIX2OCI_REGISTRY": named}
+    assert RegistryEnvironment.of(env).for_registry("other.example").account == Account(
+        "a", "b", registry
+    )
+
+
+@pytest.mark.parametrize("named", ["https://h.example", "h.example/team", "hub", "h.example:", " "])
+def test_a_registry_that_is_none_is_refused(named: str) -> None:
+    env = {"NIX2OCI_USERNAME": "a", "NIX2OCI_PASSWORD": "b", "NIX2OCI_REGISTRY": named}
+    with pytest.raises(ConfigError, match="is not HOST or HOST:PORT"):
+        RegistryEnvironment.of(env)
 
 
 @pytest.mark.parametrize(("given", "missing"), [("USERNAME", "PASSWORD"), ("PASSWORD", "USERNAME")])

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 from support.certificates import Certificates
 from support.fakeregistry import CANARY, FakeRegistry, answer
 from support.fakeserver import running
@@ -192,7 +191,8 @@ def test_another_machine_is_not_spoken_to_without_tls(desk: Desk) -> None:
 def test_plain_http_to_a_registry_with_tls_is_explained(secure: Desk) -> None:
     err = refused(secure, plain_http=True)
     assert err.exit_code == 6
-    assert cause(err).endswith(("(2 tries)", "as an HTTP server does"))
+    assert cause(err).endswith(("(12 tries)", "as an HTTP server does"))
+    assert err.hint == "if it speaks TLS, leave out --plain-http"
 
 
 def test_plain_http_is_spoken_when_it_is_asked_for(desk: Desk) -> None:
@@ -262,7 +262,7 @@ def tunnel(target: str, status: str = "200 OK") -> Iterator[Tunnel]:
 
 def through(secure: Desk, certificates: Certificates, proxies: Proxies) -> None:
     around = RegistryEnvironment(ca_file=certificates.ca, proxies=proxies)
-    secure.push(access=replace(secure.access(), environment=around, plain_http=False))
+    secure.push(environment=around, plain_http=False)
 
 
 def test_a_registry_with_tls_is_reached_through_a_proxy(
@@ -296,7 +296,9 @@ def test_a_proxy_is_passed_by_for_those_whom_the_environment_excepts(desk: Desk)
     assert desk.is_complete()
 
 
-@pytest.mark.parametrize("proxy", [f"socks5://{CANARY}@h:1", f"http://{CANARY}:x@[h", "http://"])
+@pytest.mark.parametrize(
+    "proxy", [f"socks5://{CANARY}@[h:1", f"socks5://{CANARY}@", f"http://{CANARY}:x@[h", "http://"]
+)
 def test_a_proxy_that_cannot_be_used_is_told_of_without_its_password(
     desk: Desk, proxy: str
 ) -> None:

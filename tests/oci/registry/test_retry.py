@@ -8,7 +8,7 @@ import pytest
 from support.pushing import FakeClock
 
 from nix2oci.oci.registry.request_error import RequestError
-from nix2oci.oci.registry.retry import CancelledError, Clock, Patience, persist
+from nix2oci.oci.registry.retry import CancelledError, Clock, Health, Patience, persist
 
 
 def work(*outcomes: RequestError | str) -> list[RequestError | str]:
@@ -23,7 +23,15 @@ def run(outcomes: list[RequestError | str], time: FakeClock, stop: Event | None 
         return outcome
 
     notes: list[str] = []
-    return persist(once, lambda: Patience(tries=3), time.clock, stop or Event(), notes.append)
+    patience = Patience(tries=3, tries_where_alive=5)
+    return persist(
+        once,
+        patience=lambda: patience,
+        health=Health(),
+        clock=time.clock,
+        stop=stop or Event(),
+        note=notes.append,
+    )
 
 
 def test_what_goes_well_is_not_waited_for() -> None:
@@ -69,3 +77,68 @@ def test_waiting_ends_when_the_work_is_called_off() -> None:
 def test_clients_do_not_all_come_back_at_once(chance: float, seconds: float) -> None:
     clock = Clock(lambda: 0.0, lambda *_: False, lambda: chance)
     assert Patience().wait(2, RequestError("no", temporary=True), clock) == seconds
+
+
+def tries(
+    *, others: bool = False, recovered: bool = False, dropped: bool = False
+) -> tuple[int, float]:
+    """How often a request is tried that never succeeds, and for how many seconds."""
+    time, health, count = FakeClock(), Health(), 0
+    if recovered:
+        health.recovered()
+
+    def once() -> None:
+        nonlocal count
+        count += 1
+        if others:
+            health.answered(200)
+        raise RequestError("no", temporary=True, dropped=dropped)
+
+    with pytest.raises(RequestError):
+        persist(
+            once,
+            patience=Patience,
+            health=health,
+            clock=time.clock,
+            stop=Event(),
+            note=lambda _: None,
+        )
+    return count, sum(time.waited)
+
+
+def test_a_registry_that_is_down_is_given_up_after_a_minute() -> None:
+    assert tries() == (6, 62.0)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param({"others": True}, id="while other requests succeed"),
+        pytest.param({"recovered": True}, id="after others failed and then succeeded"),
+        pytest.param({"dropped": True}, id="when a connection was made and closed"),
+    ],
+)
+def test_a_bad_line_is_put_up_with(case: dict[str, bool]) -> None:
+    count, seconds = tries(**case)
+    assert count == 12
+    assert seconds <= 60
+
+
+def test_who_is_asked_for_fewer_requests_makes_fewer() -> None:
+    limits, busy = Patience(), RequestError("busy", temporary=True, status=429)
+    assert limits.wait(5, busy, FakeClock().clock, alive=True) == 32.0
+
+
+def test_progress_begins_the_count_again() -> None:
+    time = FakeClock()
+    outcomes = work(
+        *(RequestError("cut", temporary=True, progress=True) for _ in range(50)), "done"
+    )
+    assert run(outcomes, time) == "done"
+    assert set(time.waited) == {2.0}
+
+
+def test_a_trouble_that_was_put_up_with_is_not_tried_again_by_others() -> None:
+    with pytest.raises(RequestError) as caught:
+        run([RequestError("no", temporary=True) for _ in range(3)], FakeClock())
+    assert not caught.value.temporary

@@ -8,10 +8,12 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
+from msgspec.structs import replace
 from support.fakeregistry import CANARY, PASSWORD, USER, Action, Exchange, answer, proceed
 from support.pushing import ALICE, REPOSITORY, Desk, cause, refused
 
 from nix2oci.errors import RegistryError
+from nix2oci.oci.registry.client_options import Security
 
 SESSION = r"/blobs/uploads/."
 
@@ -168,9 +170,9 @@ def test_a_token_server_that_always_fails_is_no_question_of_who_we_are(desk: Des
             id="the machine's metadata",
         ),
         pytest.param(
-            "http://localhost/token",
-            "it leads to localhost, which is not a public address",
-            id="another name of this machine",
+            "http://10.0.0.1/token",
+            "it leads to 10.0.0.1, which is not a public address",
+            id="a machine beside this one",
         ),
         pytest.param("http://a:b@127.0.0.1/", "there is a user name in it", id="a user name"),
     ],
@@ -188,7 +190,8 @@ def test_a_token_server_may_be_another_host(desk: Desk) -> None:
     desk.host = "registry.example"
     desk.registry.auth, desk.registry.realm = "bearer", "http://tokens.example/token"
     desk.account = ALICE
-    desk.push()
+    plain = {name: Security(plain_http=True) for name in ("registry.example", "tokens.example")}
+    desk.push(access=replace(desk.access(), security=plain))
     assert desk.is_complete()
     by_host = {
         host: {
@@ -197,6 +200,37 @@ def test_a_token_server_may_be_another_host(desk: Desk) -> None:
         for host in ("registry.example", "tokens.example")
     }
     assert by_host == {"registry.example": {"-", "Bearer"}, "tokens.example": {"Basic"}}
+
+
+def test_a_token_server_without_tls_is_not_shown_a_password(desk: Desk) -> None:
+    """It is another host than the registry, of which alone it was said that it has no TLS."""
+    desk.host = "registry.example"
+    desk.registry.auth, desk.registry.realm = "bearer", "http://tokens.example/token"
+    desk.account = ALICE
+    err = refused(desk)
+    assert cause(err) == (
+        "its token server tokens.example has no TLS, and would be shown the password in clear"
+    )
+    assert err.hint == "if everybody on the way may read it: --plain-http=tokens.example"
+    assert {seen.host for seen in desk.registry.seen} == {"registry.example"}
+
+
+def test_a_token_server_of_this_machine_may_be_under_another_name(desk: Desk) -> None:
+    port = desk.registry.registry.rpartition(":")[2]
+    desk.registry.auth, desk.account = "bearer", ALICE
+    desk.registry.realm = f"http://localhost:{port}/token"
+    desk.push()
+    assert desk.is_complete()
+
+
+@pytest.mark.parametrize("life", ["1" + "0" * 400, "1e400", "Infinity", "NaN", "-1", "true", '"x"'])
+def test_a_life_that_is_none_does_no_harm(desk: Desk, life: str) -> None:
+    desk.registry.auth, desk.account = "bearer", ALICE
+    desk.registry.tokens["other"] = desk.time.time + 60
+    body = f'{{"token": "other", "expires_in": {life}}}'.encode()
+    desk.registry.script("GET", "/token", answer(200, body), always=True)
+    desk.push()
+    assert desk.is_complete()
 
 
 def test_access_token_is_another_name_of_token(desk: Desk) -> None:

@@ -6,15 +6,32 @@ import errno
 import io
 import os
 import re
+from pathlib import Path
 
 import pytest
-from support.fakeregistry import Exchange, answer, cut, cut_after, error, proceed
+from support.badline import BadLine, bad_line
+from support.fakeregistry import (
+    Action,
+    Exchange,
+    FakeRegistry,
+    answer,
+    cut,
+    cut_after,
+    cut_and_keep,
+    error,
+    proceed,
+)
+from support.fakeserver import running
 from support.pushing import REPOSITORY, Desk
+from support.smallimage import Layer, SmallImage, entry, tar
 
 from nix2oci.errors import OutputError, RegistryError
 from nix2oci.oci.layout.archive import Readable
 from nix2oci.oci.layout.source import Blobs
+from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.push import push
+from nix2oci.oci.registry.request_error import RequestError
+from nix2oci.oci.registry.upload import Uploader
 from nix2oci.oci.spec import Digest
 
 UPLOADS = r"/blobs/uploads/"
@@ -50,7 +67,7 @@ class Fading(io.BytesIO):
 def test_a_blob_that_cannot_be_read_to_its_end_ends_the_push(desk: Desk) -> None:
     bad = desk.blobs[1]
     with pytest.raises(OutputError) as caught, desk.remembered():
-        push(desk.cargo, BadDisk(desk.layout.blobs, bad), desk.reference(), desk.access())
+        push(desk.cargo, BadDisk(desk.layout.blobs, bad), desk.reference(), Clients(desk.access()))
     assert str(caught.value) == f"cannot read blob {bad}: Input/output error"
     assert caught.value.exit_code == 8
     assert (REPOSITORY, bad) not in desk.registry.blobs
@@ -141,3 +158,139 @@ def test_what_a_failed_push_opened_is_called_off(desk: Desk) -> None:
     with pytest.raises(RegistryError):
         desk.push(jobs=3)
     assert desk.registry.uploads == {}
+
+
+# --- lines that are cut, and bodies that are too large --------------------------------------------
+
+LARGE = 40 << 20
+"""Bytes of a layer that is worth sending in pieces after it broke."""
+
+
+def large() -> SmallImage:
+    return SmallImage(layers=(Layer(os.urandom(LARGE), pack=bytes, suffix=""),))
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_large_blob_arrives_over_a_line_that_is_cut(tmp_path: Path, resumes: bool) -> None:  # noqa: FBT001
+    """A registry that cannot continue gets pieces, each over a connection of its own."""
+    with running(FakeRegistry(resumes=resumes)) as registry:
+        line = BadLine(registry.registry, cut_every=LARGE // 3 + 12345, each=not resumes)
+        with bad_line(line):
+            desk = Desk.make(tmp_path / "image", registry, large())
+            desk.address = line.address
+            desk.push()
+        assert desk.is_complete()
+        assert line.cuts >= (2 if resumes else 1)
+        assert line.sent < (1.1 if resumes else 1.4) * LARGE
+        assert sum(desk.moved) == desk.cargo.size
+
+
+def test_what_the_registry_has_is_not_sent_again(desk: Desk) -> None:
+    desk.registry.script("PUT", SESSION, cut_and_keep, half=True)
+    desk.push()
+    assert desk.is_complete()
+    size = desk.cargo.blobs[0].size
+    (rest,) = [s for s in desk.registry.seen if s.method == "PATCH"]
+    assert rest.headers["content-range"] == f"{size // 2}-{size - 1}"
+    assert len(rest.body) == size - size // 2
+    assert sum(desk.moved) == desk.cargo.size
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        pytest.param(answer(404), id="it knows nothing of it"),
+        pytest.param(answer(204), id="it does not say how much"),
+        pytest.param(answer(204, b"", range="0-99999999"), id="it has more than there is"),
+        pytest.param(answer(204, b"", range="bytes"), id="nonsense"),
+        pytest.param(answer(405), id="it is not to be asked"),
+        pytest.param(answer(500), id="it fails"),
+    ],
+)
+def test_an_upload_that_cannot_continue_begins_again(desk: Desk, answered: Action) -> None:
+    desk.registry.script("PUT", SESSION, cut_and_keep, half=True)
+    desk.registry.script("GET", SESSION, answered)
+    desk.push()
+    assert desk.is_complete()
+    assert sum(desk.moved) == desk.cargo.size
+
+
+def test_a_registry_that_has_other_bytes_than_it_says_gets_all_of_them(desk: Desk) -> None:
+    """416 to a piece: it is somewhere else."""
+    desk.registry.script("PUT", SESSION, cut_and_keep, half=True)
+    desk.registry.script("GET", SESSION, answer(204, b"", range="0-7"))
+    desk.push()
+    assert desk.is_complete()
+
+
+@pytest.mark.parametrize("limit", [100_000, 1 << 20])
+def test_a_body_that_is_too_large_goes_in_pieces(tmp_path: Path, limit: int) -> None:
+    size = 3 << 20
+    image = SmallImage(layers=(Layer(os.urandom(size), pack=bytes, suffix=""),))
+    with running(FakeRegistry()) as registry:
+        desk = Desk.make(tmp_path / "image", registry, image)
+        registry.script("PUT|PATCH", SESSION, no_more_than(limit), always=True)
+        desk.push()
+        assert desk.is_complete()
+        pieces = [s for s in registry.seen if s.method == "PATCH" and len(s.body) <= limit]
+        assert len(pieces) >= size / limit
+        assert sum(desk.moved) == desk.cargo.size
+
+
+def no_more_than(limit: int) -> Action:
+    def act(exchange: Exchange) -> None:
+        if len(exchange.seen.body) > limit:
+            exchange.answer(413, {}, b"<html>413 Request Entity Too Large</html>")
+        else:
+            exchange.proceed()
+
+    return act
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_image_arrives_over_a_line_that_loses_requests(tmp_path: Path, seed: int) -> None:
+    layers = [Layer(tar(entry(f"f{n}", os.urandom(100)))) for n in range(10)]
+    with running(FakeRegistry()) as registry:
+        with bad_line(BadLine(registry.registry, lost=1 / 3, seed=seed)) as line:
+            desk = Desk.make(tmp_path / "image", registry, SmallImage(layers=layers))
+            desk.address = line.address
+            desk.push(jobs=4)
+        assert desk.is_complete()
+        assert line.cuts > 0
+        assert sum(desk.time.waited) < 300
+
+
+def test_storage_that_forbids_to_ask_gets_the_blob(desk: Desk) -> None:
+    desk.registry.script("HEAD", BLOB, answer(403), always=True)
+    desk.push()
+    desk.push()
+    assert desk.is_complete()
+
+
+def check_allowed(desk: Desk) -> None:
+    """Ask whether we may push, as the first of all requests."""
+    client = Clients(desk.access()).of(desk.repository, push=True)
+    client.meet(by=Uploader(client, desk.layout.blobs).check_allowed)
+
+
+def test_a_session_that_cannot_be_called_off_is_no_error(desk: Desk) -> None:
+    desk.registry.script("DELETE", SESSION, answer(405), always=True)
+    check_allowed(desk)
+    assert desk.registry.calls("DELETE") != []
+
+
+@pytest.mark.parametrize("status", [405, 500, 503])
+def test_a_registry_that_cannot_tell_whether_we_may_push_is_believed(
+    desk: Desk, status: int
+) -> None:
+    desk.registry.script("POST", UPLOADS, answer(status))
+    check_allowed(desk)
+    assert desk.time.waited == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_registry_that_does_not_let_us_push_says_so_at_once(desk: Desk, status: int) -> None:
+    desk.registry.script("POST", UPLOADS, error(status, "DENIED"))
+    with pytest.raises(RequestError) as caught:
+        check_allowed(desk)
+    assert caught.value.status in {status, None}

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nix2oci.oci.registry.addresses import Reach, reach
 from nix2oci.oci.registry.urls import (
     followed,
     is_loopback,
-    is_private,
     redacted,
     same_host,
+    same_origin,
     with_query,
 )
 
@@ -87,6 +88,14 @@ def test_an_address_is_followed(location: str, expected: str) -> None:
                 ("127.1", "127.1"),
                 ("2130706433", "2130706433"),
                 ("0x7f000001", "0x7f000001"),
+                ("localhost.", "localhost."),
+                ("127.0.0.1.", "127.0.0.1."),
+                ("[64:ff9b::a9fe:a9fe]", "64:ff9b::a9fe:a9fe"),
+                ("[2002:a9fe:a9fe::1]", "2002:a9fe:a9fe::1"),
+                ("168.63.129.16", "168.63.129.16"),
+                ("100.100.100.200", "100.100.100.200"),
+                ("0.0.0.0", "0.0.0.0"),
+                ("224.0.0.1", "224.0.0.1"),
             ]
         ),
     ],
@@ -95,6 +104,38 @@ def test_an_address_is_refused(location: str | None, cause: str) -> None:
     with pytest.raises(ValueError, match=re.escape(cause)) as caught:
         followed(BASE, location)
     assert str(caught.value) == cause
+
+
+LINK_LOCAL = ("169.254.169.254", "[fe80::1]", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "0")
+
+
+@pytest.mark.parametrize(
+    ("own", "near", "far"),
+    [
+        pytest.param(
+            Reach.PRIVATE,
+            ("10.0.0.5", "172.31.0.1", "192.168.1.1", "[fd12::1]", "[::ffff:10.0.0.1]", "8.8.8.8"),
+            ("127.0.0.1", "localhost", "100.64.0.1", *LINK_LOCAL),
+            id="of a private network",
+        ),
+        pytest.param(
+            Reach.LOOPBACK,
+            ("127.0.0.1", "[::1]", "localhost.", "127.1", "8.8.8.8"),
+            ("10.0.0.5", "192.168.1.1", "[fd12::1]", *LINK_LOCAL),
+            id="on this machine",
+        ),
+        pytest.param(Reach.PUBLIC, ("8.8.8.8",), ("10.0.0.5", "[::1]", *LINK_LOCAL), id="public"),
+        pytest.param(Reach.NEVER, ("8.8.8.8",), ("10.0.0.5", "[::1]", *LINK_LOCAL), id="elsewhere"),
+    ],
+)
+def test_a_registry_leads_no_farther_than_it_could_itself(
+    own: Reach, near: tuple[str, ...], far: tuple[str, ...]
+) -> None:
+    for host in near:
+        assert followed(BASE, f"https://{host}/x", own) == f"https://{host}/x"
+    for host in far:
+        with pytest.raises(ValueError, match="not a public address"):
+            followed(BASE, f"https://{host}/x", own)
 
 
 def test_a_host_may_always_name_itself() -> None:
@@ -116,9 +157,28 @@ def test_a_host_is_known_again(one: str, other: str, same: bool) -> None:  # noq
     assert same_host(one, other) is same
 
 
-@pytest.mark.parametrize("host", ["example.com", "8.8.8.8", "2606:4700::1", "a.1b"])
-def test_a_host_is_public(host: str) -> None:
-    assert not is_private(host)
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        pytest.param("https://a/", "https://a:443/x", True, id="the port written or not"),
+        pytest.param("https://A/", "https://a/", True, id="capitals"),
+        pytest.param("https://a/", "https://a:5000/", False, id="another port"),
+        pytest.param("http://a:443/", "https://a/", False, id="another scheme"),
+        pytest.param("https://a/", "https://b/", False, id="another host"),
+    ],
+)
+def test_who_may_see_a_secret_is_known(one: str, other: str, same: bool) -> None:  # noqa: FBT001
+    assert same_origin(one, other) is same
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "2606:4700::1"])
+def test_an_address_is_public(host: str) -> None:
+    assert reach(host) is Reach.PUBLIC
+
+
+@pytest.mark.parametrize("host", ["example.com", "a.1b", "localhost.example.com"])
+def test_a_name_is_judged_when_it_is_resolved(host: str) -> None:
+    assert reach(host) is None
 
 
 @pytest.mark.parametrize(
@@ -129,6 +189,8 @@ def test_a_host_is_public(host: str) -> None:
         ("127.0.0.1:5000", True),
         ("127.9.9.9", True),
         ("[::1]:5000", True),
+        ("localhost.", True),
+        ("127.0.0.1.:5000", True),
         ("10.0.0.1:5000", False),
         ("example.com", False),
         ("localhost.example.com", False),
@@ -190,7 +252,8 @@ def test_whatever_a_registry_says_it_leads_to_itself_or_to_a_public_host_with_tl
     except ValueError:
         return
     assert url.startswith("https://")
-    assert same_host(url, BASE) or not is_private(urlsplit(url).hostname or "localhost")
+    target = reach(urlsplit(url).hostname or "localhost")
+    assert same_host(url, BASE) or target in (None, Reach.PUBLIC)
 
 
 @given(LOCATIONS, st.text("abcdefghij", min_size=12))

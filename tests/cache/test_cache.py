@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.faults import DONE, kill, run_with_fault
+from support.permissions import open_the_way
 
 from nix2oci.cache.directory import Cache
 from nix2oci.cache.sealed_json import SealedJson
@@ -108,8 +109,8 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, said: list
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_a_directory_that_is_read_only_is_read(documents: SealedJson, said: list[str]) -> None:
     documents.write("one", DOCUMENT)
-    for parent in Path(documents.directory, "one").parents[:5]:
-        parent.chmod(0o755)
+    open_the_way(Path(documents.directory, "one"))
+    Path(documents.directory).chmod(0o755)
     Path(documents.directory, "one").chmod(0o444)
 
     def work() -> None:

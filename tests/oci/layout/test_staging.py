@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support import faults
+from support.permissions import open_the_way
 from support.writes import FORMS, blob_names, digest_at, listing, put, write
 
 from nix2oci.errors import OutputError
@@ -174,9 +175,8 @@ def as_nobody(work: Callable[[], object]) -> Callable[[], object]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize("form", FORMS)
 def test_a_directory_that_is_read_only_is_an_error(tmp_path: Path, form: OutputFormat) -> None:
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
     home = tmp_path / "home"
+    open_the_way(home)
     image = write(home / "image", form, text="old")
     before = listing(home)
     message = f"cannot write image {'layout' if form == 'oci' else 'archive'} at {home}/image: "

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import click
 
-from nix2oci.cli.options.group import BARE, Group, OptionalValue
+from nix2oci.cli.options.group import BARE, Group, optional_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,10 @@ REGISTRY = Group(
             default=True,
             help="Whether the certificate of the registry is checked.",
         ),
-        OptionalValue(
-            ["--plain-http"],
-            metavar="[=HOST]",
-            multiple=True,
-            help="Speak HTTP without TLS, to HOST or to the registry that is pushed to or read; "
+        optional_value(
+            "--plain-http",
+            "HOST",
+            "Speak HTTP without TLS, to HOST or to the registry that is pushed to or read; "
             "only this machine needs no flag.",
         ),
     ),

@@ -41,7 +41,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
                 raise socket.gaierror(found, "no")
             return [(0, 0, 0, "", (address, port)) for address in found]
 
-        monkeypatch.setattr(connections.socket, "getaddrinfo", look_up)
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
     return use
 

@@ -34,7 +34,10 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS:
             raise _no_command(args[0])
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        from nix2oci.cli.options.group import with_bare_values  # the command has loaded it
+
+        return name, command, with_bare_values(command, rest) if command else rest
 
     def invoke(self, ctx: click.Context) -> object:
         try:

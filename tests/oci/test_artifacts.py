@@ -188,7 +188,33 @@ def test_what_refers_to_an_image_comes_along_from_a_registry(
         layout = open_remote(desk.reference(), Clients(desk.access()))
         found = images_at(str(desk.reference()), layout)
         assert len(found.referrers) == 2
-        assert all(each.manifest() for each in found.referrers)
+        assert [each.manifest().artifact_type for each in found.referrers] == [
+            "application/spdx+json",
+            "application/x-sig",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("listed", "found"),
+    [
+        pytest.param("v8", None, id="only the index names it"),
+        pytest.param(None, "v8", id="only the configuration names it"),
+        pytest.param("v8", "v8", id="both name it"),
+    ],
+)
+def test_a_variant_that_one_side_names_is_no_contradiction(
+    tmp_path: Path, listed: str | None, found: str | None
+) -> None:
+    def configure(config: Json) -> None:
+        config["architecture"] = "arm64"
+        config |= {"variant": found} if found else {}
+
+    def describe(index: Json) -> None:
+        platform = {"os": "linux", "architecture": "arm64"}
+        index["manifests"][0]["platform"] = platform | ({"variant": listed} if listed else {})
+
+    root = SmallImage(config=configure, index=describe).write(tmp_path / "a")
+    assert "platform" not in {finding.code for finding in validate_layout(str(root))}
 
 
 def test_the_first_of_several_images_for_a_platform_is_taken(tmp_path: Path) -> None:

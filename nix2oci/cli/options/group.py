@@ -30,16 +30,20 @@ BARE = ""
 """The value of an option that may have one, where it has none."""
 
 
-class OptionalValue(click.Option):
-    """An option that has a value only after `=`: the word behind it is another argument."""
+_OPTIONAL = "[="
+"""What the metavar of an option begins with that has a value only after `=`."""
 
 
-class _Command(click.Command):
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        flags = {name for p in self.params if isinstance(p, OptionalValue) for name in p.opts}
-        end = args.index("--") if "--" in args else len(args)
-        whole = [f"{arg}={BARE}" if arg in flags else arg for arg in args[:end]]
-        return super().parse_args(ctx, whole + args[end:])
+def optional_value(flag: str, metavar: str, text: str) -> click.Option:
+    """A flag that may be given several times, and has a value only after `=`, else `BARE`."""
+    return click.Option([flag], metavar=f"{_OPTIONAL}{metavar}]", help=text, multiple=True)
+
+
+def with_bare_values(command: click.Command, args: list[str]) -> list[str]:
+    """Arguments of a command, in which the word behind such a flag is another argument."""
+    flags = [p.opts[0] for p in command.params if (p.metavar or "").startswith(_OPTIONAL)]
+    end = args.index("--") if "--" in args else len(args)
+    return [f"{arg}={BARE}" if arg in flags else arg for arg in args[:end]] + args[end:]
 
 
 def command(
@@ -59,7 +63,7 @@ def command(
             values = {group.name: group.take(given) for group in groups}
             return function(**given, **values)
 
-        return _Command(name, params=parameters, callback=call, help=inspect.getdoc(function))
+        return click.Command(name, params=parameters, callback=call, help=inspect.getdoc(function))
 
     return decorate
 

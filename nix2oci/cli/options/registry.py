@@ -6,7 +6,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.cli.options.group import BARE, Group, OptionalValue
+from nix2oci.cli.options.group import BARE, Group, optional_value
 
 
 class RegistryOptions(Struct, frozen=True):
@@ -53,11 +53,10 @@ REGISTRY = Group(
             default=True,
             help="Whether the certificate of the registry is checked.",
         ),
-        OptionalValue(
-            ["--plain-http"],
-            metavar="[=HOST]",
-            multiple=True,
-            help="Speak HTTP without TLS, to HOST or to the registry that is pushed to or read; "
+        optional_value(
+            "--plain-http",
+            "HOST",
+            "Speak HTTP without TLS, to HOST or to the registry that is pushed to or read; "
             "only this machine needs no flag.",
         ),
     ),

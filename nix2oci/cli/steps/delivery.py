@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.cli.options.plan import PlanOptions
-from nix2oci.cli.steps.registry import registry_run
+from nix2oci.cli.steps.registry_run import registry_run
 from nix2oci.cli.steps.send import send
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layout.source import open_layout

@@ -4,120 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci import __version__
-from nix2oci.cli import context
-from nix2oci.cli.options.group import BARE
 from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.options.registry import RegistryOptions
-from nix2oci.cli.render import console
-from nix2oci.errors import ConfigError, InvalidReferenceError, RegistryError
+from nix2oci.errors import ConfigError, RegistryError
 from nix2oci.oci.reference import SCHEME, Reference
 
 if TYPE_CHECKING:
     from nix2oci.cli.options.plan import PlanOptions
     from nix2oci.config.image_spec import ImageSpec
     from nix2oci.oci.layout.source import ImageSource, Layout
-    from nix2oci.oci.registry.client_options import Security
-    from nix2oci.oci.registry.clients import Clients
     from nix2oci.oci.spec import Platform
     from nix2oci.pipeline.image_target import PushTarget
-
-
-class _Speaker:
-    """Says lines, and takes bytes: between the bars of a terminal while there are any."""
-
-    def __init__(self, output: OutputOptions) -> None:
-        self.between = console.Counter(lambda _: None, console.progress(output).step)
-        self.counter = self.between
-
-    def say(self, text: str) -> None:
-        self.counter.step(text)
-
-    def moved(self, count: int) -> None:
-        self.counter.advance(count)
-
-
-class RegistryRun(Struct, frozen=True):
-    """How this run talks to registries: all of its commands and steps have the same clients."""
-
-    clients: Clients
-    speaker: _Speaker
-
-    @contextmanager
-    def moving(self, counter: console.Counter) -> Iterator[None]:
-        """Have a counter take what moves, and what is said meanwhile."""
-        self.speaker.counter = counter
-        try:
-            yield
-        finally:
-            self.speaker.counter = self.speaker.between
-
-
-@cache
-def registry_run(registry: RegistryOptions, output: OutputOptions) -> RegistryRun:
-    """The clients of a run, the same each time; raises `ConfigError`."""
-    from nix2oci.oci.registry.client_options import ClientOptions, Listener  # loaded when used
-    from nix2oci.oci.registry.clients import Clients
-    from nix2oci.oci.registry.environment import RegistryEnvironment
-    from nix2oci.oci.registry.retry import Clock
-
-    speaker = _Speaker(output)
-    security = _security(registry)
-    if not all(each.verify for each in security.values()):
-        speaker.say("warning: the certificate of the registry is not checked")
-    if any(each.plain_http for each in security.values()):
-        speaker.say("warning: without TLS, anyone on the way can read and change what is sent")
-    clock = Clock(
-        now=lambda: context.now().timestamp(),
-        wait=lambda event, seconds: event.wait(seconds),
-        jitter=context.jitter,
-    )
-    around = RegistryEnvironment.of(
-        context.environment(), f"nix2oci/{__version__}", context.user_id()
-    ).for_registry(registry.registry if registry.named else None)
-    exchange = speaker.say if output.verbose > 2 else (lambda _: None)
-    access = ClientOptions(
-        around,
-        clock,
-        Listener(speaker.say, exchange, speaker.moved),
-        security,
-        jobs=registry.jobs or max(context.cores(), 4),
-    )
-    return RegistryRun(Clients(access), speaker)
-
-
-def _security(registry: RegistryOptions) -> dict[str, Security]:
-    """By registry: what was said of one by its name, and what of the one that is meant."""
-    from nix2oci.oci.registry.client_options import Security
-    from nix2oci.oci.registry.environment import registry_name
-
-    named = [_checked_host(host) for host in registry.plain_http if host != BARE]
-    found = {registry_name(host): Security(plain_http=True) for host in named}
-    if registry.registry and registry.bare:
-        plain = BARE in registry.plain_http or registry.registry in found
-        found[registry.registry] = Security(
-            plain_http=plain, verify=registry.tls_verify, cert_dir=registry.cert_dir
-        )
-    return found
-
-
-def _checked_host(text: str) -> str:
-    try:
-        is_host = Reference.parse(f"{text}/name").registry == text
-    except InvalidReferenceError:
-        is_host = False
-    if not is_host:
-        raise ConfigError(
-            f"cannot use --plain-http={text}: it is not HOST or HOST:PORT",
-            hint="write it as in the name of an image, without a scheme and a path",
-        )
-    return text
 
 
 def registry_for_build(
@@ -173,7 +74,8 @@ def open_reference(
     name: Reference, text: str, registry: RegistryOptions, output: OutputOptions
 ) -> Layout:
     """What a reference names in its registry, where the user wrote `text` for it."""
-    from nix2oci.oci.registry.pull import open_remote  # loaded when used
+    from nix2oci.cli.steps.registry_run import registry_run  # loaded when used
+    from nix2oci.oci.registry.pull import open_remote
 
     with _hinting(text):
         return open_remote(name, registry_run(registry, output).clients)
@@ -183,7 +85,8 @@ def open_base_reference(
     name: Reference, text: str, registry: RegistryOptions, output: OutputOptions
 ) -> Layout:
     """The same for a base image, which may come from a mirror."""
-    from nix2oci.oci.registry.mirrors import open_mirrored  # loaded when used
+    from nix2oci.cli.steps.registry_run import registry_run  # loaded when used
+    from nix2oci.oci.registry.mirrors import open_mirrored
 
     with _hinting(text):
         return open_mirrored(name, registry_run(registry, output).clients)

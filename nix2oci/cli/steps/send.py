@@ -9,7 +9,7 @@ from nix2oci.cli import context
 from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.options.registry import RegistryOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.registry import registry_run
+from nix2oci.cli.steps.registry_run import registry_run
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.push import Known, Pushed, PushSet, push

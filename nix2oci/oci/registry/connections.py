@@ -13,7 +13,7 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from functools import partialmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import urllib3
 from urllib3 import connection, exceptions
@@ -50,8 +50,8 @@ class Dialer:
         host = to._dns_host  # noqa: SLF001  # the name with its last dot, as resolvers want it
         try:
             addresses = self._resolve(host, to.port)
-        except OSError as err:
-            raise exceptions.NameResolutionError(to.host, to, err) from err  # type: ignore[arg-type]
+        except socket.gaierror as err:
+            raise exceptions.NameResolutionError(to.host, to, err) from err
         is_own = to.host.lower() == self._host
         if not is_own:
             addresses = self._allowed(to.host, addresses)
@@ -153,7 +153,15 @@ class _Timed(io.RawIOBase):
         super().close()
 
 
-class _Response(http.client.HTTPResponse):
+class _Known(http.client.HTTPResponse):
+    """The method of the standard library that reads a status line, which has no declared type."""
+
+    if TYPE_CHECKING:
+
+        def _read_status(self) -> tuple[str, int, str]: ...
+
+
+class _Response(_Known):
     """An answer whose head has a deadline; interim answers (RFC 9110, 15.2) are passed over."""
 
     now: Now
@@ -169,7 +177,7 @@ class _Response(http.client.HTTPResponse):
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
+            version, status, reason = super()._read_status()
             if status in (100, 101) or status >= 200:
                 return version, status, reason
             http.client.parse_headers(self.fp)

@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from time import monotonic
-from typing import IO, cast
+from typing import IO
 
 from msgspec import Struct
 
@@ -105,14 +105,14 @@ def _read_all(pipes: tuple[IO[bytes], IO[bytes]], seconds: float) -> tuple[bytes
     said = dict.fromkeys(pipes, b"")
     end = monotonic() + seconds
     with selectors.DefaultSelector() as waiting:
-        for pipe in pipes:
-            waiting.register(pipe, selectors.EVENT_READ)
+        for number, pipe in enumerate(pipes):
+            waiting.register(pipe, selectors.EVENT_READ, number)
         while waiting.get_map() and max(map(len, said.values())) <= _MAX_ANSWER:
             ready = waiting.select(end - monotonic())
             if not ready:
                 raise TimeoutError
             for key, _ in ready:
-                pipe = cast("IO[bytes]", key.fileobj)
+                pipe = pipes[key.data]
                 piece = os.read(pipe.fileno(), _MAX_ANSWER)
                 said[pipe] += piece
                 if not piece:

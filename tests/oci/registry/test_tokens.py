@@ -233,6 +233,26 @@ def test_a_life_that_is_none_does_no_harm(desk: Desk, life: str) -> None:
     assert desk.is_complete()
 
 
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_a_scope_that_is_refused_costs_only_the_mount(desk: Desk, status: int) -> None:
+    """A token server may refuse all of a request for a repository that we may not read."""
+    desk.registry.auth, desk.account = "bearer", ALICE
+
+    def refuse(exchange: Exchange) -> None:
+        if any("team/base" in scope for scope in exchange.query["scope"]):
+            exchange.error(status, "DENIED")
+        else:
+            exchange.proceed()
+
+    desk.registry.script("GET", "/token", refuse, always=True)
+    desk.push(mount_from=("team/base",))
+    assert desk.is_complete()
+    assert desk.notes[-1] == (
+        "its token server does not let us read team/base: nothing is taken from there"
+    )
+    assert not [s for s in desk.registry.seen if "mount=" in s.query]
+
+
 def test_access_token_is_another_name_of_token(desk: Desk) -> None:
     desk.registry.auth, desk.account = "bearer", ALICE
     desk.registry.tokens["other"] = desk.time.time + 60

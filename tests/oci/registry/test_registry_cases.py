@@ -147,6 +147,60 @@ CASES = {
         " a_registry_with_a_password_and_tls_lets_us_in"
         " real/conformance: an_image_keeps_its_digest_through_a_registry"
     ),
+    "D41 whom an account and a flag are for": (
+        "cli_registries: an_account_is_not_for_a_base"
+        " an_account_is_for_no_side_of_two_registries an_account_is_for_the_registry_that_is_named"
+        " plain_http_is_for_the_registry_that_is_pushed_to plain_http_may_name_a_registry"
+        " a_flag_that_could_be_for_two_registries_is_refused credentials: an_account_that_is_for"
+    ),
+    "D42 a name that cannot be resolved": (
+        "connections: a_name_that_cannot_be_resolved_once_is_asked_for_again"
+        " a_name_that_is_none_is_an_error_after_two_tries"
+    ),
+    "D43 where a registry may lead, whatever the name": (
+        "connections: a_name_that_leads_away_from_this_machine_is_not_followed"
+        " storage_of_this_machine_is_for_a_registry_of_this_machine"
+        " a_redirect_to_another_port_does_not_say_who_we_are"
+        " urls: a_registry_leads_no_farther_than_it_could_itself"
+    ),
+    "D44 a host that is redirected to, and asks": (
+        "connections: another_registry_that_asks_gets_a_token_for_anyone"
+    ),
+    "D45 a head that never ends": (
+        "connections: a_head_that_never_ends_is_given_up interim_answers_are_passed_over"
+    ),
+    "D46 proxies that refuse, and SOCKS": (
+        "connections: what_a_proxy_answers_is_said a_registry_is_reached_through_socks"
+        " what_a_socks_proxy_answers_is_said a_proxy_of_another_kind_is_named"
+    ),
+    "D47 an upload that breaks": (
+        "upload: what_the_registry_has_is_not_sent_again"
+        " an_upload_that_cannot_continue_begins_again"
+        " a_large_blob_arrives_over_a_line_that_is_cut"
+    ),
+    "D48 a body that is too large": "upload: a_body_that_is_too_large_goes_in_pieces",
+    "D49 a line that loses requests": (
+        "upload: an_image_arrives_over_a_line_that_loses_requests"
+        " retry: a_bad_line_is_put_up_with a_registry_that_is_down_is_given_up_after_a_minute"
+    ),
+    "D50 who may not push": (
+        "cli_registries: who_may_not_push_hears_it_before_the_build"
+        " upload: a_registry_that_does_not_let_us_push_says_so_at_once"
+        " a_registry_that_cannot_tell_whether_we_may_push_is_believed"
+        " a_session_that_cannot_be_called_off_is_no_error"
+    ),
+    "D51 a tag that cannot be moved": (
+        "cli_registries: a_tag_that_cannot_be_moved_may_be_pushed_again"
+        " another_image_under_a_tag_that_cannot_be_moved_is_explained"
+    ),
+    "D52 storage that forbids to ask": "upload: storage_that_forbids_to_ask_gets_the_blob",
+    "D53 a scope that is refused": "tokens: a_scope_that_is_refused_costs_only_the_mount",
+    "D54 few requests": "cli_registries: a_push_of_what_is_there_makes_few_requests",
+    "D55 mirrors": "mirrors: an_image_comes_from_its_mirror_while_that_has_it",
+    "D56 what refers to an image": (
+        "artifacts: a_push_takes_along_what_refers_to_the_image"
+        " what_refers_to_an_image_comes_along_from_a_registry"
+    ),
 }
 """By number and case: `FILE: TEST TEST …`, each without its `test_`."""
 
@@ -160,7 +214,7 @@ def named_tests(file: str) -> set[str]:
 
 
 def test_every_case_has_a_number() -> None:
-    assert [case.partition(" ")[0] for case in CASES] == [f"D{n}" for n in range(1, 41)]
+    assert [case.partition(" ")[0] for case in CASES] == [f"D{n}" for n in range(1, 57)]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -56,6 +56,16 @@ def nix(*arguments: str | Path) -> str:
     return done.stdout
 
 
+def nixes() -> list[Path]:
+    """Every Nix on PATH, each version once."""
+    versions: dict[str, Path] = {}
+    for directory in os.get_exec_path():
+        nix = Path(directory) / "nix"
+        if os.access(nix, os.X_OK):
+            versions.setdefault(run(nix, "--version").stdout, nix)
+    return list(versions.values())
+
+
 def run(*argv: str | Path) -> Completed:
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from real.distro import nixes
 from real.engines import output
 from real.images import TAG, Images, Layout, closure_of, nix2oci
 from support.tools import require
@@ -71,16 +72,6 @@ def test_the_bytes_do_not_depend_on(name: str, images: Images, tmp_path: Path) -
 def test_an_archive_is_the_same_bytes_again(images: Images, tmp_path: Path) -> None:
     again = Images(images.distro, tmp_path).archive(PROGRAM)
     assert again.read_bytes() == images.archive(PROGRAM).read_bytes()
-
-
-def nixes() -> list[Path]:
-    """Every Nix on PATH, each version once."""
-    versions: dict[str, Path] = {}
-    for directory in os.get_exec_path():
-        nix = Path(directory) / "nix"
-        if os.access(nix, os.X_OK):
-            versions.setdefault(output(nix, "--version"), nix)
-    return list(versions.values())
 
 
 def test_every_nix_on_the_machine_gives_the_same_bytes(images: Images, tmp_path: Path) -> None:

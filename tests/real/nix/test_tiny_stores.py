@@ -1,7 +1,6 @@
 """Stores and surroundings that are not the usual ones, and the end of a build."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from real.distro import nixes
 from real.nix.tiny import PRELUDE, fails, make, names
 from support.started import started
 from support.tools import require
@@ -223,18 +223,13 @@ def test_on_a_terminal_nix_draws_its_own_progress(flake: Path) -> None:
     assert said.count(b"failed with exit code 3") == 1
 
 
-def test_both_installed_versions_give_the_same(
+def test_every_version_on_the_path_gives_the_same(
     nix: NixClient, nix_of: Callable[..., NixClient], flake: Path
 ) -> None:
     """What one Nix evaluates and builds, another one finds to be the same."""
-    others = [
-        directory
-        for directory in ("/usr/bin", "/opt/nix/bin", "/opt/nix-trixie/bin")
-        if Path(directory, "nix").exists()
-        and Path(directory) != Path(shutil.which("nix") or "").parent
-    ]
+    others = [found.parent for found in nixes()[1:]]
     if not others:
-        pytest.skip("only one Nix is installed")
+        pytest.skip("only one Nix on PATH")
     texts = [f"path:{flake}#{attr}" for attr in ("app", "several", "chosen", "only", "several^*")]
     built, closure = make(nix, *texts)
     for directory in others:

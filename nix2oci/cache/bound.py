@@ -1,7 +1,7 @@
 """How much a cache holds, and what goes when that is too much: the least recently used first.
 
 A document and the blob that it names go together, the document first, so that none is left that
-names nothing. A build that is about to use what goes just now finds it missing and makes it anew;
+names nothing. A build that is about to use what goes just now finds it missing and makes it again;
 one that used it has it in its image already.
 """
 
@@ -60,8 +60,8 @@ def prune(cache: Cache, *, wait: bool = True) -> tuple[Item, ...]:
 
     Without `wait` nothing is done while another does it. What killed builds left goes as well.
     """
-    with _alone(cache, wait=wait) as mine:
-        return _prune(cache) if mine else ()
+    with _alone(cache, wait=wait) as alone:
+        return _prune(cache) if alone else ()
 
 
 def clear(cache: Cache) -> tuple[Item, ...]:

@@ -2,7 +2,7 @@
 
 A cache is a directory that any number of builds use at once, and that may lose anything at any
 time: each file appears whole, under a name that says what it must hold, and is checked when it is
-read. What is missing or damaged is made anew, so no lock is needed to read or to write.
+read. What is missing or damaged is made again, so no lock is needed to read or to write.
 
     CACHEDIR.TAG
     layers/KEY          which blob a layer became, and the store paths in it; or a base's blob
@@ -29,7 +29,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _TAG = "CACHEDIR.TAG"
 _SIGNATURE = b"""\
 Signature: 8a477f597d28d172789f06886806bc55
-# A cache of nix2oci, which makes anew what is removed: https://bford.info/cachedir/
+# A cache of nix2oci, which makes again what is removed: https://bford.info/cachedir/
 """
 
 

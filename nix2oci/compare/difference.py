@@ -188,12 +188,12 @@ def _order(change: Change) -> tuple[int, int, PackageName, str, str]:
 
 
 def _by_name(
-    mine: Mapping[StorePath, int], others: Mapping[StorePath, int]
+    own: Mapping[StorePath, int], others: Mapping[StorePath, int]
 ) -> dict[tuple[str, str], list[Held]]:
     """The store paths that only one side has, by package and output."""
     found: defaultdict[tuple[str, str], list[Held]] = defaultdict(list)
-    for path in sorted(mine.keys() - others.keys()):
-        held = Held(path, mine[path])
+    for path in sorted(own.keys() - others.keys()):
+        held = Held(path, own[path])
         found[held.name.package, held.name.output].append(held)
     return found
 

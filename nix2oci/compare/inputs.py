@@ -231,11 +231,11 @@ def _packed(layers: Iterable[Layer], sizes: Mapping[StorePath, int]) -> dict[Sto
 
 
 def _roots(
-    found: Merged, told: Mapping[str, str], by_part: Mapping[str, StorePath]
+    found: Merged, values: Mapping[str, str], by_part: Mapping[str, StorePath]
 ) -> dict[StorePath, tuple[str, ...]]:
     """What the configuration names, and then what files outside of the store paths name."""
     roots: dict[StorePath, dict[str, None]] = {}
-    for name, value in told.items():
+    for name, value in values.items():
         for part in hash_parts(value.encode(errors="replace")) if name.startswith(_RUN) else ():
             if path := by_part.get(part.decode()):
                 roots.setdefault(path, {})[name] = None

@@ -180,9 +180,9 @@ def remainder(held: list[str], said: str) -> tuple[str, ...]:
     left: list[str] = []
     for line in held:
         match = re.match(_ERROR, line) or re.match(_REASON, line)
-        told = match is not None and match[1].strip().rstrip(".;:").lower() in said.lower()
+        is_said = match is not None and match[1].strip().rstrip(".;:").lower() in said.lower()
         command = line.strip().startswith(("nix log /", "git -C "))
-        if told or command or re.match(_ELSEWHERE, line):
+        if is_said or command or re.match(_ELSEWHERE, line):
             continue
         if line.strip() not in {"", "error:"} or (left and left[-1].strip()):
             left.append(line)

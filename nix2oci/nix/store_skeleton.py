@@ -35,7 +35,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _AGAIN = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _MAX_NOTED = 20_000
-"""Entries: the outline of a larger object is drawn anew each time."""
+"""Entries: the outline of a larger object is drawn again each time."""
 
 _OUTLINE = "outline"
 
@@ -63,11 +63,11 @@ class StoreSkeleton(Struct):
     """Store objects with the content of every file."""
     _kept: set[bytes] = field(default_factory=set)
 
-    def materialize(self, told: Callable[[int], None] = lambda _: None) -> None:
+    def materialize(self, report_bytes: Callable[[int], None] = lambda _: None) -> None:
         """Read every store object once, if nothing is noted of it; keep what decisions will need.
 
-        `told` is given the NAR size of each when it was read. Raises what `read` raises, and
-        `OutputError` when the outline cannot be written.
+        `report_bytes` is given the NAR size of each when it was read. Raises what `read` raises,
+        and `OutputError` when the outline cannot be written.
         """
         files = StoreFiles.of(self.closure, self.root)
         searched: dict[StorePath, frozenset[StorePath]] = {}
@@ -76,7 +76,7 @@ class StoreSkeleton(Struct):
             for path, entries in sent:
                 searched[path] = self._shells(files, path)
                 self._draw_once(path, entries, searched[path])
-                told(self.closure.infos[path].nar_size)
+                report_bytes(self.closure.infos[path].nar_size)
             for path, shells in searched.items():
                 if path not in self.whole and self._shells(files, path) != shells:
                     # What makes it a shell lies in a path that it does not refer to.

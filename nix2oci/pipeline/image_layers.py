@@ -128,8 +128,8 @@ def contents_digest(infos: Iterable[PathInfo]) -> Digest:
 def _laid_over(entries: Iterable[Entry], rootfs: Tree) -> Iterator[Entry]:
     """Store and view as one: what both have, replaced wrappers above all, is the view's."""
     for entry in merge(entries, rootfs, key=lambda entry: sort_key(entry.path)):
-        mine = rootfs.get(entry.path)
-        if mine is None or mine is entry:
+        own = rootfs.get(entry.path)
+        if own is None or own is entry:
             yield entry
         elif isinstance(entry, File):
             for _ in entry.chunks:  # it counts for the NAR hash all the same

@@ -142,8 +142,8 @@ def _closure(
     built = known_outputs(nix, packages)
     closure = remote_closure(nix, nix.origin, _roots(built))
     with remote_store(nix, nix.origin, closure, notes) as store:
-        with progress.bytes("looking through the store paths", closure.nar_size) as told:
-            store.skeleton.materialize(told)
+        with progress.bytes("looking through the store paths", closure.nar_size) as report_bytes:
+            store.skeleton.materialize(report_bytes)
         yield built, closure, store
 
 

@@ -139,8 +139,10 @@ def decide(
     fewest = _kept(closure, wanted, shells, lambda _: frozenset())
     needed = _kept(closure, wanted, shells, lambda path: names.get(path, frozenset()))
     kept = fewest if mode is Mode.DROP else needed
-    mine = [mention for mention in left if mention.owner in kept]
-    by_shell = {shell: tuple(m for m in mine if m.shell == shell) for shell in scan.shells}
+    kept_references = [mention for mention in left if mention.owner in kept]
+    by_shell = {
+        shell: tuple(m for m in kept_references if m.shell == shell) for shell in scan.shells
+    }
     staying = tuple(
         RemainingShell(shell, wanted.get(shell, "" if found else _NEEDED), found)
         for shell, found in by_shell.items()
@@ -158,7 +160,7 @@ def decide(
         scan.programs,
         _infos(closure, set(closure) - kept),
         staying,
-        tuple(mention for mention in mine if mention.shell not in kept),
+        tuple(mention for mention in kept_references if mention.shell not in kept),
         _infos(closure, kept - fewest),
         scan.calls,
     )

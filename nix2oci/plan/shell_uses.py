@@ -141,7 +141,9 @@ def _sorted(
     found: dict[Known | None, list[ShellReference]] = {kind: [] for kind in KNOWN}
     for mention in mentions:
         found.setdefault(known(mention), []).append(mention)
-    return {kind: mine for kind, mine in found.items() if kind and mine}, found.get(None, [])
+    return {
+        kind: references for kind, references in found.items() if kind and references
+    }, found.get(None, [])
 
 
 def _count(mentions: Iterable[ShellReference], noun: str) -> str:

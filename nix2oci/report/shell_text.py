@@ -16,7 +16,7 @@ from nix2oci.wrappers.refusal import Refusal
 from nix2oci.wrappers.script import Wrapper
 
 _SHOWN = 3
-_MOST = 12
+_MAX = 12
 _WIDTH = 100
 
 
@@ -110,7 +110,7 @@ def details(shells: ShellDecision, *, every: bool) -> list[str]:
 
     Unless `every`, at most a few of what is long are shown, and how many are not.
     """
-    most = None if every else _MOST
+    most = None if every else _MAX
     parts = (_wrappers(shells), _dropped(shells), _needed(shells, most), _broken(shells, most))
     return [line for part in parts for line in part]
 

@@ -25,7 +25,7 @@ _PATH_PRESETS = (
 
 
 def is_special(name: bytes) -> bool:
-    """Whether bash reacts to the variable, drops it from the environment or makes it anew."""
+    """Whether bash reacts to the variable, drops it from the environment or makes it again."""
     return name in _SPECIAL or name.startswith(_SPECIAL_PREFIXES)
 
 

@@ -18,7 +18,7 @@ BLOCK = 1 << 20
 
 FORMAT = 1
 """Goes up with every change of the bytes that a layer's store paths become, here, in `nix.store`
-or in the compression: a layer that was kept under another number is made anew."""
+or in the compression: a layer that was kept under another number is made again."""
 
 END = bytes(1024)
 _ZEROS = bytes(512)

@@ -113,20 +113,20 @@ class Workspace:
         It is cloned or linked where the file system can do that, else copied. From several
         threads at once. Raises nothing: what cannot be adopted is to be made, and that tells why.
         """
-        mine = os.path.join(self.directory, f"shared-{os.getpid()}-{next(self._numbers)}")
+        shared = os.path.join(self.directory, f"shared-{os.getpid()}-{next(self._numbers)}")
         try:
             if os.path.getsize(path) != size:
                 return False
-            share(path, mine)
-            with open(mine, "rb", buffering=0) as file:
+            share(path, shared)
+            with open(shared, "rb", buffering=0) as file:
                 right = hashlib.file_digest(file, "sha256").hexdigest() == digest.hex
             if right:
-                os.replace(mine, self.blob_path(digest))
+                os.replace(shared, self.blob_path(digest))
         except OSError:
             return False
         finally:
             with suppress(OSError):
-                os.unlink(mine)
+                os.unlink(shared)
         return right
 
     def assume_remote(self, digest: Digest, size: int) -> None:

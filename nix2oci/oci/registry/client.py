@@ -49,7 +49,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class RestartError(RequestError):
-    """Who we are is proved anew, but what was being sent is lost: begin again."""
+    """Who we are is proved again, but what was being sent is lost: begin again."""
 
 
 class Message(Struct, frozen=True):
@@ -61,7 +61,7 @@ class Message(Struct, frozen=True):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     stream: Callable[[], Iterable[bytes]] | None = None
-    """Makes the body anew, whose length is in the headers."""
+    """Makes the body again, whose length is in the headers."""
     seconds: float | None = None
     """For the answer, where that is less than for others."""
 

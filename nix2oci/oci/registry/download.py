@@ -42,22 +42,22 @@ class _Fetched(Struct, frozen=True):
             raise OutputError(f"cannot read blob {digest} of {self.where}: {err.strerror}") from err
 
 
-def fetch(source: ImageSource, directory: str, told: Callable[[int], None]) -> ImageSource:
+def fetch(source: ImageSource, directory: str, report_bytes: Callable[[int], None]) -> ImageSource:
     """The same image, of blobs that are in `directory` now; those that were there stay.
 
-    `told` hears of bytes as they come, from several threads. Raises what reading the blobs does,
-    `LayoutError` for a blob longer than the manifest says, and `OutputError`.
+    `report_bytes` hears of bytes as they come, from several threads. Raises what reading the blobs
+    does, `LayoutError` for a blob longer than the manifest says, and `OutputError`.
     """
     here = _Fetched(source.where, directory)
     found = (source.descriptor, source.config_descriptor(), *source.layers())
     missing = {each.digest: each for each in found if here.size(each.digest) is None}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(partial(_fetch, source, here, told), missing.values()))
+        list(pool.map(partial(_fetch, source, here, report_bytes), missing.values()))
     return replace(source, blobs=here)
 
 
 def _fetch(
-    source: ImageSource, here: _Fetched, told: Callable[[int], None], blob: Descriptor
+    source: ImageSource, here: _Fetched, report_bytes: Callable[[int], None], blob: Descriptor
 ) -> None:
     left = blob.size
     try:
@@ -73,7 +73,7 @@ def _fetch(
                         f"than the {blob.size} bytes that are said of it"
                     )
                 file.write(chunk)
-                told(len(chunk))
+                report_bytes(len(chunk))
         os.rename(file.name, here.path(blob.digest))
     except OSError as err:
         raise OutputError(f"cannot keep {source.where}: {err.strerror}") from err

@@ -44,8 +44,8 @@ def run_all(work: Sequence[Callable[[], T]], threads: int, stop: Event) -> list[
             thread.join(_GRACE / len(crew))
         raise
     failures = [result for result in results.values() if isinstance(result, BaseException)]
-    told = [error for error in failures if not isinstance(error, CancelledError)]
-    for error in (*told, *failures):
+    causes = [error for error in failures if not isinstance(error, CancelledError)]
+    for error in (*causes, *failures):
         raise error
     return [
         result for _, result in sorted(results.items()) if not isinstance(result, BaseException)

@@ -226,5 +226,5 @@ def _put(client: Client, uploader: Uploader, document: Document, name: str) -> b
             raise
         named = [blob for blob in document.blobs if str(blob.digest) in err.digests]
         for blob in named or document.blobs:
-            uploader.upload(blob, anew=True)
+            uploader.upload(blob, force=True)
         return put_document(client, document.descriptor, document.data, name)

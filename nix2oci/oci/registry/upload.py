@@ -61,13 +61,13 @@ class Uploader:
         """Each piece gets a connection of its own."""
         self._open: set[Sending] = set()
 
-    def upload(self, blob: Descriptor, *, anew: bool = False) -> Outcome:
-        """Get a blob into the repository; `anew`: send it even if it seems to be there.
+    def upload(self, blob: Descriptor, *, force: bool = False) -> Outcome:
+        """Get a blob into the repository; `force`: send it even if it seems to be there.
 
         Raises `RequestError`, `CancelledError`, and `OutputError` when the blob cannot be read
         or is not what its descriptor says.
         """
-        if not anew and self.is_there(blob):
+        if not force and self.is_there(blob):
             self._moved(blob.size)
             return "there"
         sending = Sending(self._client, self._blobs, blob, self._moved)

@@ -65,7 +65,7 @@ def _crowded(closures: Iterable[Closure], budget: int) -> list[Closure]:
 
 
 class _Image:
-    """An image of the fleet. It is planned anew where layers that it may have became others."""
+    """An image of the fleet. It is planned again where layers that it may have became others."""
 
     def __init__(self, closure: Closure) -> None:
         self._closure = closure

@@ -198,15 +198,6 @@ class Descriptor(Struct, frozen=True):
             return None
         return cls(media_type, digest, size, annotations, platform)
 
-    @classmethod
-    def from_json(cls, document: object) -> Descriptor:
-        """Read a descriptor; raise `LayoutError` where anything in it cannot be read."""
-        fields = Fields.of(document)
-        found = cls.read(fields)
-        fields.check("cannot read descriptor")
-        assert found is not None
-        return found
-
     def to_json(self) -> Json:
         return _present(
             mediaType=self.media_type,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -18,6 +17,7 @@ from nix2oci.config.lock import Lock
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layout.names import CONTAINERD_NAME
 from nix2oci.oci.layout.source import ImageSource, Layout
+from nix2oci.oci.layout.staging import temporary_directory
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.download import fetch
 from nix2oci.oci.spec import Descriptor, Platform
@@ -36,7 +36,7 @@ class RegistryBase(Struct, frozen=True):
     @contextmanager
     def opener(self) -> Iterator[Opener]:
         """What opens the image of a platform; what it fetches is kept to the end of the context."""
-        with tempfile.TemporaryDirectory(prefix="nix2oci-base-") as directory:
+        with temporary_directory() as directory:
             yield lambda text, platform: self._fetched(self.layout, directory, text, platform)
 
     def _fetched(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO
@@ -11,8 +10,9 @@ from typing import BinaryIO
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.errors import ConfigError, OutputError
+from nix2oci.errors import ConfigError
 from nix2oci.oci.engines import Engine
+from nix2oci.oci.layout.staging import temporary_directory
 from nix2oci.oci.layout.writer import OutputFormat, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
@@ -120,9 +120,5 @@ class ImageTarget(Struct, frozen=True):
         if self.path or not (self.engine or self.push):
             yield self
             return
-        try:
-            scratch = tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True)
-        except OSError as err:
-            raise OutputError(f"cannot make a temporary directory: {err.strerror}") from err
-        with scratch as directory:
-            yield replace(self, path=os.path.join(directory, "image.oci"), output_format="oci")
+        with temporary_directory() as scratch:
+            yield replace(self, path=os.path.join(scratch, "image.oci"), output_format="oci")

@@ -11,6 +11,7 @@ import pytest
 
 from nix2oci.cli.steps.write_file import write_file
 from nix2oci.errors import OutputError
+from nix2oci.oci.layout.staging import staging_directory
 
 
 def mode(file: Path) -> int:
@@ -46,6 +47,12 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
     write_file(str(tmp_path / "link"), b"new")
     assert os.readlink(tmp_path / "link") == "there/page.html"
     assert (tmp_path / "there/page.html").read_bytes() == b"new"
+
+
+def test_a_file_on_its_way_is_left_alone_by_a_build_beside_it(tmp_path: Path) -> None:
+    with staging_directory(str(tmp_path)) as mine:
+        write_file(str(tmp_path / "meta.json"), b"new")
+        assert left(tmp_path) == sorted([os.path.basename(mine), "meta.json"])
 
 
 def test_a_pipe_is_written_to(tmp_path: Path) -> None:

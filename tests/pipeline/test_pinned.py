@@ -104,7 +104,7 @@ def test_the_image_is_that_on_the_same_base_in_a_layout(place: Place, tmp_path: 
 def test_each_blob_of_a_base_is_fetched_once(place: Place, tmp_path: Path) -> None:
     place.build("--base", place.name)
     assert fetches(place.registry, tmp_path / "base0") == {1}
-    assert not list(tmp_path.rglob("nix2oci-base-*"))
+    assert not list(tmp_path.rglob(".nix2oci-*"))
 
 
 def test_the_next_build_has_the_layers_of_a_base_in_the_cache(place: Place, tmp_path: Path) -> None:

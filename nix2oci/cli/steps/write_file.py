@@ -24,10 +24,9 @@ def write_file(path: str, data: bytes, *, executable: bool = False) -> None:
 
 def _replace(path: str, data: bytes, mode: int) -> None:
     """The file takes its place when it is whole; the umask decides who may read it."""
-    directory = os.path.dirname(path)
-    import tempfile  # start-up counts
+    from nix2oci.oci.layout.staging import staging_directory  # start-up counts
 
-    with tempfile.TemporaryDirectory(prefix=".nix2oci-", dir=directory) as scratch:
+    with staging_directory(os.path.dirname(path)) as scratch:
         new = os.path.join(scratch, "new")
         with open(new, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -24,7 +25,12 @@ from nix2oci.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 from nix2oci.oci.spec import BLOBS, LAYOUT_VERSION, REF_NAME, Descriptor
 
 STAGING = ".nix2oci-"
-"""How the name of every staging directory starts."""
+"""How the name of every staging directory starts; 16 hex digits follow."""
+
+
+def is_staging(name: str) -> bool:
+    """Whether a file name is one that staging directories have."""
+    return re.fullmatch(re.escape(STAGING) + "[0-9a-f]{16}", name) is not None
 
 
 @contextmanager
@@ -45,7 +51,7 @@ def locked(directory: str) -> Iterator[None]:
 def check_layout_target(path: str, shown: str) -> None:
     """Raise unless an image layout may be written at `path`; `shown` is how the user named it."""
     try:
-        names = [name for name in os.listdir(path) if not name.startswith(STAGING)]
+        names = [name for name in os.listdir(path) if not is_staging(name)]
     except FileNotFoundError:
         return
     except NotADirectoryError as err:

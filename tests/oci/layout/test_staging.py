@@ -8,6 +8,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from support import faults
 from support.permissions import open_the_way
 from support.writes import FORMS, blob_names, digest_at, listing, put, write
 
-from nix2oci.errors import OutputError
+from nix2oci.errors import ConfigError, OutputError
 from nix2oci.oci.layout import staging
 from nix2oci.oci.layout.writer import OutputFormat, writing
 from nix2oci.oci.spec import Digest
@@ -118,14 +119,67 @@ def test_a_staging_directory_in_use_is_left_alone(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["one", "two"]
 
 
-def test_something_else_with_the_name_of_a_staging_directory_stays(tmp_path: Path) -> None:
-    (tmp_path / ".nix2oci-notes").write_text("mine")
-    (tmp_path / ".nix2oci-link").symlink_to(tmp_path / "known")
+HEX = ".nix2oci-0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(".nix2oci-notes/keep.txt", id="a directory of another name"),
+        pytest.param(f"{HEX}/keep.txt", id="a directory of such a name, without a marker"),
+        pytest.param(f"{HEX}/{staging.MARKER}", id="a file like the marker that says nothing"),
+        pytest.param(f"{HEX}/{staging.MARKER}/keep.txt", id="a directory in place of the marker"),
+        pytest.param(HEX, id="a file"),
+    ],
+)
+def test_what_no_run_of_nix2oci_made_stays(tmp_path: Path, name: str) -> None:
+    mine = tmp_path / name
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("precious")
+    write(tmp_path / "image", "archive")
+    assert mine.read_text() == "precious"
+
+
+def test_a_link_with_the_name_of_a_staging_directory_stays(tmp_path: Path) -> None:
+    (tmp_path / HEX).symlink_to(tmp_path / "known")
     write(tmp_path / "known")
     write(tmp_path / "image", "archive")
-    names = [".nix2oci-link", ".nix2oci-notes", "image", "known"]
-    assert sorted(os.listdir(tmp_path)) == names
+    assert sorted(os.listdir(tmp_path)) == [HEX, "image", "known"]
     assert validate_layout(str(tmp_path / "known"), 1) == ()
+
+
+def test_a_directory_of_notes_is_no_place_for_a_layout(tmp_path: Path) -> None:
+    (tmp_path / ".nix2oci-notes").mkdir()
+    with pytest.raises(ConfigError, match=r"holds other things, such as '\.nix2oci-notes'"):
+        write(tmp_path)
+
+
+def leave(home: Path) -> None:
+    """What a run leaves that is killed while it writes beside `home`'s files."""
+
+    def be_killed() -> None:
+        with staging.staging_directory(str(home)) as directory:
+            Path(directory, "half").write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_children(be_killed) == [-signal.SIGKILL]
+    assert [path.name for path in home.glob(".nix2oci-*/half")] == ["half"]
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    leave(tmp_path)
+    write(tmp_path / "image", "archive")
+    assert os.listdir(tmp_path) == ["image"]
+
+
+def test_so_is_what_it_left_among_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    leave(tmp_path)
+    with staging.temporary_directory() as directory:
+        assert os.listdir(tmp_path) == [os.path.basename(directory)]
+    assert os.listdir(tmp_path) == []
 
 
 def in_children(*works: Callable[[], object]) -> list[int]:

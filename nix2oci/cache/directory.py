@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from nix2oci.cache.private import make_private
 from nix2oci.cache.sealed_json import SealedJson
 from nix2oci.oci.spec import BLOBS
 
@@ -58,7 +59,7 @@ class Cache(Struct, frozen=True):
     def prepare(self) -> bool:
         """Make the directory; whether it can be written."""
         try:
-            os.makedirs(self.path(BLOBS), exist_ok=True)
+            make_private(self.path(BLOBS))
             if not os.path.lexists(self.path(_TAG)):
                 with open(self.path(_TAG), "wb") as file:
                     file.write(_SIGNATURE)

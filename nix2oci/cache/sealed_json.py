@@ -14,6 +14,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from nix2oci.cache.private import make_private
+
 TEMPORARY = ".new-"
 """How the names of files begin that are not whole yet."""
 
@@ -55,7 +57,7 @@ class SealedJson(Struct, frozen=True):
 
         body = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
         try:
-            os.makedirs(self.directory, exist_ok=True)
+            make_private(self.directory)
             handle, path = tempfile.mkstemp(prefix=TEMPORARY, dir=self.directory)
             try:
                 with open(handle, "wb") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +202,51 @@ def test_without_a_home_nothing_is_kept(terminal: Terminal) -> None:
         "error: cannot find the cache: neither HOME nor XDG_CACHE_HOME is set\n"
         "hint: set XDG_CACHE_HOME to the directory that it is in\n"
     )
+
+
+def test_the_directories_are_for_their_owner_alone(terminal: Terminal) -> None:
+    os.umask(0)
+    build(terminal)
+    kept = cache_of(terminal)
+    directories = [kept, *(path for path in kept.rglob("*") if path.is_dir())]
+    modes = {str(path): stat.S_IMODE(path.stat().st_mode) for path in directories}
+    assert modes == dict.fromkeys(modes, 0o700)
+    assert {path.name for path in directories} >= {"layers", "facts", "sha256"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "why"),
+    [
+        pytest.param(
+            *(0o770, None, "others can write it (chmod go-w {0})"), id="its group can write it"
+        ),
+        pytest.param(
+            *(0o1777, None, "others can write it (chmod go-w {0})"), id="as others can in /tmp"
+        ),
+        pytest.param(
+            *(0o700, 65534, "it belongs to another user (chown -R 0 {0})"),
+            id="somebody else made it first",
+            marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away"),
+        ),
+    ],
+)
+def test_a_cache_that_others_can_change_is_not_used(
+    terminal: Terminal, mode: int, owner: int | None, why: str
+) -> None:
+    kept = cache_of(terminal)
+    kept.mkdir(parents=True)
+    kept.chmod(mode)
+    if owner is not None:
+        os.chown(kept, owner, owner)
+    said = build(terminal)
+    assert f"nix2oci: the cache at {kept} is not used: {why.format(kept)}\n" in said
+    assert os.listdir(kept) == []
+    assert "are in the cache" not in build(terminal)
+
+
+def test_a_cache_that_others_can_only_read_is_used(terminal: Terminal) -> None:
+    kept = cache_of(terminal)
+    kept.mkdir(parents=True)
+    kept.chmod(0o755)
+    assert "is not used" not in build(terminal)
+    assert "1 of 2 layers are in the cache" in build(terminal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nix2oci.cache.directory import Cache, default_directory, parse_size
+from nix2oci.cache.private import why_not_private
 from nix2oci.cli import context
 from nix2oci.cli.options.cache import DEFAULT_SIZE, VARIABLE, CacheOptions
 from nix2oci.cli.options.output import OutputOptions
@@ -25,6 +26,9 @@ def cache_for_build(options: CacheOptions, output: OutputOptions) -> Cache | Non
     directory = default_directory(context.environment())
     if directory is None:
         explain("nothing is kept in a cache: neither HOME nor XDG_CACHE_HOME is set")
+        return None
+    if why := why_not_private(directory):
+        step(f"the cache at {directory} is not used: {why}")
         return None
     return Cache(directory, limit, step, explain)
 

@@ -74,6 +74,44 @@ USAGE = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("line", "flag", "times"),
+    [
+        pytest.param("build --push r.io/a:1 --push r.io/a:2", "--push", 2, id="two places"),
+        pytest.param("build --push --push r.io/a:2", "--push", 2, id="one place and the default"),
+        pytest.param("build --tag 1 --tag=2 --tag 3", "--tag", 3, id="three names"),
+        pytest.param("build -o x --output y", "-o/--output", 2, id="two spellings of one flag"),
+        pytest.param("build --user 5 --user 5", "--user", 2, id="the same value twice"),
+        pytest.param("build --platform linux/amd64 --platform linux/arm64", "--platform", 2,
+                     id="platforms, which are a list in one value"),
+        pytest.param("plan --closure a --closure b", "--closure", 2, id="another command"),
+        pytest.param("push x r.io/a:1 --jobs 1 --jobs 2", "--jobs", 2, id="a number"),
+    ],
+)  # fmt: skip
+def test_one_value_is_given_once(line: str, flag: str, times: int, terminal: Terminal) -> None:
+    done = terminal.run(*line.split())
+    command = line.split(maxsplit=1)[0]
+    assert (done.returncode, done.stdout, terminal.left()) == (2, "", [])
+    assert done.stderr.splitlines() == [
+        f"error: {flag} is given {times} times, and has one value",
+        f"hint: see: nix2oci {command} --help",
+    ]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param("-q -q --json --json", id="switches"),
+        pytest.param("--debug --no-debug", id="a switch and its opposite: the last counts"),
+        pytest.param("--env A=1 --env B=2", id="lists"),
+        pytest.param("--plain-http --plain-http=localhost", id="hosts after an equals sign"),
+    ],
+)
+def test_what_is_no_single_value_may_be_repeated(flags: str, terminal: Terminal) -> None:
+    done = terminal.run("build", ".#app", *flags.split())
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_unknown_command_names_the_nearest(terminal: Terminal) -> None:
     done = terminal.run("buidl")
     assert (done.returncode, done.stdout) == (2, "")

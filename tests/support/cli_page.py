@@ -44,7 +44,8 @@ HEAD = """\
 
 <!-- Made by tests/support/cli_page.py, which says how. -->
 
-`nix2oci --version` prints the version, `--help` after any command what is below."""
+`nix2oci --version` prints the version, `--help` after any command what is below.
+An option that has one value is given once; a switch may be repeated."""
 
 
 def options_of(group: Group[object]) -> dict[str, click.Option]:

@@ -26,6 +26,19 @@ class Group(Struct, Generic[T_co], frozen=True):
         return self.make(**{str(flag.name): given.pop(str(flag.name)) for flag in self.flags})
 
 
+class _Command(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, which takes the last of several values and forgets the others."""
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        options = [each for each in order if isinstance(each, click.Option)]
+        single = [each for each in options if not (each.multiple or each.is_flag or each.count)]
+        if not ctx.resilient_parsing and len(single) > len(set(single)):
+            flag = max(single, key=single.count)
+            given = f"{'/'.join(flag.opts)} is given {single.count(flag)} times"
+            raise click.UsageError(f"{given}, and has one value", ctx)
+        return super().parse_args(ctx, args)
+
+
 BARE = ""
 """The value of an option that may have one, where it has none."""
 
@@ -63,7 +76,7 @@ def command(
             values = {group.name: group.take(given) for group in groups}
             return function(**given, **values)
 
-        return click.Command(name, params=parameters, callback=call, help=inspect.getdoc(function))
+        return _Command(name, params=parameters, callback=call, help=inspect.getdoc(function))
 
     return decorate
 

@@ -32,6 +32,10 @@ OLDEST = datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)
 """`created` where nothing says better: the first second that every archive format can hold."""
 
 
+STDENV_EPOCH = 315532800
+"""The SOURCE_DATE_EPOCH that nixpkgs' stdenv sets in every shell and build: nobody asked for it."""
+
+
 class ImageSpec(Struct, frozen=True):
     """What the user wants the image to be. The defaults are those of docs/configuration.md."""
 
@@ -169,8 +173,8 @@ def created(
 
     `source_date_epoch` is the text of the variable, None when there is none; `last_modified` is
     the flake's, in seconds since 1970, and None when the flake has no revision. `now` is called
-    only when the specification says `now`. Raises `ConfigError` for a variable that is not a
-    number of seconds, whether or not it is used.
+    only when the specification says `now`. A variable of `STDENV_EPOCH` counts for nothing. Raises
+    `ConfigError` for one that is not a number of seconds, whether or not it is used.
     """
     location = Location("SOURCE_DATE_EPOCH")
     from_variable = None
@@ -179,7 +183,8 @@ def created(
         if seconds is None:
             what = "a number of seconds since 1970"
             raise location.expected(what, source_date_epoch, "unset the variable to do without it")
-        from_variable = values.moment(seconds, location)
+        if seconds != STDENV_EPOCH:
+            from_variable = values.moment(seconds, location)
     if spec_created == "now":
         return now().astimezone(UTC).replace(microsecond=0)
     if spec_created is not None:

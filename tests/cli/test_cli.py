@@ -301,3 +301,25 @@ def test_source_date_epoch_is_the_time_of_the_image(terminal: Terminal) -> None:
     assert error == "error: SOURCE_DATE_EPOCH: expected a number of seconds since 1970, got 'abc'"
     assert hint == "hint: unset the variable to do without it"
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "created", "is_said"),
+    [
+        pytest.param((), "1980-01-01T00:00:01Z", True, id="that of stdenv is nobody's wish"),
+        pytest.param(
+            *(("--created", "315532800"), "1980-01-01T00:00:00Z", False), id="unless a flag says it"
+        ),
+    ],
+)
+def test_the_time_that_stdenv_sets_is_ignored(
+    terminal: Terminal, flags: tuple[str, ...], created: str, *, is_said: bool
+) -> None:
+    args = ("build", ".#app", "--json", *flags)
+    done = terminal.run(*args, SOURCE_DATE_EPOCH="315532800")
+    line = (
+        "nix2oci: SOURCE_DATE_EPOCH=315532800 of stdenv is ignored; "
+        "--created 315532800 is for who means it"
+    )
+    assert json.loads(done.stdout)["created"] == created
+    assert (line in done.stderr.splitlines()) == is_said

@@ -259,6 +259,14 @@ ASKED = datetime(2001, 2, 3, tzinfo=UTC)
         pytest.param(
             None, str(2**33), None, datetime(2242, 3, 16, 12, 56, 32, tzinfo=UTC), id="2^33"
         ),
+        pytest.param(
+            *(None, "315532800", 86400, datetime(1970, 1, 2, tzinfo=UTC)), id="not that of stdenv"
+        ),
+        pytest.param(None, "315532800", None, OLDEST, id="that of stdenv is no time either"),
+        pytest.param(
+            *(None, "315532801", 86400, datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)),
+            id="the second after that of stdenv",
+        ),
         pytest.param(ASKED, "0", 86400, ASKED, id="what was asked for"),
         pytest.param("now", "0", 86400, NOON, id="now, when asked for"),
     ],

@@ -67,7 +67,7 @@ def build(
     named = parse_installables(client, installables, nix.file)
     settings = read_settings(options.image, named[0])
     spec = settings.spec
-    check_spec(spec, output_format)
+    check_spec(spec, output_format, output)
     check_named(target, spec.name)
     check_engine(engine, spec, systems)
     kept = cache_for_build(cache, output)

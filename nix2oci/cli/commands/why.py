@@ -29,18 +29,8 @@ _CHAINS = 5
 _CHAINS_VERBOSE = 100
 
 
-@command(
-    "why",
-    argument("text", "IMAGE|INSTALLABLE"),
-    argument("wanted", "NAME"),
-    PLAN,
-)
-def why(
-    *,
-    text: str,
-    wanted: str,
-    options: PlanOptions,
-) -> None:
+@command("why", argument("text", "IMAGE|INSTALLABLE"), argument("wanted", "NAME"), PLAN)
+def why(*, text: str, wanted: str, options: PlanOptions) -> None:
     """Show the chains of references that keep NAME in an image, and what it weighs.
 
     NAME is a store path, its hash part, or its name with or without the version. IMAGE is a layout

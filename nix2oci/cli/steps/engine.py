@@ -68,11 +68,7 @@ def check_engine(engine: Engine | None, spec: ImageSpec, systems: Sequence[str])
 
 
 def load(
-    engine: Engine,
-    path: str,
-    name: Reference,
-    platforms: Sequence[Platform],
-    output: OutputOptions,
+    engine: Engine, path: str, name: Reference, platforms: Sequence[Platform], output: OutputOptions
 ) -> Loaded:
     """Load the image `name` of the layout or archive at `path`.
 

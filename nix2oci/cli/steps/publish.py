@@ -69,10 +69,7 @@ def publish_image(
 
 
 def _delivery(
-    builds: Sequence[Evaluated],
-    spec: ImageSpec,
-    target: ImageTarget,
-    options: PlanOptions,
+    builds: Sequence[Evaluated], spec: ImageSpec, target: ImageTarget, options: PlanOptions
 ) -> Delivery | None:
     """What the registry says before anything is built, where the image is to go to one."""
     if target.push is None:

@@ -12,6 +12,8 @@ from msgspec import Struct
 from nix2oci.cli import context
 from nix2oci.cli.options.files import Format
 from nix2oci.cli.options.image import ImageOptions
+from nix2oci.cli.options.output import OutputOptions
+from nix2oci.cli.render import console
 from nix2oci.config import image_spec
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.lock import LOCK_NAME
@@ -47,12 +49,16 @@ def read_settings(image: ImageOptions, main: Installable | None) -> Settings:
     return Settings(spec, os.path.join(os.path.dirname(path), LOCK_NAME))
 
 
-def check_spec(spec: ImageSpec, output_format: Format) -> None:
+def check_spec(spec: ImageSpec, output_format: Format, output: OutputOptions) -> None:
     """Raise `ConfigError` for what would only go wrong after an hour of building.
 
     That is layers that `docker load` does not read, and a SOURCE_DATE_EPOCH that has no meaning.
     """
     created(spec)
+    epoch = context.environment().get("SOURCE_DATE_EPOCH")
+    if spec.created is None and epoch == str(image_spec.STDENV_EPOCH):
+        meant = f"--created {epoch} is for who means it"
+        console.progress(output).step(f"SOURCE_DATE_EPOCH={epoch} of stdenv is ignored; {meant}")
     if output_format == "archive" and spec.compression == "zstd":
         raise ConfigError(
             "cannot write an archive with zstd layers: 'docker load' does not read them",

@@ -29,7 +29,8 @@ from nix2oci.text import display
 
 EngineName = Literal["docker", "podman", "containerd"]
 
-_PATIENCE = 10.0
+_TO_END = 4.0
+"""Seconds that a command has to end by itself when it is told to."""
 _MAX_WORDS = 400
 _DIGEST = re.compile(rb"(?:sha256:)?\b([0-9a-f]{64})\b")
 _WORDS_BEGIN = re.compile(r"(?i)(error|fatal|cannot|ctr:|fata\[)")
@@ -96,6 +97,8 @@ class Engine(Struct, frozen=True, dict=True):
     name: EngineName
     env: Mapping[str, str]
     namespace: str | None = None
+    patience: float = 30.0
+    """Seconds for an answer. Loading has no limit: an engine unpacks large images in silence."""
 
     @cached_property
     def platform(self) -> Platform:
@@ -103,7 +106,7 @@ class Engine(Struct, frozen=True, dict=True):
 
         It is this machine's where the engine does not say.
         """
-        done = self._run(self._command.asks)
+        done = self._ask(self._command.asks)
         if done.returncode:
             raise EngineError(
                 f"cannot load into {self.name}: {done.words}", hint=self._command.start
@@ -145,7 +148,7 @@ class Engine(Struct, frozen=True, dict=True):
     def _found(self, known: str, image: ImageSource) -> Digest:
         """What the engine has under the name; `EngineError` unless it is this image."""
         name = f"name=={known}" if self.name == "containerd" else known
-        looked = self._run((*self._command.look, name))
+        looked = self._ask((*self._command.look, name))
         digest = _DIGEST.search(looked.stdout)
         if looked.returncode or not digest:
             words = looked.words if looked.returncode else "it is not there afterwards"
@@ -164,8 +167,22 @@ class Engine(Struct, frozen=True, dict=True):
     def _command(self) -> _Command:
         return _COMMANDS[self.name]
 
+    def _ask(self, arguments: tuple[str, ...]) -> _Finished:
+        """Run what a daemon that works answers at once."""
+        try:
+            return self._run(arguments, limit=self.patience)
+        except subprocess.TimeoutExpired as error:
+            raise EngineError(
+                f"cannot load into {self.name}: '{self._command.program} {arguments[0]}' has not "
+                f"answered for {self.patience:g} seconds",
+                hint=self._command.start,
+            ) from error
+
     def _run(
-        self, arguments: tuple[str, ...], feed: Callable[[IO[bytes]], None] | None = None
+        self,
+        arguments: tuple[str, ...],
+        feed: Callable[[IO[bytes]], None] | None = None,
+        limit: float | None = None,
     ) -> _Finished:
         program = self._command.program
         namespace = ("--namespace", self.namespace) if self.namespace else ()
@@ -187,7 +204,7 @@ class Engine(Struct, frozen=True, dict=True):
                 raise EngineError(
                     f"cannot load into {self.name}: cannot run '{program}': {error.strerror}"
                 ) from error
-            _attend(process, feed)
+            _attend(process, feed, limit)
             out.seek(0)
             err.seek(0)
             return _Finished(process.returncode, out.read(), err.read())
@@ -230,10 +247,14 @@ class _Finished(Struct, frozen=True):
         return text if len(text) <= _MAX_WORDS else text[:_MAX_WORDS] + "…"
 
 
-def _attend(process: subprocess.Popen[bytes], feed: Callable[[IO[bytes]], None] | None) -> None:
-    """Feed a process and wait for its end; it does not outlive us.
+def _attend(
+    process: subprocess.Popen[bytes],
+    feed: Callable[[IO[bytes]], None] | None,
+    limit: float | None,
+) -> None:
+    """Feed a process and wait for its end, `limit` seconds at most; it does not outlive us.
 
-    One that ends before it has read everything says why itself.
+    One that ends before it has read everything says why itself. Raises `TimeoutExpired`.
     """
     try:
         if feed and process.stdin:
@@ -241,11 +262,11 @@ def _attend(process: subprocess.Popen[bytes], feed: Callable[[IO[bytes]], None] 
                 feed(process.stdin)
             with suppress(BrokenPipeError):
                 process.stdin.close()
-        process.wait()
+        process.wait(limit)
     except BaseException:
         process.terminate()
         try:
-            process.wait(_PATIENCE)
+            process.wait(_TO_END)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.fakeengine import PROGRAMS, FakeEngine
 from support.smallimage import Layer, SmallImage
 
@@ -258,3 +260,37 @@ def test_an_image_that_cannot_be_read_ends_the_engine(fake: FakeEngine, image: I
         fake.engine("docker").load(image, NAME)
     assert str(caught.value).startswith(f"cannot read blob {image.layers()[0].digest} of ")
     assert not (fake.state / "has").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "words", "hint"),
+    [
+        pytest.param("docker", "version", "docker version", "start Docker, or name", id="docker"),
+        pytest.param("podman", "info", "podman info", "'podman info' must work", id="podman"),
+        pytest.param("containerd", "version", "ctr version", "start containerd", id="containerd"),
+    ],
+)
+def test_an_engine_that_does_not_answer_is_an_error_in_time(
+    fake: FakeEngine, name: EngineName, asked: str, words: str, hint: str
+) -> None:
+    """As where a socket accepts and nothing comes; what was asked does not live on."""
+    fake.answer(asked, waits=True)
+    with pytest.raises(EngineError) as raised:
+        _ = replace(fake.engine(name), patience=2).platform
+    message = f"cannot load into {name}: '{words}' has not answered for 2 seconds"
+    assert str(raised.value) == message
+    assert str(raised.value.hint).startswith(hint)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((fake.state / "waiting").read_text()), 0)
+
+
+def test_an_engine_that_is_silent_after_loading_is_an_error_in_time(
+    fake: FakeEngine, image: ImageSource
+) -> None:
+    fake.answer("image inspect", waits=True)
+    with pytest.raises(EngineError, match=r"has not answered for 0\.5 seconds$"):
+        replace(fake.engine("docker"), patience=0.5).load(image, NAME)
+
+
+def test_half_a_minute_is_long_enough(fake: FakeEngine) -> None:
+    assert fake.engine("docker").patience == 30

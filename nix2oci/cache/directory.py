@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from nix2oci.cache.private import make_private
-from nix2oci.cache.sealed_json import SealedJson
+from nix2oci.cache.sealed_json import SealedJson, make_private
 from nix2oci.oci.spec import BLOBS
 
 LAYERS, FACTS = "layers", "facts"
@@ -75,6 +75,19 @@ def default_directory(env: Mapping[str, str]) -> str | None:
     if not os.path.isabs(base):
         base = os.path.join(home, ".cache") if os.path.isabs(home) else ""
     return os.path.join(base, "nix2oci") if base else None
+
+
+def why_not_private(path: str) -> str | None:
+    """Why somebody else can change what is in a directory, and how to mend it; None if nobody."""
+    try:
+        found = os.stat(path)
+    except OSError:  # to be made yet, or not to be used anyway
+        return None
+    if found.st_uid != os.geteuid():
+        return f"it belongs to another user (chown -R {os.geteuid()} {path})"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"others can write it (chmod go-w {path})"
+    return None
 
 
 def parse_size(text: str) -> int | None:

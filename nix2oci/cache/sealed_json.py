@@ -14,8 +14,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from nix2oci.cache.private import make_private
-
 TEMPORARY = ".new-"
 """How the names of files begin that are not whole yet."""
 
@@ -73,6 +71,23 @@ class SealedJson(Struct, frozen=True):
     def remove(self, name: str) -> None:
         with suppress(OSError):
             os.unlink(os.path.join(self.directory, name))
+
+
+def make_private(path: str) -> None:
+    """Make a directory and those that are missing above it: 0700, whatever the umask.
+
+    Nobody else may read or change what is in it, since it goes into images.
+
+    That is what the XDG Base Directory Specification asks for. What is there stays as it is.
+    """
+    if not path or os.path.isdir(path):
+        return
+    make_private(os.path.dirname(path))
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:  # another build has made it just now
+        return
+    os.chmod(path, 0o700)  # the umask may have taken the owner's own rights
 
 
 def _seal(name: str, body: bytes) -> bytes:

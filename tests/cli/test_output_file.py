@@ -8,10 +8,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from support.terminal import Terminal
 
-from nix2oci.cli.steps.write_file import write_file
 from nix2oci.errors import OutputError
 from nix2oci.oci.layout.staging import staging_directory
+from nix2oci.pipeline.write_file import check_writable, write_file
 
 
 def mode(file: Path) -> int:
@@ -86,3 +87,60 @@ def test_a_full_disk_leaves_what_was_there() -> None:
     with pytest.raises(OutputError) as raised:
         write_file("/dev/full", b"new")
     assert str(raised.value) == "cannot write /dev/full: No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("flags", "cause"),
+    [
+        pytest.param("--metadata none/x", "none/x: No such file or directory", id="no directory"),
+        pytest.param("--image-refs here", "here: Is a directory", id="a directory"),
+        pytest.param("--image-refs file/x", "file/x: Not a directory", id="below a file"),
+        pytest.param(
+            *("-o made/app.oci --metadata made/other/x", "made/other/x: No such file or directory"),
+            id="a directory that the image does not bring either",
+        ),
+    ],
+)
+def test_what_could_not_be_written_ends_a_build_before_it_begins(
+    tmp_path: Path, flags: str, cause: str
+) -> None:
+    terminal = Terminal.make(tmp_path)
+    (terminal.directory / "here").mkdir()
+    (terminal.directory / "file").touch()
+    done = terminal.run("build", ".#app", *flags.split())
+    assert (done.returncode, done.stdout, done.stderr) == (8, "", f"error: cannot write {cause}\n")
+    assert left(terminal.directory) == ["file", "here"]
+
+
+def test_a_file_in_a_directory_that_the_image_brings_is_written(tmp_path: Path) -> None:
+    terminal = Terminal.make(tmp_path)
+    args = ("build", ".#app", "-o", "made/new/app.oci")
+    done = terminal.run(*args, "--metadata", "made/new/x", "--image-refs", "made/y")
+    assert done.returncode == 0, done.stderr
+    assert left(terminal.directory / "made") == ["new", "y"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("plan --html none/x", id="the page of a plan"),
+        pytest.param("popularity -o none/x", id="an index of popularity"),
+    ],
+)
+def test_so_it_does_other_commands_that_take_long(tmp_path: Path, line: str) -> None:
+    terminal = Terminal.make(tmp_path)
+    done = terminal.run(*line.split(), ".#app")
+    assert (done.returncode, done.stdout) == (8, "")
+    assert done.stderr == "error: cannot write none/x: No such file or directory\n"
+
+
+def test_a_pipe_is_not_opened_before_there_is_something_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(tmp_path / "pipe", os.O_WRONLY)
+    check_writable(str(tmp_path / "pipe"), None)
+    os.write(writer, b"still open")
+    assert os.read(reader, 100) == b"still open"
+    assert left(tmp_path) == ["pipe"]
+    os.close(writer)
+    os.close(reader)

@@ -57,9 +57,11 @@ def build(
     from nix2oci.cli.steps.read_hints import read_hints
     from nix2oci.cli.steps.read_spec import check_spec, read_settings
     from nix2oci.cli.steps.registry import registry_for_build
+    from nix2oci.pipeline.write_file import check_writable
 
     nix, output = options.nix, options.output
     engine = choose_engine(load, files, output, pushed=push.push is not None)
+    check_writable(files.metadata, files.image_refs, after=files.output)
     target = push_target(push, files, loaded=engine is not None)
     output_format = chosen_format(files.output, files.output_format)
     systems = platforms.systems(nix.system)

@@ -25,13 +25,7 @@ from nix2oci.report.comparison import Side, difference_document
     switch("--exit-code", "Exit with 1 when OLD and NEW differ."),
     PLAN,
 )
-def diff(
-    *,
-    old: str,
-    new: str,
-    exit_code: bool,
-    options: PlanOptions,
-) -> int:
+def diff(*, old: str, new: str, exit_code: bool, options: PlanOptions) -> int:
     """Show what NEW has that OLD has not, and the bytes to push and to pull for it.
 
     Each is an image (a layout directory or an archive, as PATH, PATH:TAG or what `nix2oci build`

@@ -10,9 +10,9 @@ from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.plan import plan_text
 from nix2oci.cli.steps.prepared import planned_image, planned_record
-from nix2oci.cli.steps.write_file import write_file
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
+from nix2oci.pipeline.write_file import check_writable, write_file
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.report.json_documents import plan_document
@@ -57,6 +57,7 @@ def plan(
         raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")
     if html == "-":
         raise ConfigError("cannot write the page to stdout: the plan is there", hint="name a file")
+    check_writable(html)
     found = _recorded(recorded, options) if recorded else _from_nix(installables, options, origin)
     output = options.output
     if html:

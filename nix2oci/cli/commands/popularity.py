@@ -17,10 +17,10 @@ from nix2oci.cli.steps.evaluate import nix_client, parse_installables
 from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.read_spec import read_settings
 from nix2oci.cli.steps.registry import open_anywhere, reading
-from nix2oci.cli.steps.write_file import write_file
 from nix2oci.compare.inputs import image_closure, recorded_closure
 from nix2oci.errors import ClosureError, NixOutputError
 from nix2oci.model.closure import Closure
+from nix2oci.pipeline.write_file import check_writable, write_file
 from nix2oci.plan.layers.fleet import build_popularity, plans
 from nix2oci.plan.layers.layering import store_layers
 from nix2oci.report.popularity_document import popularity_document
@@ -62,6 +62,7 @@ def popularity(
     nix2oci.yaml says has no part in it. Prints the index; with -o FILE, what is in it. Layers are
     planned for as many as --max-layers says, else the first installable's nix2oci.yaml.
     """
+    check_writable(None if path == "-" else path)
     if not installables and not recorded and not images:
         installables = (".",)
     options = replace(options, registry=reading(options.registry, *images))

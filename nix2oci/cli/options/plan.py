@@ -26,8 +26,4 @@ class PlanOptions(Struct, frozen=True):
         return cls(registry, image, NIX.take(given), OUTPUT.take(given))
 
 
-PLAN = Group(
-    "options",
-    PlanOptions.of,
-    (*REGISTRY.flags, *IMAGE.flags, *NIX.flags, *OUTPUT.flags),
-)
+PLAN = Group("options", PlanOptions.of, (*REGISTRY.flags, *IMAGE.flags, *NIX.flags, *OUTPUT.flags))

@@ -11,7 +11,7 @@ from nix2oci.cache.directory import Cache
 from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.read_spec import Settings
-from nix2oci.cli.steps.write_file import write_file
+from nix2oci.pipeline.write_file import write_file
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.on_base import Opener

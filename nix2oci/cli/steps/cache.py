@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nix2oci.cache.directory import Cache, default_directory, parse_size
-from nix2oci.cache.private import why_not_private
+from nix2oci.cache.directory import Cache, default_directory, parse_size, why_not_private
 from nix2oci.cli import context
 from nix2oci.cli.options.cache import DEFAULT_SIZE, VARIABLE, CacheOptions
 from nix2oci.cli.options.output import OutputOptions

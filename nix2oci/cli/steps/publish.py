@@ -15,7 +15,6 @@ from nix2oci.cli.render.built import say_published
 from nix2oci.cli.steps.engine import load
 from nix2oci.cli.steps.read_hints import say_warnings
 from nix2oci.cli.steps.read_spec import created
-from nix2oci.cli.steps.write_file import write_file
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.oci.engines import Loaded
 from nix2oci.pipeline.describe import image_name
@@ -23,6 +22,7 @@ from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.image_target import ImageTarget
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Published, publish
+from nix2oci.pipeline.write_file import write_file
 from nix2oci.plan.layers.layering import LayerHints
 from nix2oci.report.json_documents import delivered_document
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import threading
 from pathlib import Path
 
@@ -144,3 +145,18 @@ def test_a_pipe_is_not_opened_before_there_is_something_for_it(tmp_path: Path) -
     assert left(tmp_path) == ["pipe"]
     os.close(writer)
     os.close(reader)
+
+
+@pytest.mark.parametrize("output", ["web.tar", "-"], ids=["beside a file", "where TMPDIR is"])
+def test_a_build_leaves_what_others_made_where_it_writes(tmp_path: Path, output: str) -> None:
+    terminal = Terminal.make(tmp_path)
+    mine = [terminal.directory / name for name in (".nix2oci-notes", ".nix2oci-0123456789abcdef")]
+    for directory in mine:
+        directory.mkdir()
+        (directory / "keep.txt").write_text("precious")
+    argv = terminal.argv("build", ".#app", "-q", "-o", output)
+    env = terminal.env(TMPDIR=str(terminal.directory))
+    subprocess.run(argv, cwd=terminal.directory, env=env, check=True, capture_output=True)
+    assert [(path / "keep.txt").read_text() for path in mine] == ["precious", "precious"]
+    others = [output] if output != "-" else []
+    assert left(terminal.directory) == sorted([*(path.name for path in mine), *others])

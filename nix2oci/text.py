@@ -23,8 +23,18 @@ def count(number: int, noun: str) -> str:
 
 def display(path: bytes) -> str:
     """A name as it can be shown in one line: control characters and stray bytes escaped."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return printable(path.decode("utf-8", "backslashreplace"))
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """The text with every character escaped that a terminal could take as an order.
+
+    Those are control characters, what changes the direction of writing, lone surrogates and spaces
+    that look like others; those in `keep` stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
 
 
 def and_more(names: Sequence[str], limit: int | None) -> str:

@@ -13,6 +13,7 @@ from nix2oci.compare.image_contents import read_image
 from nix2oci.oci.spec import Platform
 from nix2oci.plan.shell_record import recorded
 from nix2oci.report.images import image_document
+from nix2oci.text import printable
 
 
 @command(
@@ -41,4 +42,4 @@ def inspect(
         return
     console.result(image_text(found, every=bool(output.verbose)))
     for line in recorded(found.shell_record) if output.verbose else ():
-        console.result(line)
+        console.result(printable(line))

@@ -35,7 +35,7 @@ def validate(*, image: str, registry: RegistryOptions, output: OutputOptions) ->
         console.result_json(document)
     else:
         for finding in findings:
-            console.result(str(finding))
+            console.result(text.printable(str(finding)))
         if not output.quiet:
             console.result(_verdict(image, len(errors), len(findings) - len(errors)))
     return 1 if errors else 0

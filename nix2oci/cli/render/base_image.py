@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nix2oci.cli.render.table import table
 from nix2oci.oci.inherit import Inherited
-from nix2oci.text import and_more, count, display
+from nix2oci.text import and_more, count, display, printable
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.on_base import Overlay
@@ -41,7 +41,7 @@ def _value(value: object) -> str:
     if value is None:
         return "-"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = display(text.encode(errors="surrogateescape"))
+    text = printable(text)
     return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
 
 

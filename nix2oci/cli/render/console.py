@@ -1,4 +1,8 @@
-"""All that is printed: results on stdout; errors and progress, as lines or bars, on stderr."""
+"""All that is printed: results on stdout; errors and progress, as lines or bars, on stderr.
+
+Names and texts are anyone's, so what a terminal could take as an order is escaped here: in lines
+all of it, in texts of several lines all but the line ends. JSON and files stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from msgspec import Struct
 
 from nix2oci.cli import context
 from nix2oci.cli.options.output import OutputOptions
-from nix2oci.text import size
+from nix2oci.text import printable, size
 
 _REDRAW = 8 << 20
 """Bytes between two drawings of a bar."""
@@ -19,7 +23,7 @@ _REDRAW = 8 << 20
 
 def result(text: str) -> None:
     """What the command was asked for, for people or for `$(...)`."""
-    click.echo(text)
+    click.echo(printable(text, keep="\n"))
 
 
 def result_bytes(data: bytes) -> None:
@@ -38,22 +42,22 @@ def json_text(document: object) -> str:
 
 
 def line(text: str) -> None:
-    """A line on stderr: what another program says, or a detail that was asked for."""
-    click.echo(text, err=True)
+    """Lines on stderr: what another program says, or a detail that was asked for."""
+    click.echo(printable(text, keep="\n\t"), err=True)
 
 
 def error(message: str, hint: str | None) -> None:
     """What went wrong, and how to mend it."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(message)}", err=True)
     if hint:
-        click.echo(f"{click.style('hint:', fg='yellow')} {hint}", err=True)
+        click.echo(f"{click.style('hint:', fg='yellow')} {printable(hint)}", err=True)
 
 
 def traceback(err: Exception) -> None:
     """Where it went wrong, for who looks for a bug."""
     from traceback import format_exception
 
-    click.echo("".join(format_exception(err)), nl=False, err=True)
+    click.echo(printable("".join(format_exception(err)), keep="\n"), nl=False, err=True)
 
 
 class Counter(Struct, frozen=True):
@@ -73,7 +77,7 @@ class Lines(Struct, frozen=True):
 
     def step(self, text: str) -> None:
         if not self.quiet:
-            click.echo(f"nix2oci: {text}", err=True)
+            click.echo(f"nix2oci: {printable(text)}", err=True)
 
     @contextmanager
     def bytes(self, text: str, total: int) -> Iterator[Counter]:
@@ -85,7 +89,7 @@ class Bars(Struct, frozen=True):
     """Progress on a terminal: a line for each step, a bar for what is counted in bytes."""
 
     def step(self, text: str) -> None:
-        click.echo(f"{click.style('nix2oci:', fg='blue')} {text}", err=True)
+        click.echo(f"{click.style('nix2oci:', fg='blue')} {printable(text)}", err=True)
 
     @contextmanager
     def bytes(self, text: str, total: int) -> Iterator[Counter]:
@@ -94,6 +98,7 @@ class Bars(Struct, frozen=True):
             BarColumn,
             DownloadColumn,
             Progress,
+            TextColumn,
             TimeRemainingColumn,
             TransferSpeedColumn,
         )
@@ -102,14 +107,14 @@ class Bars(Struct, frozen=True):
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         console = Console(stderr=True)
         bars = Progress(
-            f"nix2oci: {text}",
+            TextColumn("nix2oci: {task.description}", markup=False),
             *columns,
             console=console,
             transient=True,
             auto_refresh=False,  # that would be a thread, and write_layers forks
         )
         with bars:
-            task = bars.add_task(text, total=total)
+            task = bars.add_task(printable(text), total=total)
             drawn = 0
 
             def advance(done: int) -> None:
@@ -121,7 +126,7 @@ class Bars(Struct, frozen=True):
                     bars.refresh()
 
             def step(text: str) -> None:
-                line = Text.assemble(("nix2oci:", "blue"), " ", text)
+                line = Text.assemble(("nix2oci:", "blue"), " ", printable(text))
                 console.print(line, soft_wrap=True)
 
             yield Counter(advance, step)

@@ -129,13 +129,15 @@ def _settings(settings: Iterable[Setting], longest: int | None) -> str:
     for setting in settings:
         for sign, value in (("-", setting.old), ("+", setting.new)):
             if value is not None:
-                lines.append(f"{sign} {setting.name}  {_cut(value, longest)}".rstrip())
+                lines.append(
+                    f"{sign} {text.printable(setting.name)}  {_cut(value, longest)}".rstrip()
+                )
     return "\n".join(lines)
 
 
 def _cut(value: str, longest: int | None) -> str:
-    text = value if value.isprintable() else value.encode("unicode_escape").decode()
+    shown = text.printable(value)
     if longest is None:
-        return text
-    text = _HASH_PART.sub(r"\1…-", text)
-    return text[:longest] + "…" if len(text) > longest else text
+        return shown
+    shown = _HASH_PART.sub(r"\1…-", shown)
+    return shown[:longest] + "…" if len(shown) > longest else shown

@@ -11,7 +11,7 @@ from nix2oci.compare.image_contents import Inspected
 from nix2oci.model.annotation_keys import POPULARITY
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.validate.layer_contents import LayerContents
-from nix2oci.text import display
+from nix2oci.text import display, printable
 
 _SHOWN = 3
 """Names of store paths in a row, and launchers, that are shown without -v."""
@@ -21,7 +21,7 @@ def image_text(found: Inspected, *, every: bool) -> str:
     """What was found; with `every`, all store paths and launchers."""
     shown = None if every else _SHOWN
     fields = _fields(found.source).items()
-    head = "\n".join(f"{name + ':':<11} {value}" for name, value in fields if value)
+    head = "\n".join(f"{name + ':':<11} {_lines(value)}" for name, value in fields if any(value))
     rows = []
     seen: set[str] = set()
     for number, (layer, contents) in enumerate(found.by_layer, 1):
@@ -34,23 +34,26 @@ def image_text(found: Inspected, *, every: bool) -> str:
     return "\n".join([f"{head}\n\n{layers}", total, *_launchers(found.launchers, shown)])
 
 
-def _fields(source: ImageSource) -> dict[str, str]:
+def _lines(values: Sequence[str]) -> str:
+    return "\n            ".join(map(printable, values))
+
+
+def _fields(source: ImageSource) -> dict[str, Sequence[str]]:
+    """The lines of each."""
     config = source.config()
     run = config.run
     return {
-        "digest": str(source.descriptor.digest),
-        "platform": "/".join(
-            each or "?" for each in (config.platform.os, config.platform.architecture)
-        ),
-        "created": config.created or "-",
-        "entrypoint": " ".join(run.entrypoint) or "-",
-        "cmd": " ".join(run.cmd),
-        "user": run.user or "root",
-        "workdir": run.working_dir,
-        "env": "\n            ".join(run.env),
-        "ports": " ".join(run.exposed_ports),
-        "volumes": " ".join(run.volumes),
-        "popularity": source.manifest().annotations.get(POPULARITY, ""),
+        "digest": [str(source.descriptor.digest)],
+        "platform": [f"{config.platform.os or '?'}/{config.platform.architecture or '?'}"],
+        "created": [config.created or "-"],
+        "entrypoint": [" ".join(run.entrypoint) or "-"],
+        "cmd": [" ".join(run.cmd)],
+        "user": [run.user or "root"],
+        "workdir": [run.working_dir],
+        "env": run.env,
+        "ports": [" ".join(run.exposed_ports)],
+        "volumes": [" ".join(run.volumes)],
+        "popularity": [source.manifest().annotations.get(POPULARITY, "")],
     }
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nix2oci.text import printable
+
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns two spaces apart; a column of numbers and sizes is right-aligned."""
-    texts = [[str(cell) for cell in row] for row in (headings, *rows)]
+    texts = [[printable(str(cell)) for cell in row] for row in (headings, *rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     right = [all(_is_quantity(cell) for cell in column[1:]) for column in zip(*texts, strict=True)]
     lines = [

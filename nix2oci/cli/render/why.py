@@ -7,7 +7,7 @@ from itertools import pairwise
 from nix2oci import text
 from nix2oci.compare.chains import Chain, Explanation
 from nix2oci.compare.inputs import Reasons
-from nix2oci.text import display
+from nix2oci.text import display, printable
 
 _FILES = 3
 """Files, or reasons of a root, that are named in a line without -v."""
@@ -53,7 +53,7 @@ def _chain(found: Reasons, chain: Chain, *, every: bool) -> list[str]:
     """The root with its reasons, then a line for each step, and where the reference is."""
     shown = None if every else _FILES
     reasons = found.graph.roots[chain[0]]
-    lines = [f"  {chain[0].name}  ({text.and_more(reasons, shown)})"]
+    lines = [f"  {chain[0].name}  ({text.and_more([*map(printable, reasons)], shown)})"]
     for depth, (owner, reference) in enumerate(pairwise(chain), 1):
         files = [display(path) or "." for path in found.naming(reference, owner)]
         where = text.and_more(files, shown) if files else "in no file that could be read"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
+from nix2oci.text import printable
+
 
 class Markup(str):
     """Text that is HTML already; `element` and `joined` alone make it."""
@@ -69,4 +71,4 @@ def _text(text: str) -> str:
     """Escaped, and control characters and halves of a pair as Python writes them: HTML has none."""
     if isinstance(text, Markup):
         return text
-    return html.escape("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text))
+    return html.escape(printable(text, keep="\n"))

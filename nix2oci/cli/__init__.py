@@ -12,7 +12,7 @@ import sys
 
 def main() -> None:
     """Run the command line and exit."""
-    if sys.argv[1:] in (["--help"], ["-h"]):
+    if sys.argv[1:] in (["--help"], ["-h"]) and sys.stdout:
         from nix2oci.cli.help import HELP
 
         try:
@@ -23,5 +23,7 @@ def main() -> None:
             os._exit(0)  # there is nothing to tidy up, which takes as long as all the rest
 
     from nix2oci.cli.app import run
+    from nix2oci.cli.context import open_streams
 
+    open_streams()
     sys.exit(run())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import signal
+from contextlib import suppress
 
 import click
 
@@ -18,11 +19,6 @@ from nix2oci.errors import ConfigError, Nix2OCIError
 
 _BUG = 70  # EX_SOFTWARE of sysexits.h
 _INTERRUPTED = 130
-_BROKEN_PIPE = 8
-
-
-class _ClosedOutputError(Exception):
-    """Standard output was closed by the program that read it."""
 
 
 class _Commands(click.Group):
@@ -38,12 +34,6 @@ class _Commands(click.Group):
         from nix2oci.cli.options.group import with_bare_values  # the command has loaded it
 
         return name, command, with_bare_values(command, rest) if command else rest
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError as err:
-            raise _ClosedOutputError from err  # click would make an exit code of its own of it
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
@@ -75,44 +65,49 @@ def run() -> int:
     try:
         code = program.main(prog_name="nix2oci", standalone_mode=False)
         context.flush_output()
-    except (KeyboardInterrupt, click.Abort):
-        console.line("interrupted")
-        return _INTERRUPTED
-    except (BrokenPipeError, _ClosedOutputError):
-        context.discard_output()
-        return _BROKEN_PIPE
-    except Exception as err:  # noqa: BLE001  # the one place where all that is left ends
-        return _report(err)
+    except (KeyboardInterrupt, Exception) as err:  # noqa: BLE001  # the one place where all ends
+        with suppress(*context.UNWRITABLE):  # where that cannot be said, the code says it
+            _report(err)
+        return _exit_code(err)
     return code if isinstance(code, int) else 0
 
 
-def _report(err: Exception) -> int:
-    """Say what went wrong in a line, and how to mend it in another; the exit code."""
+def _exit_code(err: BaseException) -> int:
     match err:
+        case KeyboardInterrupt() | click.Abort():
+            return _INTERRUPTED
+        case click.ClickException():
+            return ConfigError.exit_code
+        case Nix2OCIError():
+            return err.exit_code
+    return _BUG
+
+
+def _report(err: BaseException) -> None:
+    """Say what went wrong in a line, and how to mend it in another."""
+    match err:
+        case KeyboardInterrupt() | click.Abort():
+            return console.line("interrupted")
         case click.exceptions.NoArgsIsHelpError():
-            console.line(err.format_message())
-            return 2
+            return console.line(err.format_message())
         case click.ClickException():
             return _usage_error(err)
         case Nix2OCIError():
             console.error(str(err), err.hint)
-            code = err.exit_code
         case _:
             bug = f"bug in nix2oci {__version__}: {type(err).__name__}: {err}"
             console.error(bug, "please report it, with what -vv shows")
-            code = _BUG
     if _is_very_verbose():
         console.traceback(err)
-    return code
+    return None
 
 
-def _usage_error(err: click.ClickException) -> int:
+def _usage_error(err: click.ClickException) -> None:
     ctx = err.ctx if isinstance(err, click.UsageError) else None
     named = [word for word in context.arguments()[:1] if word in COMMANDS]
     where = ctx.command_path if ctx else " ".join(["nix2oci", *named])
     message = err.format_message().removesuffix(".").replace("\n", " ")
     console.error(message[:1].lower() + message[1:], f"see: {where} --help")
-    return 2
 
 
 def _no_command(name: str) -> ConfigError:

@@ -5,16 +5,22 @@ Everything else takes these as values.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from nix2oci.errors import OutputError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 _WIDEST_HELP = 100
 _NARROWEST_HELP = 50
+
+UNWRITABLE = (OutputError, SystemExit)
+"""What is raised where a standard stream cannot be written to, see `open_streams`."""
 
 
 def arguments() -> Sequence[str]:
@@ -56,19 +62,55 @@ def jitter() -> float:
     return randbelow(100) / 100
 
 
+class _Output(io.FileIO):
+    """Standard output or error; a failure ends the program as an error of ours, whatever wrote.
+
+    Raises `OutputError`, and `SystemExit` where its reader is gone, since there is nothing to be
+    said then. What is still in buffers goes nowhere after that.
+    """
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as err:
+            number = self.fileno()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            if isinstance(err, BrokenPipeError):
+                raise SystemExit(OutputError.exit_code) from err
+            name = "error" if number == sys.stderr.fileno() else "output"
+            raise OutputError(f"cannot write to standard {name}: {err.strerror}") from err
+
+
+def open_streams() -> None:
+    """Make sure of the three standard streams, and of what happens when one cannot be written to.
+
+    Without that a file would get the number of one that is closed, and what is printed with it.
+    A closed output cannot be written to; what goes to a closed standard error goes nowhere.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            mode = os.O_WRONLY if number == 2 else os.O_RDONLY
+            os.set_inheritable(os.open(os.devnull, mode), True)  # noqa: FBT003  # it gets the number
+    sys.stdout, sys.stderr = _opened(1), _opened(2)
+
+
+def _opened(number: int) -> io.TextIOWrapper:
+    raw = _Output(number, "w", closefd=False)
+    by_line = number != 1 or raw.isatty()
+    code = sys.stdout.encoding if sys.stdout else "utf-8"
+    return io.TextIOWrapper(io.BufferedWriter(raw), code, "backslashreplace", None, by_line)
+
+
 def standard_output() -> BinaryIO:
     """Standard output, for bytes."""
     return sys.stdout.buffer
 
 
 def flush_output() -> None:
-    """Write what is still in the buffer of standard output; raises `BrokenPipeError`."""
+    """Write what is still in the buffer of standard output; raises `OutputError`, `SystemExit`."""
     sys.stdout.flush()
-
-
-def discard_output() -> None:
-    """Lead standard output nowhere: what is in its buffer has to go somewhere at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def terminal() -> int | None:

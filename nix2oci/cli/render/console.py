@@ -53,7 +53,7 @@ def error(message: str, hint: str | None) -> None:
         click.echo(f"{click.style('hint:', fg='yellow')} {printable(hint)}", err=True)
 
 
-def traceback(err: Exception) -> None:
+def traceback(err: BaseException) -> None:
     """Where it went wrong, for who looks for a bug."""
     from traceback import format_exception
 

@@ -23,7 +23,7 @@ TOP = Path(nix2oci.__file__).parent
 # A room imports rooms of the levels before its own, and itself: `nix`, `plan` and `oci` share
 # values and import nothing of each other, and nobody imports the command line.
 LEVELS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "text"}),
+    frozenset({"errors", "text", "files"}),
     frozenset({"wrappers"}),
     frozenset({"launcher", "model"}),
     frozenset({"nix", "plan", "oci"}),

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from nix2oci.cache.directory import Cache
 from nix2oci.cache.layer_store import keep_blob
+from nix2oci.files import open_file
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.spec import BLOBS, Descriptor, Digest
 
@@ -22,7 +23,7 @@ def take(cache: Cache, layer: Descriptor, target: str) -> bool:
     path = cache.path(f"{BLOBS}/{layer.digest.hex}")
     try:
         share(path, target)
-        with open(target, "rb", buffering=0) as file:
+        with open_file(target) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() == layer.digest.hex:
                 return True
         os.unlink(target)

@@ -19,8 +19,9 @@ from typing import Any
 from msgspec import Struct
 
 from nix2oci.cache.directory import FACTS, LAYERS, Cache
-from nix2oci.cache.sealed_json import TEMPORARY
+from nix2oci.cache.sealed_json import MAX_BYTES, TEMPORARY
 from nix2oci.errors import LayoutError, OutputError
+from nix2oci.files import read_file
 from nix2oci.oci.spec import BLOBS, Digest
 
 _LOCK = "lock"
@@ -180,9 +181,8 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
 def _peek(path: str) -> dict[str, Any]:
     """What a document says, unchecked and unused."""
     try:
-        with open(path, "rb") as file:
-            found = json.loads(file.read().partition(b"\n")[2])
-    except (OSError, ValueError):
+        found = json.loads(read_file(path, MAX_BYTES).partition(b"\n")[2])
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

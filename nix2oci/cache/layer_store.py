@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from nix2oci.cache.directory import Cache
 from nix2oci.cache.sealed_json import TEMPORARY
+from nix2oci.files import open_file
 from nix2oci.oci.layer.blob import Layer, compressor_version
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT
@@ -130,7 +131,7 @@ def keep_blob(cache: Cache, digest: Digest, path: str) -> bool:
 def _is_right(path: str, layer: Layer) -> bool:
     """Whether a blob that could not be adopted is good: then it is the place that is full."""
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == layer.digest.hex
     except OSError:
         return False

@@ -14,11 +14,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from nix2oci.files import read_file
+
 TEMPORARY = ".new-"
 """How the names of files begin that are not whole yet."""
 
 _SEAL = 64
-_MAX_BYTES = 16 << 20
+MAX_BYTES = 16 << 20
 
 
 class SealedJson(Struct, frozen=True):
@@ -32,8 +34,7 @@ class SealedJson(Struct, frozen=True):
         """An object that is as it was written, and counts as used now; a damaged one is removed."""
         path = os.path.join(self.directory, name)
         try:
-            with open(path, "rb") as file:
-                data = file.read(_MAX_BYTES)
+            data = read_file(path, MAX_BYTES)
             body = data[_SEAL + 1 :]
             if data[:_SEAL] != _seal(name, body):
                 self.warn(f"{path} is damaged and is not used")

@@ -18,6 +18,7 @@ from msgspec import Struct
 from nix2oci.compare.chains import Graph
 from nix2oci.compare.difference import Contents, Layer
 from nix2oci.errors import ClosureError, OutputError
+from nix2oci.files import open_file, read_file
 from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.model.hash_parts import hash_parts
 from nix2oci.model.package_name import PackageName
@@ -37,6 +38,9 @@ _PREFIXES = ("oci:", "oci-archive:", "docker-archive:", SCHEME)
 _IN_STORE = re.compile(r"/[0-9a-df-np-sv-z]{32}-")
 _RUN = ("entrypoint", "cmd", "env ", "workdir")
 """Settings that a container uses, so that a store path that they name is there for them."""
+
+_MAX_RECORD = 256 << 20
+"""Bytes of a recorded closure: tens of thousands of store paths have a tenth of that."""
 
 _SIMILAR = 6
 
@@ -72,7 +76,7 @@ def kind_of(text: str) -> InputKind:
 
 def _kind_of_file(path: str) -> InputKind:
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             head = file.read(512)
     except OSError:
         return InputKind.IMAGE  # which says why it cannot be read
@@ -257,8 +261,7 @@ def similar_packages(name: str, paths: Iterable[StorePath]) -> list[str]:
 def recorded_closure(path: str) -> Closure:
     """The closure of a recorded `nix path-info --json --recursive`."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read()
+        text = read_file(path, _MAX_RECORD).decode("utf-8", "replace")
     except OSError as err:
         raise OutputError(f"cannot read {path}: {err.strerror}") from err
     return Closure.of_all(path_infos(text))

@@ -18,6 +18,7 @@ from nix2oci.config.keys import BY_FLAG, KEYS, LAYERS, Document
 from nix2oci.config.layer_keys import Layers
 from nix2oci.config.reading import Location, known, mapping, number_of, one_line
 from nix2oci.errors import ConfigError, OutputError
+from nix2oci.files import open_file
 from nix2oci.model.accounts import Accounts, Group, User
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.plan.rootfs import ViewSwitches
@@ -96,7 +97,7 @@ def read_document(path: str) -> Document:
     """
     where = one_line(path)
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as err:
         raise OutputError(f"cannot read {where}: {err.strerror}") from err

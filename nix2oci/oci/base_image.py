@@ -122,7 +122,7 @@ class BaseImage(Struct, frozen=True):
         for digest, size in {layer.digest: layer.size for layer in self.layers}.items():
             hashed = hashlib.sha256()
             with self.source.blobs.open(digest) as file, blobs.new_blob() as blob:
-                for chunk in chunks(file):
+                for chunk in chunks(file, size + 1):
                     hashed.update(chunk)
                     blob.write(chunk)
                 if hashed.hexdigest() != digest.hex:

@@ -117,7 +117,7 @@ def copy_blobs(image: ImageSource, staging: Staging, copied: set[Digest]) -> Non
         copied.add(blob.digest)
         digest, size = hashlib.sha256(), 0
         with image.blobs.open(blob.digest) as file, staging.new_blob() as copy:
-            for chunk in chunks(file):
+            for chunk in chunks(file, blob.size + 1):
                 digest.update(chunk)
                 size += len(chunk)
                 copy.write(chunk)

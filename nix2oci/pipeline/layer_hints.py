@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 
 from nix2oci.config.layer_keys import Layers
 from nix2oci.errors import ConfigError, OutputError
+from nix2oci.files import open_file, read_file
 from nix2oci.model.closure import Closure
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.validate.check_image import read_layers
 from nix2oci.pipeline.prepare import Progress
 from nix2oci.plan.layers.layering import LayerHints, Plan, PreviousPlan, unmatched
 from nix2oci.plan.layers.popularity import Popularity, package_of
+
+_MAX_BYTES = 64 << 20
+"""Of an index, or an earlier plan."""
 
 
 def read_hints(
@@ -67,17 +70,18 @@ def _index(path: str) -> Popularity:
 
 def _text(path: str, what: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        return read_file(path, _MAX_BYTES).decode("utf-8", "replace")
     except OSError as err:
         raise OutputError(f"cannot read {what} {path}: {err.strerror}") from err
 
 
 def _is_document(path: str) -> bool:
-    if not os.path.isfile(path):
-        return path.endswith(".json")
-    with open(path, "rb") as file:
-        return path.endswith(".json") or file.read(512).lstrip().startswith(b"{")
+    try:
+        with open_file(path) as file:
+            head = file.read(512)
+    except OSError:
+        head = b""  # whoever reads it is told why
+    return path.endswith(".json") or head.lstrip().startswith(b"{")
 
 
 def _of_document(path: str) -> list[list[str]]:

@@ -50,7 +50,7 @@ def _read(
     links: dict[bytes, bytes] = {}
     with source.blobs.open(layer.digest) as file:
         try:
-            for member, reader in LayerStream(file).members():
+            for member, reader in LayerStream(file, layer.size).members():
                 if member.kind == HARDLINK and member.path in wanted:
                     links[member.path] = normal(member.link)
                 elif member.kind == FILE and member.size <= most and member.path in wanted:

@@ -38,10 +38,13 @@ class Hashed:
 
 
 class LayerStream:
-    """The blob of a layer and the plain tar in it, both hashed; unpacked by what its bytes say."""
+    """The blob of a layer and the plain tar in it, both hashed; unpacked by what its bytes say.
 
-    def __init__(self, blob: Readable) -> None:
-        self.packed = Hashed(chunks(blob))
+    It ends one byte after the size that is said of it, so that one without end has another digest.
+    """
+
+    def __init__(self, blob: Readable, size: int) -> None:
+        self.packed = Hashed(chunks(blob, size + 1))
         head = next(self.packed, b"")
         self.compression = compression_of(head)
         self.plain = Hashed(unpacked(chain([head], self.packed), self.compression))
@@ -62,7 +65,7 @@ def open_layer(source: ImageSource, layer: Descriptor) -> Iterator[LayerStream]:
     has, and `OutputError` where the blob is missing.
     """
     with source.blobs.open(layer.digest) as blob:
-        stream = LayerStream(blob)
+        stream = LayerStream(blob, layer.size)
         try:
             yield stream
             digest = stream.packed.digest()

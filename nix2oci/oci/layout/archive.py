@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 from nix2oci.errors import LayoutError
+from nix2oci.files import open_file
 from nix2oci.model.tree import Directory, Entry, File
 from nix2oci.oci.fields import Json
 from nix2oci.oci.file_type import HEAD, file_kind
@@ -51,9 +52,11 @@ class Files(Protocol):
     def open(self, name: str) -> Readable: ...
 
 
-def chunks(file: Readable) -> Iterator[bytes]:
-    """All that is left of a stream, a piece at a time."""
-    while chunk := file.read(_CHUNK):
+def chunks(file: Readable, most: int | None = None) -> Iterator[bytes]:
+    """All that is left of a stream, a piece at a time; where `most` is given, so many bytes."""
+    while chunk := file.read(_CHUNK if most is None else min(_CHUNK, most)):
+        if most is not None:
+            most -= len(chunk)
         yield chunk
 
 
@@ -110,7 +113,7 @@ def scan_archive(path: str) -> Mapping[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     links: dict[str, str] = {}
     try:
-        with tarfile.open(path, "r:") as tar:
+        with open_file(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
                 name = os.path.normpath(info.name)
                 if info.isreg():
@@ -127,7 +130,7 @@ def scan_archive(path: str) -> Mapping[str, tuple[int, int]]:
 
 
 def _no_tar(path: str) -> LayoutError:
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         kind = file_kind(file.read(HEAD))
     packed = "compressed" in kind
     return LayoutError(

@@ -13,6 +13,8 @@ import shutil
 import stat
 from contextlib import suppress
 
+from nix2oci.files import open_file
+
 _FICLONE = 0x40049409
 """ioctl_ficlone(2)."""
 
@@ -34,7 +36,7 @@ def share(source: str, target: str) -> None:
 
 
 def _make(source: str, target: str) -> None:
-    with open(source, "rb", buffering=0) as old:
+    with open_file(source) as old:
         with open(target, "xb", buffering=0) as new:
             if _clone(old.fileno(), new.fileno()):
                 return

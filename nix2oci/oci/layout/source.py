@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol
 from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
+from nix2oci.files import open_file
 from nix2oci.oci.documents import (
     Document,
     ForeignConfig,
@@ -290,11 +291,11 @@ class _Directory(Struct, frozen=True):
     def size(self, name: str) -> int | None:
         try:
             return os.stat(os.path.join(self.root, name)).st_size
-        except FileNotFoundError:
+        except OSError:  # whoever opens it is told why
             return None
 
     def open(self, name: str) -> BinaryIO:
-        return open(os.path.join(self.root, name), "rb", buffering=0)
+        return open_file(os.path.join(self.root, name))
 
 
 class _Archive(Struct, frozen=True):
@@ -307,7 +308,7 @@ class _Archive(Struct, frozen=True):
     def open(self, name: str) -> Section:
         if name not in self.members:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-        return Section(open(self.path, "rb", buffering=0), *self.members[name])
+        return Section(open_file(self.path), *self.members[name])
 
 
 class _FileBlobs(Struct, frozen=True):

@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 
 from msgspec import Struct
 
-from nix2oci.errors import ConfigError, LayoutError
+from nix2oci.errors import ConfigError, LayoutError, OutputError
+from nix2oci.files import open_file
 from nix2oci.oci.documents import read_index as read_foreign_index
 from nix2oci.oci.documents import read_layout_mark, read_manifest
 from nix2oci.oci.fields import MAX_DOCUMENT, Fields, parse_json
@@ -107,7 +108,7 @@ def _is_image_archive(path: str) -> bool:
 def read_index(layout: str, shown: str) -> Fields:
     """`index.json` of a layout directory, an empty one where there is none.
 
-    Raises `LayoutError` when it is not an image index.
+    Raises `LayoutError` when it is not an image index, `OutputError` when it cannot be read.
     """
     path = os.path.join(layout, "index.json")
     if not os.path.lexists(path):
@@ -128,8 +129,10 @@ def tags_of(index: Fields) -> tuple[str | None, ...]:
 def _json(path: str, shown: str) -> object:
     name = os.path.basename(path)
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             document = parse_json(file.read(MAX_DOCUMENT), name)
+    except OSError as err:
+        raise OutputError(f"cannot read {name} of {shown}: {err.strerror}") from err
     except LayoutError as err:
         raise LayoutError(f"cannot write image layout at {shown}: {name} is not JSON") from err
     if not isinstance(document, dict):
@@ -153,7 +156,7 @@ def reachable(layout: str, index: Fields) -> frozenset[str] | None:
         found.add(descriptor.digest.hex)
         try:
             needed = _needed(layout, descriptor)
-        except (LayoutError, OSError):
+        except OutputError:
             return None
         waiting += needed.documents
         found.update(leaf.digest.hex for leaf in needed.leaves)
@@ -168,7 +171,7 @@ class _Needed(Struct, frozen=True):
 
 
 def _needed(layout: str, descriptor: Descriptor) -> _Needed:
-    """Raises `LayoutError` and `OSError` where it cannot be told."""
+    """Raises `OutputError` where it cannot be told."""
     document = _json(os.path.join(layout, BLOBS, descriptor.digest.hex), layout)
     if descriptor.media_type in INDEX_TYPES:
         index = read_foreign_index(document)
@@ -188,7 +191,7 @@ def sweep(layout: str, candidates: Iterable[str]) -> None:
     """
     try:
         needed = reachable(layout, read_index(layout, layout))
-    except (LayoutError, OSError):
+    except OutputError:
         return
     if needed is None:
         return

@@ -11,11 +11,11 @@ import base64
 import binascii
 import json
 import os
-import stat
 from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
+from nix2oci.files import open_file
 from nix2oci.oci.registry import helpers
 from nix2oci.oci.registry.environment import HUB_NAMES, Account, RegistryEnvironment, registry_name
 from nix2oci.oci.registry.helpers import HelperError, HelperMissingError
@@ -225,9 +225,7 @@ def _normal(key: str) -> str:
 
 def _read(path: str) -> Json | None:
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _unusable(f"{path}: it is no file")
+        with open_file(path) as file:
             data = file.read(_MAX_BYTES)
     except FileNotFoundError:
         return None
@@ -238,11 +236,6 @@ def _read(path: str) -> Json | None:
     except OSError as err:
         raise _unusable(f"{path}: {err.strerror}") from None
     return _parsed(data, path)
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open what may be a pipe that nobody writes to."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _parsed(data: bytes, path: str) -> Json:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, InvalidReferenceError, OutputError, RegistryError
+from nix2oci.files import open_file
 from nix2oci.oci.fields import Fields
 from nix2oci.oci.layout.source import Layout
 from nix2oci.oci.reference import Reference
@@ -78,7 +79,7 @@ def _drop_ins(directories: Iterable[str]) -> Iterable[str]:
 
 def _read(path: str) -> Iterable[MirroredRegistry]:
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             document = tomllib.loads(file.read(_MAX_BYTES).decode())
     except OSError as err:
         raise ConfigError(f"cannot read {path}: {err.strerror}") from err

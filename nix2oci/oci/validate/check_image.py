@@ -14,7 +14,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from nix2oci.errors import LayoutError
+from nix2oci.errors import LayoutError, OutputError
 from nix2oci.oci.artifacts import is_artifact
 from nix2oci.oci.documents import (
     read_docker_manifest,
@@ -107,8 +107,11 @@ def _check_container(layout: Layout) -> list[Finding]:
 
 
 def _file(layout: Layout, name: str) -> bytes:
-    with layout.files.open(name) as file:
-        return file.read(MAX_DOCUMENT)
+    try:
+        with layout.files.open(name) as file:
+            return file.read(MAX_DOCUMENT)
+    except OSError as err:
+        raise OutputError(f"cannot read {name} of {layout.where}: {err.strerror}") from err
 
 
 def _images(
@@ -184,10 +187,11 @@ def _read_layer(
 ) -> LayerContents:
     contents = LayerContents(layer_name(number), hash_all or STORE_PATHS in layer.annotations)
     compression = COMPRESSIONS.get(layer.media_type)
-    if compression is None or source.blobs.size(layer.digest) is None:
+    size = source.blobs.size(layer.digest)
+    if compression is None or size is None:
         return contents
     with source.blobs.open(layer.digest) as file:
-        stream = LayerStream(file)
+        stream = LayerStream(file, max(size, layer.size))  # `check_size` says where they differ
         if stream.compression != compression:
             message = f"'{layer.media_type}' for a layer whose compression is {stream.compression}"
             contents.findings.append(Finding("media-type", contents.where, message))

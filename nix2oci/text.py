@@ -9,6 +9,8 @@ def size(count: int) -> str:
     """Bytes for people: `12 B`, `3.4 kB`, `391.0 MB`; powers of 1000, as registries count."""
     if count < 1000:
         return f"{count} B"
+    if count >= 10**15:  # what others say may be more than a float can be
+        return f"{count // 10**9}.0 GB"
     value, units = count / 1000, iter(("kB", "MB", "GB"))
     unit = next(units)
     while value >= 999.95 and unit != "GB":

@@ -23,7 +23,7 @@ TOP = Path(nix2oci.__file__).parent
 # A room imports rooms of the levels before its own, and itself: `nix`, `plan` and `oci` share
 # values and import nothing of each other, and nobody imports the command line.
 LEVELS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "text", "files"}),
+    frozenset({"errors", "text", "regular_files"}),
     frozenset({"wrappers"}),
     frozenset({"launcher", "model"}),
     frozenset({"nix", "plan", "oci"}),
@@ -387,7 +387,7 @@ def test_test_files_are_in_the_folder_of_what_they_are_about() -> None:
     folders = {path.relative_to(TESTS).parts[0] for path in TESTS.rglob("*/test_*.py")}
     assert folders - {module.room for module in modules()} == {"bench", "fuzz", "real", "support"}
     assert {path.name for path in TESTS.glob("test_*.py")} == {
-        *("test_architecture.py", "test_docs.py", "test_errors.py"),
+        *("test_architecture.py", "test_docs.py", "test_errors.py", "test_text.py"),
         *("test_coverage_rooms.py", "test_requirements.py"),
     }
 

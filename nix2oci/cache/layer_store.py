@@ -18,13 +18,13 @@ from msgspec import Struct
 
 from nix2oci.cache.directory import Cache
 from nix2oci.cache.sealed_json import TEMPORARY
-from nix2oci.files import open_file
 from nix2oci.oci.layer.blob import Layer, compressor_version
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT
 from nix2oci.oci.layer.workers import Blobs, LayerJob, OnProgress, write_layers
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.spec import BLOBS, Digest
+from nix2oci.regular_files import open_file
 
 
 class BlobSink(Blobs, Protocol):

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from nix2oci.files import read_file
+from nix2oci.regular_files import read_file
 
 TEMPORARY = ".new-"
 """How the names of files begin that are not whole yet."""

@@ -82,9 +82,8 @@ class _Output(io.FileIO):
 
 
 def open_streams() -> None:
-    """Make sure of the three standard streams, and of what happens when one cannot be written to.
+    """Make sure of the three standard streams: no file gets the number of one that is closed.
 
-    Without that a file would get the number of one that is closed, and what is printed with it.
     A closed output cannot be written to; what goes to a closed standard error goes nowhere.
     """
     for number in range(3):

@@ -21,6 +21,9 @@ from nix2oci.model.closure import PathInfo, StorePath, parse_nar_hash
 _VERSION = r"nix \((?P<flavour>[^)]+)\) (?P<major>\d+)\.(?P<minor>\d+)"
 _LONG_AGO = (2, 4)
 
+_MOST = 1 << 63
+"""What no size of a NAR can be."""
+
 
 class Version(Struct, frozen=True):
     """Which Nix it is: `nix (Nix) 2.8.0`, `nix (Lix, like Nix) 2.93.3`, Determinate Nix."""
@@ -133,7 +136,7 @@ def path_entries(stdout: str) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
 
 def _path_info(path: StorePath, entry: Mapping[str, Any]) -> PathInfo:
     size, references = entry.get("narSize"), entry.get("references")
-    if not isinstance(size, int) or isinstance(size, bool) or size <= 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size < _MOST:
         raise NixOutputError(f"cannot read `nix path-info` output: no 'narSize' for {path}")
     if not isinstance(references, list) or not all(isinstance(r, str) for r in references):
         raise NixOutputError(f"cannot read `nix path-info` output: no 'references' for {path}")

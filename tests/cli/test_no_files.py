@@ -116,3 +116,14 @@ def test_what_is_no_file_in_the_cache_is_not_used(
     assert (first.returncode, again.returncode) == (0, 0)
     assert kept, "nothing was kept"
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param("", id="an unset variable"), pytest.param("a\nb", id="two lines")]
+)
+@pytest.mark.parametrize("command", ["build .#app", "index image --tag app:1"])
+def test_an_image_goes_to_a_path_in_one_line(command: str, path: str, terminal: Terminal) -> None:
+    before = terminal.left()
+    done = terminal.run(*command.split(), "-o", path)
+    assert (done.returncode, done.stdout, terminal.left()) == (2, "", before)
+    assert done.stderr == "error: cannot write an image: -o needs a path, in one line\n"

@@ -102,6 +102,18 @@ WHAT = "cannot read `nix path-info` output"
             id="no NAR is empty",
         ),
         pytest.param(
+            {str(LIBRARY): _entry(narSize=1 << 63)},
+            NixOutputError,
+            f"{WHAT}: no 'narSize' for {LIBRARY}",
+            id="no size has 64 bits",
+        ),
+        pytest.param(
+            {str(LIBRARY): _entry(narSize=10**400)},
+            NixOutputError,
+            f"{WHAT}: no 'narSize' for {LIBRARY}",
+            id="a size is larger than a float can be",
+        ),
+        pytest.param(
             {str(LIBRARY): _entry(references=None)},
             NixOutputError,
             f"{WHAT}: no 'references' for {LIBRARY}",

@@ -26,8 +26,10 @@ class FileOptions(Struct, frozen=True):
 def chosen_format(output: str | None, output_format: Format | None) -> Format:
     """The form of an image at `output`, where the user did not say; `-` is stdout.
 
-    Raises `ConfigError` for a layout on stdout.
+    Raises `ConfigError` for a layout on stdout, and for what is no path, or not in one line.
     """
+    if output == "" or "\n" in (output or ""):
+        raise ConfigError("cannot write an image: -o needs a path, in one line")
     if output == "-" and output_format == "oci":
         raise ConfigError(
             "cannot write an image layout to stdout: it is a directory",

@@ -15,7 +15,6 @@ from typing import BinaryIO, Protocol
 from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
-from nix2oci.files import open_file
 from nix2oci.oci.documents import (
     Document,
     ForeignConfig,
@@ -30,6 +29,7 @@ from nix2oci.oci.layout.docker_archive import read_docker_archive
 from nix2oci.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 from nix2oci.oci.reference import SCHEME, Reference, in_registry
 from nix2oci.oci.spec import REF_NAME, Descriptor, Digest, Platform
+from nix2oci.regular_files import open_file
 
 MAX_INDEX_DEPTH = 8
 """Indexes within each other: tools write one, and one around it."""

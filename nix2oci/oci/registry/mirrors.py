@@ -15,7 +15,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, InvalidReferenceError, OutputError, RegistryError
-from nix2oci.files import open_file
 from nix2oci.oci.fields import Fields
 from nix2oci.oci.layout.source import Layout
 from nix2oci.oci.reference import Reference
@@ -23,6 +22,7 @@ from nix2oci.oci.registry.client_options import Repository, Security
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.environment import RegistryEnvironment
 from nix2oci.oci.registry.pull import open_remote
+from nix2oci.regular_files import open_file
 
 _MAX_BYTES = 1 << 20
 

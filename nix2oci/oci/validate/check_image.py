@@ -187,8 +187,7 @@ def _read_layer(
 ) -> LayerContents:
     contents = LayerContents(layer_name(number), hash_all or STORE_PATHS in layer.annotations)
     compression = COMPRESSIONS.get(layer.media_type)
-    size = source.blobs.size(layer.digest)
-    if compression is None or size is None:
+    if compression is None or (size := source.blobs.size(layer.digest)) is None:
         return contents
     with source.blobs.open(layer.digest) as file:
         stream = LayerStream(file, max(size, layer.size))  # `check_size` says where they differ

@@ -1,7 +1,6 @@
 """All that is printed: results on stdout; errors and progress, as lines or bars, on stderr.
 
-Names and texts are anyone's, so what a terminal could take as an order is escaped here: in lines
-all of it, in texts of several lines all but the line ends. JSON and files stay as they are.
+What a terminal could take as an order is escaped here, since anyone may have written it.
 """
 
 from __future__ import annotations
@@ -50,7 +49,8 @@ def error(message: str, hint: str | None) -> None:
     """What went wrong, and how to mend it."""
     click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(message)}", err=True)
     if hint:
-        click.echo(f"{click.style('hint:', fg='yellow')} {printable(hint)}", err=True)
+        shown = "\n  ".join(map(printable, hint.split("\n  ")))  # a list has lines of its own
+        click.echo(f"{click.style('hint:', fg='yellow')} {shown}", err=True)
 
 
 def traceback(err: BaseException) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import BinaryIO
+from io import FileIO
 
 
-def open_file(path: str) -> BinaryIO:
+def open_file(path: str) -> FileIO:
     """A regular file, unbuffered, from its start.
 
     Raises `OSError`, also for a directory, a device and a pipe, which might have no end.

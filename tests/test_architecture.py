@@ -78,7 +78,7 @@ PURE = frozenset(
 )
 PURE_MODULES = (
     *("errors", "text", "model", "wrappers", "launcher", "plan"),
-    *("compare.chains", "compare.difference", "report.page"),
+    *("compare.chains", "compare.difference", "report.page", "report.terminal"),
 )
 
 # Only the command line has these, and of it the start of the program and `context` alone.

@@ -15,10 +15,10 @@ from nix2oci.cli.options.cache import cache_size_option
 from nix2oci.cli.options.group import command
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.render.table import table
 from nix2oci.cli.steps.cache import cache_limit
 from nix2oci.errors import ConfigError
 from nix2oci.report.kept import cache_document, facts
+from nix2oci.report.terminal.table import table
 
 _SHOWN = 3
 """Names of store paths in a row."""

@@ -8,7 +8,6 @@ from nix2oci.cli import context
 from nix2oci.cli.options.group import argument, command, switch
 from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.render.diff import difference_text
 from nix2oci.cli.steps.prepared import planned_image, planned_record
 from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.difference import difference
@@ -16,6 +15,7 @@ from nix2oci.compare.inputs import InputKind, closure_contents, image_contents, 
 from nix2oci.oci.layer.file_scan import LayerNodes
 from nix2oci.oci.spec import Digest
 from nix2oci.report.comparison import Side, difference_document
+from nix2oci.report.terminal.diff import difference_text
 
 
 @command(

@@ -7,12 +7,12 @@ from nix2oci.cli.options.group import argument, command, value
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.render.inspect import image_text
 from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.image_contents import read_image
 from nix2oci.oci.spec import Platform
 from nix2oci.plan.shell_record import recorded
 from nix2oci.report.images import image_document
+from nix2oci.report.terminal.inspect import image_text
 from nix2oci.text import printable
 
 

@@ -8,7 +8,6 @@ from nix2oci.cli.options.group import command, installable_arguments, value
 from nix2oci.cli.options.origin import ORIGIN, OriginOptions
 from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.render.plan import plan_text
 from nix2oci.cli.steps.prepared import planned_image, planned_record
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
@@ -16,6 +15,7 @@ from nix2oci.pipeline.write_file import check_writable, write_file
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.report.json_documents import plan_document
+from nix2oci.report.terminal.plan import plan_text
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.on_base import Overlay

@@ -12,7 +12,6 @@ from nix2oci.cli import context
 from nix2oci.cli.options.group import command, installable_arguments, repeated, value
 from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.render.popularity import popularity_text
 from nix2oci.cli.steps.evaluate import nix_client, parse_installables
 from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.read_spec import read_settings
@@ -24,6 +23,7 @@ from nix2oci.pipeline.write_file import check_writable, write_file
 from nix2oci.plan.layers.fleet import build_popularity, plans
 from nix2oci.plan.layers.layering import store_layers
 from nix2oci.report.popularity_document import popularity_document
+from nix2oci.report.terminal.popularity import popularity_text
 
 _REPORTS = 10
 """How often the user hears how many plans are made."""

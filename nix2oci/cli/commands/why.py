@@ -9,7 +9,6 @@ from nix2oci.cli import context
 from nix2oci.cli.options.group import argument, command
 from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.render.why import explanation_text
 from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.chains import named
@@ -24,6 +23,7 @@ from nix2oci.compare.inputs import (
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import StorePath
 from nix2oci.report.comparison import explanation_document
+from nix2oci.report.terminal.why import explanation_text
 
 _CHAINS = 5
 _CHAINS_VERBOSE = 100

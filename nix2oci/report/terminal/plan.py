@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nix2oci import text
-from nix2oci.cli.render import base_image
-from nix2oci.cli.render.table import table
 from nix2oci.model.closure import Closure
 from nix2oci.plan.layers.layering import LayerPlan, Plan
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.report import shell_text
+from nix2oci.report.terminal import base_image
+from nix2oci.report.terminal.table import table
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.on_base import Overlay

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nix2oci import text
-from nix2oci.cli.render.table import table
 from nix2oci.plan.layers.popularity import Popularity
 from nix2oci.report.popularity_document import most_shared, shared_packages
+from nix2oci.report.terminal.table import table
 
 
 def popularity_text(found: Popularity) -> str:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from nix2oci.cli.render.table import table
 from nix2oci.oci.inherit import Inherited
+from nix2oci.report.terminal.table import table
 from nix2oci.text import and_more, count, display, printable
 
 if TYPE_CHECKING:

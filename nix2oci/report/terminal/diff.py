@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from nix2oci import text
-from nix2oci.cli.render.table import table
 from nix2oci.compare.difference import Change, Difference, Fate, Held, Layer, Setting
 from nix2oci.report.comparison import Side
+from nix2oci.report.terminal.table import table
 
 _SHOWN = 10
 """Rows of each kind of change that are shown without -v."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from nix2oci import text
-from nix2oci.cli.render.table import table
 from nix2oci.compare.image_contents import Inspected
 from nix2oci.model.annotation_keys import POPULARITY
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.validate.layer_contents import LayerContents
+from nix2oci.report.terminal.table import table
 from nix2oci.text import display, printable
 
 _SHOWN = 3

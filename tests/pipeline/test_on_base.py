@@ -50,7 +50,8 @@ class Place:
         image.write(self.directory / "base.oci")
 
     def run(self, *more: str) -> Completed:
-        return self.terminal.run("build", ".#app", "--base", "base.oci:1.0", "-o", "x", *more)
+        base = () if "--base" in more else ("--base", "base.oci:1.0")
+        return self.terminal.run("build", ".#app", *base, "-o", "x", *more)
 
     def build(self, *more: str) -> ImageSource:
         done = self.run(*more)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nix2oci.oci.layout.reflink import share
-from nix2oci.oci.layout.staging import staged
+from nix2oci.oci.layout.staging import MARKER, staged
 from nix2oci.oci.spec import Digest
 
 DATA = b"the bytes of a blob"
@@ -74,7 +74,7 @@ def test_a_blob_is_adopted_when_it_is_right(
     with staged(str(tmp_path / "home"), "image") as place:
         assert place.adopt(str(source), digest, size) is adopted
         assert place.blobs() == ((digest.hex,) if adopted else ())
-        assert os.listdir(place.directory) == ["blobs"]
+        assert sorted(os.listdir(place.directory)) == [MARKER, "blobs"]
 
 
 def test_a_file_that_is_missing_is_not_adopted(tmp_path: Path) -> None:

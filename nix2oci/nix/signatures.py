@@ -37,7 +37,9 @@ def check_signatures(nix: NixClient, origin: Origin, answer: str) -> None:
     if origin.is_trusted:
         return
     paths = tuple(str(info.path) for info in path_infos(answer))
-    with temporary_directory() as directory:
+    with temporary_directory() as scratch:
+        directory = os.path.join(scratch, "cache")
+        os.mkdir(directory)
         _write_records(answer, directory)
         argv = ("store", "verify", "--no-contents", "--sigs-needed", "1")
         options = store_options(nix.options, store=f"file://{directory}")

@@ -24,7 +24,7 @@ from nix2oci.oci.documents import (
 from nix2oci.oci.fields import MAX_DOCUMENT, Fields, Json, parse_object
 from nix2oci.oci.layout.archive import Files, Readable
 from nix2oci.oci.layout.docker_archive import read_docker_archive
-from nix2oci.oci.layout.files import Directory, FileBlobs, open_archive
+from nix2oci.oci.layout.image_files import Directory, FileBlobs, open_archive
 from nix2oci.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 from nix2oci.oci.reference import SCHEME, Reference, in_registry
 from nix2oci.oci.spec import REF_NAME, Descriptor, Digest, Platform

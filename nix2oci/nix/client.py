@@ -239,10 +239,10 @@ class NixClient:
 
         Yields one `Built` for each package. Raises `BuildError` when a builder fails.
         """
-        import tempfile  # noqa: PLC0415  # start-up counts
+        from nix2oci.transient.scratch import temporary_directory  # noqa: PLC0415  # start-up counts
 
         root = self.physical()
-        with tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True) as held:
+        with temporary_directory() as held:
             built = self._build(packages, os.path.join(held, "root"))
             for path in (path for one in built for path in one.roots):
                 if not os.path.lexists(f"{root}{path}"):
@@ -322,10 +322,10 @@ class NixClient:
         relay = Relay((lambda _: None) if quiet else self._show, self._seen)
         terminal = terminal and self._terminal is not None
         stderr = self._terminal if terminal else subprocess.PIPE
-        process = start(argv, self._environment, stderr)
-        while self._meanwhile:
-            self._meanwhile.pop()()
-        stdout = communicate(process, relay)
+        with start(argv, self._environment, stderr) as process:
+            while self._meanwhile:
+                self._meanwhile.pop()()
+            stdout = communicate(process, relay)
         if process.returncode == 0:
             relay.release()
         text = stdout.decode("utf-8", "replace")

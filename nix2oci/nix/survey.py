@@ -80,14 +80,6 @@ def _survey(named: list[_Place], places: list[_Place]) -> ClosureContents:
     )
 
 
-def is_program(closure: Closure, path: str, physical_root: str = "") -> bool:
-    """Whether an absolute path, all links followed within the closure, is an executable file."""
-    try:
-        return StoreFiles.of(closure, physical_root).is_program(os.fsencode(path))
-    except OSError as err:
-        raise unreadable(err) from err
-
-
 class _Place(Struct, frozen=True):
     """One store path: its text, the directory that it is or leads to, and the names in that."""
 

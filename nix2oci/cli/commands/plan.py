@@ -76,7 +76,7 @@ def _recorded(path: str, options: PlanOptions) -> tuple[Closure, Plan, None, Non
 def _from_nix(
     installables: tuple[str, ...], options: PlanOptions, origin: OriginOptions
 ) -> tuple[Closure, Plan, ShellDecision, Overlay | None]:
-    with planned_image(installables, options, origin) as found:
+    with planned_image(installables, options, origin, with_program=True) as found:
         return found.closure, found.plan, found.shells, found.on_base
 
 

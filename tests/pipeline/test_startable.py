@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +237,31 @@ def test_a_path_is_written_in_its_shortest_form(tmp_path: Path, given: str) -> N
     assert f"--entrypoint: expected an absolute path in its shortest form, got '{given}'" in (
         done.stderr
     )
+
+
+SITE: Node = {
+    b"bin": {b"app": ELF},
+    b"etc": {b"hosts": b"", b"mtab": Link(b"/proc/mounts"), b"site.conf": b""},
+    b"share": {},
+    b"srv": {b"www": {}},
+}
+
+
+@pytest.mark.parametrize("command", [("build", "-o", "x"), ("plan",)])
+def test_what_the_root_does_not_show_is_told_once(tmp_path: Path, command: tuple[str, ...]) -> None:
+    terminal = Terminal.make(tmp_path, SITE)
+    done = terminal.run(*command, ".#app", "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("also has") == 1
+    assert (
+        "nix2oci: app-1.0 also has srv, in the store alone: the root has bin/ and etc/; "
+        "and etc/hosts, etc/mtab, left out: engines lay their own over it\n"
+    ) in done.stderr
+    names = ["srv", "etc/hosts", "etc/mtab"]
+    assert json.loads(done.stdout)["left_out"] == [{"path": OUT, "names": names}]
+
+
+def test_nothing_is_told_where_the_root_shows_all(tmp_path: Path) -> None:
+    done = Terminal.make(tmp_path).run("build", ".#app", "--json", "-o", "x")
+    assert "also has" not in done.stderr
+    assert json.loads(done.stdout)["left_out"] == []

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from msgspec import Struct
 
 from nix2oci.config.image_spec import ImageSpec
-from nix2oci.errors import ConfigError, LayoutError
+from nix2oci.errors import LayoutError
 from nix2oci.model.closure import PathInfo, StorePath
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
-from nix2oci.nix.machine import check_machines
 from nix2oci.nix.package import Package
-from nix2oci.nix.store_files import StoreFiles
-from nix2oci.nix.survey import is_program
 from nix2oci.oci.inherit import Inherited, inherit
 from nix2oci.oci.layer.blob import Layer, compressor_version, layer_form
 from nix2oci.oci.layout.writer import Image, Staging
@@ -41,8 +37,9 @@ from nix2oci.pipeline.debug_twin import (
 from nix2oci.pipeline.describe import ImageIdentity
 from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.image_layers import Read, contents_digest, write_image_layers
-from nix2oci.pipeline.on_base import check_program, refuse_zstd
+from nix2oci.pipeline.on_base import refuse_zstd
 from nix2oci.pipeline.prepare import Prepared, Progress, prepare
+from nix2oci.pipeline.startable import entrypoint
 from nix2oci.plan.layers.layering import LayerHints, LayerPlan
 from nix2oci.plan.rootfs import CA_BUNDLE
 from nix2oci.plan.shell_record import annotations_of
@@ -121,37 +118,12 @@ def _tools(
 
 def _decide(prepared: Prepared, spec: ImageSpec, destination: Destination) -> ImageIdentity:
     name = describe.image_name(spec, prepared.package)
-    command = describe.entrypoint(spec, prepared.built[0], prepared.survey)
-    _check_program(prepared, command[0])
-    if prepared.on_base:
-        check_program(prepared.on_base, command[0], prepared.closure.store_dir)
-        if not destination.reads_zstd:
-            refuse_zstd(prepared.on_base.base)
-    _check_machines(prepared, command[0])
+    argv = entrypoint(prepared, spec)
+    if prepared.on_base and not destination.reads_zstd:
+        refuse_zstd(prepared.on_base.base)
     created = destination.created(prepared.package.last_modified)
     notes = describe.manifest_annotations(spec, prepared.package, name, created)
-    return ImageIdentity(name, command, created, notes)
-
-
-def _check_program(prepared: Prepared, path: str) -> None:
-    """Raise `ConfigError` for an entrypoint in the store that is not there or cannot be run."""
-    in_store = path.startswith(prepared.closure.store_dir + "/")
-    if in_store and not is_program(prepared.closure, path, prepared.store.root):
-        raise ConfigError(
-            f"cannot use entrypoint {path}: it is not an executable file in the closure"
-        )
-
-
-def _check_machines(prepared: Prepared, command: str) -> None:
-    """Raise `RepresentationError` for a program that the image's platform cannot run."""
-    steps = (step.path for chain in prepared.shells.programs.values() for step in chain.steps)
-    system = prepared.package.system
-    platform = str(Platform.of_system(system))
-    started = [os.fsencode(command), *steps]
-    disk = StoreFiles.of(
-        prepared.closure, prepared.store.root, prepared.notes, prepared.store.fetch
-    )
-    check_machines(disk, prepared.closure, started, system, platform)
+    return ImageIdentity(name, argv, created, notes)
 
 
 def _documents(

@@ -24,7 +24,14 @@ from nix2oci.nix.scan import scan
 from nix2oci.nix.store import LocalStore, Store
 from nix2oci.nix.survey import survey
 from nix2oci.pipeline import describe
-from nix2oci.pipeline.on_base import LOCAL, Opener, Overlay, on_base, open_base
+from nix2oci.pipeline.on_base import (
+    LOCAL,
+    Opener,
+    Overlay,
+    on_base,
+    open_base,
+    with_directories,
+)
 from nix2oci.pipeline.templates import launcher_template
 from nix2oci.plan.layers.layering import LayerHints, Plan, plan_layers, store_layers
 from nix2oci.plan.rootfs import rootfs
@@ -117,6 +124,7 @@ def prepare(
         on = on_base(base, spec, shells.closure, tree) if base else None
         plan = _plan(shells.closure, spec, on, hints)
         tree = on.over.tree if on else tree
+        tree = with_directories(tree, on, spec, built[0].package.system, closure.store_dir)
         yield Prepared(built, shells, plan, found, tree, store, notes, on)
 
 

@@ -10,7 +10,7 @@ from nix2oci.pipeline.build import WrittenImage
 from nix2oci.pipeline.debug_twin import Twin
 from nix2oci.pipeline.platforms import Published
 from nix2oci.report import shell_text
-from nix2oci.report.terminal import base_image
+from nix2oci.report.terminal import base_image, left_out
 
 
 def say_published(
@@ -35,6 +35,8 @@ def say_published(
 def _say_details(built: WrittenImage, spec: ImageSpec, output: OutputOptions) -> None:
     """What became of wrappers and the base; with -v all of it."""
     step, verbose = console.progress(output).step, bool(output.verbose)
+    for line in left_out.lines(built.prepared.survey):
+        step(line)
     for line in shell_text.details(built.prepared.shells, every=True) if verbose else ():
         console.line(line)
     for line in shell_text.summary(built.prepared.shells, with_sh=spec.view.sh):

@@ -30,10 +30,12 @@ def planned_image(
     origin: OriginOptions = NO_ORIGIN,
     *,
     with_hints: bool = True,
+    with_program: bool = False,
 ) -> Iterator[Prepared]:
     """What `nix2oci build` would make of installables.
 
-    Without `with_hints` the plan is made without what `layers` names, which need not be there.
+    Without `with_hints` the plan is made without what `layers` names, which need not be there;
+    `with_program` raises what a build would say of the program that the image starts.
     """
     output = options.output
     client = nix_client(options.nix, output, origin)
@@ -53,6 +55,10 @@ def planned_image(
         prepare(client, packages, spec, progress, hints=hints, opener=opener) as found,
     ):
         say_warnings(found.closure, found.plan, hints, output)
+        if with_program:
+            from nix2oci.pipeline.startable import entrypoint
+
+            entrypoint(found, spec)
         yield found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from msgspec import Struct
 
@@ -41,6 +42,7 @@ from nix2oci.pipeline.debug_twin import (
 from nix2oci.pipeline.describe import ImageIdentity
 from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.image_layers import Read, contents_digest, write_image_layers
+from nix2oci.pipeline.main_package import built_for, check_is_package
 from nix2oci.pipeline.on_base import check_program, refuse_zstd
 from nix2oci.pipeline.prepare import Prepared, Progress, prepare
 from nix2oci.plan.layers.layering import LayerHints, LayerPlan
@@ -82,7 +84,7 @@ def build(
         ) as prepared,
         _tools(nix, packages[0].installable, spec, prepared, progress) as tools,
     ):
-        identity = _decide(prepared, spec, destination)
+        identity = _decide(nix, prepared, spec, destination)
         twin_name = debug_name(identity.name, prepared.layer_count) if tools else None
         with destination.open(identity.name) as staging:
             if prepared.on_base:
@@ -119,7 +121,10 @@ def _tools(
     return debug_tools(nix, spec.debug_tools, main, prepared.package.system, prepared.closure)
 
 
-def _decide(prepared: Prepared, spec: ImageSpec, destination: Destination) -> ImageIdentity:
+def _decide(
+    nix: NixClient, prepared: Prepared, spec: ImageSpec, destination: Destination
+) -> ImageIdentity:
+    check_is_package(prepared, spec)
     name = describe.image_name(spec, prepared.package)
     command = describe.entrypoint(spec, prepared.built[0], prepared.survey)
     _check_program(prepared, command[0])
@@ -127,7 +132,7 @@ def _decide(prepared: Prepared, spec: ImageSpec, destination: Destination) -> Im
         check_program(prepared.on_base, command[0], prepared.closure.store_dir)
         if not destination.reads_zstd:
             refuse_zstd(prepared.on_base.base)
-    _check_machines(prepared, command[0])
+    _check_machines(nix, prepared, command[0])
     created = destination.created(prepared.package.last_modified)
     notes = describe.manifest_annotations(spec, prepared.package, name, created)
     return ImageIdentity(name, command, created, notes)
@@ -142,7 +147,7 @@ def _check_program(prepared: Prepared, path: str) -> None:
         )
 
 
-def _check_machines(prepared: Prepared, command: str) -> None:
+def _check_machines(nix: NixClient, prepared: Prepared, command: str) -> None:
     """Raise `RepresentationError` for a program that the image's platform cannot run."""
     steps = (step.path for chain in prepared.shells.programs.values() for step in chain.steps)
     system = prepared.package.system
@@ -151,7 +156,8 @@ def _check_machines(prepared: Prepared, command: str) -> None:
     disk = StoreFiles.of(
         prepared.closure, prepared.store.root, prepared.notes, prepared.store.fetch
     )
-    check_machines(disk, prepared.closure, started, system, platform)
+    remedy = partial(built_for, nix, prepared.package)
+    check_machines(disk, prepared.closure, started, system, platform, remedy=remedy)
 
 
 def _documents(

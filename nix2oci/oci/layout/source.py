@@ -282,7 +282,8 @@ def _tags_hint(entries: Iterable[Descriptor]) -> str | None:
 
 def host_platform() -> Platform:
     """What an image for this machine says."""
-    return Platform.of_system(f"{os.uname().machine}-linux")
+    machine = os.uname().machine
+    return Platform.of_system(f"{'aarch64' if machine == 'arm64' else machine}-linux")  # macOS
 
 
 class _Directory(Struct, frozen=True):

@@ -146,8 +146,8 @@ def test_a_package_of_another_system_is_named_as_a_whole(tmp_path: Path) -> None
     terminal.fake.answer("eval --json", stderr=missing("app"), code=1)
     terminal.fake.nix()
     done = terminal.run("build", ".#app", "--platform", "linux/arm64")
-    assert done.stderr.splitlines()[-2:] == [
-        "error: cannot evaluate '.#app': the flake has no package or app 'app' for aarch64-linux",
+    assert "the flake has no package or app 'app' for aarch64-linux\n" in done.stderr
+    assert done.stderr.splitlines()[-1] == (
         "hint: it has no packages for aarch64-linux; on x86_64-linux it has "
-        "'.#packages.x86_64-linux.app', which is built when named so",
-    ]
+        "'.#packages.x86_64-linux.app', which is built when named so"
+    )

@@ -66,7 +66,7 @@ def plan(
     if output.as_json:
         console.result_json(plan_document(*found))
     else:
-        console.result(plan_text(*found, every=bool(output.verbose)))
+        console.result_text(plan_text(*found, every=bool(output.verbose)))
 
 
 def _recorded(path: str, options: PlanOptions) -> tuple[Closure, Plan, None, None]:

@@ -144,15 +144,17 @@ class Bars(Struct, frozen=True):
     def _bar(self, text: str, total: int, *, in_bytes: bool) -> Iterator[Counter]:
         from rich import progress as rich  # only a terminal needs it
         from rich.console import Console
+        from rich.table import Column
         from rich.text import Text
 
-        amounts = (rich.DownloadColumn(), rich.TransferSpeedColumn()) if in_bytes else ()
+        one_line = Column(no_wrap=True)
+        amounts = (rich.DownloadColumn, rich.TransferSpeedColumn) if in_bytes else ()
         console = Console(stderr=True)
         bars = rich.Progress(
-            rich.TextColumn("nix2oci: {task.description}", markup=False),
+            rich.TextColumn("nix2oci: {task.description}", markup=False, table_column=one_line),
             rich.BarColumn(),
-            *amounts,
-            rich.TimeRemainingColumn(),
+            *(amount(table_column=one_line) for amount in amounts),
+            rich.TimeRemainingColumn(table_column=one_line),
             console=console,
             transient=True,
             auto_refresh=False,  # that would be a thread, and write_layers forks

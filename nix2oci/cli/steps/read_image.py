@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from msgspec.structs import replace
-
 from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.options.registry import RegistryOptions
 from nix2oci.cli.render import console
@@ -21,7 +19,7 @@ def reading_image(
     """An image, opened as `text`, to be read in the block; raises what its manifest does."""
     total = sum(layer.size for layer in source.layers())
     with reading_bytes(text, total, registry, output) as counter:
-        yield replace(source, blobs=CountedBlobs(source.blobs, counter))
+        yield CountedBlobs.of(source, counter)
 
 
 @contextmanager

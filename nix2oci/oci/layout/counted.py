@@ -7,25 +7,40 @@ from types import TracebackType
 from typing import Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.oci.layout.archive import Readable
-from nix2oci.oci.layout.source import Blobs
+from nix2oci.oci.layout.source import Blobs, ImageSource
 from nix2oci.oci.spec import Digest
 
 Done = Callable[[int], None]
 
 
 class CountedBlobs(Struct, frozen=True):
-    """The same blobs; `done` is told of bytes as they are read, by whichever thread does."""
+    """The same blobs; `done` is told of bytes as they are read, by whichever thread does.
+
+    Those of blobs in `waiting` count, each the first time that it is read.
+    """
 
     blobs: Blobs
     done: Done
+    waiting: set[Digest]
+
+    @classmethod
+    def of(cls, image: ImageSource, done: Done) -> ImageSource:
+        """An image whose layers are counted; raises what its manifest does."""
+        layers = {layer.digest for layer in image.layers()}
+        return replace(image, blobs=cls(image.blobs, done, layers))
 
     def size(self, digest: Digest) -> int | None:
         return self.blobs.size(digest)
 
     def open(self, digest: Digest) -> Readable:
-        return _Counted(self.blobs.open(digest), self.done)
+        file = self.blobs.open(digest)
+        if digest not in self.waiting:
+            return file
+        self.waiting.discard(digest)
+        return _Counted(file, self.done)
 
 
 class _Counted(Struct, frozen=True):

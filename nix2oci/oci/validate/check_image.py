@@ -107,7 +107,7 @@ def validate_entries(
                 continue
             named = image.descriptor.annotations.get(REF_NAME) or image.descriptor.platform
             prefix = f"{named or image.descriptor.digest}: " if len(images) > 1 else ""
-            counted = replace(image, blobs=CountedBlobs(image.blobs, done))
+            counted = CountedBlobs.of(image, done) if _layers_size(image) else image
             findings += [replace(f, where=prefix + f.where) for f in validate(counted, workers)]
     return tuple(findings)
 

@@ -27,7 +27,7 @@ from nix2oci.model.closure import STORE_DIR, Closure, StorePath
 from nix2oci.nix.failure import Finished, build_failure, failure
 from nix2oci.nix.flake_inputs import nixpkgs_reference
 from nix2oci.nix.host import dirty_revision, store_path_behind, with_cache_directory
-from nix2oci.nix.installable import Installable
+from nix2oci.nix.installable import Installable, no_such_attribute
 from nix2oci.nix.json_output import (
     Source,
     Version,
@@ -43,7 +43,6 @@ from nix2oci.nix.package import (
     NAMES,
     EvalResult,
     Package,
-    join,
     package_of,
     package_of_path,
 )
@@ -217,19 +216,11 @@ class NixClient:
 
     def _missing(self, installable: Installable) -> NixError:
         """Name what the flake has instead."""
-        system, has = self.system(), []
+        answers = {}
         for group in ("packages", "apps"):
             done = self._evaluate(installable, installable.at(group), NAMES)
-            answer = read_json(done.stdout, "eval") if done.returncode == 0 else {}
-            names = answer.get(system) if isinstance(answer, dict) else None
-            if isinstance(names, list) and names:
-                has.append(f"the {group} {join(tuple(map(str, names)))}")
-        wanted = installable.attr or "default"
-        return NixError(
-            f"cannot evaluate '{installable.text}': "
-            f"the flake has no package or app '{wanted}' for {system}",
-            hint=f"it has {' and '.join(has)}" if has else f"it has no packages for {system}",
-        )
+            answers[group] = read_json(done.stdout, "eval") if done.returncode == 0 else {}
+        return no_such_attribute(installable, self.system(), answers)
 
     # -- build
 

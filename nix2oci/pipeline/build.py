@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from msgspec import Struct
 
@@ -37,6 +38,7 @@ from nix2oci.pipeline.debug_twin import (
 from nix2oci.pipeline.describe import ImageIdentity
 from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.image_layers import Read, contents_digest, write_image_layers
+from nix2oci.pipeline.main_package import built_for, check_is_package
 from nix2oci.pipeline.on_base import refuse_zstd
 from nix2oci.pipeline.prepare import Prepared, Progress, prepare
 from nix2oci.pipeline.startable import entrypoint
@@ -79,7 +81,7 @@ def build(
         ) as prepared,
         _tools(nix, packages[0].installable, spec, prepared, progress) as tools,
     ):
-        identity = _decide(prepared, spec, destination)
+        identity = _decide(nix, prepared, spec, destination)
         twin_name = debug_name(identity.name, prepared.layer_count) if tools else None
         with destination.open(identity.name) as staging:
             if prepared.on_base:
@@ -116,9 +118,12 @@ def _tools(
     return debug_tools(nix, spec.debug_tools, main, prepared.package.system, prepared.closure)
 
 
-def _decide(prepared: Prepared, spec: ImageSpec, destination: Destination) -> ImageIdentity:
+def _decide(
+    nix: NixClient, prepared: Prepared, spec: ImageSpec, destination: Destination
+) -> ImageIdentity:
+    check_is_package(prepared, spec)
     name = describe.image_name(spec, prepared.package)
-    argv = entrypoint(prepared, spec)
+    argv = entrypoint(prepared, spec, partial(built_for, nix, prepared.package))
     if prepared.on_base and not destination.reads_zstd:
         refuse_zstd(prepared.on_base.base)
     created = destination.created(prepared.package.last_modified)

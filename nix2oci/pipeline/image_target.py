@@ -91,6 +91,18 @@ class ImageTarget(Struct, frozen=True):
         """Whether the image is read here, not only in the registry."""
         return self.path is not None or self.engine is not None
 
+    @property
+    def missing_directory(self) -> str:
+        """The directory that the image is to be in, where it has to be made first; else empty."""
+        home = os.path.dirname(self.path or "")
+        return "" if self.path == "-" or not home or os.path.isdir(home) else home
+
+    def name(self, main: Reference) -> str:
+        """What the image is called where it goes: pushed, in an engine, or in a file."""
+        if self.push:
+            return str(self.push.reference(main))
+        return self.engine.known_as(main) if self.engine else str(main)
+
     def path_of(self, name: Reference) -> str:
         if self.path:
             return self.path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
@@ -27,10 +28,15 @@ from nix2oci.wrappers.refusal import Reason, Refusal
 _SHELLS = (b"/bin/sh", b"/usr/bin/sh")
 _SHOWN = 20
 
+Remedy = Callable[[str], str | None]
 
-def entrypoint(prepared: Prepared, spec: ImageSpec) -> tuple[str, ...]:
+
+def entrypoint(
+    prepared: Prepared, spec: ImageSpec, remedy: Remedy = lambda _: None
+) -> tuple[str, ...]:
     """The program that the image starts, and its fixed arguments; none for an image of data.
 
+    `remedy` may know for the name of another processor how to build for that.
     Raises `ConfigError` where there is none to choose, or one that no engine can start, and
     `RepresentationError` for one of another machine.
     """
@@ -48,7 +54,7 @@ def entrypoint(prepared: Prepared, spec: ImageSpec) -> tuple[str, ...]:
         raise unreadable(err) from err
     if fault:
         raise _unstartable(command.argv[0], fault, prepared)
-    _check_machines(prepared, disk, argv)
+    _check_machines(prepared, disk, argv, remedy)
     return argv
 
 
@@ -170,9 +176,12 @@ def _remedy(fault: Fault, used: str, prepared: Prepared) -> str:
     return f"{other}; an image of data that starts nothing has --entrypoint {describe.NO_PROGRAM}"
 
 
-def _check_machines(prepared: Prepared, disk: StoreFiles, argv: tuple[str, ...]) -> None:
+def _check_machines(
+    prepared: Prepared, disk: StoreFiles, argv: tuple[str, ...], remedy: Remedy
+) -> None:
     """Raise `RepresentationError` for a program that the image's platform cannot run."""
     steps = (step.path for chain in prepared.shells.programs.values() for step in chain.steps)
     system = prepared.package.system
     started = [*map(os.fsencode, argv[:1]), *steps]
-    check_machines(disk, prepared.closure, started, system, str(Platform.of_system(system)))
+    platform = str(Platform.of_system(system))
+    check_machines(disk, prepared.closure, started, system, platform, remedy=remedy)

@@ -71,7 +71,7 @@ def plan(
     if output.as_json:
         console.result_json(plan_document(*found))
     else:
-        console.result(plan_text(closure, made, shells, on, every=bool(output.verbose)))
+        console.result_text(plan_text(closure, made, shells, on, every=bool(output.verbose)))
 
 
 _Found = tuple[Closure, Plan, ShellDecision | None, "Overlay | None", ClosureContents | None]

@@ -45,6 +45,8 @@ def publish_image(
 ) -> None:
     """Build the image, say what was made on stderr, and print its reference or the report."""
     output = options.output
+    if missing := target.missing_directory:
+        console.progress(output).step(f"making directory {missing}")
     delivery = _delivery(builds, spec, target, options)
     with target.with_file() as file:
         destination = Destination(
@@ -60,7 +62,7 @@ def publish_image(
         for image in made.images:
             say_warnings(image.prepared.closure, image.prepared.plan, hints, output)
         twin = target.reference(made.twin[0], made.main[0]) if made.twin else None
-        say_published(made, spec, twin, output)
+        say_published(made, spec, target.name(made.main[0]), twin, output)
         loaded = _load(made, file, output)
         pushed = delivery.send(file.path_of(made.main[0]), made.named) if delivery else ()
     document = delivered_document(made, target, loaded, pushed)
@@ -86,7 +88,10 @@ def _load(made: Published, file: ImageTarget, output: OutputOptions) -> Loaded |
     if file.engine is None:
         return None
     path = file.path_of(made.main[0])
-    loaded = [load(file.engine, path, name, made.platforms, output) for name, _ in made.named]
+    loaded = [
+        load(file.engine, path, name, made.platforms, output, again=number > 0)
+        for number, (name, _) in enumerate(made.named)
+    ]
     return loaded[0]
 
 

@@ -254,7 +254,13 @@ def open_layout(text: str) -> tuple[Layout, str | None]:
             return _open_directory(text, path), tag
         return _open_archive(text, path), tag
     except OSError as err:
-        raise OutputError(f"cannot read image at {text}: {err.strerror}") from err
+        hint = _built_first(text) if "#" in text else None
+        raise OutputError(f"cannot read image at {text}: {err.strerror}", hint=hint) from err
+
+
+def _built_first(text: str) -> str:
+    """What to do with what may be an installable."""
+    return f"if it is to be built first: nix2oci plan {text} shows what would be in its image"
 
 
 def _path_and_tag(text: str) -> tuple[str, str | None]:
@@ -271,7 +277,10 @@ def _path_and_tag(text: str) -> tuple[str, str | None]:
 def _open_directory(text: str, path: str) -> Layout:
     files = Directory(path)
     if files.size("oci-layout") is None and files.size("index.json") is None:
-        raise LayoutError(f"cannot read image at {text}: the directory is not an image layout")
+        raise LayoutError(
+            f"cannot read image at {text}: the directory is not an image layout",
+            hint=_built_first(text),
+        )
     return Layout(text, files, FileBlobs(text, files), _index(text, files))
 
 
@@ -297,4 +306,5 @@ def _tags_hint(entries: Iterable[Descriptor]) -> str | None:
 
 def host_platform() -> Platform:
     """What an image for this machine says."""
-    return Platform.of_system(f"{os.uname().machine}-linux")
+    machine = os.uname().machine
+    return Platform.of_system(f"{'aarch64' if machine == 'arm64' else machine}-linux")  # macOS

@@ -6,9 +6,11 @@ is renaming.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import BinaryIO, Self
@@ -75,6 +77,10 @@ class StagedBlob:
             os.unlink(self._path)
 
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a file system without room for more says."""
+
+
 class Workspace:
     """Where an image is put together. Blobs may be made from several threads at once."""
 
@@ -89,7 +95,7 @@ class Workspace:
 
     def reported(self) -> AbstractContextManager[None]:
         """Turns an `OSError` into an `OutputError` that names the image being written."""
-        return reported(self.what)
+        return reported(self.what, self.directory)
 
     def new_blob(self) -> StagedBlob:
         """A new blob to write to; use it in a `with` block. Forked processes may do so, too."""
@@ -158,14 +164,23 @@ class Workspace:
 
 
 @contextmanager
-def reported(what: str) -> Iterator[None]:
-    """Turn an `OSError` into an `OutputError` that names what was being written."""
+def reported(what: str, directory: str = "") -> Iterator[None]:
+    """Turn an `OSError` into an `OutputError` that names what was being written, and where."""
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as err:
-        raise OutputError(f"cannot write {what}: {err.strerror}") from err
+        hint = _remedy(directory) if err.errno in _FULL else None
+        raise OutputError(f"cannot write {what}: {err.strerror}", hint=hint) from err
+
+
+def _remedy(directory: str) -> str:
+    """What can be done where there is no room."""
+    temporary = tempfile.gettempdir()
+    if os.path.realpath(directory).startswith(f"{os.path.realpath(temporary)}/"):
+        return f"{temporary} is full: name a directory with more room by TMPDIR"
+    return "free some space there, or name another place with -o"
 
 
 @contextmanager

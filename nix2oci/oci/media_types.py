@@ -19,5 +19,6 @@ COMPRESSIONS: Mapping[str, str] = {
     LAYER_ZSTD: "zstd",
     _DOCKER + "image.rootfs.diff.tar": "none",
     _DOCKER + "image.rootfs.diff.tar.gzip": "gzip",
+    _DOCKER + "image.rootfs.diff.tar.zstd": "zstd",
 }
 """How a layer of a media type is compressed."""

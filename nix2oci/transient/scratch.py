@@ -45,12 +45,15 @@ def scratch_directory(
     `undo` is told of `home` and of each that was left, before that goes. Raises `OSError`.
     """
     remove_left(home, undo)
-    directory, lock = _new(home)
+    made: list[str] = []
+    locks: list[int] = []
     try:
-        yield directory
+        yield _new(home, made, locks)
     finally:
-        _remove(directory)
-        os.close(lock)
+        for directory in made:
+            _remove(directory)
+        for handle in locks:
+            os.close(handle)
 
 
 @contextmanager
@@ -96,18 +99,16 @@ def lock(handle: int) -> Literal["held", "busy", "unsupported"]:
     return "held"
 
 
-def _new(home: str) -> tuple[str, int]:
-    """A new directory and a handle that holds its lock, for as long as it is open."""
+def _new(home: str, made: list[str], locks: list[int]) -> str:
+    """A new directory with its lock; both are noted at once, since an interrupt comes any time."""
     while True:
         directory = os.path.join(home, STAGING + secrets.token_hex(8))
-        try:
-            os.makedirs(directory, 0o700)
-            handle = _claimed(directory)
-        except BaseException:
-            _remove(directory)
-            raise
+        made.append(directory)
+        os.makedirs(directory, 0o700)
+        handle = _claimed(directory)
         if handle is not None:
-            return directory, handle
+            locks.append(handle)
+            return directory
 
 
 def _claimed(directory: str) -> int | None:

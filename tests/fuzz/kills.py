@@ -171,6 +171,11 @@ class Right:
         return cls(time.monotonic() - begun, said)
 
 
+def has_begun(said: str) -> bool:
+    """Whether a signal came after Python and the script that pip wrote had done what is theirs."""
+    return "nix2oci: " in said or "nix2oci/cli/app.py" in said
+
+
 def try_one(place: Place, kill: Kill, right: Right) -> tuple[str, list[str]]:
     """End a run, and let the next one go to its end: the exit code, and what is wrong."""
     token = f"{os.getpid()}-{kill.number}"
@@ -185,12 +190,12 @@ def try_one(place: Place, kill: Kill, right: Right) -> tuple[str, list[str]]:
         left_alive = orphans(token, 0.0 if interrupted else SECONDS)
     wrong = []
     allowed = {0, INTERRUPTED} if interrupted else {0, -kill.signal}
-    if not said:  # Python was not ready yet to handle a signal
+    if not has_begun(said):
         allowed.add(-kill.signal)
     if ended not in allowed:
-        wrong.append(f"exit code {ended}: {said}")
-    if "Traceback" in said:
-        wrong.append(said)
+        wrong.append(f"exit code {ended}: {said.splitlines()[-3:]}")
+    if "Traceback" in said and has_begun(said):
+        wrong.append(f"a traceback: {said.splitlines()[-3:]}")
     if left_alive:
         wrong.append(f"orphans: {left_alive}")
     if interrupted and (left := place.left()):

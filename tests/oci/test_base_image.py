@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from support.smallimage import (
     entry,
     link,
     nar_hash,
+    nothing,
     tar,
 )
 from support.spoiled import setting, zstd
@@ -71,8 +73,10 @@ def test_the_layers_of_a_docker_manifest_get_the_media_types_of_oci(tmp_path: Pa
     assert docker.digest != oci.digest
 
 
-def test_zstd_layers_stay_what_they_are(tmp_path: Path) -> None:
-    found = read(base(layers=(Layer(tar(entry("a")), zstd, "+zstd"),)), tmp_path)
+@pytest.mark.parametrize("edit", [nothing, as_docker], ids=["OCI's type", "Docker's type"])
+def test_zstd_layers_stay_what_they_are(edit: Callable[[Json], Any], tmp_path: Path) -> None:
+    layer = Layer(tar(entry("a")), zstd, "+zstd")
+    found = read(base(layers=(layer,), manifest=edit), tmp_path)
     assert [layer.media_type for layer in found.layers] == [LAYER_GZIP, LAYER_ZSTD]
 
 

@@ -1,6 +1,7 @@
 """Images on base images that others made, and images of others on ours."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,17 @@ def test_programs_of_both_run_in_every_engine(engine: Engine, bases: Bases) -> N
     done = engine.run(Job(image))
     assert done.stdout.splitlines()[0] == "hello from nix"
     assert said(engine, image)[-3:] == ["65532", "/srv", "debian"]
+
+
+def test_what_was_saved_may_be_compressed(bases: Bases, tmp_path: Path) -> None:
+    require("gzip")
+    saved = bases.base("saved").rpartition(":")[0]
+    packed, image = tmp_path / "saved.tar.gz", tmp_path / "image.oci"
+    with packed.open("wb") as out:
+        subprocess.run(["gzip", "-1", "-c", saved], stdout=out, check=True)
+    base = ("--base", f"docker-archive:{packed}", "--max-layers", "127")
+    nix2oci("build", *bases.hello, *base, "-o", image)
+    assert Layout(image).layers == bases.layout("saved").layers
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -59,5 +59,5 @@ def as_docker(document: Json) -> None:
     document["mediaType"] = DOCKER + "distribution.manifest.v2+json"
     document["config"]["mediaType"] = DOCKER + "container.image.v1+json"
     for layer in document["layers"]:
-        packed = ".gzip" if layer["mediaType"].endswith("gzip") else ""
-        layer["mediaType"] = DOCKER + "image.rootfs.diff.tar" + packed
+        _, plus, packed = layer["mediaType"].partition("+")
+        layer["mediaType"] = f"{DOCKER}image.rootfs.diff.tar{'.' if plus else ''}{packed}"

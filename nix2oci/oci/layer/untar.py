@@ -7,7 +7,7 @@ POSIX), takes names as bytes, and leaves every judgement but "this is no tar" to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,6 +16,9 @@ _BLOCK = 512
 _ZERO = bytes(_BLOCK)
 _MAX_EXTENDED = 1 << 20
 """Bytes of PAX records and long names of one member that are believed."""
+
+_REPEATED = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
+"""How PAX 0.0 says what 0.1 has in one record."""
 
 _MAX_NUMBER = 2**63 - 1
 """More bytes than this no file has, and no user such a number."""
@@ -67,6 +70,8 @@ class TarReader:
         self._data = memoryview(b"")
         self._left = 0
         """Bytes of the last member's content that were not read yet."""
+        self._expanded: Iterator[memoryview] | None = None
+        """The last member's content, where that is not what is stored."""
         self._lacks = ""
         """What of the end mark is missing, in words."""
 
@@ -82,14 +87,13 @@ class TarReader:
                 extended |= self._extended(member)
                 continue
             total = 0
-            if member.kind == b"S":
-                self._skip_sparse_map(header)
-            member, extended = _extend(member, extended), {}
-            self._left = member.size
-            yield member
+            plain, records, extended = _extend(member, extended), extended, {}
+            self._left = plain.size
+            yield self._sparse(plain, records, header) if plain.sparse else plain
+            self._expanded = None
             for _ in self.content():
                 pass
-            self._skip_padding(-member.size % _BLOCK)
+            self._skip_padding(-plain.size % _BLOCK)
         if extended:
             raise TarError("it ends after an extended header")
         if self._lacks:
@@ -97,6 +101,9 @@ class TarReader:
 
     def content(self) -> Iterator[memoryview]:
         """What was not read yet of the last member's content, in pieces."""
+        return self._expanded or self._stored()
+
+    def _stored(self) -> Iterator[memoryview]:
         while self._left:
             data = self._some()
             if not data:
@@ -161,10 +168,24 @@ class TarReader:
             return records if member.kind == b"x" else {}
         return {b"path" if member.kind == b"L" else b"linkpath": data.rstrip(b"\0")}
 
-    def _skip_sparse_map(self, header: bytes) -> None:
-        more = header[482]
-        while more:
-            more = self._exactly(_BLOCK)[504]
+    def _sparse(self, member: Member, records: Mapping[bytes, bytes], header: bytes) -> Member:
+        """A file with holes as it is without its map, which is read here."""
+        from nix2oci.oci.layer import sparse  # noqa: PLC0415  # seldom met
+
+        try:
+            if member.kind == b"S":
+                pieces, size = sparse.of_header(header, self._exactly, _number)
+            elif found := sparse.of_records(records, self._exactly):
+                pieces, size, length = found
+                self._left -= length
+            else:
+                return member
+            sparse.check(pieces, size, self._left)
+        except sparse.SparseError as err:
+            raise TarError(str(err)) from err
+        self._expanded = sparse.expanded(self._stored(), pieces, size)
+        name = records.get(b"GNU.sparse.name", member.name)
+        return replace(member, name=name, kind=FILE, size=size)
 
 
 def _member(header: bytes) -> Member:
@@ -225,6 +246,7 @@ def _decimal(digits: bytes, what: str = "a size") -> int:
 def _records(data: bytes) -> dict[bytes, bytes]:
     """PAX records: `<length> <key>=<value>` and a newline, where the length counts itself."""
     found: dict[bytes, bytes] = {}
+    repeated: list[bytes] = []
     start = 0
     while start < len(data):
         length, space, _ = data[start : start + 12].partition(b" ")
@@ -232,6 +254,8 @@ def _records(data: bytes) -> dict[bytes, bytes]:
         key, equals, value = data[start + len(length) + 1 : end].partition(b"=")
         if not equals or end > len(data) or not value.endswith(b"\n"):
             raise TarError("an extended header is damaged")
+        if key in _REPEATED:
+            repeated.append(value[:-1])
         found[key] = value[:-1]
         start = end
-    return found
+    return {**found, b"GNU.sparse.map": b",".join(repeated)} if repeated else found

@@ -17,7 +17,7 @@ from nix2oci.oci.layer.unpack import UnpackError, compression_of, unpacked
 from nix2oci.oci.layout.archive import chunks
 
 _MAGIC = {b"\xfd7zXZ\0": "xz", b"BZh": "bzip2"}
-_FLOOR, _RATIO = 1 << 30, 100
+_FLOOR, _RATIO = 1 << 28, 100
 """An archive of more bytes than the first is none that unpacks to so many times its size."""
 
 

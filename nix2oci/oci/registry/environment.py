@@ -108,6 +108,8 @@ class RegistryEnvironment(Struct, frozen=True):
     """registries.conf; the first that is there counts."""
     registries_directories: tuple[str, ...] = ()
     """Whose files `*.conf` are read after it."""
+    docker_files: tuple[str, ...] = ()
+    """daemon.json; the first that is there counts."""
     ca_file: str | None = None
     """Certificates that are trusted instead of those of the system."""
     proxies: Proxies = Proxies()
@@ -123,6 +125,7 @@ class RegistryEnvironment(Struct, frozen=True):
             f"certificate_directories={self.certificate_directories!r}, "
             f"registries_files={self.registries_files!r}, "
             f"registries_directories={self.registries_directories!r}, "
+            f"docker_files={self.docker_files!r}, "
             f"ca_file={self.ca_file!r}, "
             f"proxies={self.proxies!r}, "
             f"user_agent={self.user_agent!r})"
@@ -153,6 +156,10 @@ class RegistryEnvironment(Struct, frozen=True):
             registries_directories=(
                 "/etc/containers/registries.conf.d",
                 *((f"{config}/containers/registries.conf.d",) if config else ()),
+            ),
+            docker_files=(
+                *((f"{config}/docker/daemon.json",) if config else ()),
+                "/etc/docker/daemon.json",
             ),
             ca_file=env.get("SSL_CERT_FILE") or env.get("NIX_SSL_CERT_FILE") or None,
             proxies=Proxies(

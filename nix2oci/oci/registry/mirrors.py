@@ -1,30 +1,39 @@
 """Mirrors: where else than at its own registry an image may be (containers-registries.conf(5)).
 
-What podman and skopeo are told on a machine holds for base images, too. A mirror is believed as
-little as a registry: what it sends has the digest by which it was asked for, and a tag means there
-what it means there.
+What podman and skopeo are told on a machine holds for base images, too, and for those of Docker Hub
+what Docker is told (`registry-mirrors` of daemon.json), where the others are told nothing. A mirror
+is believed as little as a registry: what it sends has the digest by which it was asked for, and a
+tag means there what it means there.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.errors import ConfigError, InvalidReferenceError, OutputError, RegistryError
-from nix2oci.oci.fields import Fields
+from nix2oci.errors import (
+    ConfigError,
+    InvalidReferenceError,
+    LayoutError,
+    OutputError,
+    RegistryError,
+)
+from nix2oci.oci.fields import Fields, parse_object
 from nix2oci.oci.layout.source import Layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository, Security
 from nix2oci.oci.registry.clients import Clients
-from nix2oci.oci.registry.environment import RegistryEnvironment
+from nix2oci.oci.registry.environment import DOCKER_HUB, RegistryEnvironment
 from nix2oci.oci.registry.pull import open_remote
 from nix2oci.regular_files import open_file
 
 _MAX_BYTES = 1 << 20
+_URL = re.compile(r"http(s?)://([^/@?#]+)/?")
 
 
 class Mirror(Struct, frozen=True):
@@ -62,6 +71,9 @@ def read_mirrors(environment: RegistryEnvironment) -> tuple[MirroredRegistry, ..
     Raises `ConfigError` for a file that cannot be read.
     """
     found: dict[str, MirroredRegistry] = {}
+    daemon = next(filter(os.path.exists, environment.docker_files), None)
+    if mirrors := _of_docker(daemon) if daemon else ():
+        found[DOCKER_HUB] = MirroredRegistry(DOCKER_HUB, mirrors)
     first = next(filter(os.path.exists, environment.registries_files), None)
     for path in ([first] if first else []) + list(_drop_ins(environment.registries_directories)):
         found |= {registry.prefix: registry for registry in _read(path)}
@@ -90,6 +102,21 @@ def _read(path: str) -> Iterable[MirroredRegistry]:
         if prefix:
             mirrors = tuple(filter(None, map(_mirror, fields["mirror"].objects())))
             yield MirroredRegistry(prefix, mirrors, fields["blocked"].value is True)
+
+
+def _of_docker(path: str) -> tuple[Mirror, ...]:
+    """Of Docker Hub, as daemon.json has them; one that Docker would not take is passed over.
+
+    So is a file that cannot be read: it is Docker's to say what is wrong with it.
+    """
+    try:
+        with open_file(path) as file:
+            urls = parse_object(file.read(_MAX_BYTES), path).get("registry-mirrors")
+    except (OSError, LayoutError):
+        return ()
+    texts = [url for url in urls if isinstance(url, str)] if isinstance(urls, list) else []
+    found = map(_URL.fullmatch, texts)
+    return tuple(Mirror(url[2], insecure=not url[1]) for url in found if url)
 
 
 def _mirror(fields: Fields) -> Mirror | None:

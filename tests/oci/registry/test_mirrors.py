@@ -112,8 +112,59 @@ def test_what_has_another_form_is_no_mirror(tmp_path: Path, text: str) -> None:
     assert read_mirrors(environment(tmp_path / "registries.conf", text)) == ()
 
 
+DAEMON = '{"registry-mirrors": ["https://mirror.example/", "http://near.example:5000"]}'
+
+
+@pytest.mark.parametrize(
+    ("daemon", "registries", "name", "found"),
+    [
+        pytest.param(
+            DAEMON,
+            "",
+            "debian:12",
+            [
+                ("mirror.example/library/debian:12", False),
+                ("near.example:5000/library/debian:12", True),
+            ],
+            id="Docker Hub has them",
+        ),
+        pytest.param(DAEMON, "", "quay.io/a/b:1", [], id="no other registry has"),
+        pytest.param(
+            DAEMON,
+            '[[registry]]\nlocation="docker.io"\n[[registry.mirror]]\nlocation="x.example"',
+            "debian:12",
+            [("x.example/library/debian:12", False)],
+            id="what podman is told comes first",
+        ),
+        pytest.param(
+            '{"registry-mirrors": ["ftp://a", "https://a/b", "https://u@a", 5, "a.example"]}',
+            "",
+            "debian:12",
+            [],
+            id="what Docker would not take",
+        ),
+        pytest.param('{"registry-mirrors": "https://a"}', "", "debian:12", [], id="no list"),
+        pytest.param("{", "", "debian:12", [], id="no JSON"),
+    ],
+)
+def test_docker_is_told_of_mirrors_too(
+    daemon: str, registries: str, name: str, found: list[tuple[str, bool]], tmp_path: Path
+) -> None:
+    (tmp_path / "daemon.json").write_text(daemon)
+    (tmp_path / "registries.conf").write_text(registries)
+    known = read_mirrors(
+        RegistryEnvironment(
+            registries_files=(str(tmp_path / "registries.conf"),),
+            docker_files=("/does/not/exist", str(tmp_path / "daemon.json")),
+        )
+    )
+    mirrors = mirrors_of(Reference.parse(name), known)
+    assert [(str(there), mirror.insecure) for there, mirror in mirrors] == found
+
+
 def test_the_environment_says_where_the_files_are() -> None:
     around = RegistryEnvironment.of({"HOME": "/h"})
+    assert around.docker_files == ("/h/.config/docker/daemon.json", "/etc/docker/daemon.json")
     assert around.registries_files == (
         "/h/.config/containers/registries.conf",
         "/etc/containers/registries.conf",

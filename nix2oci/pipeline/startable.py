@@ -24,7 +24,7 @@ from nix2oci.plan.shell import ShellDecision
 from nix2oci.text import and_more
 from nix2oci.wrappers.refusal import Reason, Refusal
 
-_SHELLS = (b"/bin/sh", b"/usr/bin/sh")
+_SHELLS = ("/bin/sh", "/usr/bin/sh")
 _SHOWN = 20
 
 
@@ -142,25 +142,9 @@ def _unstartable(name: str, fault: Fault, prepared: Prepared) -> ConfigError:
 
 
 def _remedy(fault: Fault, used: str, prepared: Prepared) -> str:
-    missing = os.fsdecode(fault.missing)
-    directory, _, name = missing.rpartition("/")
     other = "start another program with --entrypoint"
-    if fault.missing in _SHELLS:
-        shell = "" if prepared.survey.shell else "--contents nixpkgs#bash "
-        return f"give the image /bin/sh with {shell}--view sh, or {other}"
-    if directory in ("", "/bin", "/usr/bin") and name:
-        package = "coreutils" if name == "env" else name
-        return (
-            f"add what has bin/{name}, such as --contents nixpkgs#{package} "
-            f"(--view programs links it in /usr/bin), or {other}"
-        )
-    if ".so." in name:
-        return (
-            "build it with the loader of the store (nixpkgs: autoPatchelfHook), "
-            f"add one, such as --contents nixpkgs#glibc, or {other}"
-        )
-    if missing:
-        return f"add what has it with --contents, or {other}"
+    if fault.missing:
+        return f"{_missing_remedy(os.fsdecode(fault.missing), prepared)}, or {other}"
     found = prepared.survey.programs
     programs = sorted(
         {os.fsdecode(each.name) for each in found if os.fsdecode(each.target) != used}
@@ -168,6 +152,25 @@ def _remedy(fault: Fault, used: str, prepared: Prepared) -> str:
     if programs:
         return "choose one with --entrypoint: " + and_more(programs, _SHOWN)
     return f"{other}; an image of data that starts nothing has --entrypoint {describe.NO_PROGRAM}"
+
+
+def _missing_remedy(missing: str, prepared: Prepared) -> str:
+    directory, _, name = missing.rpartition("/")
+    if name.endswith("\r"):
+        return "its lines end in CR LF: convert it to LF alone"
+    if missing.startswith(tuple(f"{info.path}/" for info in prepared.shells.dropped)):
+        return "keep its shell with --shell auto"
+    if missing in _SHELLS:
+        shell = "" if prepared.survey.shell else "--contents nixpkgs#bash "
+        return f"give the image /bin/sh with {shell}--view sh"
+    if directory in ("", "/bin", "/usr/bin"):
+        package = "coreutils" if name == "env" else name
+        link = "(--view programs links it in /usr/bin)"
+        return f"add what has bin/{name}, such as --contents nixpkgs#{package} {link}"
+    if ".so." in name:
+        build = "build it with the loader of the store (nixpkgs: autoPatchelfHook)"
+        return f"{build}, add one, such as --contents nixpkgs#glibc"
+    return "add what has it with --contents"
 
 
 def _check_machines(prepared: Prepared, disk: StoreFiles, argv: tuple[str, ...]) -> None:

@@ -25,6 +25,9 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DEPTH = 5
 """As many interpreters of interpreters as Linux follows (execve(2))."""
 
+_MOST = 40
+"""Files that are looked at; more than one from which another starts is rare."""
+
 
 class Files(Protocol):
     """The files of an image."""
@@ -103,21 +106,25 @@ def _of(program: bytes, message: str, missing: bytes = b"") -> Fault:
     return Fault("interpreter", display(program), message, missing)
 
 
-def _fault(
-    files: Files, program: bytes, path: str, behind: Behind, depth: int = _DEPTH
-) -> Fault | None:
-    """The first file on the way that cannot be started."""
-    fault, following = _started_by(files, program, path)
-    if target := None if fault else behind(program):
-        found = files.resolve(target)
-        following.append(found.path)
-        if not _is_program(files, found):
-            what = f"it starts '{display(target)}', which is no executable file of the image"
-            fault = _of(program, what)
-    if fault or not depth:
-        return fault
-    faults = (_fault(files, one, path, behind, depth - 1) for one in following)
-    return next(filter(None, faults), None)
+def _fault(files: Files, program: bytes, path: str, behind: Behind) -> Fault | None:
+    """The first file on the way that cannot be started; nobody's way is longer than `_MOST`."""
+    queue, seen = [program], set[bytes]()
+    while queue and len(seen) < _MOST:
+        program = queue.pop(0)
+        if program in seen:
+            continue
+        seen.add(program)
+        fault, following = _started_by(files, program, path)
+        if target := None if fault else behind(program):
+            found = files.resolve(target)
+            following.append(found.path)
+            if not _is_program(files, found):
+                what = f"it starts '{display(target)}', which is no executable file of the image"
+                fault = _of(program, what)
+        if fault:
+            return fault
+        queue += following
+    return None
 
 
 def _started_by(files: Files, program: bytes, path: str) -> tuple[Fault | None, list[bytes]]:
@@ -130,6 +137,8 @@ def _started_by(files: Files, program: bytes, path: str) -> tuple[Fault | None, 
     found = files.resolve(interpreter)
     if not _is_program(files, found):
         return _of(program, f"its interpreter '{shown}' is not an executable file"), []
+    if _too_many(files, program):
+        return _of(program, f"more than {_DEPTH} scripts interpret each other"), []
     following = [found.path] if start.is_script else []  # a loader has no other one
     if name := _looked_for(start):
         there = _search(files, name, path)
@@ -137,6 +146,16 @@ def _started_by(files: Files, program: bytes, path: str) -> tuple[Fault | None, 
             return _of(program, f"its interpreter '{shown}' finds no '{display(name)}'", name), []
         following.append(there)
     return None, following
+
+
+def _too_many(files: Files, program: bytes) -> bool:
+    """Whether the kernel gives up on the way from script to script (ELOOP)."""
+    for _ in range(_DEPTH + 1):
+        start = files.start(program)
+        if start is None or not start.is_script:
+            return False
+        program = files.resolve(start.interpreter).path
+    return True
 
 
 def _is_program(files: Files, found: Resolved) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from msgspec import Struct
@@ -21,10 +22,10 @@ from nix2oci.pipeline import describe
 from nix2oci.pipeline.on_base import run_config
 from nix2oci.pipeline.prepare import Prepared
 from nix2oci.plan.shell import ShellDecision
-from nix2oci.text import and_more
+from nix2oci.text import and_more, display
 from nix2oci.wrappers.refusal import Reason, Refusal
 
-_SHELLS = ("/bin/sh", "/usr/bin/sh")
+_SHELLS = (b"/bin/sh", b"/usr/bin/sh")
 _SHOWN = 20
 
 
@@ -144,32 +145,31 @@ def _unstartable(name: str, fault: Fault, prepared: Prepared) -> ConfigError:
 def _remedy(fault: Fault, used: str, prepared: Prepared) -> str:
     other = "start another program with --entrypoint"
     if fault.missing:
-        return f"{_missing_remedy(os.fsdecode(fault.missing), prepared)}, or {other}"
+        return f"{_missing_remedy(fault.missing, prepared)}, or {other}"
     found = prepared.survey.programs
-    programs = sorted(
-        {os.fsdecode(each.name) for each in found if os.fsdecode(each.target) != used}
-    )
+    programs = sorted({display(each.name) for each in found if each.target != os.fsencode(used)})
     if programs:
         return "choose one with --entrypoint: " + and_more(programs, _SHOWN)
     return f"{other}; an image of data that starts nothing has --entrypoint {describe.NO_PROGRAM}"
 
 
-def _missing_remedy(missing: str, prepared: Prepared) -> str:
-    directory, _, name = missing.rpartition("/")
-    if name.endswith("\r"):
+def _missing_remedy(missing: bytes, prepared: Prepared) -> str:
+    directory, _, name = missing.rpartition(b"/")
+    dropped = tuple(f"{info.path}/".encode() for info in prepared.shells.dropped)
+    if name.endswith(b"\r"):
         return "its lines end in CR LF: convert it to LF alone"
-    if missing.startswith(tuple(f"{info.path}/" for info in prepared.shells.dropped)):
+    if missing.startswith(dropped):
         return "keep its shell with --shell auto"
     if missing in _SHELLS:
         shell = "" if prepared.survey.shell else "--contents nixpkgs#bash "
         return f"give the image /bin/sh with {shell}--view sh"
-    if directory in ("", "/bin", "/usr/bin"):
-        package = "coreutils" if name == "env" else name
-        link = "(--view programs links it in /usr/bin)"
-        return f"add what has bin/{name}, such as --contents nixpkgs#{package} {link}"
-    if ".so." in name:
+    if b".so." in name:
         build = "build it with the loader of the store (nixpkgs: autoPatchelfHook)"
         return f"{build}, add one, such as --contents nixpkgs#glibc"
+    if directory in (b"", b"/bin", b"/usr/bin") and re.fullmatch(rb"[\w.+-]+", name):
+        package = "coreutils" if name == b"env" else name.decode()
+        link = "(--view programs links it in /usr/bin)"
+        return f"add what has bin/{name.decode()}, such as --contents nixpkgs#{package} {link}"
     return "add what has it with --contents"
 
 

@@ -39,7 +39,8 @@ CREATED = datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)
 PREFIX = "org.opencontainers.image."
 
 NO_PROGRAM_HINT = (
-    "name a package with a program first, or one that --contents brings with --entrypoint; "
+    "name a package with a program first, or with --entrypoint a program that --contents "
+    "or the base image brings; "
     "an image of data that starts nothing has --entrypoint none"
 )
 

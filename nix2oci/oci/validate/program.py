@@ -25,8 +25,11 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DEPTH = 5
 """As many interpreters of interpreters as Linux follows (execve(2))."""
 
-_MOST = 40
-"""Files that are looked at; more than one from which another starts is rare."""
+_MOST = 16
+"""Files that are looked at: more than a few are rare, and no image is to make it long."""
+
+_MOST_DIRECTORIES = 1000
+"""As many of PATH are looked into."""
 
 
 class Files(Protocol):
@@ -179,7 +182,8 @@ def _looked_for(start: Start) -> bytes | None:
 
 def _search(files: Files, name: bytes, path: str) -> bytes | None:
     """The program that a name means, by execvp(3)."""
-    places = [name] if b"/" in name else [f"{d}/".encode() + name for d in path.split(":") if d]
+    directories = [directory.encode(errors="surrogateescape") for directory in _directories(path)]
+    places = [name] if b"/" in name else [directory + b"/" + name for directory in directories]
     found = (files.resolve(place) for place in places)
     return next((each.path for each in found if _is_program(files, each)), None)
 
@@ -187,7 +191,11 @@ def _search(files: Files, name: bytes, path: str) -> bytes | None:
 def _places(name: str, command: Command) -> list[bytes]:
     """Where an engine looks for a program: PATH when there is no slash in its name."""
     if "/" not in name:
-        found = [f"{directory}/{name}" for directory in command.search_path.split(":")]
+        found = [f"{directory}/{name}" for directory in _directories(command.search_path)]
     else:
         found = [name if name.startswith("/") else f"{command.working_dir or '/'}/{name}"]
     return [path.encode(errors="surrogateescape") for path in found]
+
+
+def _directories(path: str) -> list[str]:
+    return path.split(":", _MOST_DIRECTORIES)[:_MOST_DIRECTORIES]

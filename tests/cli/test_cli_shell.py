@@ -16,6 +16,10 @@ from support.fakestore import Node, Program, nar, sri, store_path, write
 from support.paths import DOCS
 from support.terminal import Completed, Terminal
 
+from nix2oci.oci.base_image import read_base_image
+from nix2oci.oci.layout.source import open_image
+from nix2oci.oci.spec import Platform
+
 PAGE = (DOCS / "json.md").read_text()
 BASH, LIB = str(store_path("bash-5.2")), str(store_path("readline-8"))
 PYTHON = str(store_path("python3-3.13"))
@@ -117,6 +121,24 @@ def test_the_shell_of_the_program_itself_is_not_dropped_in_silence(here: Termina
         f"error: cannot use entrypoint {OUT}/bin/app: {missing}",
         "hint: keep its shell with --shell auto, or start another program with --entrypoint",
     ]
+
+
+@pytest.mark.parametrize("below", ["keep", "drop"])
+def test_an_image_stands_on_one_of_the_same_paths(here: Terminal, below: str) -> None:
+    """A launcher in one and a script in the other; the image on top decides, and has its shell."""
+    give(here, WRAPPED)
+    done = here.run("build", ".#app", "-o", "base.oci", "--shell", below)
+    assert done.returncode == 0, done.stderr
+    for above in ("auto", "keep", "forbid"):
+        done = here.run("build", ".#app", "--base", "base.oci", "--shell", above, "-o", above)
+        assert done.returncode == 0, done.stderr
+        said = here.run("validate", above).stdout
+        assert said.endswith(f"{above} is valid: 0 errors, 0 warnings\n")
+        image = read_base_image(open_image(str(here.directory / above)), Platform("amd64"))
+        program = f"{OUT}/bin/app"[1:].encode()
+        has_shell = f"{BASH}/bin/bash"[1:].encode() in image.nodes
+        assert (image.read(program)[:2] == b"#!") == (above == "keep")
+        assert has_shell == ("keep" in (above, below))
 
 
 def test_inspect_lists_launchers_by_their_content(here: Terminal) -> None:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError
+from nix2oci.model.closure import store_path_of
 from nix2oci.model.links import At, Resolved, resolve
 from nix2oci.model.tree import Directory, File, Symlink, Tree
 from nix2oci.nix.machine import check_machines
@@ -48,6 +49,7 @@ def entrypoint(prepared: Prepared, spec: ImageSpec) -> tuple[str, ...]:
     except OSError as err:
         raise unreadable(err) from err
     if fault:
+        _check_damage(prepared, files.resolve(os.fsencode(command.argv[0])).path)
         raise _unstartable(command.argv[0], fault, prepared)
     _check_machines(prepared, disk, argv)
     return argv
@@ -131,6 +133,15 @@ def _behind(shells: ShellDecision, store_dir: bytes) -> Behind:
         return None
 
     return behind
+
+
+def _check_damage(prepared: Prepared, program: bytes) -> None:
+    """Raise `StoreError` where the program is not as Nix recorded it: that is what to mend."""
+    owner = store_path_of(os.fsdecode(program), prepared.closure.store_dir)
+    if owner is not None and owner in prepared.closure:
+        for entry in prepared.store.entries(prepared.closure.infos[owner]):
+            for _ in entry.chunks if isinstance(entry, File) else ():
+                pass
 
 
 def _unstartable(name: str, fault: Fault, prepared: Prepared) -> ConfigError:

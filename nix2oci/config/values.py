@@ -91,7 +91,9 @@ def entrypoint(value: object, location: Location) -> tuple[str, ...]:
     for program in found[:1]:
         bare = "/" not in program and program.strip() == program
         if not program or not (bare or program.startswith("/")):
-            raise location.expected("the name of a program in bin/, or an absolute path", program)
+            hint = None if program else "an image of data that starts nothing has 'none'"
+            what = "the name of a program in bin/, or an absolute path"
+            raise location.expected(what, program, hint)
         if not bare:
             path(program, location)
     return found

@@ -111,7 +111,8 @@ def _named(name: str, programs: Mapping[str, str]) -> str:
 def _choices(programs: Mapping[str, str]) -> str:
     if not programs:
         return (
-            "name a package with a program first, or one that --contents brings with --entrypoint; "
+            "name a package with a program first, or with --entrypoint a program that --contents "
+            "or the base image brings; "
             f"an image of data that starts nothing has --entrypoint {NO_PROGRAM}"
         )
     return "choose one with --entrypoint: " + ", ".join(sorted(programs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from msgspec import Struct
 
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError
+from nix2oci.model.closure import store_path_of
 from nix2oci.model.links import At, Resolved, resolve
 from nix2oci.model.tree import Directory, File, Symlink, Tree
 from nix2oci.nix.machine import check_machines
@@ -22,7 +24,7 @@ from nix2oci.pipeline import describe
 from nix2oci.pipeline.on_base import run_config
 from nix2oci.pipeline.prepare import Prepared
 from nix2oci.plan.shell import ShellDecision
-from nix2oci.text import and_more
+from nix2oci.text import and_more, display
 from nix2oci.wrappers.refusal import Reason, Refusal
 
 _SHELLS = (b"/bin/sh", b"/usr/bin/sh")
@@ -53,6 +55,7 @@ def entrypoint(
     except OSError as err:
         raise unreadable(err) from err
     if fault:
+        _check_damage(prepared, files.resolve(os.fsencode(command.argv[0])).path)
         raise _unstartable(command.argv[0], fault, prepared)
     _check_machines(prepared, disk, argv, remedy)
     return argv
@@ -138,6 +141,15 @@ def _behind(shells: ShellDecision, store_dir: bytes) -> Behind:
     return behind
 
 
+def _check_damage(prepared: Prepared, program: bytes) -> None:
+    """Raise `StoreError` where the program is not as Nix recorded it: that is what to mend."""
+    owner = store_path_of(os.fsdecode(program), prepared.closure.store_dir)
+    if owner is not None and owner in prepared.closure:
+        for entry in prepared.store.entries(prepared.closure.infos[owner]):
+            for _ in entry.chunks if isinstance(entry, File) else ():
+                pass
+
+
 def _unstartable(name: str, fault: Fault, prepared: Prepared) -> ConfigError:
     about = "" if fault.where in ("config", name) else f"{fault.where}: "
     message = fault.message.removeprefix(f"'{name}' ")
@@ -148,32 +160,34 @@ def _unstartable(name: str, fault: Fault, prepared: Prepared) -> ConfigError:
 
 
 def _remedy(fault: Fault, used: str, prepared: Prepared) -> str:
-    missing = os.fsdecode(fault.missing)
-    directory, _, name = missing.rpartition("/")
     other = "start another program with --entrypoint"
-    if fault.missing in _SHELLS:
-        shell = "" if prepared.survey.shell else "--contents nixpkgs#bash "
-        return f"give the image /bin/sh with {shell}--view sh, or {other}"
-    if directory in ("", "/bin", "/usr/bin") and name:
-        package = "coreutils" if name == "env" else name
-        return (
-            f"add what has bin/{name}, such as --contents nixpkgs#{package} "
-            f"(--view programs links it in /usr/bin), or {other}"
-        )
-    if ".so." in name:
-        return (
-            "build it with the loader of the store (nixpkgs: autoPatchelfHook), "
-            f"add one, such as --contents nixpkgs#glibc, or {other}"
-        )
-    if missing:
-        return f"add what has it with --contents, or {other}"
+    if fault.missing:
+        return f"{_missing_remedy(fault.missing, prepared)}, or {other}"
     found = prepared.survey.programs
-    programs = sorted(
-        {os.fsdecode(each.name) for each in found if os.fsdecode(each.target) != used}
-    )
+    programs = sorted({display(each.name) for each in found if each.target != os.fsencode(used)})
     if programs:
         return "choose one with --entrypoint: " + and_more(programs, _SHOWN)
     return f"{other}; an image of data that starts nothing has --entrypoint {describe.NO_PROGRAM}"
+
+
+def _missing_remedy(missing: bytes, prepared: Prepared) -> str:
+    directory, _, name = missing.rpartition(b"/")
+    dropped = tuple(f"{info.path}/".encode() for info in prepared.shells.dropped)
+    if name.endswith(b"\r"):
+        return "its lines end in CR LF: convert it to LF alone"
+    if missing.startswith(dropped):
+        return "keep its shell with --shell auto"
+    if missing in _SHELLS:
+        shell = "" if prepared.survey.shell else "--contents nixpkgs#bash "
+        return f"give the image /bin/sh with {shell}--view sh"
+    if b".so." in name:
+        build = "build it with the loader of the store (nixpkgs: autoPatchelfHook)"
+        return f"{build}, add one, such as --contents nixpkgs#glibc"
+    if directory in (b"", b"/bin", b"/usr/bin") and re.fullmatch(rb"[\w.+-]+", name):
+        package = "coreutils" if name == b"env" else name.decode()
+        link = "(--view programs links it in /usr/bin)"
+        return f"add what has bin/{name.decode()}, such as --contents nixpkgs#{package} {link}"
+    return "add what has it with --contents"
 
 
 def _check_machines(

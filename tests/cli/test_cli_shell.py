@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.elf_heads import elf_with_interpreter
 from support.fakenix import OUT, value
 from support.fakestore import Node, Program, nar, sri, store_path, write
 from support.paths import DOCS
 from support.terminal import Completed, Terminal
+
+from nix2oci.oci.base_image import read_base_image
+from nix2oci.oci.layout.source import open_image
+from nix2oci.oci.spec import Platform
 
 PAGE = (DOCS / "json.md").read_text()
 BASH, LIB = str(store_path("bash-5.2")), str(store_path("readline-8"))
@@ -84,6 +89,56 @@ def test_a_wrapper_becomes_a_launcher_and_the_shell_goes(here: Terminal) -> None
     assert said(done) == [line], done.stderr
     assert ", of 1 store path; digest" in done.stderr
     assert here.run("validate", "x").stdout == "x is valid: 0 errors, 0 warnings\n"
+
+
+@pytest.mark.parametrize("mode", ["auto", "drop"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(elf_with_interpreter(b"/lib64/ld.so.9"), id="without its loader"),
+        pytest.param(b"#!/lib64/ld.so.9\n", id="without its interpreter"),
+    ],
+)
+def test_a_launcher_is_followed_to_what_it_starts(
+    here: Terminal, program: bytes, mode: str
+) -> None:
+    app = {b"bin": {b"app": wrapper(b"export A='1'"), b".app-wrapped": Program(program)}}
+    give(here, app)
+    done = here.run("build", ".#app", "-o", "x", "-q", "--shell", mode)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == (
+        f"error: cannot use entrypoint {OUT}/bin/app: {OUT}/bin/.app-wrapped: "
+        "its interpreter '/lib64/ld.so.9' is not in the image"
+    )
+
+
+def test_the_shell_of_the_program_itself_is_not_dropped_in_silence(here: Terminal) -> None:
+    give(here, RUNS)
+    done = here.run("build", ".#app", "-o", "x", "-q", "--shell", "drop")
+    assert (done.returncode, here.left()) == (2, [])
+    missing = f"its interpreter '{BASH}/bin/bash' is not in the image"
+    assert done.stderr.splitlines() == [
+        f"error: cannot use entrypoint {OUT}/bin/app: {missing}",
+        "hint: keep its shell with --shell auto, or start another program with --entrypoint",
+    ]
+
+
+@pytest.mark.parametrize("below", ["keep", "drop"])
+def test_an_image_stands_on_one_of_the_same_paths(here: Terminal, below: str) -> None:
+    """A launcher in one and a script in the other; the image on top decides, and has its shell."""
+    give(here, WRAPPED)
+    done = here.run("build", ".#app", "-o", "base.oci", "--shell", below)
+    assert done.returncode == 0, done.stderr
+    for above in ("auto", "keep", "forbid"):
+        done = here.run("build", ".#app", "--base", "base.oci", "--shell", above, "-o", above)
+        assert done.returncode == 0, done.stderr
+        said = here.run("validate", above).stdout
+        assert said.endswith(f"{above} is valid: 0 errors, 0 warnings\n")
+        image = read_base_image(open_image(str(here.directory / above)), Platform("amd64"))
+        program = f"{OUT}/bin/app"[1:].encode()
+        has_shell = f"{BASH}/bin/bash"[1:].encode() in image.nodes
+        assert (image.read(program)[:2] == b"#!") == (above == "keep")
+        assert has_shell == ("keep" in (above, below))
 
 
 def test_inspect_lists_launchers_by_their_content(here: Terminal) -> None:

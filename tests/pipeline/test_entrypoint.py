@@ -20,7 +20,8 @@ from nix2oci.pipeline.describe import (
 
 APP, LIB = store_path("app-1"), store_path("lib-1")
 NO_PROGRAM_HINT = (
-    "name a package with a program first, or one that --contents brings with --entrypoint; "
+    "name a package with a program first, or with --entrypoint a program that --contents "
+    "or the base image brings; "
     "an image of data that starts nothing has --entrypoint none"
 )
 

@@ -69,6 +69,13 @@ REFUSED = [
         "an interpreter that is a script itself",
     ),
     refused(
+        with_app(b"#!/bin/run\r\n", run=ELF),
+        [],
+        f"{APP}: its interpreter '/bin/run\\r' is not in the image",
+        f"its lines end in CR LF: convert it to LF alone, or {OTHER}",
+        "a script with the line ends of Windows",
+    ),
+    refused(
         with_app(elf_with_interpreter(LOADER.encode())),
         [],
         f"{APP}: its interpreter '{LOADER}' is not in the image",
@@ -255,7 +262,7 @@ def test_what_the_root_does_not_show_is_told_once(tmp_path: Path, command: tuple
     assert done.stderr.count("also has") == 1
     assert (
         "nix2oci: app-1.0 also has srv, in the store alone: the root has bin/ and etc/; "
-        "and etc/hosts, etc/mtab, left out: engines lay their own over it\n"
+        "and etc/hosts, etc/mtab, left out: the engine brings its own\n"
     ) in done.stderr
     names = ["srv", "etc/hosts", "etc/mtab"]
     assert json.loads(done.stdout)["left_out"] == [{"path": OUT, "names": names}]

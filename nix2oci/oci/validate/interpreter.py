@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 from msgspec import Struct
@@ -10,6 +11,8 @@ HEAD = 4096
 """Bytes from the start of a file that are enough to tell: linkers put PT_INTERP first."""
 
 _PT_INTERP = 3
+# Spaces and tabs alone separate: a line that ends in CR LF names an interpreter with a CR.
+_SHEBANG = re.compile(rb"#![ \t]*([^ \t\n\0]+)[ \t]*([^\n\0]*)")
 _ORDER = {1: "<", 2: ">"}
 
 
@@ -28,22 +31,21 @@ def start_of(head: bytes) -> Start | None:
     """How a file with this head is started; None for what the kernel takes for no program."""
     if not head.startswith((b"#!", b"\x7fELF")):
         return None
-    found = interpreter(head)
-    if found is None:
-        return None if head.startswith(b"#!") else Start()
-    if not head.startswith(b"#!"):
-        return Start(found)
-    line = head[2:].partition(b"\n")[0].strip(b" \t\r")
-    return Start(found, line[len(found) :].strip(b" \t\r"), is_script=True)
+    if head.startswith(b"#!"):
+        found = _SHEBANG.match(head)
+        return Start(found[1], found[2].rstrip(b" \t"), is_script=True) if found else None
+    return Start(_elf_or_none(head) or b"")
 
 
 def interpreter(head: bytes) -> bytes | None:
     """What `#!` or the program headers of ELF name (execve(2), elf(5)); None where nothing does."""
-    if head.startswith(b"#!"):
-        words = head[2:].partition(b"\n")[0].split()
-        return words[0] if words else None
+    start = start_of(head)
+    return (start.interpreter or None) if start else None
+
+
+def _elf_or_none(head: bytes) -> bytes | None:
     try:
-        return _elf_interpreter(head) if head.startswith(b"\x7fELF") else None
+        return _elf_interpreter(head)
     except (struct.error, LookupError, OverflowError):
         return None
 

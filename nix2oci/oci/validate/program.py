@@ -25,6 +25,12 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DEPTH = 5
 """As many interpreters of interpreters as Linux follows (execve(2))."""
 
+_MOST = 16
+"""Files that are looked at: more than a few are rare, and no image is to make it long."""
+
+_MOST_DIRECTORIES = 1000
+"""As many of PATH are looked into."""
+
 
 class Files(Protocol):
     """The files of an image."""
@@ -103,21 +109,25 @@ def _of(program: bytes, message: str, missing: bytes = b"") -> Fault:
     return Fault("interpreter", display(program), message, missing)
 
 
-def _fault(
-    files: Files, program: bytes, path: str, behind: Behind, depth: int = _DEPTH
-) -> Fault | None:
-    """The first file on the way that cannot be started."""
-    fault, following = _started_by(files, program, path)
-    if target := None if fault else behind(program):
-        found = files.resolve(target)
-        following.append(found.path)
-        if not _is_program(files, found):
-            what = f"it starts '{display(target)}', which is no executable file of the image"
-            fault = _of(program, what)
-    if fault or not depth:
-        return fault
-    faults = (_fault(files, one, path, behind, depth - 1) for one in following)
-    return next(filter(None, faults), None)
+def _fault(files: Files, program: bytes, path: str, behind: Behind) -> Fault | None:
+    """The first file on the way that cannot be started; nobody's way is longer than `_MOST`."""
+    queue, seen = [program], set[bytes]()
+    while queue and len(seen) < _MOST:
+        program = queue.pop(0)
+        if program in seen:
+            continue
+        seen.add(program)
+        fault, following = _started_by(files, program, path)
+        if target := None if fault else behind(program):
+            found = files.resolve(target)
+            following.append(found.path)
+            if not _is_program(files, found):
+                what = f"it starts '{display(target)}', which is no executable file of the image"
+                fault = _of(program, what)
+        if fault:
+            return fault
+        queue += following
+    return None
 
 
 def _started_by(files: Files, program: bytes, path: str) -> tuple[Fault | None, list[bytes]]:
@@ -130,6 +140,8 @@ def _started_by(files: Files, program: bytes, path: str) -> tuple[Fault | None, 
     found = files.resolve(interpreter)
     if not _is_program(files, found):
         return _of(program, f"its interpreter '{shown}' is not an executable file"), []
+    if _too_many(files, program):
+        return _of(program, f"more than {_DEPTH} scripts interpret each other"), []
     following = [found.path] if start.is_script else []  # a loader has no other one
     if name := _looked_for(start):
         there = _search(files, name, path)
@@ -137,6 +149,16 @@ def _started_by(files: Files, program: bytes, path: str) -> tuple[Fault | None, 
             return _of(program, f"its interpreter '{shown}' finds no '{display(name)}'", name), []
         following.append(there)
     return None, following
+
+
+def _too_many(files: Files, program: bytes) -> bool:
+    """Whether the kernel gives up on the way from script to script (ELOOP)."""
+    for _ in range(_DEPTH + 1):
+        start = files.start(program)
+        if start is None or not start.is_script:
+            return False
+        program = files.resolve(start.interpreter).path
+    return True
 
 
 def _is_program(files: Files, found: Resolved) -> bool:
@@ -160,7 +182,8 @@ def _looked_for(start: Start) -> bytes | None:
 
 def _search(files: Files, name: bytes, path: str) -> bytes | None:
     """The program that a name means, by execvp(3)."""
-    places = [name] if b"/" in name else [f"{d}/".encode() + name for d in path.split(":") if d]
+    directories = [directory.encode(errors="surrogateescape") for directory in _directories(path)]
+    places = [name] if b"/" in name else [directory + b"/" + name for directory in directories]
     found = (files.resolve(place) for place in places)
     return next((each.path for each in found if _is_program(files, each)), None)
 
@@ -168,7 +191,11 @@ def _search(files: Files, name: bytes, path: str) -> bytes | None:
 def _places(name: str, command: Command) -> list[bytes]:
     """Where an engine looks for a program: PATH when there is no slash in its name."""
     if "/" not in name:
-        found = [f"{directory}/{name}" for directory in command.search_path.split(":")]
+        found = [f"{directory}/{name}" for directory in _directories(command.search_path)]
     else:
         found = [name if name.startswith("/") else f"{command.working_dir or '/'}/{name}"]
     return [path.encode(errors="surrogateescape") for path in found]
+
+
+def _directories(path: str) -> list[str]:
+    return path.split(":", _MOST_DIRECTORIES)[:_MOST_DIRECTORIES]

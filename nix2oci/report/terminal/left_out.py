@@ -17,7 +17,7 @@ def lines(found: ClosureContents) -> Iterator[str]:
         if each.names:
             parts.append(f"{_named(each.names)}, in the store alone: the root has bin/ and etc/")
         if each.of_the_engine:
-            parts.append(f"{_named(each.of_the_engine)}, left out: engines lay their own over it")
+            parts.append(f"{_named(each.of_the_engine)}, left out: the engine brings its own")
         yield f"{each.owner.name} also has {'; and '.join(parts)}"
 
 

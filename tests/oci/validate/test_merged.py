@@ -9,7 +9,9 @@ from support.elf_heads import elf_with_interpreter
 from support.smallimage import (
     STORE_LAYER,
     STORE_PATH,
+    VIEW_ENTRIES,
     VIEW_LAYER,
+    Entry,
     Layer,
     SmallImage,
     directory,
@@ -23,6 +25,12 @@ from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.oci.validate.merged import merge_layers, resolve
 
 ELF_WITH_INTERPRETER = elf_with_interpreter(b"/lib/ld.so.1")
+
+
+def started(*entries: Entry) -> SmallImage:
+    """An image that starts /run."""
+    layers = [STORE_LAYER, Layer(tar(*VIEW_ENTRIES, *entries))]
+    return SmallImage(layers, config=setting("config", "Entrypoint", to=["/run"]))
 
 
 @pytest.mark.parametrize(
@@ -59,6 +67,37 @@ ELF_WITH_INTERPRETER = elf_with_interpreter(b"/lib/ld.so.1")
             view(entry("run", ELF_WITH_INTERPRETER)),
             "warning: /run: its interpreter '/lib/ld.so.1' is not in the image [interpreter]",
             id="a program without its dynamic linker",
+        ),
+        pytest.param(
+            started(entry("run", b"echo hello\n")),
+            "error: config: '/run' is no program: neither ELF nor a script that begins with '#!'"
+            " [entrypoint]",
+            id="an entrypoint without #!",
+        ),
+        pytest.param(
+            started(entry("run", b"#!/run2\n"), entry("run2", b"#!/sh -e\n")),
+            "warning: /run2: its interpreter '/sh' is not in the image [interpreter]",
+            id="an entrypoint whose interpreter has none, told once",
+        ),
+        pytest.param(
+            started(entry("run", b"#!/env sh\n"), entry("env", b"\x7fELF")),
+            "warning: /run: its interpreter '/env' finds no 'sh' [interpreter]",
+            id="an entrypoint that env cannot start",
+        ),
+        pytest.param(
+            started(entry("run", b"#!/env /run\n"), entry("env", b"\x7fELF")),
+            "",
+            id="an entrypoint that env starts again and again",
+        ),
+        pytest.param(
+            started(entry("run", b"#!/bin\n")),
+            "warning: /run: its interpreter '/bin' is not an executable file [interpreter]",
+            id="an entrypoint whose interpreter is a directory",
+        ),
+        pytest.param(
+            started(entry("run", b"#!/run\n")),
+            "warning: /run: more than 5 scripts interpret each other [interpreter]",
+            id="an entrypoint that is its own interpreter",
         ),
         pytest.param(
             SmallImage(

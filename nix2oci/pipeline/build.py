@@ -33,7 +33,7 @@ from nix2oci.pipeline import describe
 from nix2oci.pipeline.debug_twin import (
     Tools,
     Twin,
-    debug_name,
+    debug_names,
     debug_tools,
     with_tools,
     write_tools,
@@ -83,8 +83,8 @@ def build(
         _tools(nix, packages[0].installable, spec, prepared, progress) as tools,
     ):
         identity = _decide(prepared, spec, destination)
-        twin_name = debug_name(identity.name, prepared.layer_count) if tools else None
-        with destination.open(identity.name) as staging:
+        twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
+        with destination.open(identity.names) as staging:
             if prepared.on_base:
                 prepared.on_base.base.copy_layers(staging)
             written = write_image_layers(prepared, spec, staging, destination, progress)
@@ -93,12 +93,12 @@ def build(
             recorded = annotations_of(prepared.shells, prepared.plan.fleet)
             notes = {**base_notes, **recorded, **identity.annotations}
             image = Image.of(config, described, notes)
-            images, twin = [(image, identity.name)], None
-            if tools and twin_name:
+            images, twin = [(image, identity.names)], None
+            if tools:
                 top = write_tools(tools, spec.compression, staging)
                 twin_image = with_tools(config, described, notes, tools, top)
-                twin = Twin(twin_name, twin_image, top, tools)
-                images.append((twin_image, twin_name))
+                twin = Twin(twin_names, twin_image, top, tools)
+                images.append((twin_image, twin_names))
             for each, _ in images:
                 _check(staging, each)
             staging.finish(images)
@@ -120,7 +120,7 @@ def _tools(
 
 
 def _decide(prepared: Prepared, spec: ImageSpec, destination: Destination) -> ImageIdentity:
-    name = describe.image_name(spec, prepared.package)
+    names = describe.image_names(spec, prepared.package)
     command = describe.entrypoint(spec, prepared.built[0], prepared.survey)
     _check_program(prepared, command[0])
     if prepared.on_base:
@@ -129,8 +129,8 @@ def _decide(prepared: Prepared, spec: ImageSpec, destination: Destination) -> Im
             refuse_zstd(prepared.on_base.base)
     _check_machines(prepared, command[0])
     created = destination.created(prepared.package.last_modified)
-    notes = describe.manifest_annotations(spec, prepared.package, name, created)
-    return ImageIdentity(name, command, created, notes)
+    notes = describe.manifest_annotations(spec, prepared.package, names[0], created)
+    return ImageIdentity(names, command, created, notes)
 
 
 def _check_program(prepared: Prepared, path: str) -> None:

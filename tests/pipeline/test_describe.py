@@ -26,7 +26,7 @@ from nix2oci.pipeline.describe import (
     ImageIdentity,
     entrypoint,
     image_config,
-    image_name,
+    image_names,
     layer_history,
     manifest_annotations,
     wanted_paths,
@@ -213,20 +213,23 @@ def test_a_program_that_cannot_be_shown_is_escaped_in_the_choices() -> None:
         pytest.param({}, "Python3.11-Flask_x", "python3-11-flask-x:latest", id="made lower case"),
         pytest.param({}, "+++", "image:latest", id="nothing that a name may have"),
         pytest.param({}, "", "image:latest", id="no name"),
-        pytest.param({"tag": "1.0"}, "app", "app:1.0", id="a tag"),
+        pytest.param({"tags": ("1.0",)}, "app", "app:1.0", id="a tag"),
         pytest.param({"name": "team/web"}, "app", "team/web:latest", id="a name"),
         pytest.param(
-            {"name": "ghcr.io/team/web", "tag": "x"}, "app", "ghcr.io/team/web:x", id="a registry"
+            {"name": "ghcr.io/team/web", "tags": ("x",)},
+            "app",
+            "ghcr.io/team/web:x",
+            id="a registry",
         ),
     ],
 )
 def test_the_name_of_an_image(spec: dict[str, Any], name: str, expected: str) -> None:
-    assert image_name(ImageSpec(**spec), package(name)) == Reference.parse(expected)
+    assert image_names(ImageSpec(**spec), package(name)) == (Reference.parse(expected),)
 
 
 def test_a_name_that_no_registry_takes_is_refused() -> None:
     with pytest.raises(InvalidReferenceError, match=r"^cannot read image reference 'UPPER:latest'"):
-        image_name(ImageSpec(name="UPPER"), package())
+        image_names(ImageSpec(name="UPPER"), package())
 
 
 FULL = package(
@@ -265,7 +268,9 @@ def test_annotations_that_are_asked_for_win() -> None:
     assert notes[PREFIX + "version"] == "1.2"
 
 
-DECIDED = ImageIdentity(Reference("app"), ("/nix/store/app/bin/app", "-x"), CREATED, {"note": "n"})
+DECIDED = ImageIdentity(
+    (Reference("app"),), ("/nix/store/app/bin/app", "-x"), CREATED, {"note": "n"}
+)
 LAYERS = [(Digest.of(b"1"), History("nix2oci", "one")), (Digest.of(b"2"), History("nix2oci"))]
 
 

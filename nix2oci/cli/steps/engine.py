@@ -68,9 +68,13 @@ def check_engine(engine: Engine | None, spec: ImageSpec, systems: Sequence[str])
 
 
 def load(
-    engine: Engine, path: str, name: Reference, platforms: Sequence[Platform], output: OutputOptions
+    engine: Engine,
+    path: str,
+    names: Sequence[Reference],
+    platforms: Sequence[Platform],
+    output: OutputOptions,
 ) -> Loaded:
-    """Load the image `name` of the layout or archive at `path`.
+    """Load the image of these names of the layout or archive at `path`.
 
     Of several platforms the engine gets its own; one alone may be another's, which is said.
     """
@@ -81,10 +85,10 @@ def load(
     platform = engine.fitting(platforms)
     if platform is None:
         progress.step(f"{engine.name} runs {engine.platform}, the image is for {platforms[0]}")
-    image = layout.image(name.tag or "latest", platform)
+    image = layout.image(names[0].tag or "latest", platform)
     size = sum(layer.size for layer in image.layers())
     with progress.bytes(f"loading into {engine.name}", size) as counter:
-        loaded = engine.load(image, name, counter)
+        loaded = engine.load(image, names, counter)
     for line in loaded.said.splitlines() if output.verbose else ():
         console.line(line)
     return loaded

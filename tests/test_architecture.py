@@ -24,6 +24,7 @@ TOP = Path(nix2oci.__file__).parent
 # values and import nothing of each other, and nobody imports the command line.
 LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "text", "regular_files"}),
+    frozenset({"transient"}),
     frozenset({"wrappers"}),
     frozenset({"launcher", "model"}),
     frozenset({"nix", "plan", "oci"}),
@@ -57,12 +58,12 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
 # What reaches the outside, or differs from one run to the next, and who may have it.
 OUTSIDE: Mapping[str, frozenset[str]] = {
     # Credential helpers are programs; engines are spoken to by the commands that users set up.
-    "subprocess": frozenset({"nix.client", "nix.process", "nix.host"})
+    "subprocess": frozenset({"nix.client", "nix.process", "nix.host", "transient.children"})
     | frozenset({"oci.registry.helpers", "oci.engines"}),
-    "secrets": frozenset({"oci.layout.staging"}),
+    "secrets": frozenset({"transient.scratch"}),
     **dict.fromkeys(("random", "uuid", "locale", "getpass"), frozenset()),
     # How long a program may take that answers in pieces; no time reaches an image by that.
-    "time": frozenset({"oci.registry.helpers"}),
+    "time": frozenset({"oci.registry.helpers", "transient.children"}),
     "socket": frozenset({"oci.registry.addresses", "oci.registry.connections"})
     | frozenset({"oci.registry.socks", "oci.registry.transport"}),
     "multiprocessing": frozenset({"oci.layer.workers"}),

@@ -22,7 +22,8 @@ from nix2oci.cache.directory import FACTS, LAYERS, Cache
 from nix2oci.cache.sealed_json import MAX_BYTES, TEMPORARY
 from nix2oci.errors import LayoutError, OutputError
 from nix2oci.oci.spec import BLOBS, Digest
-from nix2oci.regular_files import read_file
+from nix2oci.regular_files import open_file, read_file
+from nix2oci.transient.scratch import lock, remove_left
 
 _LOCK = "lock"
 _STALE = 3600 * 10**9
@@ -86,6 +87,7 @@ def clear(cache: Cache) -> tuple[Item, ...]:
 
 
 def _prune(cache: Cache) -> tuple[Item, ...]:
+    remove_left_files(cache)
     if _held(cache) <= cache.limit:
         return ()
     kept = items(cache)
@@ -126,6 +128,17 @@ def _sweep(cache: Cache, named: Collection[str]) -> None:
                     shutil.rmtree(entry.path, ignore_errors=True)
                 else:
                     _unlink(entry.path)
+
+
+def remove_left_files(cache: Cache) -> None:
+    """Remove what killed builds were about to put in: nobody holds its lock any more."""
+    with suppress(OSError):
+        remove_left(cache.path(BLOBS))
+    for entry in (*_entries(cache.path(LAYERS)), *_entries(cache.path(FACTS))):
+        if entry.name.startswith(TEMPORARY):
+            with suppress(OSError), open_file(entry.path) as file:
+                if lock(file.fileno()) == "held":
+                    os.unlink(entry.path)
 
 
 @contextmanager

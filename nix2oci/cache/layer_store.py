@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
@@ -17,7 +16,6 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from nix2oci.cache.directory import Cache
-from nix2oci.cache.sealed_json import TEMPORARY
 from nix2oci.oci.layer.blob import Layer, compressor_version
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT
@@ -25,6 +23,7 @@ from nix2oci.oci.layer.workers import Blobs, LayerJob, OnProgress, write_layers
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.spec import BLOBS, Digest
 from nix2oci.regular_files import open_file
+from nix2oci.transient.scratch import scratch_directory
 
 
 class BlobSink(Blobs, Protocol):
@@ -118,7 +117,7 @@ def keep_blob(cache: Cache, digest: Digest, path: str) -> bool:
     if os.path.lexists(final):
         return True
     try:
-        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=cache.path(BLOBS)) as directory:
+        with scratch_directory(cache.path(BLOBS)) as directory:
             new = os.path.join(directory, "blob")
             share(path, new)
             os.replace(new, final)

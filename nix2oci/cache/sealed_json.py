@@ -52,12 +52,10 @@ class SealedJson(Struct, frozen=True):
 
     def write(self, name: str, document: Mapping[str, object]) -> None:
         """Keep an object, whole or not at all; where that is impossible it is not kept."""
-        import tempfile  # noqa: PLC0415  # start-up counts
-
         body = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
         try:
             make_private(self.directory)
-            handle, path = tempfile.mkstemp(prefix=TEMPORARY, dir=self.directory)
+            handle, path = _new_file(self.directory)
             try:
                 with open(handle, "wb") as file:
                     file.write(_seal(name, body) + b"\n" + body)
@@ -72,6 +70,19 @@ class SealedJson(Struct, frozen=True):
     def remove(self, name: str) -> None:
         with suppress(OSError):
             os.unlink(os.path.join(self.directory, name))
+
+
+def _new_file(directory: str) -> tuple[int, str]:
+    """A new file and its path; it is locked until it is closed, for who removes what was left."""
+    import tempfile  # noqa: PLC0415  # start-up counts
+
+    from nix2oci.transient.scratch import lock  # noqa: PLC0415
+
+    while True:
+        handle, path = tempfile.mkstemp(prefix=TEMPORARY, dir=directory)
+        if lock(handle) != "busy" and os.path.lexists(path):
+            return handle, path
+        os.close(handle)  # it was taken for one that was left
 
 
 def make_private(path: str) -> None:

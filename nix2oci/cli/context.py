@@ -117,6 +117,30 @@ def terminal() -> int | None:
     return sys.stderr.fileno() if sys.stderr.isatty() else None
 
 
+def width() -> int | None:
+    """Columns of the terminal that standard output is; None where it is none."""
+    if not sys.stdout.isatty():
+        return None
+    import shutil  # a terminal waits for people
+
+    return shutil.get_terminal_size().columns
+
+
+def has_colour(*, err: bool) -> bool:
+    """Whether standard output, or error, is a terminal that is to have colours (no-color.org)."""
+    stream = sys.stderr if err else sys.stdout
+    return stream.isatty() and not environment().get("NO_COLOR") and _is_able()
+
+
+def draws() -> bool:
+    """Whether standard error is a terminal on which a line can be drawn again."""
+    return sys.stderr.isatty() and _is_able()
+
+
+def _is_able() -> bool:
+    return environment().get("TERM") != "dumb"
+
+
 def help_width() -> int:
     """Columns for help texts. click would import half of the standard library to find out."""
     try:

@@ -34,7 +34,8 @@ FLAGS: Mapping[str, Flag] = {
     "base": Flag("IMAGE", "Image to put this one on: a layout, an archive, or in a registry."),
     "entrypoint": _many(
         "PROGRAM",
-        "Program to start: a name in bin/ or an absolute path; again for each fixed argument.",
+        "Program to start: a name in bin/ or an absolute path, none for an image of data; "
+        "again for each fixed argument.",
     ),
     "cmd": _many("ARGUMENT", "Argument that `docker run IMAGE ...` may replace."),
     "env": _many("NAME=VALUE", "Environment variable."),

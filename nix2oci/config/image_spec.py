@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from nix2oci.config import values
 from nix2oci.config.flags import Given
-from nix2oci.config.keys import BY_FLAG, KEYS, LAYERS, Document
+from nix2oci.config.keys import BY_FLAG, INSTEAD, KEYS, LAYERS, Document
 from nix2oci.config.layer_keys import Layers
 from nix2oci.config.reading import Location, known, mapping, number_of, one_line
 from nix2oci.errors import ConfigError, OutputError
@@ -202,5 +202,5 @@ def _field(key: str) -> str:
 
 
 def _read_keys(document: object, where: str) -> Mapping[str, object]:
-    found = known(document, Location(where), tuple(KEYS))
+    found = known(document, Location(where), tuple(KEYS), INSTEAD)
     return {key: KEYS[key].read(v, Location(f"{where}: {key}")) for key, v in found.items()}

@@ -170,6 +170,24 @@ KEYS: Mapping[str, Key] = {
     "created": Key(values.created),
 }
 
+_FILES = (
+    "files come from packages: put them into etc/ of one, or where the program looks for them, "
+    "and name the package in 'contents'"
+)
+_DIRECTORIES = (
+    "name directories that the program writes to in 'volumes' or as 'workdir', "
+    "or make one the home of a user in 'users'"
+)
+INSTEAD: Mapping[str, str] = {
+    "healthcheck": (
+        "the OCI image specification has no health check: use a probe of Kubernetes, "
+        "or --health-cmd of the engine with a program of the image"
+    ),
+    **dict.fromkeys(("files", "file", "extrafiles", "copy", "add"), _FILES),
+    **dict.fromkeys(("directories", "directory", "dirs", "mkdir"), _DIRECTORIES),
+}
+"""What to do instead of keys that other tools have."""
+
 LAYERS: Mapping[str, Key] = {
     "popularity": Key(PARTS["popularity"]),
     "stable": Key(PARTS["stable"], _list),

@@ -127,12 +127,22 @@ def each_once(
     return tuple(found)
 
 
-def known(value: object, location: Location, names: tuple[str, ...]) -> Mapping[str, object]:
-    """A mapping that has no other keys than `names`; the error tells the nearest of them."""
+def known(
+    value: object,
+    location: Location,
+    names: tuple[str, ...],
+    instead: Mapping[str, str] | None = None,
+) -> Mapping[str, object]:
+    """A mapping that has no other keys than `names`; the error tells the nearest of them.
+
+    `instead` has hints for keys that people expect: by name, in small letters alone.
+    """
     found = mapping(value, location)
     for name in found:
         if name not in names:
-            raise location.wrong(f"unknown key '{plain(name)}'", nearest(name, names))
+            bare = re.sub(r"[^a-z]", "", name.lower())
+            hint = (instead or {}).get(bare) or nearest(name, names)
+            raise location.wrong(f"unknown key '{plain(name)}'", hint)
     return found
 
 

@@ -100,6 +100,8 @@ def entrypoint(value: object, location: Location) -> tuple[str, ...]:
         bare = "/" not in program and program.strip() == program
         if not program or not (bare or program.startswith("/")):
             raise location.expected("the name of a program in bin/, or an absolute path", program)
+        if not bare:
+            path(program, location)
     return found
 
 

@@ -20,8 +20,8 @@ NOLOGIN = "/sbin/nologin"
 # What useradd and systemd both take (shadow's useradd(8), systemd's docs/USER_NAMES.md, "relaxed").
 _NAME = r"[A-Za-z_][A-Za-z0-9_.-]{0,30}"
 _FIELD = r"/[^:\x00-\x1f\x7f]*"
-# 2^32 - 1 means "no user" to chown(2), and is not an ID.
-_LAST_ID = (1 << 32) - 2
+LAST_ID = (1 << 32) - 2
+"""The largest uid and gid: 2^32 - 1 means "no user" to chown(2)."""
 
 
 class User(Struct, frozen=True):
@@ -167,8 +167,8 @@ def _check_name(what: str, name: str) -> None:
 
 
 def _check_id(what: str, field: str, number: int) -> None:
-    if not 0 <= number <= _LAST_ID:
-        raise ConfigError(f"cannot add {what}: {field} {number} is not in 0 to {_LAST_ID}")
+    if not 0 <= number <= LAST_ID:
+        raise ConfigError(f"cannot add {what}: {field} {number} is not in 0 to {LAST_ID}")
 
 
 def _check_new(what: str, name: str, number: int, taken: dict[str, int]) -> None:
@@ -186,7 +186,7 @@ def _check_new(what: str, name: str, number: int, taken: dict[str, int]) -> None
 def _id(whole: str, part: str, known: dict[str, int], file: str) -> int:
     if part in known:
         return known[part]
-    if re.fullmatch(r"[0-9]{1,10}", part) and int(part) <= _LAST_ID:
+    if re.fullmatch(r"[0-9]{1,10}", part) and int(part) <= LAST_ID:
         return int(part)
     raise ConfigError(
         f"cannot run as user '{whole}': '{part}' is neither in the image's {file} nor a number",

@@ -23,6 +23,19 @@ ETC_FILES = frozenset(
 """Names below etc/ that the view gives itself: an output may only have the same content there."""
 
 
+OF_THE_ENGINE = frozenset({b"hostname", b"hosts", b"mtab", b"resolv.conf"})
+"""Names below etc/ that an engine lays its own over when a container starts: a link there would
+send it into the store (moby/moby#42706), so an output's are left out."""
+
+FURNITURE = frozenset(
+    {
+        *(b"bin", b"etc", b"share", b"include", b"libexec", b"nix-support"),
+        *(b"man", b"info", b"doc", b"docs", b"lib", b"lib32", b"lib64", b"libx32"),
+    }
+)
+"""What packages have at their top that the root shows, or that nobody looks for in a root."""
+
+
 class FoundFile(Struct, frozen=True):
     """A file or directory of the closure that the view can link to.
 
@@ -40,13 +53,27 @@ class FoundFile(Struct, frozen=True):
     directory: bool = False
 
 
+class LeftOut(Struct, frozen=True):
+    """What an output has that a root could show and does not: paths below the output."""
+
+    owner: StorePath
+    names: tuple[bytes, ...] = ()
+    of_the_engine: tuple[bytes, ...] = ()
+    """Those in `OF_THE_ENGINE`."""
+
+    @property
+    def all_names(self) -> tuple[bytes, ...]:
+        return (*self.names, *self.of_the_engine)
+
+
 class ClosureContents(Struct, frozen=True):
     """What a closure has that the view shows; nothing here depends on an order.
 
     `programs` are executable files in bin/ of the roots, hidden names left out. `etc` are the
     direct children of etc/ of the roots, and all children of those directories that are in
     `ETC_DIRECTORIES` or that several roots have, and so on down. `loaders` are dynamic loaders,
-    one for each name. `zoneinfo` is a directory of time zones, `shell` a POSIX shell.
+    one for each name. `zoneinfo` is a directory of time zones, `shell` a POSIX shell. `left_out`
+    has an item for each root that has more than its `FURNITURE`.
     """
 
     store_dir: str = STORE_DIR
@@ -59,6 +86,7 @@ class ClosureContents(Struct, frozen=True):
     protocols: FoundFile | None = None
     mime_types: FoundFile | None = None
     shell: FoundFile | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def digest_content(sha256: bytes) -> bytes:

@@ -27,7 +27,7 @@ from nix2oci.model.closure import STORE_DIR, Closure, StorePath
 from nix2oci.nix.failure import Finished, build_failure, failure
 from nix2oci.nix.flake_inputs import nixpkgs_reference
 from nix2oci.nix.host import dirty_revision, store_path_behind, with_cache_directory
-from nix2oci.nix.installable import Installable
+from nix2oci.nix.installable import Installable, no_such_attribute
 from nix2oci.nix.json_output import (
     Source,
     Version,
@@ -43,7 +43,6 @@ from nix2oci.nix.package import (
     NAMES,
     EvalResult,
     Package,
-    join,
     package_of,
     package_of_path,
 )
@@ -217,19 +216,11 @@ class NixClient:
 
     def _missing(self, installable: Installable) -> NixError:
         """Name what the flake has instead."""
-        system, has = self.system(), []
+        answers = {}
         for group in ("packages", "apps"):
             done = self._evaluate(installable, installable.at(group), NAMES)
-            answer = read_json(done.stdout, "eval") if done.returncode == 0 else {}
-            names = answer.get(system) if isinstance(answer, dict) else None
-            if isinstance(names, list) and names:
-                has.append(f"the {group} {join(tuple(map(str, names)))}")
-        wanted = installable.attr or "default"
-        return NixError(
-            f"cannot evaluate '{installable.text}': "
-            f"the flake has no package or app '{wanted}' for {system}",
-            hint=f"it has {' and '.join(has)}" if has else f"it has no packages for {system}",
-        )
+            answers[group] = read_json(done.stdout, "eval") if done.returncode == 0 else {}
+        return no_such_attribute(installable, self.system(), answers)
 
     # -- build
 
@@ -239,10 +230,10 @@ class NixClient:
 
         Yields one `Built` for each package. Raises `BuildError` when a builder fails.
         """
-        import tempfile  # noqa: PLC0415  # start-up counts
+        from nix2oci.transient.scratch import temporary_directory  # noqa: PLC0415  # start-up counts
 
         root = self.physical()
-        with tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True) as held:
+        with temporary_directory() as held:
             built = self._build(packages, os.path.join(held, "root"))
             for path in (path for one in built for path in one.roots):
                 if not os.path.lexists(f"{root}{path}"):
@@ -322,10 +313,10 @@ class NixClient:
         relay = Relay((lambda _: None) if quiet else self._show, self._seen)
         terminal = terminal and self._terminal is not None
         stderr = self._terminal if terminal else subprocess.PIPE
-        process = start(argv, self._environment, stderr)
-        while self._meanwhile:
-            self._meanwhile.pop()()
-        stdout = communicate(process, relay)
+        with start(argv, self._environment, stderr) as process:
+            while self._meanwhile:
+                self._meanwhile.pop()()
+            stdout = communicate(process, relay)
         if process.returncode == 0:
             relay.release()
         text = stdout.decode("utf-8", "replace")

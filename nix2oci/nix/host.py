@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 
 from nix2oci.model.links import At, resolve
+from nix2oci.transient.children import started
 
 _PATIENCE = 10.0
 
@@ -50,12 +51,14 @@ def with_cache_directory(env: Mapping[str, str], owner: object) -> Mapping[str, 
     """An environment in which nix can write its caches; what is made for it goes with `owner`."""
     if has_cache_directory(env):
         return env
-    import shutil  # noqa: PLC0415  # seldom needed, and start-up counts
-    import tempfile  # noqa: PLC0415
-    import weakref  # noqa: PLC0415
+    import weakref  # noqa: PLC0415  # seldom needed, and start-up counts
+    from contextlib import ExitStack  # noqa: PLC0415
 
-    cache = tempfile.mkdtemp(prefix="nix2oci-cache-")
-    weakref.finalize(owner, shutil.rmtree, cache, ignore_errors=True)
+    from nix2oci.transient.scratch import temporary_directory  # noqa: PLC0415
+
+    held = ExitStack()
+    cache = held.enter_context(temporary_directory())
+    weakref.finalize(owner, held.close)
     kept = {key: value for key, value in env.items() if key != "NIX_CACHE_HOME"}
     return {**kept, "XDG_CACHE_HOME": cache}
 
@@ -66,10 +69,10 @@ def dirty_revision(directory: str, env: Mapping[str, str]) -> str:
     Nix says it itself since 2.17.
     """
     argv = ["git", "-C", directory, "rev-parse", "--verify", "HEAD"]
+    quiet = subprocess.DEVNULL
     try:
-        done = subprocess.run(  # noqa: S603 - a list of arguments, and no shell
-            argv, env=env, capture_output=True, text=True, check=True, timeout=_PATIENCE
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""  # no git, or no commit yet
-    return f"{done.stdout.strip()}-dirty"
+        with started(*(argv, 0), stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, env=env) as git:
+            revision, _ = git.communicate(timeout=_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""  # no git
+    return f"{revision.decode().strip()}-dirty" if git.returncode == 0 else ""  # no commit yet

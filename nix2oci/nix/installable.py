@@ -8,13 +8,14 @@ the store is for the caller to find out (`nix.client`), and is handed in.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from msgspec import Struct
 
-from nix2oci.errors import ConfigError
+from nix2oci.errors import ConfigError, NixError
 from nix2oci.nix.messages import redact
+from nix2oci.text import and_more
 
 # The name of an output, as Nix's own grammar for `^` has it (src/libstore/outputs-spec.cc).
 _OUTPUTS = r"\*|[0-9A-Za-z+\-._?=]+(,[0-9A-Za-z+\-._?=]+)*"
@@ -24,7 +25,8 @@ _ATTRIBUTE = r'"((?:[^"\\]|\\.)*)"|([^."]+)|(\.)'
 class Installable(Struct, frozen=True):
     """One installable.
 
-    `text` is what was typed, without credentials: errors name it. `kind` says which fields count:
+    `text` is what was typed, without credentials: errors name it; that is the file, where nothing
+    of it was named. `kind` says which fields count:
 
     - `flake`: `flake_ref` (without fragment) and `attr` (`""` is the default package);
     - `file`: `file` and `attr`, as `--file FILE ATTR` (`""` is the whole file);
@@ -78,7 +80,8 @@ class Installable(Struct, frozen=True):
                 f"cannot use --file '{file}': it has to be the name of a file",
                 hint="the file is read more than once: write standard input to a file first",
             )
-        return cls(text, "file", attr="" if attr == "." else attr, outputs=outputs, file=file)
+        attr = "" if attr == "." else attr
+        return cls(text or file, "file", attr=attr, outputs=outputs, file=file)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -106,6 +109,37 @@ def attribute_names(attr: str) -> tuple[str, ...]:
         else:
             names[-1] += re.sub(r"\\(.)", r"\1", quoted) or plain
     return tuple(name for name in names if name)
+
+
+def no_such_attribute(
+    installable: Installable, system: str, answers: Mapping[str, object]
+) -> NixError:
+    """The error for a name that a flake lacks; `answers` has by group the names by system.
+
+    It names what there is instead, and what has the name on another system: that may be built for
+    this one.
+    """
+    wanted = installable.attr or "default"
+    has, elsewhere = [], ""
+    for group, answer in answers.items():
+        for other, names in answer.items() if isinstance(answer, dict) else ():
+            if not isinstance(names, list) or not names:
+                continue
+            if other == system:
+                has.append(f"the {group} {quoted(tuple(map(str, names)))}")
+            elif wanted in names and not elsewhere:
+                whole = installable.at(f"{group}.{other}.{wanted}")
+                elsewhere = f"; on {other} it has '{whole}', which is built when named so"
+    return NixError(
+        f"cannot evaluate '{installable.text}': "
+        f"the flake has no package or app '{wanted}' for {system}",
+        hint=f"it has {' and '.join(has) or f'no packages for {system}'}{elsewhere}",
+    )
+
+
+def quoted(names: tuple[str, ...], most: int = 20) -> str:
+    """Names in quotes for a message, not too many of them."""
+    return and_more([f"'{name}'" for name in names], most)
 
 
 def _split_outputs(text: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 from nix2oci.errors import RepresentationError
@@ -62,14 +62,21 @@ def machine(head: bytes) -> int | None:
 
 
 def check_machines(
-    files: StoreFiles, closure: Closure, started: Iterable[bytes], system: str, platform: str
+    files: StoreFiles,
+    closure: Closure,
+    started: Iterable[bytes],
+    system: str,
+    platform: str,
+    *,
+    remedy: Callable[[str], str | None] = lambda _: None,
 ) -> None:
     """Raise `RepresentationError` for a program that is not for the processor of `system`.
 
     Looked at are all executable files in bin/ and sbin/ of the roots, hidden ones (a wrapper's
     `.app-wrapped`) among them, the absolute paths in `started`, and the interpreters of those
     that are scripts; links are followed, and what is not in the closure or neither ELF file nor
-    script does not count. Raises `StoreError` for what is unreadable.
+    script does not count. Raises `StoreError` for what is unreadable. `remedy` may know for the
+    name of another processor how to build for that.
     """
     fitting = _FIT.get(system.partition("-")[0])
     if fitting is None:
@@ -78,10 +85,11 @@ def check_machines(
         for program in sorted({*_programs(files, closure), *started}):
             path, found = _machine_at(files, program)
             if found is not None and found not in fitting:
+                name = _NAMES.get(found, f"machine {found}")
                 raise RepresentationError(
-                    f"cannot make an image for {platform}: "
-                    f"{display(path)} is for {_NAMES.get(found, f'machine {found}')}",
-                    hint="name the platform that it was built for with --platform, "
+                    f"cannot make an image for {platform}: {display(path)} is for {name}",
+                    hint=remedy(name)
+                    or "name the platform that it was built for with --platform, "
                     f"or build it for {platform}",
                 )
     except OSError as err:

@@ -1,7 +1,8 @@
 """What Nix says on standard error: shown once, kept for the error, never with a secret.
 
 The hard part is that the texts differ by version, so nothing is decided by them: a line
-that begins with `error:` is the cause, and a few well-known ones get a hint.
+that begins with `error:` is the cause, and a few well-known ones get a hint. Around an error Nix
+quotes what others wrote: source, names in a trace, the log of a builder. No hint comes of these.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ _ADVICE = r"\(use '--show-trace'|Try '\S*nix( \S+)? --help'"
 _CONTINUES = r"\s|$|" + _ADVICE
 _ELSEWHERE = r"\s*(For full logs, run|To make it visible to Nix, run)|" + _ADVICE
 
-# The log of a builder: the last lines in an error, and each line with --print-build-logs.
-_BUILD_LOG = r"(?m)^\s*[\w+.?=-]*> .*$"
+# The last lines of a builder's log, lines of source, where they are, and what Nix was doing.
+_QUOTED = r"\s*[\w+.?=-]*>( |$)|\s*\d*\|( |$)|\s*at \S.*:\d+(:\d+)?:?$|\s*(…|\.\.\.) "
+# What git, ssh and the like say goes on in lines without indentation.
+_FATAL = r"fatal: |git: |ssh: "
 
 _NO_DAEMON = r"cannot connect to (socket|daemon)|daemon-socket"
 _NO_BUILDER = r"is required to build|platform mismatch|Required system:"
@@ -34,7 +37,7 @@ _NOT_THE_DERIVATION = f"{_NO_DAEMON}|{_NO_BUILDER}"
 # The rest of a warning of several lines: what a lock file would have been changed to.
 _LISTED = r"•|\s+\S"
 
-# A pattern of Nix's message, and what the reader can do about it.
+# A pattern of an error's own text, and what the reader can do about it; `{}` is the first group.
 _HINTS = (
     (
         (
@@ -42,6 +45,23 @@ _HINTS = (
             r"|does not exist in Git repository"
         ),
         "is the file there? In a git repository Nix sees only files known to git: 'git add' it",
+    ),
+    (
+        (
+            r"repository(?: path)? \(?'([^']+)' is (?:not owned by|owned by someone else)"
+            r"|dubious ownership in repository at '([^']+)'"
+        ),
+        (
+            "if you trust who owns it: git config --global --add safe.directory {}, or "
+            "name it as 'path:DIR', which copies the directory without git"
+        ),
+    ),
+    (
+        r"program 'git' failed with exit code 12[89]",
+        (
+            "if another user owns the repository: git config --global --add safe.directory DIR, or "
+            "name it as 'path:DIR', which copies the directory without git"
+        ),
     ),
     (
         r"does not contain a 'flake\.nix'|could not find a flake\.nix",
@@ -56,6 +76,14 @@ _HINTS = (
         "name another system with --system, or give Nix a remote builder or binfmt emulation",
     ),
     (
+        r"attribute 'current(?:System|Time)' missing|attribute 'builtins\.current(?:System|Time)'",
+        "a flake does not see this machine: name the system in it, or evaluate with --impure",
+    ),
+    (
+        r"in pure eval(?:uation)? mode|in pure mode|to override\)",
+        "evaluation may not read that, so that it is the same everywhere: allow it with --impure",
+    ),
+    (
         r"flake-registry|cannot find flake 'flake:",
         "a name alone is looked up in the flake registry: write './NAME' for a directory",
     ),
@@ -64,14 +92,14 @@ _HINTS = (
         "allow it with --option allow-import-from-derivation true",
     ),
     (
-        r"experimental Nix feature '[\w-]+' is disabled",
-        "turn the feature on with --option extra-experimental-features NAME",
+        r"experimental Nix feature '([\w-]+)' is disabled",
+        "turn the feature on with --option extra-experimental-features {}",
     ),
     (
         r"lacks a signature by a trusted key",
         "add the key of that cache to trusted-public-keys",
     ),
-    (r"unfree", "allow it with NIXPKGS_ALLOW_UNFREE=1 and --impure"),
+    (r"has an unfree license", "allow it with NIXPKGS_ALLOW_UNFREE=1 and --impure"),
     (r"No space left on device|database or disk is full", "free some space: 'nix store gc'"),
 )
 
@@ -198,14 +226,26 @@ def log_command(text: str) -> str:
 
 
 def hint(text: str) -> str | None:
-    """What can be done about a message of Nix, when that is known; not about a builder's."""
-    own = re.sub(_BUILD_LOG, "", text)
+    """What can be done about an error of Nix, when that is known; not about a builder's."""
+    own = _own_text(text)
     for pattern, advice in _HINTS:
-        if re.search(pattern, own):
-            return advice
+        if match := re.search(pattern, own):
+            return advice.format(next(filter(None, match.groups()), "").rstrip("/"))
     return None
 
 
 def is_about_the_machine(text: str) -> bool:
     """Whether a build failed since nobody could be asked to build, whatever the derivation is."""
-    return re.search(_NOT_THE_DERIVATION, re.sub(_BUILD_LOG, "", text)) is not None
+    return re.search(_NOT_THE_DERIVATION, _own_text(text)) is not None
+
+
+def _own_text(text: str) -> str:
+    """What the errors of a message say themselves, without anything that is quoted in them."""
+    own: list[str] = []
+    within = False
+    for line in text.splitlines():
+        begins = re.match(rf"\s*error:|{_FATAL}", line)
+        within = bool(begins) or (within and re.match(_CONTINUES, line) is not None)
+        if within and not re.match(_QUOTED, line):
+            own.append(line)
+    return "\n".join(own)

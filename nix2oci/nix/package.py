@@ -15,12 +15,12 @@ from msgspec import Struct
 
 from nix2oci.errors import ClosureError, NixError
 from nix2oci.model.closure import StorePath
-from nix2oci.nix.installable import Installable, attribute_names
+from nix2oci.nix.installable import Installable, attribute_names, quoted
 from nix2oci.nix.json_output import Source, read_json, unknown_shape
-from nix2oci.text import and_more
 
 # A store path or a placeholder, and nothing below it.
 _WHOLE_PATH = r"(/[^/\s]+)*/([0-9a-z]{32}-[^/\s]+|[0-9a-z]{52})"
+_SHELLS = (("devShells",), ("devShell",))
 _BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
 
 # Applied to the value that an installable names. `or` catches what is missing, tryEval what
@@ -41,6 +41,8 @@ raw: with builtins; let
 in
 if type == "derivation" then {
   kind = "derivation";
+  shell = text (v.name or null) == "nix-shell"
+    || v ? shellHook && elem (list (v.phases or null)) [ [ "buildPhase" ] [ "nobuildPhase" ] ];
   drv = unsafeDiscardStringContext v.drvPath;
   outputs = v.outputs or [ "out" ];
   outputName = v.outputName or "out";
@@ -217,6 +219,11 @@ def _described(installable: Installable, value: EvalResult) -> dict[str, Any]:
         return {"wanted": value.context}
     if value.kind != "derivation":
         raise _not_buildable(installable, value)
+    if value.fields.get("shell") or attribute_names(installable.attr)[:1] in _SHELLS:
+        raise NixError(
+            f"cannot make an image of '{installable.text}': it is a dev shell",
+            hint="nix2oci makes images of packages and apps: name one of these",
+        )
     name, version = _split_name(value.text("name"))
     known: dict[str, Any] = {
         "name": value.text("pname") or name,
@@ -243,7 +250,7 @@ def _outputs(installable: Installable, value: EvalResult) -> tuple[str, ...]:
         if name not in all_outputs:
             raise NixError(
                 f"cannot build '{installable.text}': it has no output '{name}'",
-                hint=f"it has {join(all_outputs)}",
+                hint=f"it has {quoted(all_outputs)}",
             )
     if not named and _is_one_output(installable, value):
         named = (chosen,)
@@ -310,12 +317,7 @@ def _not_buildable(installable: Installable, value: EvalResult) -> NixError:
     hint = None
     if value.kind == "set":
         names = value.texts("names")
-        hint = f"it has the attributes {join(names)}" if names else "it is empty"
+        hint = f"it has the attributes {quoted(names)}" if names else "it is empty"
     return NixError(
         f"cannot build '{installable.text}': it is {what}, not a derivation or an app", hint=hint
     )
-
-
-def join(names: tuple[str, ...], most: int = 20) -> str:
-    """Names in quotes for a message, not too many of them."""
-    return and_more([f"'{name}'" for name in names], most)

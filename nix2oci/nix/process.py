@@ -1,7 +1,6 @@
 """Starts a nix, listens to it until it has ended, and sees to it that it does.
 
-The hard part is to read two pipes at once without a thread, and to leave no child behind when
-we are interrupted: the one that is ending is waited for.
+The hard part is to read two pipes at once without a thread.
 """
 
 from __future__ import annotations
@@ -9,45 +8,52 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import IO
 
 from nix2oci.errors import NixNotFoundError
 from nix2oci.nix.messages import Relay
+from nix2oci.transient.children import started
 
-_REQUESTS, _PATIENCE = 20, 0.5
+_TO_END = 10.0
+"""Seconds that a nix has to end its builders, which only it can do."""
 _CHUNK = 1 << 16
 
 
+@contextmanager
 def start(
     argv: Sequence[str], env: Mapping[str, str], stderr: int | IO[bytes] | None
-) -> subprocess.Popen[bytes]:
-    """Start a nix whose standard output is read; `NixNotFoundError` where that cannot be."""
-    try:
-        return subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, env=env
-        )
-    except FileNotFoundError as err:
-        raise NixNotFoundError(
-            "cannot run nix: there is no 'nix' on PATH",
-            hint="install Nix 2.4 or newer: https://nixos.org/download",
-        ) from err
-    except OSError as err:
-        raise NixNotFoundError(f"cannot run nix: {(err.strerror or str(err)).lower()}") from err
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A nix whose standard output is read, gone when the block ends, and its builders with it.
+
+    Raises `NixNotFoundError` where it cannot be started.
+    """
+    with ExitStack() as stack:
+        try:
+            process = stack.enter_context(
+                started(
+                    *(argv, _TO_END),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env=env,
+                )
+            )
+        except FileNotFoundError as err:
+            raise NixNotFoundError(
+                "cannot run nix: there is no 'nix' on PATH",
+                hint="install Nix 2.4 or newer: https://nixos.org/download",
+            ) from err
+        except OSError as err:
+            raise NixNotFoundError(f"cannot run nix: {(err.strerror or str(err)).lower()}") from err
+        yield process
 
 
 def communicate(process: subprocess.Popen[bytes], relay: Relay) -> bytes:
     """All of standard output, while standard error is passed on; the child has ended then."""
-    try:
-        stdout = _read(process, relay)
-        process.wait()
-    except BaseException:
-        _terminate(process)
-        raise
-    finally:
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
+    stdout = _read(process, relay)
+    process.wait()
     relay.finish()
     return stdout
 
@@ -63,19 +69,13 @@ def stream(
     import tempfile  # noqa: PLC0415  # start-up counts
 
     with tempfile.TemporaryFile() as said:  # nobody has to read two pipes at once
-        process = start(argv, env, said)
-        try:
+        with start(argv, env, said) as process:
             if process.stdout is None:
                 raise AssertionError(argv)
             yield b""
             while data := os.read(process.stdout.fileno(), _CHUNK):
                 yield data
             process.wait()
-        finally:
-            if process.stdout is not None:
-                process.stdout.close()
-            if process.poll() is None:
-                _terminate(process)
         said.seek(0)
         relay.feed(said.read())
     relay.finish()
@@ -101,22 +101,3 @@ def _read(process: subprocess.Popen[bytes], relay: Relay) -> bytes:
                 if not data:
                     selector.unregister(key.fileobj)
     return b"".join(stdout)
-
-
-def _terminate(process: subprocess.Popen[bytes]) -> None:
-    """End the child, and its builders with it, which only it can do.
-
-    Nix 2.34 sleeps through a signal that comes just before it waits for a builder: ask again.
-    """
-    for _ in range(_REQUESTS):
-        process.terminate()
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            continue
-        except BaseException:
-            process.kill()  # interrupted again: at once
-            raise
-        return
-    process.kill()
-    process.wait()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -29,6 +28,7 @@ from nix2oci.nix.realise import Built, Outputs, assign, operands, outputs_of
 from nix2oci.nix.signatures import check_signatures
 from nix2oci.nix.store import store_entries
 from nix2oci.nix.store_skeleton import StoreSkeleton
+from nix2oci.transient.scratch import temporary_directory
 
 _NO_SUBSTITUTES = ("--option", "substitute", "false")
 _NOT_VALID = re.compile(r"path '(/[^']+)' is not valid")
@@ -119,7 +119,7 @@ def remote_store(
     nix: NixClient, origin: Origin, closure: Closure, facts_known: FactCache | None = None
 ) -> Iterator[RemoteStore]:
     """A closure of another store; its outline is to be drawn, and is gone when the block ends."""
-    with tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True) as root:
+    with temporary_directory() as root:
         yield RemoteStore(
             nix,
             origin,

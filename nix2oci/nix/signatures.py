@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 
 from nix2oci.errors import NixOutputError, StoreError
@@ -19,6 +18,7 @@ from nix2oci.nix.failure import failure
 from nix2oci.nix.json_output import path_entries, path_infos, read_json
 from nix2oci.nix.options import Origin, store_options
 from nix2oci.text import and_more
+from nix2oci.transient.scratch import temporary_directory
 
 _UNTRUSTED = 2
 """Bit of the exit code of `nix store verify` (src/nix/verify.cc)."""
@@ -37,7 +37,9 @@ def check_signatures(nix: NixClient, origin: Origin, answer: str) -> None:
     if origin.is_trusted:
         return
     paths = tuple(str(info.path) for info in path_infos(answer))
-    with tempfile.TemporaryDirectory(prefix="nix2oci-", ignore_cleanup_errors=True) as directory:
+    with temporary_directory() as scratch:
+        directory = os.path.join(scratch, "cache")
+        os.mkdir(directory)
         _write_records(answer, directory)
         argv = ("store", "verify", "--no-contents", "--sigs-needed", "1")
         options = store_options(nix.options, store=f"file://{directory}")

@@ -87,16 +87,23 @@ class StoreFiles(Struct, frozen=True):
         def look(path: bytes) -> bytes | At:
             nonlocal mode
             mode = self._mode(path)
-            if stat.S_ISLNK(mode):
-                return os.readlink(self.at(path))
-            if stat.S_ISDIR(mode):
-                return At.DIRECTORY
-            return At.FILE if mode else At.NOTHING
+            return self._what(path, mode)
 
         found = resolve(rest, look, start)
         if not found.exists or not found.path.startswith(self.store_dir + b"/"):
             return found.path, 0
         return found.path, mode if found.at is At.FILE else stat.S_IFDIR
+
+    def look(self, path: bytes) -> bytes | At:
+        """What is at a path that has no links on its way, as `links.resolve` asks for it."""
+        return self._what(path, self._mode(path))
+
+    def _what(self, path: bytes, mode: int) -> bytes | At:
+        if stat.S_ISLNK(mode):
+            return os.readlink(self.at(path))
+        if stat.S_ISDIR(mode):
+            return At.DIRECTORY
+        return At.FILE if mode else At.NOTHING
 
     def _mode(self, path: bytes) -> int:
         """The mode of a path that has no link before its last part; 0 where it does not count."""

@@ -19,8 +19,11 @@ from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.closure_contents import (
     ETC_DIRECTORIES,
     ETC_FILES,
+    FURNITURE,
+    OF_THE_ENGINE,
     ClosureContents,
     FoundFile,
+    LeftOut,
     digest_content,
 )
 from nix2oci.nix.fact_cache import FactCache
@@ -77,15 +80,8 @@ def _survey(named: list[_Place], places: list[_Place]) -> ClosureContents:
         protocols=_first(places, (b"etc/protocols",)),
         mime_types=_first(places, (b"etc/mime.types",)),
         shell=_first(places, _SHELLS, stat.S_IXUSR),
+        left_out=tuple(found for place in named if (found := place.left_out())),
     )
-
-
-def is_program(closure: Closure, path: str, physical_root: str = "") -> bool:
-    """Whether an absolute path, all links followed within the closure, is an executable file."""
-    try:
-        return StoreFiles.of(closure, physical_root).is_program(os.fsencode(path))
-    except OSError as err:
-        raise unreadable(err) from err
 
 
 class _Place(Struct, frozen=True):
@@ -120,6 +116,18 @@ class _Place(Struct, frozen=True):
             real, mode = self.files.follow(directory, name)
             if not name.startswith(b".") and stat.S_ISREG(mode) and mode & stat.S_IXUSR:
                 yield self.found(b"bin/" + name, real)
+
+    def left_out(self) -> LeftOut | None:
+        """What lies beside bin/ and etc/, or is in etc/ and the engine's."""
+        names = sorted(self.names - FURNITURE)
+        if self.look(b"sbin")[0] == self.look(b"bin")[0]:
+            names = [name for name in names if name != b"sbin"]
+        etc, mode = self.look(b"etc")
+        there = self.files.names(etc) if stat.S_ISDIR(mode) else ()
+        of_the_engine = tuple(b"etc/" + name for name in there if name in OF_THE_ENGINE)
+        if not names and not of_the_engine:
+            return None
+        return LeftOut(self.path, tuple(names), of_the_engine)
 
     def zoneinfo(self) -> FoundFile | None:
         """The time zones; a directory of that name without UTC in it is something else."""
@@ -192,7 +200,8 @@ def _etc(named: Iterable[_Place]) -> Iterator[FoundFile]:
     """Level by level; only directories that the view may have to merge are entered."""
     level = list(_etc_of(named))
     while level:
-        below = [child for directory in level for child in directory.children()]
+        children = (child for directory in level for child in directory.children())
+        below = [child for child in children if child.found.name not in OF_THE_ENGINE]
         counts = Counter(child.found.name for child in below)
         shared = {name for name, count in counts.items() if count > 1}
         for child in below:

@@ -26,6 +26,7 @@ from nix2oci.oci.layout.source import ImageSource, host_platform
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Descriptor, Digest, Platform
 from nix2oci.text import display
+from nix2oci.transient.children import started
 
 EngineName = Literal["docker", "podman", "containerd"]
 
@@ -188,27 +189,37 @@ class Engine(Struct, frozen=True, dict=True):
         program = self._command.program
         namespace = ("--namespace", self.namespace) if self.namespace else ()
         with self._pages() as (out, err):
+            argv = (program, *namespace, *arguments)
+            with self._started(argv, subprocess.PIPE if feed else None, out, err) as process:
+                _attend(process, feed, limit)
+            out.seek(0)
+            err.seek(0)
+            return _Finished(process.returncode, out.read(), err.read())
+
+    @contextmanager
+    def _started(
+        self, argv: tuple[str, ...], stdin: int | None, out: IO[bytes], err: IO[bytes]
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        with ExitStack() as stack:
+            child = started(
+                *(argv, _TO_END),
+                stdin=stdin or subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=self.env,
+            )
             try:
-                process = subprocess.Popen(  # noqa: S603  # a list of arguments, and no shell
-                    (program, *namespace, *arguments),
-                    stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    env=self.env,
-                )
+                process = stack.enter_context(child)
             except FileNotFoundError as error:
                 raise EngineError(
-                    f"cannot load into {self.name}: there is no '{program}' on PATH",
+                    f"cannot load into {self.name}: there is no '{argv[0]}' on PATH",
                     hint="install it, or write an archive with -o PATH.tar",
                 ) from error
             except OSError as error:
                 raise EngineError(
-                    f"cannot load into {self.name}: cannot run '{program}': {error.strerror}"
+                    f"cannot load into {self.name}: cannot run '{argv[0]}': {error.strerror}"
                 ) from error
-            _attend(process, feed, limit)
-            out.seek(0)
-            err.seek(0)
-            return _Finished(process.returncode, out.read(), err.read())
+            yield process
 
     @contextmanager
     def _pages(self) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
@@ -253,28 +264,16 @@ def _attend(
     feed: Callable[[IO[bytes]], None] | None,
     limit: float | None,
 ) -> None:
-    """Feed a process and wait for its end, `limit` seconds at most; it does not outlive us.
+    """Feed a process and wait for its end, `limit` seconds at most.
 
     One that ends before it has read everything says why itself. Raises `TimeoutExpired`.
     """
-    try:
-        if feed and process.stdin:
-            with suppress(BrokenPipeError):
-                feed(process.stdin)
-            with suppress(BrokenPipeError):
-                process.stdin.close()
-        process.wait(limit)
-    except BaseException:
-        process.terminate()
-        try:
-            process.wait(_TO_END)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        with suppress(OSError):
-            if process.stdin:
-                process.stdin.close()
-        raise
+    if feed and process.stdin:
+        with suppress(BrokenPipeError):
+            feed(process.stdin)
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+    process.wait(limit)
 
 
 class _Counted(Struct, frozen=True):

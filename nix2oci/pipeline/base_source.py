@@ -17,12 +17,12 @@ from nix2oci.config.lock import Lock
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layout.names import CONTAINERD_NAME
 from nix2oci.oci.layout.source import ImageSource, Layout
-from nix2oci.oci.layout.staging import temporary_directory
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.download import fetch
 from nix2oci.oci.spec import Descriptor, Platform
 from nix2oci.pipeline.on_base import Opener
 from nix2oci.pipeline.prepare import Progress
+from nix2oci.transient.scratch import temporary_directory
 
 
 class RegistryBase(Struct, frozen=True):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from msgspec import Struct
 
 from nix2oci.config.image_spec import ImageSpec
-from nix2oci.errors import ConfigError, LayoutError
+from nix2oci.errors import LayoutError
 from nix2oci.model.closure import PathInfo, StorePath
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
-from nix2oci.nix.machine import check_machines
 from nix2oci.nix.package import Package
-from nix2oci.nix.store_files import StoreFiles
-from nix2oci.nix.survey import is_program
 from nix2oci.oci.inherit import Inherited, inherit
 from nix2oci.oci.layer.blob import Layer, compressor_version, layer_form
 from nix2oci.oci.layout.writer import Image, Staging
@@ -41,8 +38,10 @@ from nix2oci.pipeline.debug_twin import (
 from nix2oci.pipeline.describe import ImageIdentity
 from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.image_layers import Read, contents_digest, write_image_layers
-from nix2oci.pipeline.on_base import check_program, refuse_zstd
+from nix2oci.pipeline.main_package import built_for, check_is_package
+from nix2oci.pipeline.on_base import refuse_zstd
 from nix2oci.pipeline.prepare import Prepared, Progress, prepare
+from nix2oci.pipeline.startable import entrypoint
 from nix2oci.plan.layers.layering import LayerHints, LayerPlan
 from nix2oci.plan.rootfs import CA_BUNDLE
 from nix2oci.plan.shell_record import annotations_of
@@ -82,7 +81,7 @@ def build(
         ) as prepared,
         _tools(nix, packages[0].installable, spec, prepared, progress) as tools,
     ):
-        identity = _decide(prepared, spec, destination)
+        identity = _decide(nix, prepared, spec, destination)
         twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
         with destination.open(identity.names) as staging:
             if prepared.on_base:
@@ -119,39 +118,17 @@ def _tools(
     return debug_tools(nix, spec.debug_tools, main, prepared.package.system, prepared.closure)
 
 
-def _decide(prepared: Prepared, spec: ImageSpec, destination: Destination) -> ImageIdentity:
+def _decide(
+    nix: NixClient, prepared: Prepared, spec: ImageSpec, destination: Destination
+) -> ImageIdentity:
+    check_is_package(prepared, spec)
     names = describe.image_names(spec, prepared.package)
-    command = describe.entrypoint(spec, prepared.built[0], prepared.survey)
-    _check_program(prepared, command[0])
-    if prepared.on_base:
-        check_program(prepared.on_base, command[0], prepared.closure.store_dir)
-        if not destination.reads_zstd:
-            refuse_zstd(prepared.on_base.base)
-    _check_machines(prepared, command[0])
+    argv = entrypoint(prepared, spec, partial(built_for, nix, prepared.package))
+    if prepared.on_base and not destination.reads_zstd:
+        refuse_zstd(prepared.on_base.base)
     created = destination.created(prepared.package.last_modified)
     notes = describe.manifest_annotations(spec, prepared.package, names[0], created)
-    return ImageIdentity(names, command, created, notes)
-
-
-def _check_program(prepared: Prepared, path: str) -> None:
-    """Raise `ConfigError` for an entrypoint in the store that is not there or cannot be run."""
-    in_store = path.startswith(prepared.closure.store_dir + "/")
-    if in_store and not is_program(prepared.closure, path, prepared.store.root):
-        raise ConfigError(
-            f"cannot use entrypoint {path}: it is not an executable file in the closure"
-        )
-
-
-def _check_machines(prepared: Prepared, command: str) -> None:
-    """Raise `RepresentationError` for a program that the image's platform cannot run."""
-    steps = (step.path for chain in prepared.shells.programs.values() for step in chain.steps)
-    system = prepared.package.system
-    platform = str(Platform.of_system(system))
-    started = [os.fsencode(command), *steps]
-    disk = StoreFiles.of(
-        prepared.closure, prepared.store.root, prepared.notes, prepared.store.fetch
-    )
-    check_machines(disk, prepared.closure, started, system, platform)
+    return ImageIdentity(names, argv, created, notes)
 
 
 def _documents(

@@ -29,6 +29,8 @@ from nix2oci.text import and_more, display
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROGRAM_DIRECTORIES = frozenset({"/bin", "/sbin", "/usr/bin", "/usr/sbin"})
 DEFAULT_USER = "65532:65532"
+NO_PROGRAM = "none"
+"""The entrypoint of an image that starts nothing."""
 _SHOWN = 3
 
 
@@ -60,9 +62,12 @@ def entrypoint(spec: ImageSpec, built: Built, survey: ClosureContents) -> tuple[
     In this order: what the image spec names (a program in `bin/`, a path, or a list), the
     `apps` output's program, `meta.mainProgram`, a program of the package's own name (the choice
     of `nix run`), the only program. Raises `ConfigError` that lists the programs otherwise.
+    `NO_PROGRAM`, where no program has that name, is nothing: an image of data.
     """
     package, outputs = built.package, built.roots
     programs = _programs(outputs, survey)
+    if spec.entrypoint == (NO_PROGRAM,) and NO_PROGRAM not in _programs((), survey):
+        return ()
     if spec.entrypoint:
         first, *rest = spec.entrypoint
         if spec.base and first.startswith("/"):
@@ -111,7 +116,10 @@ def _named(name: str, programs: Mapping[str, str]) -> str:
 
 def _choices(programs: Mapping[str, str]) -> str:
     if not programs:
-        return "name one with --entrypoint, as an absolute path"
+        return (
+            "name a package with a program first, or one that --contents brings with --entrypoint; "
+            f"an image of data that starts nothing has --entrypoint {NO_PROGRAM}"
+        )
     return "choose one with --entrypoint: " + ", ".join(sorted(programs))
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci import text
-from nix2oci.cache.bound import prune
+from nix2oci.cache.bound import prune, remove_left_files
 from nix2oci.cache.layer_store import LayerRequest, write_missing
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.model.closure import PathInfo
@@ -69,6 +69,8 @@ def write_image_layers(
     _remember(prepared, [path for each, _ in made for path in each.paths], unread)
     if destination.cache and any(each.paths for each, _ in made):
         prune(destination.cache, wait=False)
+    elif destination.cache:
+        remove_left_files(destination.cache)
     new = iter(written)
     layers = tuple(existing[w.contents] if w.contents in existing else next(new) for w in wanted)
     return WrittenLayers(layers, frozenset(each.digest for each in existing.values()), _read(made))

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError
 from nix2oci.oci.engines import Engine
-from nix2oci.oci.layout.staging import temporary_directory
 from nix2oci.oci.layout.writer import OutputFormat, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository, distinct
+from nix2oci.transient.scratch import temporary_directory
 
 
 class PushTarget(Struct, frozen=True):
@@ -101,6 +101,18 @@ class ImageTarget(Struct, frozen=True):
     def needs_all(self) -> bool:
         """Whether the image is read here, not only in the registry."""
         return self.path is not None or self.engine is not None
+
+    @property
+    def missing_directory(self) -> str:
+        """The directory that the image is to be in, where it has to be made first; else empty."""
+        home = os.path.dirname(self.path or "")
+        return "" if self.path == "-" or not home or os.path.isdir(home) else home
+
+    def name(self, names: Sequence[Reference]) -> str:
+        """What the image is called where it goes first: pushed, in an engine, or in a file."""
+        if self.push:
+            return str(self.push.references(names)[0])
+        return self.engine.known_as(names[0]) if self.engine else str(names[0])
 
     def path_of(self, name: Reference) -> str:
         if self.path:

@@ -6,25 +6,28 @@ is laid over it is decided in `plan.base`, how its configuration goes on in `oci
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from nix2oci.config.image_spec import ImageSpec
+from nix2oci.config.image_spec import OLDEST, ImageSpec
 from nix2oci.errors import ConfigError, RepresentationError
 from nix2oci.model.accounts import Accounts
 from nix2oci.model.closure import Closure, StorePath
-from nix2oci.model.tree import Directory, File, Symlink, Tree
+from nix2oci.model.tree import Directory, File, Tree
 from nix2oci.oci.base_image import BaseImage, read_base_image
+from nix2oci.oci.inherit import inherit
 from nix2oci.oci.layer.untar import DIRECTORY, SYMLINK
 from nix2oci.oci.layout.source import ImageSource, open_image
-from nix2oci.oci.spec import LAYER_ZSTD, MAX_LAYERS, Platform
-from nix2oci.plan.overlay.join_accounts import join_group, join_passwd
-from nix2oci.plan.overlay.lower_tree import LowerTree
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.spec import LAYER_ZSTD, MAX_LAYERS, ImageConfig, Platform
+from nix2oci.pipeline import describe
+from nix2oci.plan.overlay.join_accounts import join_group, join_passwd, owner_of
+from nix2oci.plan.overlay.lower_tree import NOTHING_BELOW, LowerTree
 from nix2oci.plan.overlay.overlay import Overlaid, lay_over
 from nix2oci.plan.rootfs import CA_BUNDLE
+from nix2oci.plan.writable import missing_directories, with_writable
+from nix2oci.text import printable
 
 _OURS = 2
 """The least layers that an image has above a base: store paths and the view."""
@@ -97,17 +100,52 @@ def on_base(base: BaseImage, spec: ImageSpec, closure: Closure, rootfs: Tree) ->
     return Overlay(base, present_paths(closure, base), lower, over)
 
 
-def check_program(on: Overlay, path: str, store_dir: str) -> None:
-    """Raise `ConfigError` for a program outside the store that neither image nor base has."""
-    ours = {entry.path: entry.target for entry in on.over.tree if isinstance(entry, Symlink)}
-    both = replace(on.lower, links={**on.lower.links, **ours})
-    end = both.follow(os.fsencode(path))
-    in_store = end.startswith(os.fsencode(store_dir[1:]) + b"/")
-    if not in_store and end not in on.lower.files and not isinstance(on.over.tree.get(end), File):
+def run_config(
+    spec: ImageSpec, system: str, base: BaseImage | None, entrypoint: tuple[str, ...] = ()
+) -> ImageConfig:
+    """The configuration of an image that has no layers yet: how it is started, and as whom."""
+    identity = describe.ImageIdentity((Reference("image"),), entrypoint, OLDEST, {})
+    platform = Platform.of_system(system)
+    ours = describe.image_config(spec, identity, (), platform=platform, certificates=False)
+    return inherit(base.config, ours, describe.assumed(spec))[0] if base else ours
+
+
+def with_directories(
+    tree: Tree, on: Overlay | None, spec: ImageSpec, system: str, store_dir: str
+) -> Tree:
+    """The last layer with each volume and the working directory, for the user of the image.
+
+    Raises `ConfigError` for a file that is in the way, and for a user of the base image that has
+    no number.
+    """
+    config = run_config(spec, system, on.base if on else None)
+    below = on.lower if on else NOTHING_BELOW
+    wanted = [path for path in (*config.volumes, config.working_dir) if _is_plain(path)]
+    there = below.under(tree)
+    places = missing_directories(there, wanted, store_dir)
+    if not places:
+        return tree
+
+    def content(path: bytes) -> bytes:
+        real = there.follow(path)
+        entry = tree.get(real)
+        if isinstance(entry, File):
+            return b"".join(entry.chunks)
+        return on.base.read(real) if on and real in on.lower.files else b""
+
+    owner = owner_of(config.user, content(b"etc/passwd"), content(b"etc/group"))
+    if owner is None and (spec.volumes or spec.working_dir):
         raise ConfigError(
-            f"cannot use entrypoint {path}: neither the image nor its base image has that file",
-            hint="programs of the image are in /usr/bin" if path.startswith("/bin/") else None,
+            f"cannot run as user '{printable(config.user)}' of the base image: "
+            "it is not in its /etc/passwd or /etc/group",
+            hint="name another one with --user",
         )
+    return with_writable(tree, below, places, owner or (0, 0))
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path can be made; those of a base image may be anything."""
+    return path.startswith("/") and path.isprintable()
 
 
 def refuse_zstd(base: BaseImage) -> None:

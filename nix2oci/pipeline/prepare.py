@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.cache.directory import Cache
 from nix2oci.config.image_spec import ImageSpec
@@ -24,9 +25,16 @@ from nix2oci.nix.scan import scan
 from nix2oci.nix.store import LocalStore, Store
 from nix2oci.nix.survey import survey
 from nix2oci.pipeline import describe
-from nix2oci.pipeline.on_base import LOCAL, Opener, Overlay, on_base, open_base
+from nix2oci.pipeline.on_base import (
+    LOCAL,
+    Opener,
+    Overlay,
+    on_base,
+    open_base,
+    with_directories,
+)
 from nix2oci.pipeline.templates import launcher_template
-from nix2oci.plan.layers.layering import LayerHints, Plan, plan_layers, store_layers
+from nix2oci.plan.layers.layering import LayerHints, Plan, plan_layers, steps, store_layers
 from nix2oci.plan.rootfs import rootfs
 from nix2oci.plan.shell import (
     Launchers,
@@ -39,6 +47,9 @@ from nix2oci.plan.shell import (
 )
 from nix2oci.plan.shell_mode import Mode
 
+_LARGE = 400
+"""Store paths: a plan for fewer takes less than a second."""
+
 
 class Progress(Protocol):
     """Told what goes on; says nothing, prints lines or draws bars."""
@@ -48,6 +59,9 @@ class Progress(Protocol):
 
     def bytes(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """A part of the work that handles about `total` bytes, told as they are done."""
+
+    def steps(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """A part of the work that has `total` steps, told as they are done."""
 
 
 class Prepared(Struct, frozen=True):
@@ -115,17 +129,37 @@ def prepare(
             found = survey(shells.closure, store.root, notes, store.fetch)
         tree = with_launchers(rootfs(found, spec.view, spec.users, spec.groups), shells)
         on = on_base(base, spec, shells.closure, tree) if base else None
-        plan = _plan(shells.closure, spec, on, hints)
+        plan = _plan(shells.closure, spec, on, hints, progress)
         tree = on.over.tree if on else tree
+        tree = with_directories(tree, on, spec, built[0].package.system, closure.store_dir)
         yield Prepared(built, shells, plan, found, tree, store, notes, on)
 
 
-def _plan(closure: Closure, spec: ImageSpec, on: Overlay | None, hints: LayerHints | None) -> Plan:
+def _plan(
+    closure: Closure,
+    spec: ImageSpec,
+    on: Overlay | None,
+    hints: LayerHints | None,
+    progress: Progress,
+) -> Plan:
     """The layers of what the base image lacks, within what it leaves of the budget."""
-    budget = store_layers(spec.max_layers - (len(on.base.layers) if on else 0))
+    most = spec.max_layers - (len(on.base.layers) if on else 0)
     if on and len(on.present) == len(closure):
         return Plan(())
-    return plan_layers(closure.without(on.present) if on else closure, budget, hints)
+    return plan_image(closure.without(on.present) if on else closure, most, hints, progress)
+
+
+def plan_image(
+    closure: Closure, max_layers: int, hints: LayerHints | None, progress: Progress
+) -> Plan:
+    """The plan for an image of so many layers; where that takes a while it is said."""
+    budget = store_layers(max_layers)
+    if len(closure) < _LARGE:
+        plan = plan_layers(closure, budget, hints)
+    else:
+        with progress.steps(f"planning layers of {len(closure)} store paths", steps(closure)) as at:
+            plan = plan_layers(closure, budget, hints, at)
+    return replace(plan, has_root=max_layers == 1)
 
 
 @contextmanager

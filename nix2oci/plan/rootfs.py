@@ -33,12 +33,9 @@ from nix2oci.model.tree import (
 )
 from nix2oci.text import display
 
+_OWN = "nix2oci's own"
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 """Where the certificates are in an image that has them: the value of SSL_CERT_FILE."""
-
-# A runtime lays its own over these when a container starts; a link there would send it into the
-# store (moby/moby#42706).
-_RUNTIME_FILES = (b"etc/hostname", b"etc/hosts", b"etc/resolv.conf")
 
 # glibc has `files` and `dns` built in; every other service is a library that an image lacks.
 _NSSWITCH = """\
@@ -140,7 +137,7 @@ def rootfs(
     else that an output has in bin/ or etc/ is one link to it. Where several have a thing of
     equal content, the link leads to the view's own, then to the first store path.
 
-    Raises `ConflictError` where contents differ or the container runtime needs the path,
+    Raises `ConflictError` where contents differ,
     `ConfigError` for accounts that cannot be (`Accounts.of`), a home in the store, and a shell
     that is asked for and not there, and `RepresentationError` for a name no layer can carry.
     """
@@ -169,7 +166,7 @@ def _base(accounts: Accounts) -> Iterator[_Claim]:
 def _own(entry: Entry, content: bytes | None = None) -> _Claim:
     if content is None:
         content = _own_content(entry)
-    return _Claim(Owned(entry, f"nix2oci's own /{display(entry.path)}"), content)
+    return _Claim(Owned(entry, f"{_OWN} /{display(entry.path)}"), content)
 
 
 def _own_content(entry: Entry) -> bytes:
@@ -250,8 +247,6 @@ def _etc(etc: Iterable[FoundFile], made: set[bytes]) -> Iterator[_Claim]:
         path, group = b"etc/" + name, groups[name]
         if name.rpartition(b"/")[0] not in entered:
             continue
-        if path in _RUNTIME_FILES:
-            raise _clash(path, f"the container runtime's own /{path.decode()}", str(group[0].owner))
         is_made = path in made and name in ETC_DIRECTORIES
         if all(f.directory for f in group) and (is_made or len({f.content for f in group}) > 1):
             entered.add(name)
@@ -278,6 +273,21 @@ def _settle(hints: Iterable[_Claim]) -> Iterator[Owned]:
 
 def _clash(path: bytes, one: str, other: str) -> ConflictError:
     error = ConflictError("/" + display(path), (one, other))
-    part = "programs" if path.startswith(b"usr/bin/") else "etc"
-    error.hint = f"leave one of them out of the image, or all such links with: --view no-{part}"
+    error.hint = _remedy(path, one)
     return error
+
+
+def _remedy(path: bytes, first: str) -> str:
+    part = "programs" if path.startswith(b"usr/bin/") else "etc"
+    switch = f"all such links are left out with: --view no-{part}"
+    if path in (b"etc/passwd", b"etc/group"):
+        return (
+            "name users and groups under 'users' and 'groups', from which nix2oci makes this file, "
+            "and leave the package out (fakeNss and the like)"
+        )
+    if first.startswith(_OWN):
+        return f"leave it out of the package; {switch}"
+    return (
+        "leave one of them out, or join them in the flake with buildEnv, where the lower "
+        f"meta.priority wins, and name that; {switch}"
+    )

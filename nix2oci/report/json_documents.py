@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nix2oci.model.closure import Closure
+from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.oci.engines import Loaded
 from nix2oci.oci.inherit import Inherited
 from nix2oci.oci.layer.blob import Layer
@@ -28,7 +29,11 @@ Json = dict[str, object]
 
 
 def plan_document(
-    closure: Closure, plan: Plan, shells: ShellDecision | None = None, on: Overlay | None = None
+    closure: Closure,
+    plan: Plan,
+    shells: ShellDecision | None = None,
+    on: Overlay | None = None,
+    found: ClosureContents | None = None,
 ) -> Json:
     """A plan: sizes in bytes of NAR, layers base layer first; `shell` null where none was read."""
     return {
@@ -39,8 +44,17 @@ def plan_document(
         "kept": {"from": plan.kept.where, "excess": plan.kept.excess} if plan.kept else None,
         "layers": [_planned_layer(layer) for layer in plan.layers],
         "base": base_document(on) if on else None,
+        "left_out": left_out_document(found) if found else None,
         "shell": shell_document(shells) if shells else None,
     }
+
+
+def left_out_document(found: ClosureContents) -> list[Json]:
+    """What outputs have that the root does not show."""
+    return [
+        {"path": str(each.owner), "names": [display(name) for name in each.all_names]}
+        for each in found.left_out
+    ]
 
 
 def _index(fleet: Popularity) -> Json:
@@ -108,6 +122,7 @@ def build_document(built: WrittenImage) -> Json:
         ],
         "base": base_document(prepared.on_base) if prepared.on_base else None,
         "inherited": inherited_document(built.inherited),
+        "left_out": left_out_document(prepared.survey),
         "shell": shell_document(prepared.shells),
         "debug": debug_document(built.twin) if built.twin else None,
     }

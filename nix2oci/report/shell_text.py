@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from nix2oci import text
@@ -15,39 +16,48 @@ from nix2oci.wrappers.chain import Chain
 from nix2oci.wrappers.refusal import Refusal
 from nix2oci.wrappers.script import Wrapper
 
+_HASH_PART = re.compile(r"(?<![0-9a-z])([0-9a-df-np-sv-z]{7})[0-9a-df-np-sv-z]{25}-")
+
 _SHOWN = 3
 _MAX = 12
 _WIDTH = 100
 
 
-def summary(shells: ShellDecision, *, with_sh: bool) -> list[str]:
-    """A line for each thing that a user should know; none where nothing was found."""
-    staying = list(filter(_is_news, shells.staying))
-    lines = [*_done(shells), *map(_stays, staying)]
-    needed = [mention for remaining in staying for mention in remaining.mentions]
-    lines += _obstacles(needed, shells)
-    if shells.droppable and needed:
-        saved, losses_ = _sum(shells.droppable), _losses(needed, shells)
-        lines.append(f"'--shell drop' would save {saved} and break {losses_}")
-    if shells.broken:
-        lines.append(f"without a shell these do not work: {_losses(shells.broken, shells)}")
-    if shells.calls and not with_sh:
-        lines.append(_calls(shells))
-    return lines
-
-
-def _done(shells: ShellDecision) -> Iterator[str]:
+def done(shells: ShellDecision) -> list[str]:
+    """What is another way in the image than Nix built it, in a line; none where nothing is."""
     parts = []
     if shells.launchers:
         became = "a launcher" if len(shells.launchers) == 1 else "launchers"
         parts.append(f"{text.count(len(shells.launchers), 'wrapper')} became {became}")
     if shells.dropped:
         parts.append(f"dropped {_names(shells.dropped)}: {_sum(shells.dropped)}")
-    if parts:
-        yield "; ".join(parts)
+    return ["; ".join(parts)] if parts else []
+
+
+def staying(shells: ShellDecision) -> list[str]:
+    """What keeps a shell, and what it would cost to drop it: it works as it is."""
+    news = list(filter(_is_news, shells.staying))
+    needed = [mention for remaining in news for mention in remaining.mentions]
+    lines = [*map(_stays, news), *_obstacles(needed, shells)]
+    if shells.droppable and needed:
+        saved, losses_ = _sum(shells.droppable), _losses(needed, shells)
+        lines.append(f"'--shell drop' would save {saved} and break {losses_}")
+    return lines
+
+
+def warnings(shells: ShellDecision, *, with_sh: bool) -> list[str]:
+    """What does not work in the image, or was not done that should have been."""
+    lines = []
     if shells.unmade:
         count = text.count(len(shells.unmade), "wrapper")
-        yield f"{count} stayed as it is: {'; '.join(sorted(set(shells.unmade.values())))}"
+        causes = "; ".join(sorted(set(shells.unmade.values())))
+        lines.append(f"warning: {count} stayed as it is: {causes}")
+    if shells.broken:
+        losses_ = _losses(shells.broken, shells)
+        lines.append(f"warning: without a shell these do not work: {losses_}")
+    if shells.calls and not with_sh:
+        lines.append(f"warning: {_calls(shells)}")
+    return lines
 
 
 def _is_news(remaining: RemainingShell) -> bool:
@@ -113,6 +123,11 @@ def details(shells: ShellDecision, *, every: bool) -> list[str]:
     most = None if every else _MAX
     parts = (_wrappers(shells), _dropped(shells), _needed(shells, most), _broken(shells, most))
     return [line for part in parts for line in part]
+
+
+def shortened(line: str) -> str:
+    """A line with only the beginning of each hash part."""
+    return _HASH_PART.sub(r"\1…-", line)
 
 
 def _wrappers(shells: ShellDecision) -> Iterator[str]:

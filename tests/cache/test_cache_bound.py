@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from nix2oci.cache.bound import clear, items, prune, size
 from nix2oci.cache.directory import Cache
 from nix2oci.errors import OutputError
 from nix2oci.oci.spec import Digest
+from nix2oci.transient.scratch import lock, scratch_directory
 
 LONG_AGO = 1_000_000_000
 
@@ -101,32 +103,53 @@ def test_what_was_read_stays(tmp_path: Path) -> None:
     assert names(cache) == {"a"}
 
 
-def left_by_a_kill(cache: Cache, age: int) -> list[Path]:
-    """What a build leaves that is killed: files that are not whole, a blob that nothing names."""
-    left = [
-        Path(cache.path("layers/.new-1")),
-        Path(cache.path("blobs/sha256/.new-2/blob")),
-        Path(cache.path(f"blobs/sha256/{'0' * 64}")),
-    ]
-    for path in left:
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"left")
-    tops = [left[0], left[1].parent, left[2]]
-    for path in tops:
-        now = path.stat().st_mtime
-        os.utime(path, (now - age, now - age))
-    return tops
+def left_by_a_kill(cache: Cache) -> Path:
+    """What a build leaves that is killed while it puts a blob and a document into the cache."""
+    left = Path(cache.path("blobs/sha256/.nix2oci-0123456789abcdef"))
+    with scratch_directory(cache.path("blobs/sha256")) as directory:
+        shutil.copytree(directory, left)
+    (left / "blob").write_bytes(b"left")
+    Path(cache.path("layers/.new-1")).write_bytes(b"left")
+    return left
+
+
+def files(cache: Cache) -> set[str]:
+    return {str(path.relative_to(cache.directory)) for path in Path(cache.directory).rglob("*")}
+
+
+def test_what_a_killed_build_left_goes_with_the_next(tmp_path: Path) -> None:
+    cache = Cache(str(tmp_path / "cache"), 10**6)
+    fill(cache, [Kept("a", LONG_AGO, b"x")])
+    prune(cache)
+    before = files(cache)
+    left_by_a_kill(cache)
+    prune(cache)
+    assert files(cache) == before
+
+
+def test_what_another_build_is_writing_stays(tmp_path: Path) -> None:
+    cache = Cache(str(tmp_path / "cache"), 10**6)
+    fill(cache, [Kept("a", LONG_AGO, b"x")])
+    left_by_a_kill(cache)
+    unfinished = Path(cache.path("layers/.new-1"))
+    with unfinished.open("rb") as file, scratch_directory(cache.path("blobs/sha256")) as directory:
+        lock(file.fileno())
+        prune(cache)
+        assert (unfinished.exists(), Path(directory).exists()) == (True, True)
 
 
 @pytest.mark.parametrize(("age", "stays"), [(10, True), (7200, False)], ids=["young", "old"])
-def test_what_a_killed_build_left_goes_after_an_hour(
+def test_a_blob_that_no_layer_names_goes_after_an_hour(
     age: int, tmp_path: Path, *, stays: bool
 ) -> None:
     cache = Cache(str(tmp_path / "cache"), 0)
     fill(cache, [Kept("a", LONG_AGO, b"x")])
-    left = left_by_a_kill(cache, age)
+    blob = Path(cache.path(f"blobs/sha256/{'0' * 64}"))
+    blob.write_bytes(b"left")
+    now = blob.stat().st_mtime
+    os.utime(blob, (now - age, now - age))
     prune(cache)
-    assert [path.exists() for path in left] == [stays] * 3
+    assert blob.exists() == stays
 
 
 def test_one_removes_at_a_time(tmp_path: Path) -> None:

@@ -171,8 +171,8 @@ REFUSED = [
     ),
     pytest.param(
         ("build", ".#app", "--entrypoint", f"{OUT}/bin/no"),
-        f"cannot use entrypoint {OUT}/bin/no: it is not an executable file in the closure",
-        None,
+        f"cannot use entrypoint {OUT}/bin/no: it is not in the image",
+        "choose one with --entrypoint: app",
         id="a path in the store that is not there",
     ),
 ]

@@ -164,10 +164,15 @@ def test_history_says_that_there_are_launchers(here: Terminal) -> None:
     ]
 
 
+def test_what_works_as_it_is_needs_no_line(here: Terminal) -> None:
+    give(here, RUNS)
+    assert said(here.run("build", ".#app", "-o", "x")) == []
+
+
 def test_what_keeps_the_shell_is_told_with_the_line(here: Terminal) -> None:
     give(here, RUNS)
     why = "the line does more than set variables and change the directory ('mkdir x')"
-    assert said(here.run("build", ".#app", "-o", "x")) == [
+    assert said(here.run("build", ".#app", "-o", "x", "-v"))[-3:] == [
         f"bash-5.2 stays: {OUT[44:]}/bin/app needs it",
         f"{OUT}/bin/app:2: shebang: run-line: {why}",
         "'--shell drop' would save 5.8 kB and break the program app",
@@ -187,23 +192,23 @@ def test_forbid_ends_with_5_and_leaves_nothing(here: Terminal) -> None:
 
 def test_what_is_known_to_need_a_shell_is_told_in_words(here: Terminal) -> None:
     give(here, WRAPPED, python=SUBPROCESS)
-    assert said(here.run("build", ".#app", "-o", "x")) == [
+    assert said(here.run("build", ".#app", "-o", "x")) == ["1 wrapper became a launcher"]
+    assert said(here.run("build", ".#app", "-o", "x", "-v"))[-3:] == [
         "1 wrapper became a launcher",
         "bash-5.2 stays: Python's subprocess (1 file) needs it",
         "'--shell drop' would save 5.8 kB and break subprocess with shell=True",
     ]
     assert said(here.run("build", ".#app", "-o", "y", "--shell", "drop")) == [
         "1 wrapper became a launcher; dropped readline-8 and bash-5.2: 5.8 kB",
-        "without a shell these do not work: subprocess with shell=True",
+        "warning: without a shell these do not work: subprocess with shell=True",
     ]
 
 
 def test_a_machine_that_has_no_launcher_says_so(here: Terminal) -> None:
     give(here, WRAPPED, system="i686-linux")
     why = "cannot make a launcher for i686: there is one for x86_64 and aarch64"
-    assert said(here.run("build", ".#app", "-o", "x"))[:2] == [
-        f"1 wrapper stayed as it is: {why}",
-        f"bash-5.2 stays: {OUT[44:]}/bin/app needs it",
+    assert said(here.run("build", ".#app", "-o", "x")) == [
+        f"warning: 1 wrapper stayed as it is: {why}"
     ]
 
 

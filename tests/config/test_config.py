@@ -158,6 +158,23 @@ def test_load_refuses(load_text: Load, content: str | bytes, message: str) -> No
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("healthcheck", "the OCI image specification has no health check: use a probe of"),
+        ("health-check", "the OCI image specification has no health check: use a probe of"),
+        ("files", "files come from packages: put them into etc/ of one, or where the program"),
+        ("extraFiles", "files come from packages: put them into etc/ of one, or where the"),
+        ("directories", "name directories that the program writes to in 'volumes' or as"),
+    ],
+)
+def test_a_key_of_other_tools_says_what_to_do_instead(load_text: Load, key: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(f"{key}: []")
+    assert str(caught.value) == f"nix2oci.yaml: unknown key '{key}'"
+    assert (caught.value.hint or "").startswith(hint)
+
+
 def test_load_hints_at_the_nearest_key(load_text: Load) -> None:
     with pytest.raises(ConfigError) as caught:
         load_text("maxLayers: 3")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from support.elf_heads import AARCH64, I386, X86_64, elf
+from support.fakenix import missing
 from support.fakestore import FakeStore, Link, Node, Program, store_path
 from support.terminal import Terminal
 
@@ -123,3 +125,29 @@ def test_build_makes_no_image_of_it(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, terminal.left()) == (5, "", [])
     assert "error: cannot make an image for linux/amd64: /nix/store/" in done.stderr
     assert "-app-1.0/bin/app is for aarch64\n" in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "hint: if it is meant to be: "
+        "nix2oci build '.#packages.x86_64-linux.app' --platform linux/arm64"
+    )
+
+
+def test_the_hint_names_the_attribute_that_nix_took(tmp_path: Path) -> None:
+    terminal = Terminal.make(tmp_path, {b"bin": {b"app": AARCH64}})
+    terminal.fake.answer("#packages.", stderr=missing("packages"), code=1)
+    terminal.fake.nix()
+    done = terminal.run("build", ".#app")
+    assert "'.#legacyPackages.x86_64-linux.app' --platform linux/arm64\n" in done.stderr
+
+
+def test_a_package_of_another_system_is_named_as_a_whole(tmp_path: Path) -> None:
+    terminal = Terminal.make(tmp_path)
+    names = {"x86_64-linux": ["app"], "riscv64-linux": ["other"]}
+    terminal.fake.answer(".#packages", json.dumps(names))
+    terminal.fake.answer("eval --json", stderr=missing("app"), code=1)
+    terminal.fake.nix()
+    done = terminal.run("build", ".#app", "--platform", "linux/arm64")
+    assert "the flake has no package or app 'app' for aarch64-linux\n" in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "hint: it has no packages for aarch64-linux; on x86_64-linux it has "
+        "'.#packages.x86_64-linux.app', which is built when named so"
+    )

@@ -230,6 +230,16 @@ def test_the_command_that_shows_the_log(text: str) -> None:
 
 
 GIT = "is the file there? In a git repository Nix sees only files known to git: 'git add' it"
+OWNED = (
+    "if you trust who owns it: git config --global --add safe.directory {}, or name it as "
+    "'path:DIR', which copies the directory without git"
+)
+NO_REPOSITORY = (
+    "if another user owns the repository: git config --global --add safe.directory DIR, or name it "
+    "as 'path:DIR', which copies the directory without git"
+)
+IMPURE = "a flake does not see this machine: name the system in it, or evaluate with --impure"
+PURE = "evaluation may not read that, so that it is the same everywhere: allow it with --impure"
 SYSTEM = "name another system with --system, or give Nix a remote builder or binfmt emulation"
 
 
@@ -265,7 +275,7 @@ SYSTEM = "name another system with --system, or give Nix a remote builder or bin
             id="2.8: another system",
         ),
         pytest.param(
-            "       Reason: platform mismatch\n       Required system: 'riscv64-linux'",
+            "error: Cannot build 'x'.\n       Reason: platform mismatch\n       Required system: y",
             SYSTEM,
             id="2.34: another system",
         ),
@@ -281,7 +291,7 @@ SYSTEM = "name another system with --system, or give Nix a remote builder or bin
         ),
         pytest.param(
             "error: experimental Nix feature 'ca-derivations' is disabled; use",
-            "turn the feature on with --option extra-experimental-features NAME",
+            "turn the feature on with --option extra-experimental-features ca-derivations",
             id="a feature",
         ),
         pytest.param(
@@ -299,6 +309,41 @@ SYSTEM = "name another system with --system, or give Nix a remote builder or bin
             "free some space: 'nix store gc'",
             id="a full disk",
         ),
+        pytest.param(
+            "error: opening Git repository \"/r\": repository path '/r/' is not owned by current "
+            "user (libgit2 error code = 7)",
+            OWNED.format("/r"),
+            id="2.34: a repository of another user",
+        ),
+        pytest.param(
+            "fatal: detected dubious ownership in repository at '/r'\nTo add an exception, call:\n"
+            "\n\tgit config --global --add safe.directory /r\n"
+            "error: program 'git' failed with exit code 128",
+            OWNED.format("/r"),
+            id="git: a repository of another user",
+        ),
+        pytest.param(
+            "fatal: unsafe repository ('/r' is owned by someone else)",
+            OWNED.format("/r"),
+            id="an old git: a repository of another user",
+        ),
+        pytest.param(
+            "warning: Not a git repository. Use --no-index\nusage: git diff --no-index\n"
+            "error: program 'git' failed with exit code 129",
+            NO_REPOSITORY,
+            id="2.8: a repository of another user",
+        ),
+        pytest.param("error: attribute 'currentSystem' missing", IMPURE, id="2.8: this machine"),
+        pytest.param("error: attribute 'currentTime' missing", IMPURE, id="the clock"),
+        pytest.param(
+            "error: access to absolute path '/x' is forbidden in pure evaluation mode (use "
+            "'--impure' to override)",
+            PURE,
+            id="a path of this machine",
+        ),
+        pytest.param(
+            "error: cannot look up '<nixpkgs>' in pure evaluation mode", PURE, id="a search path"
+        ),
         pytest.param("error: no thanks", None, id="nothing that is known"),
         pytest.param(
             "error: builder failed\n       > No space left on device\napp-1.0> unfree",
@@ -311,11 +356,54 @@ def test_hints(text: str, expected: str | None) -> None:
     assert hint(text) == expected
 
 
+KNOWN = (
+    "has an unfree license",
+    "attribute 'currentSystem' missing",
+    "cannot connect to socket",
+    "is required to build",
+    "platform mismatch",
+    "cannot find flake 'flake:x'",
+    "does not contain a 'flake.nix'",
+    "not tracked by Git",
+    "path '/nix/store/x-source/a' does not exist",
+    "repository path '/r' is not owned by current user",
+    "program 'git' failed with exit code 129",
+    "allow-import-from-derivation",
+    "experimental Nix feature 'x' is disabled",
+    "lacks a signature by a trusted key",
+    "in pure evaluation mode",
+    "No space left on device",
+)
+"""Each has a hint where an error says it."""
+
+QUOTED = (
+    "       at /nix/store/x-source/flake.nix:3:5:\n\n            2| x = ''{}'';\n             |  ^",
+    "       … while evaluating the attribute '{}'\n",
+    "       ... while evaluating '{}' at /x.nix:1:2:\n",
+    "       last 2 log lines:\n       > {}\n       >",
+    "app-1.0> {}\n",
+    "trace: {}\n",
+    "evaluation warning: {}\n",
+    "building '/nix/store/x-{}.drv'...\n",
+)
+"""What Nix shows around an error, with text that others wrote."""
+
+
+@pytest.mark.parametrize("known", KNOWN)
+def test_no_hint_comes_of_what_is_quoted(known: str) -> None:
+    assert hint(f"error: {known}") is not None
+    for form in QUOTED:
+        quoted = form.format(known)
+        assert hint(f"error:\n{quoted}\n       error: no thanks\n{quoted}") is None
+        assert hint(f"{quoted}error: no thanks") is None
+        assert not is_about_the_machine(f"{quoted}\nerror: no thanks\n{quoted}")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         pytest.param("error: cannot connect to socket at '/s': refused", True, id="no daemon"),
-        pytest.param("       Reason: platform mismatch", True, id="another system"),
+        pytest.param("error: x.\n       Reason: platform mismatch", True, id="another system"),
         pytest.param(BUILD_2_8, False, id="a builder that failed"),
         pytest.param("error: x\n       > cannot connect to daemon", False, id="a builder says so"),
     ],

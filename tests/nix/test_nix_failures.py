@@ -120,7 +120,7 @@ def test_a_home_that_cannot_be_written(fake: FakeNix, monkeypatch: pytest.Monkey
     nix = fake.nix("--system", SYSTEM, HOME="/proc/nope", NIX_CACHE_HOME="/proc/nope")
     nix.evaluate(nix.installable(".#app"))
     cache = (fake.directory / "c").read_text().strip()
-    assert cache.startswith(f"{fake.directory}/nix2oci-cache-")
+    assert cache.startswith(f"{fake.directory}/.nix2oci-")
     assert Path(cache).is_dir()
     del nix
     assert not Path(cache).exists()

@@ -7,13 +7,12 @@ import pytest
 
 from nix2oci.errors import NixError, NixOutputError
 from nix2oci.model.closure import StorePath
-from nix2oci.nix.installable import Installable
+from nix2oci.nix.installable import Installable, quoted
 from nix2oci.nix.json_output import Source
 from nix2oci.nix.package import (
     BuildTarget,
     EvalResult,
     Package,
-    join,
     package_of,
     package_of_path,
     resolve,
@@ -269,5 +268,5 @@ def test_a_placeholder_becomes_the_path(program: str, expected: str) -> None:
 
 
 def test_names_in_a_message_are_not_too_many() -> None:
-    assert join(("a", "b")) == "'a', 'b'"
-    assert join(tuple("abcd"), most=2) == "'a', 'b' and 2 more"
+    assert quoted(("a", "b")) == "'a', 'b'"
+    assert quoted(tuple("abcd"), most=2) == "'a', 'b' and 2 more"

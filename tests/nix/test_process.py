@@ -21,7 +21,7 @@ class Late:
 
     def __post_init__(self) -> None:
         reader, self.end = os.pipe()
-        self.stdout = open(reader, "rb", buffering=0)  # noqa: SIM115  # communicate closes it
+        self.stdout = open(reader, "rb", buffering=0)  # noqa: SIM115
 
     def poll(self) -> int | None:
         if self.end >= 0:
@@ -35,5 +35,7 @@ class Late:
 
 
 def test_what_is_written_just_before_the_end_is_read() -> None:
-    child = cast("subprocess.Popen[bytes]", Late())
-    assert communicate(child, Relay(lambda _: None, set())) == b"the answer"
+    late = Late()
+    with late.stdout:
+        child = cast("subprocess.Popen[bytes]", late)
+        assert communicate(child, Relay(lambda _: None, set())) == b"the answer"

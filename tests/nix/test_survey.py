@@ -368,3 +368,59 @@ def test_a_shell_that_is_also_a_program_is_one_link(tmp_path: Path) -> None:
     closure = store(tmp_path, ("bash",), {"bash": {"bin/bash": "x:b", "bin/sh": "-> bash"}})
     tree = rootfs(survey(closure, str(tmp_path)), ViewSwitches(sh=True))
     assert tree.owned[b"usr/bin/sh"].owner == str(path_of("bash"))
+
+
+@pytest.mark.parametrize(
+    ("app", "names", "of_the_engine"),
+    [
+        pytest.param(
+            {"bin/app": "x:", "srv/www/x": "", "opt": "/", "usr/bin/env": "x:", "readme": ""},
+            ["opt", "readme", "srv", "usr"],
+            [],
+            id="what nobody expects in a package",
+        ),
+        pytest.param(
+            {
+                "share/x": "",
+                "lib/x": "",
+                "lib64": "-> lib",
+                "libexec/x": "",
+                "man": "/",
+                "include/x": "",
+                "nix-support/x": "",
+                "info": "/",
+                "doc": "/",
+                "etc/x": "",
+            },
+            None,
+            None,
+            id="the furniture of packages",
+        ),
+        pytest.param({"bin/app": "x:", "sbin": "-> bin"}, None, None, id="another name of bin/"),
+        pytest.param({"bin/app": "x:", "sbin/d": "x:"}, ["sbin"], [], id="an sbin/ of its own"),
+        pytest.param(
+            {"etc/hosts": "", "etc/mtab": "-> /proc/mounts", "etc/d/hosts": "", "etc/app": ""},
+            [],
+            ["etc/hosts", "etc/mtab"],
+            id="what engines lay their own over",
+        ),
+        pytest.param("x:#!", None, None, id="an output that is a file"),
+    ],
+)
+def test_what_the_root_does_not_show_is_told(
+    tmp_path: Path, app: Files | str, names: list[str] | None, of_the_engine: list[str] | None
+) -> None:
+    found = survey(store(tmp_path, ("app",), {"app": app}), str(tmp_path))
+    if names is None:
+        assert found.left_out == ()
+        return
+    (left,) = found.left_out
+    assert left.owner == path_of("app")
+    assert [name.decode() for name in left.names] == names
+    assert [name.decode() for name in left.of_the_engine] == of_the_engine
+    assert not {"hosts", "mtab"} & {each.name.decode() for each in found.etc}
+
+
+def test_what_only_a_path_behind_an_output_has_is_not_told(tmp_path: Path) -> None:
+    closure = store(tmp_path, ("app",), {"app": {"bin/app": "x:"}, "lib": {"srv/x": ""}})
+    assert survey(closure, str(tmp_path)).left_out == ()

@@ -38,6 +38,11 @@ APP, LIB = store_path("app-1"), store_path("lib-1")
 CREATED = datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)
 PREFIX = "org.opencontainers.image."
 
+NO_PROGRAM_HINT = (
+    "name a package with a program first, or one that --contents brings with --entrypoint; "
+    "an image of data that starts nothing has --entrypoint none"
+)
+
 
 def package(name: str = "app", **fields: Any) -> Package:
     return Package(Installable(".#app", "flake", flake_ref=".", attr="app"), name, **fields)
@@ -150,7 +155,7 @@ def test_a_program_in_any_output_of_the_package_is_found() -> None:
             {"given": ["x"]},
             "",
             "cannot use entrypoint 'x': there is no such program in bin/",
-            "name one with --entrypoint, as an absolute path",
+            NO_PROGRAM_HINT,
             id="asked for where there are none",
         ),
         pytest.param(
@@ -172,7 +177,7 @@ def test_a_program_in_any_output_of_the_package_is_found() -> None:
             "",
             "cannot choose an entrypoint: meta.mainProgram is 'x', "
             f"which is not in bin/ of {APP}, {LIB}",
-            "name one with --entrypoint, as an absolute path",
+            NO_PROGRAM_HINT,
             id="mainProgram is in none of two outputs",
         ),
         pytest.param(
@@ -186,7 +191,7 @@ def test_a_program_in_any_output_of_the_package_is_found() -> None:
             {"name": "x"},
             "",
             "cannot choose an entrypoint: x has no program and no meta.mainProgram",
-            "name one with --entrypoint, as an absolute path",
+            NO_PROGRAM_HINT,
             id="none at all",
         ),
     ],

@@ -104,12 +104,6 @@ OWN = "nix2oci's own"
             (str(path_of("iana-etc")), str(path_of("a"))),
             id="other services",
         ),
-        pytest.param(
-            ClosureContents(etc=(found("a", "etc/hosts"),)),
-            "/etc/hosts",
-            ("the container runtime's own /etc/hosts", str(path_of("a"))),
-            id="a file that the runtime writes",
-        ),
     ],
 )
 def test_clash(survey: ClosureContents, path: str, owners: tuple[str, str]) -> None:
@@ -120,9 +114,19 @@ def test_clash(survey: ClosureContents, path: str, owners: tuple[str, str]) -> N
         f"cannot place {path}: both {owners[0]} and {owners[1]} provide it"
     )
     assert (caught.value.path, caught.value.owners) == (path, owners)
-    assert caught.value.hint == (
-        f"leave one of them out of the image, or all such links with: --view no-{part}"
+    switch = f"all such links are left out with: --view no-{part}"
+    expected = (
+        "leave one of them out, or join them in the flake with buildEnv, where the lower "
+        f"meta.priority wins, and name that; {switch}"
     )
+    if path in ("/etc/passwd", "/etc/group"):
+        expected = (
+            "name users and groups under 'users' and 'groups', from which nix2oci makes this "
+            "file, and leave the package out (fakeNss and the like)"
+        )
+    elif owners[0].startswith(OWN):
+        expected = f"leave it out of the package; {switch}"
+    assert caught.value.hint == expected
     assert rootfs(survey, replace(ViewSwitches(), **{part: False}))
 
 

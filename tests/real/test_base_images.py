@@ -139,6 +139,29 @@ def test_store_paths_that_our_own_image_has_are_not_there_twice(
     assert runc_engine.run(Job(runc_engine.load(path))).stdout.startswith("hello from nix\n")
 
 
+@pytest.mark.parametrize(
+    ("below", "above"),
+    [("auto", "auto"), ("drop", "keep"), ("keep", "drop"), ("keep", "auto"), ("auto", "keep")],
+)
+def test_our_own_image_is_a_base_whatever_became_of_its_shell(
+    below: str, above: str, images: Images, bases: Bases, runc_engine: Runc
+) -> None:
+    """The same wrapper is a launcher in one and a script in the other, and its shell is dropped."""
+    flask = (*images.installables("python3-flask"), "--entrypoint", "flask")
+    base, made = bases.directory / f"flask-{below}.oci", bases.directory / f"{below}-{above}.tar"
+    if not base.exists():
+        nix2oci("build", *flask, "--shell", below, "-o", base)
+    tag = ("--tag", f"nix2oci.test/{below}-{above}:1", "--max-layers", "127")
+    nix2oci("build", *flask, "--base", base, "--shell", above, "-o", made, *tag)
+    assert [line for line in findings(made) if line.startswith("error")] == []
+    image = runc_engine.load(made)
+    root = runc_engine.rootfs(image)
+    program = root / (root / "usr/bin/flask").readlink().relative_to("/")
+    assert program.read_bytes().startswith(b"#!" if above == "keep" else b"\x7fELF")
+    done = runc_engine.run(Job(image, ("--version",)))
+    assert done.stdout.startswith("Python 3."), done.stderr
+
+
 # --- the other direction ---------------------------------------------------------------------
 
 

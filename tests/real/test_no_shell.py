@@ -239,7 +239,7 @@ STAYS = [
 def test_the_shell_stays_where_a_script_needs_it(
     name: str, why: str, samples: Samples, tmp_path: Path
 ) -> None:
-    done = samples.build(name, "-o", tmp_path / "x.oci")
+    done = samples.build(name, "-v", "-o", tmp_path / "x.oci")
     assert done.returncode == 0
     said = re.sub(r"/nix/store/\w{32}", "/nix/store/H", done.stderr)
     assert f"nix2oci: {why}\n" in said
@@ -279,7 +279,7 @@ def test_auto_keeps_the_bash_that_python_names_and_explains(
     assert {file["loss"] for file in bash["files"]} == {"subprocess with shell=True"}
     assert bash["path"] in bash["files"][1]["text"]
     assert bash["nar_size"] == sum(path["nar_size"] for path in shell["droppable"])
-    summary = samples.build("python", "-o", tmp_path / "x").stderr
+    summary = samples.build("python", "-v", "-o", tmp_path / "x").stderr
     assert "stays: Python's subprocess (2 files) needs it\n" in summary
     assert re.search(r"would save 7\.\d MB and break subprocess with shell=True\n", summary)
 

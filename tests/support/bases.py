@@ -30,7 +30,7 @@ MERGED_USR: tuple[Entry, ...] = (
     directory("tmp", 0o1777),
     directory("usr"),
     entry("usr/bin", type=b"5", mode=0o751, uid=3, gid=4),
-    entry("usr/bin/sh", b"#!\n"),
+    entry("usr/bin/sh", b"\x7fELF"),
     directory("usr/lib"),
     entry("usr/lib/os-release", OS_RELEASE, mode=0o644),
     directory("work"),

@@ -16,7 +16,7 @@ from support.fakenix import OUT, FakeNix, info
 from support.fakestore import Node, Program, nar, sri, write
 
 NIX2OCI = str(Path(sys.executable).with_name("nix2oci"))
-APP: dict[bytes, dict[bytes, Program]] = {b"bin": {b"app": Program(b"a program")}}
+APP: dict[bytes, dict[bytes, Program]] = {b"bin": {b"app": Program(b"\x7fELF a program")}}
 
 
 def infos(node: Node) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from nix2oci.cli.render import console
 from nix2oci.cli.steps.cache import cache_limit
 from nix2oci.errors import ConfigError
 from nix2oci.report.kept import cache_document, facts
-from nix2oci.report.terminal.table import table
+from nix2oci.report.terminal.styled import Table, Text
 
 _SHOWN = 3
 """Names of store paths in a row."""
@@ -43,7 +43,7 @@ def cache(*, action: str, cache_size: str | None, output: OutputOptions) -> None
         console.result_json(cache_document(found, kept, gone))
         return
     if action == "show" and (layers := [item for item in kept if item.blob]):
-        console.result(_table(layers))
+        console.result_text(_table(layers))
     if not output.quiet:
         console.result(_summary(found, kept, gone, removed=action != "show"))
 
@@ -65,11 +65,11 @@ def _summary(cache: Cache, kept: tuple[Item, ...], gone: tuple[Item, ...], *, re
     return f"removed {text.size(size(gone))}; {what}" if removed else what
 
 
-def _table(layers: list[Item]) -> str:
+def _table(layers: list[Item]) -> Text:
     rows = [
         (_when(item), text.size(item.blob_size), len(item.paths), _names(item)) for item in layers
     ]
-    return table(("used", "size", "paths", "names"), rows)
+    return [Table(("used", "size", "paths", "names"), rows)]
 
 
 def _when(item: Item) -> str:

@@ -9,6 +9,7 @@ from nix2oci.cli.options.group import argument, command, switch
 from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.prepared import planned_image, planned_record
+from nix2oci.cli.steps.read_image import reading_image
 from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.difference import difference
 from nix2oci.compare.inputs import InputKind, closure_contents, image_contents, kind_of
@@ -42,7 +43,7 @@ def diff(*, old: str, new: str, exit_code: bool, options: PlanOptions) -> int:
     if options.output.as_json:
         console.result_json(difference_document(*sides, found))
     else:
-        console.result(difference_text(*sides, found, every=bool(options.output.verbose)))
+        console.result_text(difference_text(*sides, found, every=bool(options.output.verbose)))
     return 1 if exit_code and found else 0
 
 
@@ -55,6 +56,6 @@ def _side(text: str, options: PlanOptions, known: dict[Digest, LayerNodes]) -> S
     if kind is InputKind.CLOSURE:
         return Side(text, kind, closure_contents(*planned_record(text, options)))
     source = open_anywhere(text, options.registry, options.output)
-    console.progress(options.output).step(f"reading {text}")
-    contents = image_contents(source, context.cores(), known)
+    with reading_image(source, text, options.registry, options.output) as counted:
+        contents = image_contents(counted, context.cores(), known)
     return Side(text, kind, contents, str(source.descriptor.digest))

@@ -7,13 +7,13 @@ from nix2oci.cli.options.group import argument, command, value
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
+from nix2oci.cli.steps.read_image import reading_image
 from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.image_contents import read_image
 from nix2oci.oci.spec import Platform
 from nix2oci.plan.shell_record import recorded
 from nix2oci.report.images import image_document
 from nix2oci.report.terminal.inspect import image_text
-from nix2oci.text import printable
 
 
 @command(
@@ -34,12 +34,12 @@ def inspect(
     still names a shell.
     """
     wanted = Platform.parse(platform) if platform else None
-    source = open_anywhere(image, reading(registry, image), output, wanted)
-    console.progress(output).step(f"reading {image}")
-    found = read_image(source, context.cores())
+    registry = reading(registry, image)
+    source = open_anywhere(image, registry, output, wanted)
+    with reading_image(source, image, registry, output) as counted:
+        found = read_image(counted, context.cores())
     if output.as_json:
         console.result_json(image_document(found))
         return
-    console.result(image_text(found, every=bool(output.verbose)))
-    for line in recorded(found.shell_record) if output.verbose else ():
-        console.result(printable(line))
+    notes = recorded(found.shell_record) if output.verbose else ()
+    console.result_text([*image_text(found, every=bool(output.verbose)), *notes])

@@ -11,10 +11,12 @@ from nix2oci.cli.render import console
 from nix2oci.cli.steps.prepared import planned_image, planned_record
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
+from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.pipeline.write_file import check_writable, write_file
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.report.json_documents import plan_document
+from nix2oci.report.terminal import left_out
 from nix2oci.report.terminal.plan import plan_text
 
 if TYPE_CHECKING:
@@ -59,25 +61,30 @@ def plan(
         raise ConfigError("cannot write the page to stdout: the plan is there", hint="name a file")
     check_writable(html)
     found = _recorded(recorded, options) if recorded else _from_nix(installables, options, origin)
+    closure, made, shells, on, contents = found
     output = options.output
+    for line in left_out.lines(contents) if contents else ():
+        console.progress(output).step(line)
     if html:
         _write_page(html, plan_document(*found))
         console.progress(output).step(f"wrote {html}")
     if output.as_json:
         console.result_json(plan_document(*found))
     else:
-        console.result(plan_text(*found, every=bool(output.verbose)))
+        console.result_text(plan_text(closure, made, shells, on, every=bool(output.verbose)))
 
 
-def _recorded(path: str, options: PlanOptions) -> tuple[Closure, Plan, None, None]:
-    return *planned_record(path, options), None, None
+_Found = tuple[Closure, Plan, ShellDecision | None, "Overlay | None", ClosureContents | None]
+"""The arguments of `plan_document`."""
 
 
-def _from_nix(
-    installables: tuple[str, ...], options: PlanOptions, origin: OriginOptions
-) -> tuple[Closure, Plan, ShellDecision, Overlay | None]:
-    with planned_image(installables, options, origin) as found:
-        return found.closure, found.plan, found.shells, found.on_base
+def _recorded(path: str, options: PlanOptions) -> _Found:
+    return *planned_record(path, options), None, None, None
+
+
+def _from_nix(installables: tuple[str, ...], options: PlanOptions, origin: OriginOptions) -> _Found:
+    with planned_image(installables, options, origin, with_program=True) as found:
+        return found.closure, found.plan, found.shells, found.on_base, found.survey
 
 
 def _write_page(path: str, document: dict[str, object]) -> None:

@@ -14,6 +14,7 @@ from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.evaluate import nix_client, parse_installables
 from nix2oci.cli.steps.prepared import planned_image
+from nix2oci.cli.steps.read_image import reading_image
 from nix2oci.cli.steps.read_spec import read_settings
 from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.inputs import image_closure, recorded_closure
@@ -85,7 +86,7 @@ def popularity(
     if output.as_json:
         console.result_json(popularity_document(found))
     else:
-        console.result(popularity_text(found))
+        console.result_text(popularity_text(found))
 
 
 def _budget(installables: tuple[str, ...], options: PlanOptions) -> int:
@@ -110,9 +111,11 @@ def _recorded(path: str) -> Closure:
 
 def _of_image(text: str, options: PlanOptions) -> Closure:
     source = open_anywhere(text, options.registry, options.output)
-    console.progress(options.output).step(f"reading {text}")
-    with _naming(f"image {text}"):
-        return image_closure(source, context.cores())
+    with (
+        reading_image(source, text, options.registry, options.output) as counted,
+        _naming(f"image {text}"),
+    ):
+        return image_closure(counted, context.cores())
 
 
 @contextmanager

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from nix2oci import text
 from nix2oci.cli import context
 from nix2oci.cli.options.group import argument, command
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
+from nix2oci.cli.steps.read_image import reading_bytes
 from nix2oci.cli.steps.registry import open_in_registry, reading
 from nix2oci.oci.validate.check_image import validate_entries, validate_layout
 from nix2oci.report.images import finding_document
@@ -20,12 +23,13 @@ def validate(*, image: str, registry: RegistryOptions, output: OutputOptions) ->
     Prints every finding and exits 1 when one of them is an error. PATH:TAG checks one image of
     several; REGISTRY/REPOSITORY:TAG what is in a registry.
     """
-    console.progress(output).step(f"reading {image}")
-    layout = open_in_registry(image, reading(registry, image), output)
+    registry = reading(registry, image)
+    progress = partial(reading_bytes, image, registry=registry, output=output)
+    layout = open_in_registry(image, registry, output)
     if layout is None:
-        findings = validate_layout(image, context.cores())
+        findings = validate_layout(image, context.cores(), progress)
     else:
-        findings = validate_entries(layout, layout.entries(), context.cores())
+        findings = validate_entries(layout, layout.entries(), context.cores(), progress)
     errors = [finding for finding in findings if finding.level == "error"]
     if output.as_json:
         document = {

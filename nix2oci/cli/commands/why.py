@@ -10,6 +10,7 @@ from nix2oci.cli.options.group import argument, command
 from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.prepared import planned_image
+from nix2oci.cli.steps.read_image import reading_image
 from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.chains import named
 from nix2oci.compare.inputs import (
@@ -50,8 +51,9 @@ def why(*, text: str, wanted: str, options: PlanOptions) -> None:
             console.result_json({"paths": documents})
         else:
             every = bool(output.verbose)
-            texts = [explanation_text(found, answer, every=every) for answer in answers]
-            console.result("\n\n".join(texts))
+            for number, answer in enumerate(answers):
+                between = [""] if number else []
+                console.result_text([*between, *explanation_text(found, answer, every=every)])
 
 
 @contextmanager
@@ -66,14 +68,18 @@ def _reasons(text: str, options: PlanOptions) -> Iterator[Reasons]:
         with planned_image((text,), options) as prepared:
             yield planned_reasons(prepared)
         return
-    source = open_anywhere(text, reading(options.registry, text), options.output)
-    console.progress(options.output).step(f"reading {text}")
-    yield image_reasons(source, context.cores())
+    registry = reading(options.registry, text)
+    source = open_anywhere(text, registry, options.output)
+    with reading_image(source, text, registry, options.output) as counted:
+        reasons = image_reasons(counted, context.cores())
+    yield reasons
 
 
 def _not_there(image: str, wanted: str, paths: Iterable[StorePath]) -> ConfigError:
     near = similar_packages(wanted, paths)
+    is_image = kind_of(image) is InputKind.IMAGE
+    listing = "nix2oci inspect" if is_image else "nix2oci plan"
     return ConfigError(
         f"cannot explain '{wanted}': no store path of {image} has that name",
-        hint=f"did you mean {' or '.join(near)}?" if near else f"see: nix2oci inspect -v {image}",
+        hint=f"did you mean {' or '.join(near)}?" if near else f"see: {listing} -v {image}",
     )

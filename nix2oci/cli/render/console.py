@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 import click
 from msgspec import Struct
@@ -16,13 +17,40 @@ from nix2oci.cli import context
 from nix2oci.cli.options.output import OutputOptions
 from nix2oci.text import printable, size
 
-_REDRAW = 8 << 20
-"""Bytes between two drawings of a bar."""
+if TYPE_CHECKING:
+    from nix2oci.report.terminal.styled import Style, Text
+
+_REDRAWS = 200
+"""How often a bar is drawn at most, from its beginning to its end."""
+
+_WARNING = "warning: "
 
 
 def result(text: str) -> None:
     """What the command was asked for, for people or for `$(...)`."""
     click.echo(printable(text, keep="\n"))
+
+
+def result_text(text: Text) -> None:
+    """A result for people: on a terminal within its width, and with styles."""
+    from nix2oci.report.terminal.layout import lay_out  # commands that print references have none
+
+    lines = lay_out(text, context.width())
+    colour = context.has_colour(err=False)
+    styled = ("".join(_styled(s.text, s.style, colour=colour) for s in line) for line in lines)
+    click.echo("\n".join(styled))
+
+
+def _styled(text: str, style: Style, *, colour: bool) -> str:
+    """Text that is printable already; `bold` is a weight, all others are colours."""
+    if not colour or not style:
+        return text
+    return click.style(text, bold=True) if style == "bold" else click.style(text, fg=style)
+
+
+def _prefix(text: str, style: Style) -> str:
+    """What a line on stderr begins with."""
+    return _styled(text, style, colour=context.has_colour(err=True))
 
 
 def result_bytes(data: bytes) -> None:
@@ -45,12 +73,19 @@ def line(text: str) -> None:
     click.echo(printable(text, keep="\n\t"), err=True)
 
 
+def lines(text: Text) -> None:
+    """A text on stderr, as wide as it is."""
+    from nix2oci.report.terminal.layout import plain
+
+    click.echo(plain(text), err=True)
+
+
 def error(message: str, hint: str | None) -> None:
     """What went wrong, and how to mend it."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(message)}", err=True)
+    click.echo(f"{_prefix('error:', 'red')} {printable(message)}", err=True)
     if hint:
         shown = "\n  ".join(map(printable, hint.split("\n  ")))  # a list has lines of its own
-        click.echo(f"{click.style('hint:', fg='yellow')} {shown}", err=True)
+        click.echo(f"{_prefix('hint:', 'yellow')} {shown}", err=True)
 
 
 def traceback(err: BaseException) -> None:
@@ -61,7 +96,7 @@ def traceback(err: BaseException) -> None:
 
 
 class Counter(Struct, frozen=True):
-    """Takes bytes as they are done, and lines that come in between."""
+    """Takes bytes, or steps, as they are done, and lines that come in between."""
 
     advance: Callable[[int], None]
     step: Callable[[str], None]
@@ -84,31 +119,42 @@ class Lines(Struct, frozen=True):
         self.step(f"{text} ({size(total)})")
         yield Counter(lambda _: None, self.step)
 
+    @contextmanager
+    def steps(self, text: str, total: int) -> Iterator[Counter]:  # noqa: ARG002
+        self.step(text)
+        yield Counter(lambda _: None, self.step)
+
 
 class Bars(Struct, frozen=True):
-    """Progress on a terminal: a line for each step, a bar for what is counted in bytes."""
+    """Progress on a terminal: a line for each step, a bar for what is counted."""
 
     def step(self, text: str) -> None:
-        click.echo(f"{click.style('nix2oci:', fg='blue')} {printable(text)}", err=True)
+        shown, warns = printable(text), text.startswith(_WARNING)
+        if warns:  # it is to be seen among all that needs no decision
+            shown = _prefix(_WARNING, "yellow") + shown.removeprefix(_WARNING)
+        click.echo(f"{_prefix('nix2oci:', 'blue')} {shown}", err=True)
+
+    def bytes(self, text: str, total: int) -> AbstractContextManager[Counter]:
+        return self._bar(text, total, in_bytes=True)
+
+    def steps(self, text: str, total: int) -> AbstractContextManager[Counter]:
+        return self._bar(text, total, in_bytes=False)
 
     @contextmanager
-    def bytes(self, text: str, total: int) -> Iterator[Counter]:
-        from rich.console import Console  # only a terminal needs it
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
+    def _bar(self, text: str, total: int, *, in_bytes: bool) -> Iterator[Counter]:
+        from rich import progress as rich  # only a terminal needs it
+        from rich.console import Console
+        from rich.table import Column
         from rich.text import Text
 
-        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        one_line = Column(no_wrap=True)
+        amounts = (rich.DownloadColumn, rich.TransferSpeedColumn) if in_bytes else ()
         console = Console(stderr=True)
-        bars = Progress(
-            TextColumn("nix2oci: {task.description}", markup=False),
-            *columns,
+        bars = rich.Progress(
+            rich.TextColumn("nix2oci: {task.description}", markup=False, table_column=one_line),
+            rich.BarColumn(),
+            *(amount(table_column=one_line) for amount in amounts),
+            rich.TimeRemainingColumn(table_column=one_line),
             console=console,
             transient=True,
             auto_refresh=False,  # that would be a thread, and write_layers forks
@@ -121,17 +167,19 @@ class Bars(Struct, frozen=True):
                 nonlocal drawn
                 drawn += done
                 bars.advance(task, done)
-                if drawn >= _REDRAW:
+                if drawn * _REDRAWS >= total:
                     drawn = 0
                     bars.refresh()
 
             def step(text: str) -> None:
-                line = Text.assemble(("nix2oci:", "blue"), " ", printable(text))
+                warning = (_WARNING if text.startswith(_WARNING) else "", "yellow")
+                rest = printable(text).removeprefix(_WARNING)
+                line = Text.assemble(("nix2oci:", "blue"), " ", warning, rest)
                 console.print(line, soft_wrap=True)
 
             yield Counter(advance, step)
 
 
 def progress(output: OutputOptions) -> Lines | Bars:
-    """Bars on a terminal, else lines."""
-    return Lines(output.quiet) if output.quiet or context.terminal() is None else Bars()
+    """Bars on a terminal that can draw them, else lines."""
+    return Bars() if context.draws() and not output.quiet else Lines(output.quiet)

@@ -73,10 +73,13 @@ def load(
     names: Sequence[Reference],
     platforms: Sequence[Platform],
     output: OutputOptions,
+    *,
+    again: bool = False,
 ) -> Loaded:
     """Load the image of these names of the layout or archive at `path`.
 
-    Of several platforms the engine gets its own; one alone may be another's, which is said.
+    Of several platforms the engine gets its own; one alone may be another's, which is said. So is
+    that most of it was loaded before, `again` being for an image with the layers of another.
     """
     from nix2oci.oci.layout.source import open_layout
 
@@ -87,7 +90,10 @@ def load(
         progress.step(f"{engine.name} runs {engine.platform}, the image is for {platforms[0]}")
     image = layout.image(names[0].tag or "latest", platform)
     size = sum(layer.size for layer in image.layers())
-    with progress.bytes(f"loading into {engine.name}", size) as counter:
+    what = f"loading {names[0]} into {engine.name}"
+    if again:
+        what += ", all layers again: an engine takes an image as a whole"
+    with progress.bytes(what, size) as counter:
         loaded = engine.load(image, names, counter)
     for line in loaded.said.splitlines() if output.verbose else ():
         console.line(line)

@@ -17,7 +17,7 @@ from nix2oci.cli.steps.registry import registry_for_build
 from nix2oci.compare.inputs import recorded_closure
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
-from nix2oci.plan.layers.layering import Plan, plan_layers, store_layers
+from nix2oci.plan.layers.layering import Plan
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.prepare import Prepared
@@ -30,10 +30,12 @@ def planned_image(
     origin: OriginOptions = NO_ORIGIN,
     *,
     with_hints: bool = True,
+    with_program: bool = False,
 ) -> Iterator[Prepared]:
     """What `nix2oci build` would make of installables.
 
-    Without `with_hints` the plan is made without what `layers` names, which need not be there.
+    Without `with_hints` the plan is made without what `layers` names, which need not be there;
+    `with_program` raises what a build would say of the program that the image starts.
     """
     output = options.output
     client = nix_client(options.nix, output, origin)
@@ -53,6 +55,10 @@ def planned_image(
         prepare(client, packages, spec, progress, hints=hints, opener=opener) as found,
     ):
         say_warnings(found.closure, found.plan, hints, output)
+        if with_program:
+            from nix2oci.pipeline.startable import entrypoint
+
+            entrypoint(found, spec)
         yield found
 
 
@@ -63,6 +69,8 @@ def planned_record(path: str, options: PlanOptions) -> tuple[Closure, Plan]:
         raise ConfigError("cannot plan --closure on a base image: a record names no platform")
     closure = recorded_closure(path)
     hints = read_hints(spec, registry_for_build(options, spec))
-    plan = plan_layers(closure, store_layers(spec.max_layers), hints)
+    from nix2oci.pipeline.prepare import plan_image
+
+    plan = plan_image(closure, spec.max_layers, hints, console.progress(options.output))
     say_warnings(closure, plan, hints, options.output)
     return closure, plan

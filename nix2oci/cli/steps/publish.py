@@ -47,6 +47,8 @@ def publish_image(
 ) -> None:
     """Build the image, say what was made on stderr, and print its reference or the report."""
     output = options.output
+    if missing := target.missing_directory:
+        console.progress(output).step(f"making directory {missing}")
     names = image_names(spec, builds[0][1][0])
     if spec.debug:
         twin_names(names)  # said now, not after an hour of building
@@ -65,7 +67,8 @@ def publish_image(
         for image in made.images:
             say_warnings(image.prepared.closure, image.prepared.plan, hints, output)
         twin = target.references(made.twin.names, made.main.names) if made.twin else ()
-        say_published(made, spec, twin[0] if twin else None, output)
+        name = target.name(made.main.names)
+        say_published(made, spec, name, twin[0] if twin else None, output)
         loaded = _load(made, file, output)
         pushed = delivery.send(file.path_of(made.main.name), made.named) if delivery else ()
     document = delivered_document(made, target, loaded, pushed)
@@ -89,7 +92,10 @@ def _load(made: Published, file: ImageTarget, output: OutputOptions) -> Loaded |
     if file.engine is None:
         return None
     path = file.path_of(made.main.name)
-    loaded = [load(file.engine, path, each.names, made.platforms, output) for each in made.named]
+    loaded = [
+        load(file.engine, path, each.names, made.platforms, output, again=number > 0)
+        for number, each in enumerate(made.named)
+    ]
     return loaded[0]
 
 

@@ -59,6 +59,9 @@ def check_spec(spec: ImageSpec, output_format: Format, output: OutputOptions) ->
     if spec.created is None and epoch == str(image_spec.STDENV_EPOCH):
         meant = f"--created {epoch} is for who means it"
         console.progress(output).step(f"SOURCE_DATE_EPOCH={epoch} of stdenv is ignored; {meant}")
+    if spec.max_layers == 1:
+        reused = "nothing of it is reused: each build makes, and each push sends, all of it"
+        console.progress(output).step(f"with one layer {reused}")
     if output_format == "archive" and spec.compression == "zstd":
         raise ConfigError(
             "cannot write an archive with zstd layers: 'docker load' does not read them",

@@ -1,4 +1,4 @@
-"""Compressed layers, read strictly: every member or frame complete, and nothing after the last.
+"""What is compressed, read strictly: each member or frame complete, nothing after the last.
 
 The hard part is that the usual readers are kind: they stop at the first thing that they do not
 know and call it the end. What they skip is still part of the diff ID of one tool and not of
@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from bz2 import BZ2Decompressor
+    from lzma import LZMADecompressor
 
 _GZIP = (b"\x1f\x8b\x08",)
 _ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes([n]) + b"\x2a\x4d\x18" for n in range(0x50, 0x60)))
 """The frames with data, and those to skip (RFC 8878, 3.1)."""
 _MAX_PIECE = 1 << 20
 """Bytes of plain data in one piece, where the decompressor lets us say."""
+
+_MAX_MEMORY = 256 << 20
+"""More than `xz -9` asks for."""
 
 _FEED = 2048
 """Bytes of zstd at a time: even the densest then expand to tens of megabytes only."""
@@ -37,11 +44,15 @@ def compression_of(head: bytes) -> str:
 
 
 def unpacked(chunks: Iterable[bytes], compression: str) -> Iterator[bytes]:
-    """Plain bytes of a layer; raises `UnpackError` at the first thing that is wrong."""
+    """Plain bytes of a layer or archive; raises `UnpackError` at the first thing that is wrong."""
     if compression == "gzip":
         return _units(chunks, _Member, "gzip member", _GZIP)
     if compression == "zstd":
         return _units(_small(chunks), _Frame, "zstd frame", _ZSTD)
+    if compression == "xz":
+        return _units(chunks, _xz, "xz stream", (b"\xfd7zXZ\0",))
+    if compression == "bzip2":
+        return _units(chunks, _bzip2, "bzip2 stream", (b"BZh",))
     return iter(chunks)
 
 
@@ -115,6 +126,39 @@ class _Frame:
 
     def rest(self) -> bytes | None:
         return self._inflate.unused_data if self._inflate.eof else None
+
+
+class _Stream:
+    """One of two libraries that are used alike; both check what they unpack."""
+
+    def __init__(
+        self, inflate: LZMADecompressor | BZ2Decompressor, *errors: type[Exception]
+    ) -> None:
+        self._inflate = inflate
+        self._errors = errors
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        try:
+            yield self._inflate.decompress(data, _MAX_PIECE)
+            while not (self._inflate.eof or self._inflate.needs_input):
+                yield self._inflate.decompress(b"", _MAX_PIECE)
+        except self._errors as err:
+            raise _DamagedError(err) from err
+
+    def rest(self) -> bytes | None:
+        return self._inflate.unused_data if self._inflate.eof else None
+
+
+def _xz() -> _Stream:
+    from lzma import LZMADecompressor, LZMAError  # noqa: PLC0415  # seldom needed
+
+    return _Stream(LZMADecompressor(memlimit=_MAX_MEMORY), LZMAError)
+
+
+def _bzip2() -> _Stream:
+    from bz2 import BZ2Decompressor  # noqa: PLC0415
+
+    return _Stream(BZ2Decompressor(), OSError, ValueError)
 
 
 def _small(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from multiprocessing import connection, get_context
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from nix2oci.model.tree import Entry
 from nix2oci.oci.layer.blob import Layer, Out, write_layer
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.spec import Digest
+from nix2oci.transient.children import guarded, leave_guard
 
 _FORK = get_context("fork")
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -130,6 +131,7 @@ def _forked(
 ) -> Iterator[list[connection.Connection]]:
     """Start workers, with a line to each; at the end all of them are gone."""
     lines, processes = [], []
+    guards = ExitStack()
     try:
         for _ in range(workers):
             ours, theirs = _FORK.Pipe()
@@ -137,7 +139,8 @@ def _forked(
             process = _FORK.Process(target=_work, args=(write, theirs, tuple(lines)), daemon=True)
             with _signals_held():
                 process.start()
-            processes.append(process)
+                processes.append(process)
+            guards.enter_context(guarded(process.pid or 0))
             theirs.close()
         yield lines
     finally:
@@ -147,6 +150,7 @@ def _forked(
             process.terminate()
         for process in processes:
             process.join()
+        guards.close()
 
 
 @contextmanager
@@ -178,6 +182,7 @@ def _work(
     try:
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+            leave_guard()
             for other in others:
                 other.close()
             while True:

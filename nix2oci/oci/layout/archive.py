@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
+from io import FileIO
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
@@ -43,6 +44,14 @@ class Readable(Protocol):
         trace: TracebackType | None,
         /,
     ) -> None: ...
+
+
+class Seekable(Protocol):
+    """Of which a part can be read."""
+
+    def seek(self, offset: int, /) -> int: ...
+    def read(self, size: int = -1, /) -> bytes: ...
+    def close(self) -> None: ...
 
 
 class Files(Protocol):
@@ -110,10 +119,16 @@ def scan_archive(path: str) -> Mapping[str, tuple[int, int]]:
 
     Raises `LayoutError` when it is no tar, and `OSError` when it cannot be read.
     """
+    with open_file(path) as file:
+        return scan_tar(file, path)
+
+
+def scan_tar(file: BinaryIO | FileIO, shown: str) -> Mapping[str, tuple[int, int]]:
+    """The same of an open file, which is at its start."""
     found: dict[str, tuple[int, int]] = {}
     links: dict[str, str] = {}
     try:
-        with open_file(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
                 name = os.path.normpath(info.name)
                 if info.isreg():
@@ -124,17 +139,17 @@ def scan_archive(path: str) -> Mapping[str, tuple[int, int]]:
                     there = os.path.join(os.path.dirname(name), info.linkname)
                     links[name] = os.path.normpath(there)
     except (tarfile.TarError, ValueError, OverflowError, MemoryError) as err:
-        raise _no_tar(path) from err  # the latter where numbers in a header are absurd
+        raise _no_tar(file, shown) from err  # the latter where numbers in a header are absurd
     found.update({name: found[there] for name, there in links.items() if there in found})
     return found
 
 
-def _no_tar(path: str) -> LayoutError:
-    with open_file(path) as file:
-        kind = file_kind(file.read(HEAD))
+def _no_tar(file: BinaryIO | FileIO, shown: str) -> LayoutError:
+    file.seek(0)
+    kind = file_kind(file.read(HEAD))
     packed = "compressed" in kind
     return LayoutError(
-        f"cannot read {path}: it is not a tar archive, it is {kind}",
+        f"cannot read {shown}: it is not a tar archive, it is {kind}",
         hint="decompress it first" if packed else None,
     )
 
@@ -155,7 +170,7 @@ class Closing:
 class Section(Closing):
     """A part of an open file as a binary file of its own; it closes that file."""
 
-    def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
+    def __init__(self, file: Seekable, offset: int, size: int) -> None:
         self._file = file
         self._left = size
         file.seek(offset)

@@ -6,13 +6,11 @@ tools do: what is wrong with an image is for `validate` to say.
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Iterable, Mapping
-from io import BytesIO
-from typing import BinaryIO, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
 from nix2oci.oci.documents import (
@@ -24,12 +22,12 @@ from nix2oci.oci.documents import (
     read_manifest,
 )
 from nix2oci.oci.fields import MAX_DOCUMENT, Fields, Json, parse_object
-from nix2oci.oci.layout.archive import Files, Readable, Section, blob_name, scan_archive
+from nix2oci.oci.layout.archive import Files, Readable
 from nix2oci.oci.layout.docker_archive import read_docker_archive
+from nix2oci.oci.layout.image_files import Directory, FileBlobs, open_archive
 from nix2oci.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 from nix2oci.oci.reference import SCHEME, Reference, in_registry
 from nix2oci.oci.spec import REF_NAME, Descriptor, Digest, Platform
-from nix2oci.regular_files import open_file
 
 MAX_INDEX_DEPTH = 8
 """Indexes within each other: tools write one, and one around it."""
@@ -192,19 +190,36 @@ class Layout(Struct, frozen=True):
         distinct = tuple({entry.digest: entry for entry in entries}.values())
         if not distinct:
             raise LayoutError(f"cannot read image at {self.where}: it holds no image")
-        fitting = [e for e in distinct if len(distinct) == 1 or e.platform == wanted]
-        fitting = fitting or [e for e in distinct if e.platform and e.platform.fits(wanted)]
+        platforms = self._platforms(distinct)
+        fitting = [e for e, p in platforms if len(distinct) == 1 or p == wanted]
+        fitting = fitting or [e for e, p in platforms if p and p.fits(wanted)]
         if len(fitting) == 1 or (fitting and first):
             return fitting[0]
-        hint = _tags_hint(distinct)
-        if hint is None:
-            platforms = sorted({str(e.platform) for e in distinct if e.platform})
-            hint = f"it has {', '.join(platforms)}" if platforms else None
+        names = sorted({str(platform) for _, platform in platforms if platform})
+        named = f"it has {', '.join(names)}" if names else "none of them says what it is for"
+        hint = _tags_hint(distinct) or named
         raise ConfigError(
             f"cannot read image at {self.where}: {len(fitting)} of its {len(distinct)} images "
             f"are for {wanted}",
             hint=hint,
         )
+
+    def _platforms(
+        self, entries: Sequence[Descriptor]
+    ) -> tuple[tuple[Descriptor, Platform | None], ...]:
+        """Entries and their platforms; where no entry has one, what the configurations say."""
+        if len(entries) == 1 or any(entry.platform for entry in entries):
+            return tuple((entry, entry.platform) for entry in entries)
+        return tuple((entry, self._configured(entry)) for entry in entries)
+
+    def _configured(self, entry: Descriptor) -> Platform | None:
+        if entry.media_type not in MANIFEST_TYPES:
+            return None
+        try:
+            found = ImageSource(self.where, entry, self.blobs).platform()
+        except (LayoutError, OutputError):
+            return None
+        return found if found.os and found.architecture else None
 
 
 def open_image(text: str, platform: Platform | None = None) -> ImageSource:
@@ -239,7 +254,13 @@ def open_layout(text: str) -> tuple[Layout, str | None]:
             return _open_directory(text, path), tag
         return _open_archive(text, path), tag
     except OSError as err:
-        raise OutputError(f"cannot read image at {text}: {err.strerror}") from err
+        hint = _built_first(text) if "#" in text else None
+        raise OutputError(f"cannot read image at {text}: {err.strerror}", hint=hint) from err
+
+
+def _built_first(text: str) -> str:
+    """What to do with what may be an installable."""
+    return f"if it is to be built first: nix2oci plan {text} shows what would be in its image"
 
 
 def _path_and_tag(text: str) -> tuple[str, str | None]:
@@ -254,19 +275,22 @@ def _path_and_tag(text: str) -> tuple[str, str | None]:
 
 
 def _open_directory(text: str, path: str) -> Layout:
-    files = _Directory(path)
+    files = Directory(path)
     if files.size("oci-layout") is None and files.size("index.json") is None:
-        raise LayoutError(f"cannot read image at {text}: the directory is not an image layout")
-    return Layout(text, files, _FileBlobs(text, files), _index(text, files))
+        raise LayoutError(
+            f"cannot read image at {text}: the directory is not an image layout",
+            hint=_built_first(text),
+        )
+    return Layout(text, files, FileBlobs(text, files), _index(text, files))
 
 
 def _open_archive(text: str, path: str) -> Layout:
-    files = _Archive(path, scan_archive(path))
+    files = open_archive(text, path)
     if "index.json" in files.members:
-        return Layout(text, files, _FileBlobs(text, files), _index(text, files))
+        return Layout(text, files, FileBlobs(text, files), _index(text, files))
     if "manifest.json" in files.members:
         found = read_docker_archive(files, text)
-        return Layout(text, files, _FileBlobs(text, files, found.names, found.made), found.index)
+        return Layout(text, files, FileBlobs(text, files, found.names, found.made), found.index)
     raise LayoutError(f"cannot read image at {text}: the tar holds no image")
 
 
@@ -282,53 +306,5 @@ def _tags_hint(entries: Iterable[Descriptor]) -> str | None:
 
 def host_platform() -> Platform:
     """What an image for this machine says."""
-    return Platform.of_system(f"{os.uname().machine}-linux")
-
-
-class _Directory(Struct, frozen=True):
-    root: str
-
-    def size(self, name: str) -> int | None:
-        try:
-            return os.stat(os.path.join(self.root, name)).st_size
-        except OSError:  # whoever opens it is told why
-            return None
-
-    def open(self, name: str) -> BinaryIO:
-        return open_file(os.path.join(self.root, name))
-
-
-class _Archive(Struct, frozen=True):
-    path: str
-    members: Mapping[str, tuple[int, int]]
-
-    def size(self, name: str) -> int | None:
-        return self.members[name][1] if name in self.members else None
-
-    def open(self, name: str) -> Section:
-        if name not in self.members:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-        return Section(open_file(self.path), *self.members[name])
-
-
-class _FileBlobs(Struct, frozen=True):
-    """Blobs as files; `names` has those that are not where image-layout.md puts them."""
-
-    where: str
-    files: Files
-    names: Mapping[Digest, str] = field(default_factory=dict)
-    made: Mapping[Digest, bytes] = field(default_factory=dict)
-    """Documents that the files lack."""
-
-    def size(self, digest: Digest) -> int | None:
-        if digest in self.made:
-            return len(self.made[digest])
-        return self.files.size(self.names.get(digest) or blob_name(digest))
-
-    def open(self, digest: Digest) -> Readable:
-        if digest in self.made:
-            return BytesIO(self.made[digest])
-        try:
-            return self.files.open(self.names.get(digest) or blob_name(digest))
-        except OSError as err:
-            raise OutputError(f"cannot read blob {digest} of {self.where}: {err.strerror}") from err
+    machine = os.uname().machine
+    return Platform.of_system(f"{'aarch64' if machine == 'arm64' else machine}-linux")  # macOS

@@ -1,40 +1,29 @@
 """Putting an image together out of sight, so that it can appear all at once.
 
 Everything is staged in a directory of its own on the file system of the final place, where moving
-is renaming. The directory has a marker in it and is locked while its writer lives, so that the next
-run knows one that a killed run left from one in use and from what is not ours, and removes it.
+is renaming.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import hashlib
 import itertools
 import os
-import secrets
-import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, Self
 
 from nix2oci.errors import OutputError
 from nix2oci.oci.layout.archive import blob_name
 from nix2oci.oci.layout.reflink import share
-from nix2oci.oci.layout.target_checks import STAGING, is_staging, locked, sweep
+from nix2oci.oci.layout.target_checks import locked, sweep
 from nix2oci.oci.spec import BLOBS, Digest
+from nix2oci.transient.scratch import remove_left_temporary, scratch_directory
 
 DOOMED = "doomed"
 """In a staging directory: the hex digests of blobs that must go unless the index needs them."""
-
-MARKER = "STAGING.TAG"
-"""In a staging directory, from first to last: that a run of nix2oci made it, and may remove it."""
-
-_MAGIC = b"""\
-Signature: 4b1d6f0c2e97a85340f3d18b7c6e52a9
-# A staging directory of nix2oci: a later run removes what a killed one left.
-"""
 
 
 class StagedBlob:
@@ -88,6 +77,10 @@ class StagedBlob:
             os.unlink(self._path)
 
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a file system without room for more says."""
+
+
 class Workspace:
     """Where an image is put together. Blobs may be made from several threads at once."""
 
@@ -102,7 +95,7 @@ class Workspace:
 
     def reported(self) -> AbstractContextManager[None]:
         """Turns an `OSError` into an `OutputError` that names the image being written."""
-        return reported(self.what)
+        return reported(self.what, self.directory)
 
     def new_blob(self) -> StagedBlob:
         """A new blob to write to; use it in a `with` block. Forked processes may do so, too."""
@@ -171,14 +164,23 @@ class Workspace:
 
 
 @contextmanager
-def reported(what: str) -> Iterator[None]:
-    """Turn an `OSError` into an `OutputError` that names what was being written."""
+def reported(what: str, directory: str = "") -> Iterator[None]:
+    """Turn an `OSError` into an `OutputError` that names what was being written, and where."""
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as err:
-        raise OutputError(f"cannot write {what}: {err.strerror}") from err
+        hint = _remedy(directory) if err.errno in _FULL else None
+        raise OutputError(f"cannot write {what}: {err.strerror}", hint=hint) from err
+
+
+def _remedy(directory: str) -> str:
+    """What can be done where there is no room."""
+    temporary = tempfile.gettempdir()
+    if os.path.realpath(directory).startswith(f"{os.path.realpath(temporary)}/"):
+        return f"{temporary} is full: name a directory with more room by TMPDIR"
+    return "free some space there, or name another place with -o"
 
 
 @contextmanager
@@ -193,125 +195,13 @@ def staged(home: str, what: str) -> Iterator[Workspace]:
 @contextmanager
 def staging_directory(home: str) -> Iterator[str]:
     """The same for other files on their way into `home`. Raises `OSError`."""
-    _remove_left(home)
-    directory, lock = _new_staging(home)
-    try:
+    remove_left_temporary()
+    with scratch_directory(home, _sweep_left) as directory:
         yield directory
-    finally:
-        _remove(directory)
-        os.close(lock)
-
-
-@contextmanager
-def temporary_directory() -> Iterator[str]:
-    """One among the machine's temporary files, for what is read or sent from it."""
-    with ExitStack() as stack:
-        try:
-            directory = stack.enter_context(staging_directory(tempfile.gettempdir()))
-        except OSError as err:
-            raise OutputError(f"cannot make a temporary directory: {err.strerror}") from err
-        yield directory
-
-
-def _new_staging(home: str) -> tuple[str, int]:
-    """A new directory and a handle that holds its lock, for as long as it is open."""
-    while True:
-        directory = os.path.join(home, STAGING + secrets.token_hex(8))
-        try:
-            os.makedirs(directory, 0o700)
-            handle = _claimed(directory)
-        except BaseException:
-            _remove(directory)
-            raise
-        if handle is not None:
-            return directory, handle
-
-
-def _claimed(directory: str) -> int | None:
-    """A handle that holds the lock; None when another run took the directory for a left one."""
-    try:
-        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        return None
-    try:
-        if _lock(handle) != "busy" and os.path.isdir(directory):
-            with open(os.path.join(directory, MARKER), "xb") as marker:
-                marker.write(_MAGIC)
-            return handle
-    except BaseException:
-        os.close(handle)
-        raise
-    os.close(handle)
-    return None
-
-
-def _remove(directory: str) -> None:
-    try:
-        _empty_and_remove(directory)
-    finally:
-        if os.path.lexists(directory):  # a second Ctrl-C, say
-            _empty_and_remove(directory)
-
-
-def _empty_and_remove(directory: str) -> None:
-    """Remove a directory with all in it, the marker last: what is not gone must be known later."""
-    with suppress(OSError):
-        for name in set(os.listdir(directory)) - {MARKER}:
-            path = os.path.join(directory, name)
-            shutil.rmtree(path, ignore_errors=True)  # does nothing to a file
-            with suppress(FileNotFoundError):
-                os.unlink(path)
-        with suppress(FileNotFoundError):
-            os.unlink(os.path.join(directory, MARKER))
-        os.rmdir(directory)
-
-
-def _lock(handle: int) -> Literal["held", "busy", "unsupported"]:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return "busy"
-    except OSError:  # NFS has no locks for directories
-        return "unsupported"
-    return "held"
-
-
-def _remove_left(home: str) -> None:
-    """Remove the staging directories of killed runs, and the blobs that they had moved."""
-    for name in os.listdir(home):
-        if is_staging(name):
-            # A name that is gone, is no directory, or may not be read is none of ours by now.
-            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-                _remove_if_left(home, os.path.join(home, name))
-
-
-def _remove_if_left(home: str, directory: str) -> None:
-    """Remove what a killed run of ours left: it has the marker, or is empty, and no lock."""
-    if os.lstat(directory).st_uid != os.geteuid():
-        return
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        if _lock(handle) != "held":
-            return
-        if _is_marked(directory):
-            _sweep_left(home, directory)
-            _remove(directory)
-        else:
-            with suppress(OSError):
-                os.rmdir(directory)
-    finally:
-        os.close(handle)
-
-
-def _is_marked(directory: str) -> bool:
-    path = os.path.join(directory, MARKER)
-    if not (os.path.lexists(path) and stat.S_ISREG(os.lstat(path).st_mode)):
-        return False
-    with open(path, "rb") as marker:
-        return marker.read(len(_MAGIC) + 1) == _MAGIC
 
 
 def _sweep_left(home: str, directory: str) -> None:
+    """Remove the blobs that a killed run had moved to their places already."""
     with suppress(FileNotFoundError), open(os.path.join(directory, DOOMED)) as file:
         doomed = file.read().split()
         with locked(home):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -24,14 +23,7 @@ from nix2oci.oci.layout.archive import scan_archive
 from nix2oci.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 from nix2oci.oci.spec import BLOBS, LAYOUT_VERSION, REF_NAME, Descriptor
 from nix2oci.regular_files import open_file
-
-STAGING = ".nix2oci-"
-"""How the name of every staging directory starts; 16 hex digits follow."""
-
-
-def is_staging(name: str) -> bool:
-    """Whether a file name is one that staging directories have."""
-    return re.fullmatch(re.escape(STAGING) + "[0-9a-f]{16}", name) is not None
+from nix2oci.transient.scratch import is_staging
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from typing import IO
 
 from msgspec import Struct
 
+from nix2oci.transient.children import started
+
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _NOTHING = ("credentials not found", "no credentials", "not found in native keychain")
 _MAX_ANSWER = 64 << 10
@@ -76,13 +78,9 @@ def _run(
 
     Raises `HelperError` for that, `TimeoutError`, and `OSError` where it cannot be started.
     """
-    with subprocess.Popen(  # noqa: S603  # a list of arguments, a checked name, and no shell
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(env),
-        bufsize=0,
+    pipe = subprocess.PIPE
+    with started(
+        *(command, 0), stdin=pipe, stdout=pipe, stderr=pipe, env=dict(env), bufsize=0
     ) as child:
         assert child.stdin
         assert child.stdout
@@ -96,8 +94,6 @@ def _run(
             return child.wait(seconds), answer, complaint
         except subprocess.TimeoutExpired:
             raise TimeoutError from None
-        finally:
-            child.kill()
 
 
 def _read_all(pipes: tuple[IO[bytes], IO[bytes]], seconds: float) -> tuple[bytes, bytes]:

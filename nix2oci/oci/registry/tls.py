@@ -52,12 +52,19 @@ def context(
         for where in _files(listed, ".cert") if own else ():
             made.load_cert_chain(where, where.removesuffix(".cert") + ".key")
     except FileNotFoundError as err:
-        missing = err.filename or where
+        missing = _named(err.filename or where, environment)
         raise RequestError(f"there is no certificate, or no key to it, at {missing}") from err
     except (ssl.SSLError, OSError) as err:
         cause = "it is no certificate" if isinstance(err, ssl.SSLError) else err.strerror
-        raise RequestError(f"the certificate {where} cannot be read: {cause}") from err
+        named = _named(where, environment)
+        raise RequestError(f"the certificate {named} cannot be read: {cause}") from err
     return made
+
+
+def _named(path: str, environment: RegistryEnvironment) -> str:
+    """A file, and what says that it is that one."""
+    is_from_there = path == environment.ca_file
+    return f"{path} (of SSL_CERT_FILE or NIX_SSL_CERT_FILE)" if is_from_there else path
 
 
 def _directories(registry: str, environment: RegistryEnvironment) -> list[str]:

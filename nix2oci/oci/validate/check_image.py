@@ -8,13 +8,14 @@ image makes about another is checked here, each layer in one read with bounded m
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 from msgspec.structs import replace
 
-from nix2oci.errors import LayoutError, OutputError
+from nix2oci.errors import LayoutError, Nix2OCIError, OutputError
 from nix2oci.oci.artifacts import is_artifact
 from nix2oci.oci.documents import (
     read_docker_manifest,
@@ -24,6 +25,7 @@ from nix2oci.oci.documents import (
 from nix2oci.oci.fields import MAX_DOCUMENT
 from nix2oci.oci.layer.stream import Hashed, LayerStream, unreadable
 from nix2oci.oci.layer.unpack import UnpackError
+from nix2oci.oci.layout.counted import CountedBlobs
 from nix2oci.oci.layout.source import MAX_INDEX_DEPTH, ImageSource, Layout, open_layout
 from nix2oci.oci.media_types import COMPRESSIONS, INDEX_TYPES
 from nix2oci.oci.spec import REF_NAME, STORE_PATHS, Descriptor, Digest, Platform, store_paths_digest
@@ -60,7 +62,18 @@ def check_written(source: ImageSource) -> tuple[Finding, ...]:
     return read_documents(source).findings
 
 
-def validate_layout(text: str, workers: int = 0) -> tuple[Finding, ...]:
+Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
+"""Made for so many bytes of layers, and told of them as they are read."""
+
+
+@contextmanager
+def _unseen(_: int) -> Iterator[Callable[[int], None]]:
+    yield lambda _: None
+
+
+def validate_layout(
+    text: str, workers: int = 0, progress: Progress = _unseen
+) -> tuple[Finding, ...]:
     """Every finding of a layout or archive and the images in it, or of the one whose tag is named.
 
     Raises `OutputError` when it cannot be read and `ConfigError` when there is no such tag.
@@ -72,11 +85,14 @@ def validate_layout(text: str, workers: int = 0) -> tuple[Finding, ...]:
         entries = layout.entries(tag)
     except LayoutError as err:
         return tuple(findings) or (Finding("layout", text, str(err)),)
-    return (*findings, *validate_entries(layout, entries, workers))
+    return (*findings, *validate_entries(layout, entries, workers, progress))
 
 
 def validate_entries(
-    layout: Layout, entries: Iterable[Descriptor], workers: int = 0
+    layout: Layout,
+    entries: Iterable[Descriptor],
+    workers: int = 0,
+    progress: Progress = _unseen,
 ) -> tuple[Finding, ...]:
     """Every finding of the images that a layout's entries are, or lead to by an index."""
     findings: list[Finding] = []
@@ -84,14 +100,24 @@ def validate_entries(
     for entry in entries:
         for image in _images(layout, entry, findings):
             images.setdefault((image.descriptor.digest, image.descriptor.platform), image)
-    for image in images.values():
-        if is_artifact(image):
-            findings += check_artifact(image)
-            continue
-        named = image.descriptor.annotations.get(REF_NAME) or image.descriptor.platform
-        prefix = f"{named or image.descriptor.digest}: " if len(images) > 1 else ""
-        findings += [replace(f, where=prefix + f.where) for f in validate(image, workers)]
+    with progress(sum(map(_layers_size, images.values()))) as done:
+        for image in images.values():
+            if is_artifact(image):
+                findings += check_artifact(image)
+                continue
+            named = image.descriptor.annotations.get(REF_NAME) or image.descriptor.platform
+            prefix = f"{named or image.descriptor.digest}: " if len(images) > 1 else ""
+            counted = CountedBlobs.of(image, done) if _layers_size(image) else image
+            findings += [replace(f, where=prefix + f.where) for f in validate(counted, workers)]
     return tuple(findings)
+
+
+def _layers_size(image: ImageSource) -> int:
+    """Bytes of the layers, nothing where that cannot be read: then a finding says so."""
+    try:
+        return sum(layer.size for layer in image.layers())
+    except Nix2OCIError:
+        return 0
 
 
 def _check_container(layout: Layout) -> list[Finding]:

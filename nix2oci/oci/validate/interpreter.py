@@ -1,14 +1,40 @@
-"""The program that the kernel starts an executable file with, read from its first bytes."""
+"""How the kernel starts an executable file, read from its first bytes."""
 
 from __future__ import annotations
 
 import struct
+
+from msgspec import Struct
 
 HEAD = 4096
 """Bytes from the start of a file that are enough to tell: linkers put PT_INTERP first."""
 
 _PT_INTERP = 3
 _ORDER = {1: "<", 2: ">"}
+
+
+class Start(Struct, frozen=True):
+    """What the kernel starts for a program: an interpreter, or the file itself where it is empty.
+
+    `argument` is what follows the interpreter on the line of `#!`: one word for the kernel.
+    """
+
+    interpreter: bytes = b""
+    argument: bytes = b""
+    is_script: bool = False
+
+
+def start_of(head: bytes) -> Start | None:
+    """How a file with this head is started; None for what the kernel takes for no program."""
+    if not head.startswith((b"#!", b"\x7fELF")):
+        return None
+    found = interpreter(head)
+    if found is None:
+        return None if head.startswith(b"#!") else Start()
+    if not head.startswith(b"#!"):
+        return Start(found)
+    line = head[2:].partition(b"\n")[0].strip(b" \t\r")
+    return Start(found, line[len(found) :].strip(b" \t\r"), is_script=True)
 
 
 def interpreter(head: bytes) -> bytes | None:

@@ -25,7 +25,7 @@ from nix2oci.oci.layer.untar import (
 )
 from nix2oci.oci.layer.whiteouts import is_whiteout
 from nix2oci.oci.validate.finding import Finding
-from nix2oci.oci.validate.interpreter import HEAD, interpreter
+from nix2oci.oci.validate.interpreter import HEAD, Start, start_of
 from nix2oci.oci.validate.nar_hash import NarHash, NarOrderError
 from nix2oci.text import display
 
@@ -61,8 +61,10 @@ class LayerContents(Struct):
     """Bytes that the entries of each store path take in the tar."""
     nar_hashes: dict[str, bytes] = field(default_factory=dict)
     """Of the store paths whose entries are in the order of a NAR."""
-    interpreters: dict[bytes, list[bytes]] = field(default_factory=dict)
-    """Interpreter of executable files -> those files."""
+    starts: dict[Start, list[bytes]] = field(default_factory=dict)
+    """How executable files are started, where by an interpreter -> those files."""
+    no_programs: set[bytes] = field(default_factory=set)
+    """Executable files that the kernel takes for no program."""
     findings: list[Finding] = field(default_factory=list)
     complete: bool = False
     """Read to the end."""
@@ -107,8 +109,14 @@ class LayerContents(Struct):
                 head += piece[: HEAD - len(head)]
         if parts is not None and self._nar and member.kind == FILE:
             self._nar.file_end(parts, member.size)
-        if head and (found := interpreter(head)):
-            self.interpreters.setdefault(found, []).append(path)
+        if member.kind == FILE and member.mode & 0o111:
+            self._start(path, start_of(head))
+
+    def _start(self, path: bytes, start: Start | None) -> None:
+        if start is None:
+            self.no_programs.add(path)
+        elif start.interpreter:
+            self.starts.setdefault(start, []).append(path)
 
     def _check(self, member: Member, path: bytes) -> None:
         if member.name.startswith(b"/"):

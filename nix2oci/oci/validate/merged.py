@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from msgspec import Struct
+
 from nix2oci.model import links
 from nix2oci.model.links import At
 from nix2oci.model.tree import parents
@@ -11,14 +13,15 @@ from nix2oci.oci.documents import RunConfig
 from nix2oci.oci.layer.untar import DIRECTORY, FILE, SYMLINK
 from nix2oci.oci.layer.whiteouts import lay_over, target_of
 from nix2oci.oci.validate.finding import Finding
+from nix2oci.oci.validate.interpreter import Start
 from nix2oci.oci.validate.layer_contents import LayerContents, Node
+from nix2oci.oci.validate.program import (
+    AT_RUN_TIME,
+    command_of,
+    interpreter_fault,
+    program_fault,
+)
 from nix2oci.text import display
-
-_AT_RUN_TIME = (b"/proc/", b"/dev/", b"/sys/", b"/run/", b"/var/run/")
-"""What is below these is there when a container runs."""
-
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""What engines take when the configuration has no PATH."""
 
 FileSystem = Mapping[bytes, Node]
 """Nodes by path relative to the root."""
@@ -72,13 +75,18 @@ def _imply_parents(merged: dict[bytes, Node], path: bytes) -> None:
 
 def resolve(files: FileSystem, path: bytes) -> Node | None:
     """What an absolute path leads to, all links followed; None when that is nothing."""
-    found = links.resolve(path.rstrip(b"/"), lambda at: _at(files.get(at[1:])))
+    found = _follow(files, path)
     if not found.exists:
         return None
     return files.get(found.path[1:]) if found.path else Node(DIRECTORY)
 
 
-def _at(node: Node | None) -> bytes | At:
+def _follow(files: FileSystem, path: bytes) -> links.Resolved:
+    return links.resolve(path.rstrip(b"/"), lambda at: _look(files, at))
+
+
+def _look(files: FileSystem, path: bytes) -> bytes | At:
+    node = files.get(path[1:])
     if node is None:
         return At.NOTHING
     if node.kind == SYMLINK:
@@ -86,13 +94,45 @@ def _at(node: Node | None) -> bytes | At:
     return At.DIRECTORY if node.kind == DIRECTORY else At.FILE
 
 
+class LayeredFiles(Struct, frozen=True):
+    """What layers make together, as `program_fault` asks for it."""
+
+    files: FileSystem
+    layers: Sequence[LayerContents]
+
+    def resolve(self, path: bytes) -> links.Resolved:
+        """As `program.Files` has it; what a trailing slash asks for is not looked at."""
+        return _follow(self.files, path)
+
+    def look(self, path: bytes) -> bytes | At:
+        """What is at a path, as `links.resolve` asks for it."""
+        return _look(self.files, path)
+
+    def is_executable(self, path: bytes) -> bool:
+        node = self.files.get(path[1:])
+        return node is not None and node.kind == FILE and node.executable
+
+    def start(self, path: bytes) -> Start | None:
+        """As the topmost layer has the file."""
+        name = path[1:]
+        for layer in reversed(self.layers):
+            if name in layer.nodes:
+                if name in layer.no_programs:
+                    return None
+                known = (start for start, paths in layer.starts.items() if name in paths)
+                return next(known, Start())
+        return Start()
+
+
 def check_merged(layers: Sequence[LayerContents], run: RunConfig) -> list[Finding]:
-    """Findings of the whole file system, and whether the image's program is in it."""
-    files, findings = merge_layers(layers)
-    findings += _check_links(files)
-    findings += _check_interpreters(files, layers)
-    findings += _check_program(files, run)
-    return findings
+    """Findings of the whole file system, and whether the image's program can be started."""
+    merged, findings = merge_layers(layers)
+    files = LayeredFiles(merged, layers)
+    findings += _check_links(merged)
+    findings += _check_interpreters(files)
+    told = {finding.message for finding in findings}
+    fault = program_fault(files, command_of(run.command, run.working_dir, run.variables))
+    return [*findings, fault.finding] if fault and fault.message not in told else findings
 
 
 def _check_links(files: FileSystem) -> Iterator[Finding]:
@@ -107,42 +147,20 @@ def _check_links(files: FileSystem) -> Iterator[Finding]:
         yield Finding("link", f"/{display(paths[0])}", message)
 
 
-def _check_interpreters(files: FileSystem, layers: Sequence[LayerContents]) -> Iterator[Finding]:
+def _is_there(files: FileSystem, path: bytes) -> bool:
+    return path.startswith(AT_RUN_TIME) or resolve(files, path) is not None
+
+
+def _check_interpreters(files: LayeredFiles) -> Iterator[Finding]:
     found: dict[bytes, bytes] = {}
     above: set[bytes] = set()
-    for layer in reversed(layers):
-        for program, paths in layer.interpreters.items():
-            seen = next((path for path in paths if path not in above), None)
-            found |= {program: seen} if seen is not None else {}
+    for layer in reversed(files.layers):
+        first: dict[bytes, bytes] = {}
+        for start, paths in layer.starts.items():
+            for path in (path for path in paths if path not in above):
+                first.setdefault(start.interpreter, path)
+        found |= first
         above |= layer.nodes.keys()
-    for program, path in found.items():
-        if not program.startswith(b"/"):
-            message = f"its interpreter '{display(program)}' is no absolute path"
-        elif _is_there(files, program):
-            continue
-        else:
-            message = f"its interpreter '{display(program)}' is not in the image"
-        yield Finding("interpreter", f"/{display(path)}", message)
-
-
-def _is_there(files: FileSystem, path: bytes) -> bool:
-    return path.startswith(_AT_RUN_TIME) or resolve(files, path) is not None
-
-
-def _check_program(files: FileSystem, run: RunConfig) -> Iterator[Finding]:
-    if not run.command:
-        return
-    name = run.command[0]
-    tried = [resolve(files, path.encode(errors="surrogateescape")) for path in _places(name, run)]
-    there = [node for node in tried if node]
-    if not there:
-        yield Finding("entrypoint", "config", f"'{name}' is not in the image")
-    elif not any(node.kind == FILE and node.executable for node in there):
-        yield Finding("entrypoint", "config", f"'{name}' is not an executable file")
-
-
-def _places(name: str, run: RunConfig) -> list[str]:
-    """Where an engine looks for a program: PATH when there is no slash in its name."""
-    if "/" in name:
-        return [name if name.startswith("/") else f"{run.working_dir or '/'}/{name}"]
-    return [f"{directory}/{name}" for directory in run.variables.get("PATH", _PATH).split(":")]
+    for interpreter, path in found.items():
+        if fault := interpreter_fault(files, b"/" + path, interpreter):
+            yield fault.finding

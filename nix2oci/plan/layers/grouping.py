@@ -7,7 +7,7 @@ Nothing here knows what a layer costs: `prices` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct, field
 
@@ -17,7 +17,8 @@ from nix2oci.plan.layers.popularity import package_of
 
 Paths = tuple[StorePath, ...]
 
-_ROUNDS = 3
+ROUNDS = 3
+"""How often each path may be moved."""
 _MAX_SETTLED = 2000
 """Paths: beyond this, moving them one by one takes longer than a plan may."""
 
@@ -70,7 +71,16 @@ class Merging(Struct):
                     del self.nearest[other]
 
 
-def merged(groups: Iterable[Paths], budget: int, prices: Prices) -> tuple[list[Paths], float]:
+def _nothing(_: int) -> None:
+    """Nobody is told how far it is."""
+
+
+def merged(
+    groups: Iterable[Paths],
+    budget: int,
+    prices: Prices,
+    done: Callable[[int], None] = _nothing,
+) -> tuple[list[Paths], float]:
     """Join groups until there are at most `budget`; what the dearest of the joins cost, too."""
     ordered = sorted((-prices.of_paths(paths).price, paths) for paths in groups)
     merging = Merging(prices)
@@ -78,18 +88,24 @@ def merged(groups: Iterable[Paths], budget: int, prices: Prices) -> tuple[list[P
         merging.add(paths)
         if len(merging.members) > budget:
             merging.join_cheapest()
+        done(len(paths))
     return list(merging.members.values()), merging.dearest
 
 
-def settled(groups: Sequence[Paths], prices: Prices) -> list[Paths]:
+def settled(
+    groups: Sequence[Paths], prices: Prices, done: Callable[[int], None] = _nothing
+) -> list[Paths]:
     """Move paths between groups as long as that saves something, a few rounds at most."""
     if len(groups) < 2 or sum(map(len, groups)) > _MAX_SETTLED:
         return list(groups)
     members = [list(paths) for paths in groups]
     whole = [prices.of_paths(paths) for paths in groups]
-    for _ in range(_ROUNDS):
-        moved = [_move_out(number, members, whole, prices) for number in range(len(members))]
-        if not any(moved):
+    for _ in range(ROUNDS):
+        moved = False
+        for number, group in enumerate(members):
+            done(len(group))
+            moved |= _move_out(number, members, whole, prices)
+        if not moved:
             break
     return [tuple(paths) for paths in members]
 

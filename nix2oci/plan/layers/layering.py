@@ -7,7 +7,7 @@ Input order never matters: ties are broken by the order of store paths, that is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from operator import or_
 
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.plan.layers.cost import Prices
-from nix2oci.plan.layers.grouping import Paths, known_to_fleet, merged, settled, total
+from nix2oci.plan.layers.grouping import ROUNDS, Paths, known_to_fleet, merged, settled, total
 from nix2oci.plan.layers.popularity import Popularity, package_of
 
 
@@ -57,6 +57,8 @@ class Plan(Struct, frozen=True):
     fleet: Popularity | None = None
     """The index that it was made by."""
     kept: ReusedPlan | None = None
+    has_root: bool = False
+    """Whether its one layer holds the root file system as well, so that no build reuses it."""
 
 
 class LayerHints(Struct, frozen=True):
@@ -78,14 +80,22 @@ def store_layers(max_layers: int) -> int:
     return max(1, max_layers - 1)
 
 
-def plan_layers(closure: Closure, budget: int, hints: LayerHints | None = None) -> Plan:
-    """Plan at most `budget` store layers (at least 1); every path of the closure is in one."""
+def plan_layers(
+    closure: Closure,
+    budget: int,
+    hints: LayerHints | None = None,
+    done: Callable[[int], None] = lambda _: None,
+) -> Plan:
+    """Plan at most `budget` store layers (at least 1); every path of the closure is in one.
+
+    `done` is told of paths as each gets a place, and another one: of `steps(closure)` at most.
+    """
     hints = hints or LayerHints()
     own = _own(closure, hints.volatile) if budget > 1 else frozenset()
     prices = Prices.of(closure, hints.fleet, _named(closure, hints.stable))
     rest = [path for path in closure if path not in own]
     room = max(1, budget - bool(own))
-    groups = _grouped(rest, room, prices, hints.fleet)
+    groups = _grouped(rest, room, prices, hints.fleet, done)
     kept = None
     if hints.earlier:
         least = total(groups, prices)
@@ -93,6 +103,11 @@ def plan_layers(closure: Closure, budget: int, hints: LayerHints | None = None) 
         excess = total(groups, prices) / least - 1 if least else 0.0
         kept = ReusedPlan(hints.earlier.where, max(0.0, round(excess, 6)))
     return Plan(_ranked(groups, own, prices, hints.fleet), hints.fleet, kept)
+
+
+def steps(closure: Closure) -> int:
+    """How many places of paths a plan decides about, at most."""
+    return len(closure) * (1 + ROUNDS)
 
 
 def _own(closure: Closure, volatile: Sequence[str]) -> frozenset[StorePath]:
@@ -118,13 +133,17 @@ def unmatched(closure: Closure, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _grouped(
-    paths: Sequence[StorePath], room: int, prices: Prices, fleet: Popularity | None
+    paths: Sequence[StorePath],
+    room: int,
+    prices: Prices,
+    fleet: Popularity | None,
+    done: Callable[[int], None] = lambda _: None,
 ) -> list[Paths]:
     """The cheapest groups that are found, at most `room`; `paths` are sorted."""
     alone: list[Paths] = [(path,) for path in paths]
     if len(alone) <= room:
         return alone
-    groups, dearest = merged(alone, room, prices)
+    groups, dearest = merged(alone, room, prices, done)
     if fleet:
         known = known_to_fleet([each.packages for each in fleet.layers], paths, dearest, prices)
         taken = {path for group in known for path in group}
@@ -132,7 +151,7 @@ def _grouped(
         groups = min(
             (merged(begun, room, prices)[0], groups), key=lambda found: total(found, prices)
         )
-    return settled(groups, prices)
+    return settled(groups, prices, done)
 
 
 def _as_before(

@@ -7,12 +7,12 @@ never left out in silence.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
 from nix2oci.errors import ConfigError
-from nix2oci.model.accounts import Accounts, Group, User
+from nix2oci.model.accounts import LAST_ID, Accounts, Group, User
 
 
 class _Line(Struct, frozen=True):
@@ -48,6 +48,32 @@ def join_group(below: bytes, accounts: Accounts, asked: Container[str]) -> bytes
                 hint="leave its members out, or give it another name and number",
             )
     return _behind(below, Accounts((), tuple(new)).group())
+
+
+def owner_of(user: str, passwd: bytes, group: bytes) -> tuple[int, int] | None:
+    """The uid and gid of a process that `USER` or `USER:GROUP` of a configuration starts.
+
+    As engines have it (config.md, User): no user is root, a user without a group has that of
+    /etc/passwd, else 0. None for a name that is not there: no engine starts it.
+    """
+    name, _, group_name = user.partition(":")
+    of_user = _numbers(name, _lines(passwd, 2))
+    of_group = _numbers(group_name, _lines(group, 1)) if group_name else (of_user or ())[1:]
+    return (of_user[0], of_group[0]) if of_user and of_group else None
+
+
+def _numbers(name: str, lines: Iterable[_Line]) -> tuple[int, ...] | None:
+    """Those of the first line with that name or number; a number without a line has group 0."""
+    for line in lines:
+        if name in (line.name, str(line.numbers[0])):
+            return line.numbers
+    if not name:
+        return 0, 0
+    return (int(name), 0) if _is_id(name) and int(name) <= LAST_ID else None
+
+
+def _is_id(field: str) -> bool:
+    return field.isascii() and field.isdigit() and len(field) <= len(str(LAST_ID))
 
 
 class _Taken(Struct, frozen=True):
@@ -86,7 +112,7 @@ def _lines(content: bytes, numbers: int) -> Iterator[_Line]:
     for line in content.decode("utf-8", "surrogateescape").split("\n"):
         name, *fields = line.split(":")
         found = fields[1 : 1 + numbers]
-        if len(found) == numbers and all(field.isascii() and field.isdigit() for field in found):
+        if len(found) == numbers and all(map(_is_id, found)):
             yield _Line(name, tuple(map(int, found)))
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from nix2oci.errors import RepresentationError
 from nix2oci.model.links import At, resolve
-from nix2oci.model.tree import Directory
+from nix2oci.model.tree import Directory, Symlink, Tree
 from nix2oci.text import display
 
 
@@ -46,3 +46,19 @@ class LowerTree(Struct, frozen=True):
     def has(self, path: bytes) -> bool:
         """Whether something is where a path leads to."""
         return self.follow(path) in self
+
+    def under(self, tree: Tree) -> LowerTree:
+        """What is there once a tree lies on it."""
+        new = list(tree)
+        directories = {**self.directories, **{e.path: e for e in new if isinstance(e, Directory)}}
+        links = {**self.links, **{e.path: e.target for e in new if isinstance(e, Symlink)}}
+        files = {e.path for e in new if not isinstance(e, Directory | Symlink)}
+        return LowerTree(
+            {path: e for path, e in directories.items() if path not in files},
+            {path: to for path, to in links.items() if path not in files},
+            frozenset((self.files - tree.owned.keys()) | files),
+        )
+
+
+NOTHING_BELOW = LowerTree({}, {}, frozenset())
+"""Where there is no base image."""

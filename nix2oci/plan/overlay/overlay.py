@@ -112,12 +112,16 @@ class _Laying(Struct):
         self.placed.append(Owned(entry, item.owner))
 
     def all(self) -> Iterator[Owned]:
-        """What was placed, and the directories above it as the base has them."""
+        """What was placed, and the directories above it as the base has them.
+
+        In the store they are as ours: those of a store path are the same everywhere.
+        """
         yield from self.placed
+        ours = {self.store, *parents(self.store)}
         for item in self.placed:
             for path in parents(item.entry.path):
                 directory = self.lower.directories.get(path)
-                if directory and path != self.store and path not in parents(self.store):
+                if directory and path not in ours and not self._in_store(path):
                     yield Owned(directory, THE_BASE)
 
 

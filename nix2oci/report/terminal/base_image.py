@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nix2oci.oci.inherit import Inherited
-from nix2oci.report.terminal.table import table
+from nix2oci.report.terminal.styled import Table, Text
 from nix2oci.text import and_more, count, display, printable
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def details(on: Overlay, *, every: bool) -> Iterator[str]:
         yield f"files that are as the base image has them: {kept}"
 
 
-def inherited_table(inherited: Sequence[Inherited]) -> str:
+def inherited_table(inherited: Sequence[Inherited]) -> Text:
     """Each part of the base's configuration, what the image has for it, and which of them won."""
     rows = [(row.key, _value(row.base), _value(row.image), row.won) for row in inherited]
-    return table(("configuration", "base", "image", "won"), rows) if rows else ""
+    return [Table(("configuration", "base", "image", "won"), rows)] if rows else []
 
 
 def _value(value: object) -> str:

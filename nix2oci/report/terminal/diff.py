@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from nix2oci import text
 from nix2oci.compare.difference import Change, Difference, Fate, Held, Layer, Setting
 from nix2oci.report.comparison import Side
-from nix2oci.report.terminal.table import table
+from nix2oci.report.terminal.styled import Line, Span, Style, Table, Text
 
 _SHOWN = 10
 """Rows of each kind of change that are shown without -v."""
@@ -21,44 +21,58 @@ _THE_SAME = (
     "or is how layers were made"
 )
 
+_STYLES: dict[Fate, Style] = {
+    Fate.UPDATED: "yellow",
+    Fate.ADDED: "green",
+    Fate.REMOVED: "red",
+    Fate.REBUILT: "cyan",
+}
+
 _HASH_PART = re.compile(r"\b([0-9a-df-np-sv-z]{7})[0-9a-df-np-sv-z]{25}-")
 
 
-def difference_text(old: Side, new: Side, found: Difference, *, every: bool) -> str:
+def difference_text(old: Side, new: Side, found: Difference, *, every: bool) -> Text:
     if not found:
-        return f"no difference: {_summary(new)}"
-    parts = [_cost(old, new, found)]
+        return [f"no difference: {_summary(new, as_nar=False)}"]
+    lines: list[str | Line | Table] = [*_cost(old, new, found)]
     if found.changes:
-        parts.append(_changes(found.changes, None if every else _SHOWN))
+        lines += ["", *_changes(found.changes, None if every else _SHOWN)]
     elif not found.settings:
-        parts.append(_THE_SAME)
+        lines += ["", _THE_SAME]
     if found.settings:
-        parts.append(_settings(found.settings, None if every else _LONGEST))
-    return "\n\n".join(parts)
+        lines += ["", *_settings(found.settings, None if every else _LONGEST)]
+    return lines
 
 
-def _summary(side: Side) -> str:
+def _summary(side: Side, *, as_nar: bool) -> str:
+    """What a side is; with `as_nar` an image as what has no layers yet can be compared with."""
     layers = text.count(len(side.contents.layers), "layer")
-    what = "" if side.contents.is_image else " of NAR"
+    size = text.size(side.contents.size)
+    if not side.contents.is_image:
+        size = f"{size} of NAR"
+    elif as_nar:
+        size = f"{text.size(side.contents.nar_size)} of NAR, compressed {size}"
     paths = text.count(len(side.contents.paths), "store path")
-    return f"{layers}, {text.size(side.contents.size)}{what}, {paths}"
+    return f"{layers}, {size}, {paths}"
 
 
-def _cost(old: Side, new: Side, found: Difference) -> str:
-    kept = f"{len(found.kept)} kept ({text.size(_size(found.kept))})"
-    come = f"{len(found.added)} new ({text.size(found.moved)})"
+def _cost(old: Side, new: Side, found: Difference) -> list[str]:
+    mixed = old.contents.is_image != new.contents.is_image
+    sized = _nar_sizes(old, new) if mixed else _sizes
+    kept = f"{len(found.kept)} kept ({sized(found.kept)})"
+    come = f"{len(found.added)} new ({sized(found.added)})"
     repacked = _repacked(found)
     if repacked:
         come += f", {repacked} of them only compressed in another way"
     lines = [
-        f"old:     {_summary(old)}",
-        f"new:     {_summary(new)}",
-        f"layers:  {kept}, {come}, {len(found.lost)} lost ({text.size(_size(found.lost))})",
+        f"old:     {_summary(old, as_nar=mixed)}",
+        f"new:     {_summary(new, as_nar=mixed)}",
+        f"layers:  {kept}, {come}, {len(found.lost)} lost ({sized(found.lost)})",
         *_moved(new, found),
     ]
-    if old.contents.is_image != new.contents.is_image:
-        lines.append("         (layers of store paths alone, compared by these)")
-    return "\n".join(lines)
+    if mixed:
+        lines.append("         (layers of store paths alone, compared by these, in bytes of NAR)")
+    return lines
 
 
 def _moved(new: Side, found: Difference) -> list[str]:
@@ -79,11 +93,21 @@ def _repacked(found: Difference) -> int:
     return sum(layer.diff_id in lost for layer in found.added)
 
 
-def _size(layers: Iterable[Layer]) -> int:
-    return sum(layer.size for layer in layers)
+def _sizes(layers: Iterable[Layer]) -> str:
+    return text.size(sum(layer.size for layer in layers))
 
 
-def _changes(changes: Sequence[Change], shown: int | None) -> str:
+def _nar_sizes(old: Side, new: Side) -> Callable[[Iterable[Layer]], str]:
+    """Where one side has no blobs yet, layers are as large as their store paths."""
+    sizes = {**old.contents.paths, **new.contents.paths}
+
+    def total(layers: Iterable[Layer]) -> str:
+        return text.size(sum(sizes.get(path, 0) for layer in layers for path in layer.paths))
+
+    return total
+
+
+def _changes(changes: Sequence[Change], shown: int | None) -> list[str | Table]:
     rows = []
     hidden = []
     for fate in Fate:
@@ -96,15 +120,16 @@ def _changes(changes: Sequence[Change], shown: int | None) -> str:
     growth = sum(change.growth for change in changes)
     head = ("change", "package", "old", "new", "size", "more")
     total = f"{_tally(changes)}: {_signed(growth)} of NAR"
-    return "\n".join([table(head, rows), *hidden, total])
+    return [Table(head, rows), *hidden, total]
 
 
-def _row(change: Change) -> tuple[str, ...]:
+def _row(change: Change) -> tuple[object, ...]:
     side = change.new or change.old
     assert side is not None
     size = text.size(side.nar_size)
     versions = _version(change.old), _version(change.new)
-    return (change.fate, change.name.title, *versions, size, _signed(change.growth))
+    fate = Span(change.fate, _STYLES[change.fate])
+    return (fate, change.name.title, *versions, size, _signed(change.growth))
 
 
 def _version(held: Held | None) -> str:
@@ -123,16 +148,19 @@ def _signed(count: int) -> str:
     return f"{'-' if count < 0 else '+'}{text.size(abs(count))}"
 
 
-def _settings(settings: Iterable[Setting], longest: int | None) -> str:
+def _settings(settings: Iterable[Setting], longest: int | None) -> list[Line]:
     """Lines as those of a patch."""
-    lines = []
+    lines: list[Line] = []
     for setting in settings:
-        for sign, value in (("-", setting.old), ("+", setting.new)):
+        sides: tuple[tuple[str, str | None, Style], ...] = (
+            ("-", setting.old, "red"),
+            ("+", setting.new, "green"),
+        )
+        for sign, value, style in sides:
             if value is not None:
-                lines.append(
-                    f"{sign} {text.printable(setting.name)}  {_cut(value, longest)}".rstrip()
-                )
-    return "\n".join(lines)
+                shown = f"{sign} {setting.name}  {_cut(value, longest)}".rstrip()
+                lines.append((Span(shown, style),))
+    return lines
 
 
 def _cut(value: str, longest: int | None) -> str:

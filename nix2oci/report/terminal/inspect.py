@@ -10,18 +10,17 @@ from nix2oci.compare.image_contents import Inspected
 from nix2oci.model.annotation_keys import POPULARITY
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.validate.layer_contents import LayerContents
-from nix2oci.report.terminal.table import table
-from nix2oci.text import display, printable
+from nix2oci.report.terminal.styled import Line, Span, Table, Text
+from nix2oci.text import display
 
 _SHOWN = 3
 """Names of store paths in a row, and launchers, that are shown without -v."""
 
 
-def image_text(found: Inspected, *, every: bool) -> str:
+def image_text(found: Inspected, *, every: bool) -> Text:
     """What was found; with `every`, all store paths and launchers."""
     shown = None if every else _SHOWN
-    fields = _fields(found.source).items()
-    head = "\n".join(f"{name + ':':<11} {_lines(value)}" for name, value in fields if any(value))
+    head = [line for field in _fields(found.source).items() for line in _lines(*field)]
     rows = []
     seen: set[str] = set()
     for number, (layer, contents) in enumerate(found.by_layer, 1):
@@ -30,12 +29,15 @@ def image_text(found: Inspected, *, every: bool) -> str:
         seen |= own
     size = text.size(sum(layer.size for layer in found.layers))
     total = f"{len(found.layers)} layers, {size}, {len(seen)} store paths"
-    layers = table(("layer", "size", "paths", "contents"), rows)
-    return "\n".join([f"{head}\n\n{layers}", total, *_launchers(found.launchers, shown)])
+    layers = Table(("layer", "size", "paths", "contents"), rows)
+    return [*head, "", layers, total, *_launchers(found.launchers, shown)]
 
 
-def _lines(values: Sequence[str]) -> str:
-    return "\n            ".join(map(printable, values))
+def _lines(name: str, values: Sequence[str]) -> list[Line]:
+    """A line for each value, the first with the name; none where all are empty."""
+    titles = [Span(f"{name + ':':<11} ", "bold"), *[Span(" " * 12)] * len(values)]
+    pairs = zip(titles, values, strict=False)
+    return [(title, Span(value)) for title, value in pairs] if any(values) else []
 
 
 def _fields(source: ImageSource) -> dict[str, Sequence[str]]:

@@ -10,36 +10,44 @@ from nix2oci.plan.layers.layering import LayerPlan, Plan
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.report import shell_text
 from nix2oci.report.terminal import base_image
-from nix2oci.report.terminal.table import table
+from nix2oci.report.terminal.styled import Span, Table, Text
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.on_base import Overlay
 
 _SHOWN = 4
-"""Names of store paths in a row."""
+"""Names of store paths in a row without -v."""
 
 
 def plan_text(
     closure: Closure, plan: Plan, decision: ShellDecision | None, on: Overlay | None, *, every: bool
-) -> str:
+) -> Text:
     """The plan for people: a line for each layer, one for the image's own, then the shells."""
-    rows = [_row(number, layer) for number, layer in enumerate(plan.layers, 1)]
+    shown = None if every else _SHOWN
+    rows = [_row(number, layer, shown) for number, layer in enumerate(plan.layers, 1)]
     shared = ("shared by",) if plan.fleet else ()
     head = ("layer", "size", "risk", "used by", *shared, "paths", "names")
     total = (
-        f"{len(closure)} store paths, {text.size(closure.nar_size)}, "
-        f"in {len(plan.layers)} layers; "
-        "the last layer of the image holds /bin, /etc and the like"
+        f"{text.count(len(closure), 'store path')}, {text.size(closure.nar_size)}, "
+        f"in {text.count(len(plan.layers), 'layer')}; {_last_layer(plan)}"
     )
     under = [*base_image.details(on, every=every)] if on else []
-    below = shell_text.details(decision, every=every) if decision else []
-    return "\n".join([table(head, rows), total, *under, *([""] if below else []), *below])
+    lines = shell_text.details(decision, every=every) if decision else []
+    below = [line if every else (Span(line, short=shell_text.shortened(line)),) for line in lines]
+    return [Table(head, rows), total, *under, *([""] if below else []), *below]
 
 
-def _row(number: int, layer: LayerPlan) -> tuple[object, ...]:
+def _last_layer(plan: Plan) -> str:
+    """Where the root is, which is part of no layer of the plan unless there is but one."""
+    if plan.has_root:
+        return "it holds /bin, /etc and the like as well: nothing of it is reused"
+    return "the last layer of the image holds /bin, /etc and the like"
+
+
+def _row(number: int, layer: LayerPlan, shown: int | None) -> tuple[object, ...]:
     shared = () if layer.shared_by is None else (layer.shared_by,)
     risk = f"{100 * layer.risk:.1f}%"
     many = len(layer.paths)
     size = text.size(layer.nar_size)
-    names = text.and_more([path.name for path in layer.paths], _SHOWN)
+    names = text.and_more([path.name for path in layer.paths], shown)
     return (number, size, risk, layer.popularity, *shared, many, names)

@@ -7,7 +7,9 @@ from itertools import pairwise
 from nix2oci import text
 from nix2oci.compare.chains import Chain, Explanation
 from nix2oci.compare.inputs import Reasons
-from nix2oci.text import display, printable
+from nix2oci.model.closure import StorePath
+from nix2oci.report.terminal.styled import Line, Span, Table, Text
+from nix2oci.text import display
 
 _FILES = 3
 """Files, or reasons of a root, that are named in a line without -v."""
@@ -16,17 +18,17 @@ _GONE = 6
 """Store paths that would go with it which are named without -v."""
 
 
-def explanation_text(found: Reasons, answer: Explanation, *, every: bool) -> str:
+def explanation_text(found: Reasons, answer: Explanation, *, every: bool) -> Text:
     graph = found.graph
     own = text.size(graph.sizes[answer.path])
-    lines = [str(answer.path), f"  {own} of NAR; {_weight(found, answer, every=every)}"]
-    lines.append(f"  {_kept_by(answer)}")
+    lines: list[str | Line | Table] = [(Span(str(answer.path), "bold"),)]
+    lines += [f"  {own} of NAR; {_weight(found, answer, every=every)}", f"  {_kept_by(answer)}"]
     for chain in answer.chains:
         lines += ["", *_chain(found, chain, every=every)]
     if answer.more:
         more = "" if every else "; -v shows more"
         lines += ["", f"  there are more chains, none of them shorter{more}"]
-    return "\n".join(lines)
+    return lines
 
 
 def _weight(found: Reasons, answer: Explanation, *, every: bool) -> str:
@@ -49,13 +51,17 @@ def _kept_by(answer: Explanation) -> str:
     return f"{count} store path refers to it" if count == 1 else f"{count} store paths refer to it"
 
 
-def _chain(found: Reasons, chain: Chain, *, every: bool) -> list[str]:
+def _chain(found: Reasons, chain: Chain, *, every: bool) -> list[Line]:
     """The root with its reasons, then a line for each step, and where the reference is."""
     shown = None if every else _FILES
     reasons = found.graph.roots[chain[0]]
-    lines = [f"  {chain[0].name}  ({text.and_more([*map(printable, reasons)], shown)})"]
+    lines = [_step("  ", chain[0], text.and_more(reasons, shown))]
     for depth, (owner, reference) in enumerate(pairwise(chain), 1):
         files = [display(path) or "." for path in found.naming(reference, owner)]
         where = text.and_more(files, shown) if files else "in no file that could be read"
-        lines.append(f"  {'   ' * depth}-> {reference.name}  ({where})")
+        lines.append(_step(f"  {'   ' * depth}-> ", reference, where))
     return lines
+
+
+def _step(before: str, path: StorePath, why: str) -> Line:
+    return Span(before), Span(path.name, "cyan"), Span(f"  ({why})")

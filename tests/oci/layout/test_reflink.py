@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from nix2oci.oci.layout.reflink import share
-from nix2oci.oci.layout.staging import MARKER, staged
+from nix2oci.oci.layout.staging import staged
 from nix2oci.oci.spec import Digest
+from nix2oci.transient.scratch import MARKER
 
 DATA = b"the bytes of a blob"
 

@@ -238,6 +238,40 @@ def test_a_variant_that_nobody_asked_for_is_taken(tmp_path: Path) -> None:
     assert str(open_image(str(path), Platform("arm64")).descriptor.platform) == "linux/arm64/v8"
 
 
+def without_platforms(path: Path, *architectures: str) -> Path:
+    """The same images, listed by an index that does not say what they are for."""
+    entries = [
+        json.loads((path / architecture / "index.json").read_text())["manifests"][0]
+        for architecture in architectures
+    ]
+    plain = [{key: each[key] for key in ("mediaType", "digest", "size")} for each in entries]
+    (path / "all/index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": plain}))
+    return path / "all"
+
+
+def test_where_an_index_names_no_platform_the_configurations_do(tmp_path: Path) -> None:
+    several_platforms(tmp_path, "amd64", "arm64")
+    path = without_platforms(tmp_path, "amd64", "arm64")
+    for architecture in ("amd64", "arm64"):
+        source = open_image(str(path), Platform(architecture))
+        assert source.config().platform.architecture == architecture
+    with pytest.raises(ConfigError) as raised:
+        open_image(str(path), Platform("riscv64"))
+    assert raised.value.hint == "it has linux/amd64, linux/arm64"
+
+
+def test_where_these_do_not_either_the_hint_says_so(tmp_path: Path) -> None:
+    several_platforms(tmp_path, "amd64", "arm64")
+    path = without_platforms(tmp_path, "amd64", "arm64")
+    entries = json.loads((path / "index.json").read_text())["manifests"]
+    for each in entries:
+        each["mediaType"] = "application/vnd.oci.image.config.v1+json"
+    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+    with pytest.raises(ConfigError) as raised:
+        open_image(str(path), Platform("riscv64"))
+    assert raised.value.hint == "none of them says what it is for"
+
+
 def test_what_is_wrong_in_one_platform_is_found(tmp_path: Path) -> None:
     path = several_platforms(tmp_path, "amd64", "arm64")
     image = open_image(str(path), Platform("arm64"))

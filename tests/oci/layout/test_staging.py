@@ -23,6 +23,7 @@ from nix2oci.oci.layout import staging
 from nix2oci.oci.layout.writer import OutputFormat, writing
 from nix2oci.oci.spec import Digest
 from nix2oci.oci.validate.check_image import validate_layout
+from nix2oci.transient import scratch
 
 
 def states(path: Path, *texts: str) -> dict[Digest, str]:
@@ -127,8 +128,8 @@ HEX = ".nix2oci-0123456789abcdef"
     [
         pytest.param(".nix2oci-notes/keep.txt", id="a directory of another name"),
         pytest.param(f"{HEX}/keep.txt", id="a directory of such a name, without a marker"),
-        pytest.param(f"{HEX}/{staging.MARKER}", id="a file like the marker that says nothing"),
-        pytest.param(f"{HEX}/{staging.MARKER}/keep.txt", id="a directory in place of the marker"),
+        pytest.param(f"{HEX}/{scratch.MARKER}", id="a file like the marker that says nothing"),
+        pytest.param(f"{HEX}/{scratch.MARKER}/keep.txt", id="a directory in place of the marker"),
         pytest.param(HEX, id="a file"),
     ],
 )
@@ -177,7 +178,7 @@ def test_so_is_what_it_left_among_temporary_files(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     leave(tmp_path)
-    with staging.temporary_directory() as directory:
+    with scratch.temporary_directory() as directory:
         assert os.listdir(tmp_path) == [os.path.basename(directory)]
     assert os.listdir(tmp_path) == []
 
@@ -323,6 +324,6 @@ def test_where_directories_have_no_locks_writing_still_works(tmp_path: Path) -> 
     """NFS refuses to lock a directory that is open for reading, as Linux does for O_PATH."""
     handle = os.open(tmp_path, os.O_PATH)
     try:
-        assert staging._lock(handle) == "unsupported"
+        assert scratch.lock(handle) == "unsupported"
     finally:
         os.close(handle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.elf_heads import elf_with_interpreter
 from support.smallimage import (
     STORE_LAYER,
     STORE_PATH,
@@ -21,20 +22,7 @@ from support.spoiled import findings, setting, view
 from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.oci.validate.merged import merge_layers, resolve
 
-ELF_WITH_INTERPRETER = (
-    b"\x7fELF\x02\x01\x01".ljust(32, b"\0")
-    + (64).to_bytes(8, "little")
-    + bytes(14)
-    + (56).to_bytes(2, "little")
-    + (1).to_bytes(2, "little")
-    + bytes(6)
-    + (3).to_bytes(8, "little")
-    + (120).to_bytes(8, "little")
-    + bytes(16)
-    + (12).to_bytes(8, "little")
-    + bytes(16)
-    + b"/lib/ld.so.1"
-)
+ELF_WITH_INTERPRETER = elf_with_interpreter(b"/lib/ld.so.1")
 
 
 @pytest.mark.parametrize(

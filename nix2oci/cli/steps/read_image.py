@@ -1,0 +1,38 @@
+"""Reading whole images, which takes a while: how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nix2oci.cli.options.output import OutputOptions
+from nix2oci.cli.options.registry import RegistryOptions
+from nix2oci.cli.render import console
+from nix2oci.oci.layout.counted import CountedBlobs
+from nix2oci.oci.layout.source import ImageSource, reference_in_registry
+
+
+@contextmanager
+def reading_image(
+    source: ImageSource, text: str, registry: RegistryOptions, output: OutputOptions
+) -> Iterator[ImageSource]:
+    """An image, opened as `text`, to be read in the block; raises what its manifest does."""
+    total = sum(layer.size for layer in source.layers())
+    with reading_bytes(text, total, registry, output) as counter:
+        yield CountedBlobs.of(source, counter)
+
+
+@contextmanager
+def reading_bytes(
+    text: str, total: int, registry: RegistryOptions, output: OutputOptions
+) -> Iterator[console.Counter]:
+    """Takes the bytes of layers as they are read; what is said of the registry comes between."""
+    with console.progress(output).bytes(f"reading {text}", total) as counter:
+        if reference_in_registry(text) is None:
+            yield counter
+            return
+        from nix2oci.cli.steps.registry_run import registry_run  # loaded when used
+
+        between = console.Counter(lambda _: None, counter.step)
+        with registry_run(registry, output).moving(between):
+            yield counter

@@ -1,0 +1,187 @@
+"""The program of an image, and whether it can be started: decided before a layer is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.errors import ConfigError
+from nix2oci.model.links import At, Resolved, resolve
+from nix2oci.model.tree import Directory, File, Symlink, Tree
+from nix2oci.nix.machine import check_machines
+from nix2oci.nix.store_files import StoreFiles, unreadable
+from nix2oci.oci.spec import Platform
+from nix2oci.oci.validate.interpreter import HEAD, Start, start_of
+from nix2oci.oci.validate.merged import LayeredFiles
+from nix2oci.oci.validate.program import Behind, Fault, command_of, program_fault
+from nix2oci.pipeline import describe
+from nix2oci.pipeline.on_base import run_config
+from nix2oci.pipeline.prepare import Prepared
+from nix2oci.plan.shell import ShellDecision
+from nix2oci.text import and_more
+from nix2oci.wrappers.refusal import Reason, Refusal
+
+_SHELLS = (b"/bin/sh", b"/usr/bin/sh")
+_SHOWN = 20
+
+Remedy = Callable[[str], str | None]
+
+
+def entrypoint(
+    prepared: Prepared, spec: ImageSpec, remedy: Remedy = lambda _: None
+) -> tuple[str, ...]:
+    """The program that the image starts, and its fixed arguments; none for an image of data.
+
+    `remedy` may know for the name of another processor how to build for that.
+    Raises `ConfigError` where there is none to choose, or one that no engine can start, and
+    `RepresentationError` for one of another machine.
+    """
+    argv = describe.entrypoint(spec, prepared.built[0], prepared.survey)
+    on, closure, store = prepared.on_base, prepared.closure, prepared.store
+    disk = StoreFiles.of(closure, store.root, prepared.notes, store.fetch)
+    below = LayeredFiles(on.base.nodes, on.base.contents) if on else None
+    config = run_config(spec, prepared.package.system, on.base if on else None, argv)
+    variables = dict(pair.partition("=")[::2] for pair in config.env)
+    command = command_of((*config.entrypoint, *config.cmd), config.working_dir, variables)
+    try:
+        files = _Files(prepared.rootfs, disk, below)
+        fault = program_fault(files, command, _behind(prepared.shells, disk.store_dir))
+    except OSError as err:
+        raise unreadable(err) from err
+    if fault:
+        raise _unstartable(command.argv[0], fault, prepared)
+    _check_machines(prepared, disk, argv, remedy)
+    return argv
+
+
+class _Files(Struct, frozen=True):
+    """What will be in the image: the last layer, over the store paths, over the base."""
+
+    tree: Tree
+    store: StoreFiles
+    base: LayeredFiles | None
+
+    def resolve(self, path: bytes) -> Resolved:
+        """As `program.Files` has it."""
+        return resolve(path.rstrip(b"/"), self._look)
+
+    def _look(self, path: bytes) -> bytes | At:
+        match self.tree.get(path[1:]):
+            case Symlink(target=target):
+                return target
+            case Directory():
+                return At.DIRECTORY
+            case File():
+                return At.FILE
+        found = self.store.look(path)
+        return self.base.look(path) if found is At.NOTHING and self.base else found
+
+    def is_executable(self, path: bytes) -> bool:
+        """As `program.Files` has it."""
+        entry = self.tree.get(path[1:])
+        if isinstance(entry, File):
+            return bool(entry.mode & 0o111)
+        if self.store.look(path) is At.FILE:
+            return self.store.is_program(path)
+        return self.base is not None and self.base.is_executable(path)
+
+    def start(self, path: bytes) -> Start | None:
+        """As `program.Files` has it."""
+        entry = self.tree.get(path[1:])
+        if isinstance(entry, File):
+            return start_of(b"".join(entry.chunks)[:HEAD])
+        if self.store.look(path) is At.FILE:
+            return _started(self.store, path)
+        return self.base.start(path) if self.base else Start()
+
+
+def _started(store: StoreFiles, path: bytes) -> Start | None:
+    """How a file of the store is started; known of an earlier run, as its bytes do not change."""
+
+    def read() -> list[Any] | None:
+        with open(store.content(path), "rb") as file:
+            start = start_of(file.read(HEAD))
+        if start is None:
+            return None
+        found = start.interpreter, start.argument
+        return [*(text.decode("latin-1") for text in found), start.is_script]
+
+    known = store.get_or_compute(path, "start", read)
+    if known is None:
+        return None
+    interpreter, argument, is_script = known
+    return Start(interpreter.encode("latin-1"), argument.encode("latin-1"), is_script)
+
+
+def _behind(shells: ShellDecision, store_dir: bytes) -> Behind:
+    """What wrappers of the closure start, be they replaced or not, as far as it is in the store.
+
+    A file without `#!` is one that bash runs itself, where bash starts it.
+    """
+    chains = (*shells.scripts.values(), *shells.programs.values())
+
+    def behind(path: bytes) -> bytes | None:
+        for chain in chains:
+            names = [step.path for step in chain.steps]
+            if path not in names[:-1]:
+                continue
+            after = chain.steps[names.index(path) + 1]
+            refused = isinstance(after.what, Refusal) and after.what.reason
+            in_store = after.path.startswith(store_dir + b"/")
+            return after.path if in_store and refused is not Reason.TARGET_NO_SHEBANG else None
+        return None
+
+    return behind
+
+
+def _unstartable(name: str, fault: Fault, prepared: Prepared) -> ConfigError:
+    about = "" if fault.where in ("config", name) else f"{fault.where}: "
+    message = fault.message.removeprefix(f"'{name}' ")
+    message = message if message == fault.message else f"it {message}"
+    return ConfigError(
+        f"cannot use entrypoint {name}: {about}{message}", hint=_remedy(fault, name, prepared)
+    )
+
+
+def _remedy(fault: Fault, used: str, prepared: Prepared) -> str:
+    missing = os.fsdecode(fault.missing)
+    directory, _, name = missing.rpartition("/")
+    other = "start another program with --entrypoint"
+    if fault.missing in _SHELLS:
+        shell = "" if prepared.survey.shell else "--contents nixpkgs#bash "
+        return f"give the image /bin/sh with {shell}--view sh, or {other}"
+    if directory in ("", "/bin", "/usr/bin") and name:
+        package = "coreutils" if name == "env" else name
+        return (
+            f"add what has bin/{name}, such as --contents nixpkgs#{package} "
+            f"(--view programs links it in /usr/bin), or {other}"
+        )
+    if ".so." in name:
+        return (
+            "build it with the loader of the store (nixpkgs: autoPatchelfHook), "
+            f"add one, such as --contents nixpkgs#glibc, or {other}"
+        )
+    if missing:
+        return f"add what has it with --contents, or {other}"
+    found = prepared.survey.programs
+    programs = sorted(
+        {os.fsdecode(each.name) for each in found if os.fsdecode(each.target) != used}
+    )
+    if programs:
+        return "choose one with --entrypoint: " + and_more(programs, _SHOWN)
+    return f"{other}; an image of data that starts nothing has --entrypoint {describe.NO_PROGRAM}"
+
+
+def _check_machines(
+    prepared: Prepared, disk: StoreFiles, argv: tuple[str, ...], remedy: Remedy
+) -> None:
+    """Raise `RepresentationError` for a program that the image's platform cannot run."""
+    steps = (step.path for chain in prepared.shells.programs.values() for step in chain.steps)
+    system = prepared.package.system
+    started = [*map(os.fsencode, argv[:1]), *steps]
+    platform = str(Platform.of_system(system))
+    check_machines(disk, prepared.closure, started, system, platform, remedy=remedy)

@@ -1,0 +1,56 @@
+"""Directories that the program of an image is to find and to write to.
+
+An engine that mounts a volume takes owner and mode from the image; where the image has no such
+directory, it makes one that is root's (moby/moby#2259). The same holds for the working directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nix2oci.errors import ConfigError
+from nix2oci.model.tree import Directory, Owned, Tree, parents
+from nix2oci.plan.overlay.lower_tree import LowerTree
+from nix2oci.plan.overlay.overlay import THE_BASE
+from nix2oci.text import display
+
+_AT_RUN_TIME = (b"dev", b"proc", b"run", b"sys", b"tmp")
+"""Engines and Kubernetes mount over these, so that what is below them is not seen."""
+
+
+def missing_directories(there: LowerTree, paths: Iterable[str], store_dir: str) -> list[bytes]:
+    """Where the directories of these absolute paths are to be made; links are followed.
+
+    Nothing is made that is there, nor at or above the store, nor below it or what is mounted when
+    a container starts. Raises `ConfigError` where a file is in the way, and what
+    `LowerTree.follow` raises.
+    """
+    store = store_dir[1:].encode()
+    found: dict[bytes, None] = {}
+    for path in paths:
+        place = there.follow(path.encode())
+        above = {place, *parents(place)}
+        if {store, *_AT_RUN_TIME} & above or place in parents(store):
+            continue
+        if in_the_way := above & there.files:
+            raise ConfigError(
+                f"cannot make the directory {path}: "
+                f"/{display(min(in_the_way))} is a file of the image",
+                hint="volumes and workdir name directories",
+            )
+        if place and place not in there.directories:
+            found[place] = None
+    return list(found)
+
+
+def with_writable(
+    tree: Tree, lower: LowerTree, places: Iterable[bytes], owner: tuple[int, int]
+) -> Tree:
+    """A root that lies over `lower`, with these directories of 0755 and that uid and gid.
+
+    The directories above them are those of the root or of `lower`, else they are root's.
+    """
+    made = [Owned(Directory(place, 0o755, *owner), "volumes and workdir") for place in places]
+    above = {above for item in made for above in parents(item.entry.path)} - tree.owned.keys()
+    below = [Owned(e, THE_BASE) for path, e in lower.directories.items() if path in above]
+    return Tree.merge([*tree.owned.values(), *below, *made])

@@ -1,0 +1,1 @@
+"""What must not outlive this process: files on their way, and children."""

@@ -44,7 +44,7 @@ class Shop:
     def edit(self, text: str) -> None:
         """Another application, under a store path of its own."""
         fake = self.terminal.fake
-        node = {b"bin": {b"app": Program(text.encode())}}
+        node = {b"bin": {b"app": Program(b"\x7fELF" + text.encode())}}
         out = str(store_path("app-1.0", salt=text))
         place = fake.place(out)
         place.unlink()

@@ -28,7 +28,9 @@ def _many(metavar: str, text: str) -> Flag:
 
 FLAGS: Mapping[str, Flag] = {
     "name": Flag("NAME", "Name of the image, without a tag."),
-    "tag": Flag("[NAME:]TAG", "Tag of the image, or its name and tag."),
+    "tag": _many(
+        "[NAME:]TAG", "Tag of the image, or its name and tag; again for each further tag."
+    ),
     "base": Flag("IMAGE", "Image to put this one on: a layout, an archive, or in a registry."),
     "entrypoint": _many(
         "PROGRAM",

@@ -42,8 +42,8 @@ class ImageSpec(Struct, frozen=True):
 
     name: str | None = None
     """`repository` or `registry/repository`; None: the package's name."""
-    tag: str | None = None
-    """None: `latest`."""
+    tags: tuple[str, ...] = ()
+    """The first one counts where there is room for one; empty: `latest`."""
     base: str | None = None
     """The image that this one stands on, in a form that `open_image` takes."""
     entrypoint: tuple[str, ...] = ()
@@ -198,7 +198,7 @@ def created(
 
 
 def _field(key: str) -> str:
-    return {"workdir": "working_dir"}.get(key, key.replace("-", "_"))
+    return {"workdir": "working_dir", "tag": "tags"}.get(key, key.replace("-", "_"))
 
 
 def _read_keys(document: object, where: str) -> Mapping[str, object]:

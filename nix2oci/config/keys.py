@@ -69,13 +69,21 @@ def _view_from_flag(given: Sequence[str], location: Location) -> Document:
     return found
 
 
-def tag_from_flag(given: str, location: Location) -> Document:
-    """`TAG` or `NAME:TAG`: a tag has no colon and no slash, so the last colon tells."""
-    name, colon, tag = given.rpartition(":")
-    values.image_tag(tag, location)
-    if not colon:
-        return {"tag": tag}
-    return {"name": values.image_name(name, location), "tag": tag}
+def tags_from_flag(given: Sequence[str], location: Location) -> Document:
+    """`TAG` or `NAME:TAG`: a tag has no colon and no slash, so the last colon tells.
+
+    An image has one name: all that give one give the same.
+    """
+    parts = [item.rpartition(":") for item in given]
+    values.image_tags([tag for _, _, tag in parts], location)
+    names = {values.image_name(name, location) for name, colon, _ in parts if colon}
+    if len(names) > 1:
+        raise location.wrong(
+            f"the image has one name, and not {' and '.join(sorted(map(plain, names)))}",
+            "push it under several names: --push NAME:TAG, as often as there are names",
+        )
+    tags = {"tag": [tag for _, _, tag in parts]}
+    return {"name": names.pop(), **tags} if names else tags
 
 
 def _number_from_flag(given: str, _: Location) -> object:
@@ -137,7 +145,7 @@ def _shell(value: object, location: Location) -> Mode:
 
 KEYS: Mapping[str, Key] = {
     "name": Key(values.image_name),
-    "tag": Key(values.image_tag, tag_from_flag),
+    "tag": Key(values.image_tags, tags_from_flag),
     "base": Key(values.base),
     "entrypoint": Key(values.entrypoint, _one_or_list),
     "cmd": Key(texts, _list),

@@ -14,6 +14,7 @@ from typing import Literal
 
 from nix2oci.config.reading import (
     Location,
+    each_once,
     filled,
     items,
     known,
@@ -81,6 +82,13 @@ def image_tag(value: object, location: Location) -> str:
     if reference.tag != found:
         raise location.expected("a tag: up to 128 letters, digits, '_', '.', '-'", found)
     return found
+
+
+def image_tags(value: object, location: Location) -> tuple[str, ...]:
+    """One tag, or a list of them, each once."""
+    if isinstance(value, list | tuple):
+        return each_once(value, location, image_tag)
+    return (image_tag(value, location),)
 
 
 def entrypoint(value: object, location: Location) -> tuple[str, ...]:

@@ -20,8 +20,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.errors import EngineError
-from nix2oci.oci.layout.archive import Sink, chunks, docker_manifest, write_archive
-from nix2oci.oci.layout.names import Entry, archive_documents, named, qualified
+from nix2oci.oci.layout.archive import Sink, chunks, write_archive
+from nix2oci.oci.layout.names import Entry, archive_documents, qualified
 from nix2oci.oci.layout.source import ImageSource, host_platform
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Descriptor, Digest, Platform
@@ -80,8 +80,8 @@ _COMMANDS: Mapping[EngineName, _Command] = {
 class Loaded(Struct, frozen=True):
     """An image that an engine has now."""
 
-    name: str
-    """What the engine knows it by; its `run` takes it."""
+    names: tuple[str, ...]
+    """What the engine knows it by; its `run` takes each."""
     id: Digest
     """The digest that the engine shows of it: of the configuration or, for some, the manifest."""
     said: str
@@ -134,17 +134,18 @@ class Engine(Struct, frozen=True, dict=True):
     def load(
         self,
         image: ImageSource,
-        name: Reference,
+        names: Sequence[Reference],
         done: Callable[[int], None] = lambda _: None,
     ) -> Loaded:
         """Load one image, and check that the engine has it; `done` is told of bytes sent."""
-        known = self.known_as(name)
+        known = tuple(map(self.known_as, names))
         platform = str(image.platform())
         argv = tuple(platform if word == "PLATFORM" else word for word in self._command.load)
         finished = self._run(argv, lambda out: _write(_Counted(out, done), image, known))
         if finished.returncode:
-            raise EngineError(f"cannot load {known} into {self.name}: {finished.words}")
-        return Loaded(known, self._found(known, image), finished.said)
+            raise EngineError(f"cannot load {known[0]} into {self.name}: {finished.words}")
+        found = [self._found(name, image) for name in known]
+        return Loaded(known, found[0], finished.said)
 
     def _found(self, known: str, image: ImageSource) -> Digest:
         """What the engine has under the name; `EngineError` unless it is this image."""
@@ -287,12 +288,12 @@ class _Counted(Struct, frozen=True):
         return len(data)
 
 
-def _write(out: Sink, image: ImageSource, known: str) -> None:
+def _write(out: Sink, image: ImageSource, known: Iterable[str]) -> None:
     """The image as an archive: what `Staging.finish` writes, of an image that is elsewhere."""
-    name = Reference.parse(known)
+    names = [Reference.parse(each) for each in known]
     config, layers = image.config_descriptor(), image.layers()
-    docker = docker_manifest([qualified(name)], config.digest, (each.digest for each in layers))
-    documents = archive_documents([Entry(named(image.descriptor, name), tuple(docker))])
+    digests = (each.digest for each in layers)
+    documents = archive_documents([Entry.of_image(image.descriptor, names, config.digest, digests)])
     blobs = {blob.digest: blob for blob in (image.descriptor, config, *layers)}
     write_archive(out, documents, _contents(image, sorted(blobs.values(), key=_hex)))
 

@@ -30,7 +30,7 @@ from nix2oci.pipeline import describe
 from nix2oci.pipeline.debug_twin import (
     Tools,
     Twin,
-    debug_name,
+    debug_names,
     debug_tools,
     with_tools,
     write_tools,
@@ -82,8 +82,8 @@ def build(
         _tools(nix, packages[0].installable, spec, prepared, progress) as tools,
     ):
         identity = _decide(nix, prepared, spec, destination)
-        twin_name = debug_name(identity.name, prepared.layer_count) if tools else None
-        with destination.open(identity.name) as staging:
+        twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
+        with destination.open(identity.names) as staging:
             if prepared.on_base:
                 prepared.on_base.base.copy_layers(staging)
             written = write_image_layers(prepared, spec, staging, destination, progress)
@@ -92,12 +92,12 @@ def build(
             recorded = annotations_of(prepared.shells, prepared.plan.fleet)
             notes = {**base_notes, **recorded, **identity.annotations}
             image = Image.of(config, described, notes)
-            images, twin = [(image, identity.name)], None
-            if tools and twin_name:
+            images, twin = [(image, identity.names)], None
+            if tools:
                 top = write_tools(tools, spec.compression, staging)
                 twin_image = with_tools(config, described, notes, tools, top)
-                twin = Twin(twin_name, twin_image, top, tools)
-                images.append((twin_image, twin_name))
+                twin = Twin(twin_names, twin_image, top, tools)
+                images.append((twin_image, twin_names))
             for each, _ in images:
                 _check(staging, each)
             staging.finish(images)
@@ -122,13 +122,13 @@ def _decide(
     nix: NixClient, prepared: Prepared, spec: ImageSpec, destination: Destination
 ) -> ImageIdentity:
     check_is_package(prepared, spec)
-    name = describe.image_name(spec, prepared.package)
+    names = describe.image_names(spec, prepared.package)
     argv = entrypoint(prepared, spec, partial(built_for, nix, prepared.package))
     if prepared.on_base and not destination.reads_zstd:
         refuse_zstd(prepared.on_base.base)
     created = destination.created(prepared.package.last_modified)
-    notes = describe.manifest_annotations(spec, prepared.package, name, created)
-    return ImageIdentity(name, argv, created, notes)
+    notes = describe.manifest_annotations(spec, prepared.package, names[0], created)
+    return ImageIdentity(names, argv, created, notes)
 
 
 def _documents(

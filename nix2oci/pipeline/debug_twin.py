@@ -6,7 +6,7 @@ What the layer holds is decided in `plan.debug_layer`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from msgspec import Struct
@@ -61,10 +61,15 @@ class Tools(Struct, frozen=True):
 class Twin(Struct, frozen=True):
     """A debug twin that was written, and what is in its own layer."""
 
-    name: Reference
+    names: tuple[Reference, ...]
     image: Image
     layer: Layer
     tools: Tools
+
+    @property
+    def name(self) -> Reference:
+        """The one that counts where there is room for one."""
+        return self.names[0]
 
 
 @contextmanager
@@ -111,15 +116,27 @@ def _evaluate(nix: NixClient, asked: str | None, main: Installable, system: str)
         raise NixError(f"cannot choose debug tools: {err}", hint=_NAME_THEM) from err
 
 
-def debug_name(name: Reference, layers: int) -> Reference:
-    """The name of the twin of an image that has so many layers; `ConfigError` without room."""
+def debug_names(names: Sequence[Reference], layers: int) -> tuple[Reference, ...]:
+    """The names of the twin of an image that has so many layers; `ConfigError` without room."""
     if layers >= MAX_LAYERS:
         raise ConfigError(
             f"cannot make a debug twin: it would have {layers + 1} layers, "
             f"more than the {MAX_LAYERS} that engines can mount",
             hint=f"use --max-layers {MAX_LAYERS - 1}",
         )
-    return Reference.parse(f"{name}{SUFFIX}")
+    return twin_names(names)
+
+
+def twin_names(names: Sequence[Reference]) -> tuple[Reference, ...]:
+    """One for each name of an image; `ConfigError` for one that the image has itself."""
+    found = tuple(Reference.parse(f"{name}{SUFFIX}") for name in names)
+    for name in found:
+        if name in names:
+            raise ConfigError(
+                f"cannot make a debug twin: its name would be {name}, which the image has",
+                hint=f"leave out the tag '{name.tag}'",
+            )
+    return found
 
 
 def write_tools(tools: Tools, compression: Compression, blobs: Blobs) -> Layer:

@@ -37,17 +37,23 @@ _SHOWN = 3
 class ImageIdentity(Struct, frozen=True):
     """What was decided for one image before its layers are written."""
 
-    name: Reference
+    names: tuple[Reference, ...]
+    """One for each tag."""
     entrypoint: tuple[str, ...]
     created: datetime
     annotations: Mapping[str, str]
     """Of the manifest; each is a label of the configuration too."""
 
+    @property
+    def name(self) -> Reference:
+        """The one that counts where there is room for one."""
+        return self.names[0]
 
-def image_name(spec: ImageSpec, package: Package) -> Reference:
-    """The name and tag: those asked for, else the package's name and `latest`."""
+
+def image_names(spec: ImageSpec, package: Package) -> tuple[Reference, ...]:
+    """The name with each tag: those asked for, else the package's name and `latest`."""
     name = spec.name or re.sub(r"[^a-z0-9]+", "-", package.name.lower()).strip("-") or "image"
-    return Reference.parse(f"{name}:{spec.tag or 'latest'}")
+    return tuple(Reference.parse(f"{name}:{tag}") for tag in spec.tags or ("latest",))
 
 
 def entrypoint(spec: ImageSpec, built: Built, survey: ClosureContents) -> tuple[str, ...]:

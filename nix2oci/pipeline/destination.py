@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 
@@ -25,7 +25,7 @@ class Destination(Struct, frozen=True):
     No digest depends on `cores`, on what `cache` holds, or on what is `existing`.
     """
 
-    open: Callable[[Reference], AbstractContextManager[Staging]]
+    open: Callable[[Sequence[Reference]], AbstractContextManager[Staging]]
     created: Callable[[int | None], datetime]
     """The image's time, from the flake's `lastModified` when it has one that can be trusted."""
     cores: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO
 
@@ -14,63 +14,74 @@ from nix2oci.errors import ConfigError
 from nix2oci.oci.engines import Engine
 from nix2oci.oci.layout.writer import OutputFormat, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import Repository
+from nix2oci.oci.registry.client_options import Repository, distinct
 from nix2oci.transient.scratch import temporary_directory
 
 
 class PushTarget(Struct, frozen=True):
     """How an image is pushed, as far as the user said."""
 
-    to: Reference | None
+    to: tuple[Reference | None, ...]
+    """Where to; one without a tag gets each of the image's, None stands for the image's names."""
     prefix: str
-    """What stands before the image's name where there is no `to`; may be empty."""
+    """What stands before the image's name where that counts; may be empty."""
     reuse: tuple[Reference, ...] = ()
     force: bool = False
     """Whether all layers are made, whatever the registry has."""
     trust_registry: bool = False
     """Whether images in other repositories are believed about their layers."""
 
-    def reference(self, name: Reference, main: Reference | None = None) -> Reference:
-        """Where the image `name` goes; one beside `main` has only its tag from its name.
+    def references(
+        self, names: Sequence[Reference], main: Sequence[Reference] | None = None
+    ) -> tuple[Reference, ...]:
+        """Where the image of these names goes, each once, in the order that the user gave.
 
+        One beside the image of the names `main` has only the end of its tags from its names.
         Raises `InvalidReferenceError`.
         """
-        main = main or name
-        if self.to is not None:
-            found = replace(self.to, tag=self.to.tag or main.tag or "latest")
-        elif self.prefix:
-            found = Reference.parse(f"{self.prefix}/{main.repository}:{main.tag or 'latest'}")
-        else:
-            found = main.tagged()
-        suffix = str(name).removeprefix(str(main))
-        return Reference.parse(f"{found}{suffix}")
+        main = main or names
+        suffix = str(names[0]).removeprefix(str(main[0]))
+        found = (each for to in self.to for each in self._by_one(to, main))
+        return distinct(Reference.parse(f"{each}{suffix}") for each in found)
 
-    def registry(self, name: str | None) -> str:
-        """The registry that an image goes to which is called so, or is yet to get a name."""
+    def _by_one(self, to: Reference | None, names: Sequence[Reference]) -> list[Reference]:
+        """Where the image goes by one `--push`."""
+        if to is not None and to.tag is not None:
+            return [to]
+        if to is None and self.prefix:
+            to = Reference.parse(f"{self.prefix}/{names[0].repository}")
+        return [replace(to or name, tag=name.tag or "latest") for name in names]
+
+    def registries(self, name: str | None) -> tuple[str, ...]:
+        """Those that an image goes to which is called so, or is yet to get a name."""
         known = Reference.parse(name) if name else Reference("unnamed")
-        return Repository.of(self.reference(known)).registry
+        places = map(Repository.of, self.references([known]))
+        return tuple(dict.fromkeys(place.registry for place in places))
 
-    def earlier_images(self, to: Reference) -> tuple[Reference, ...]:
-        """The images whose layers need not be made for what is pushed to `to`.
-
-        Raises `ConfigError` for one that is not to be believed about its layers.
-        """
+    def earlier_images(self, place: Repository, over: Reference) -> tuple[Reference, ...]:
+        """The images whose layers need not be made for a repository that gets the tag `over`."""
         if self.force:
             return ()
-        for reference in self.reuse:
-            self._check_trust(reference, to)
-        return self.reuse or (to,)
+        return tuple(each for each in self.reuse if self._is_trusted(each, place)) or (over,)
 
-    def _check_trust(self, reference: Reference, to: Reference) -> None:
-        there, here = Repository.of(reference), Repository.of(to)
-        if there.registry != here.registry:
+    def _is_trusted(self, reference: Reference, place: Repository) -> bool:
+        there = Repository.of(reference)
+        return there == place or (self.trust_registry and there.registry == place.registry)
+
+    def check_trust(self, places: Sequence[Repository]) -> None:
+        """Raise `ConfigError` for an image to reuse that no repository may have layers of."""
+        for reference in self.reuse:
+            if any(self._is_trusted(reference, place) for place in places):
+                continue
+            names = " and ".join(map(str, places))
+            there = Repository.of(reference).registry
+            if all(place.registry != there for place in places):
+                raise ConfigError(
+                    f"cannot reuse layers of {reference}: it is in another registry than {names}",
+                    hint="push it there first: nix2oci push",
+                )
             raise ConfigError(
-                f"cannot reuse layers of {reference}: it is in another registry than {here}",
-                hint="push it there first: nix2oci push",
-            )
-        if there != here and not self.trust_registry:
-            raise ConfigError(
-                f"cannot reuse layers of {reference}: it is in another repository than {here}",
+                f"cannot reuse layers of {reference}: it is in another repository than {names}",
                 hint="if you trust who pushes there: --trust-reuse registry",
             )
 
@@ -97,11 +108,11 @@ class ImageTarget(Struct, frozen=True):
         home = os.path.dirname(self.path or "")
         return "" if self.path == "-" or not home or os.path.isdir(home) else home
 
-    def name(self, main: Reference) -> str:
-        """What the image is called where it goes: pushed, in an engine, or in a file."""
+    def name(self, names: Sequence[Reference]) -> str:
+        """What the image is called where it goes first: pushed, in an engine, or in a file."""
         if self.push:
-            return str(self.push.reference(main))
-        return self.engine.known_as(main) if self.engine else str(main)
+            return str(self.push.references(names)[0])
+        return self.engine.known_as(names[0]) if self.engine else str(names[0])
 
     def path_of(self, name: Reference) -> str:
         if self.path:
@@ -109,22 +120,25 @@ class ImageTarget(Struct, frozen=True):
         base = name.repository.rpartition("/")[2]
         return f"{base}.oci" if self.output_format == "oci" else f"{base}.tar"
 
-    def reference(self, name: Reference, main: Reference) -> str | None:
-        """What containers tools take for an image, when `main` is the one that names the file.
+    def references(self, names: Sequence[Reference], main: Sequence[Reference]) -> tuple[str, ...]:
+        """What containers tools take for an image, when `main` are those that name the file.
 
-        That is the name where it was pushed to, or the engine's for one that was loaded.
+        That are the names where it was pushed to, or the engine's for one that was loaded; none
+        for one that went to stdout.
         """
         if self.push:
-            return str(self.push.reference(name, main))
+            return tuple(map(str, self.push.references(names, main)))
         if self.engine:
-            return self.engine.known_as(name)
-        path = self.path_of(main)
-        return None if path == "-" else reference_to(path, self.output_format, name)
+            return tuple(map(self.engine.known_as, names))
+        path = self.path_of(main[0])
+        if path == "-":
+            return ()
+        return tuple(reference_to(path, self.output_format, name) for name in names)
 
-    def open(self, name: Reference) -> AbstractContextManager[Staging]:
+    def open(self, names: Sequence[Reference]) -> AbstractContextManager[Staging]:
         if self.path == "-":
             return streaming(self.stdout)
-        return writing(self.path_of(name), self.output_format)
+        return writing(self.path_of(names[0]), self.output_format)
 
     @contextmanager
     def with_file(self) -> Iterator[ImageTarget]:

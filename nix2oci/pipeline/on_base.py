@@ -104,7 +104,7 @@ def run_config(
     spec: ImageSpec, system: str, base: BaseImage | None, entrypoint: tuple[str, ...] = ()
 ) -> ImageConfig:
     """The configuration of an image that has no layers yet: how it is started, and as whom."""
-    identity = describe.ImageIdentity(Reference("image"), entrypoint, OLDEST, {})
+    identity = describe.ImageIdentity((Reference("image"),), entrypoint, OLDEST, {})
     platform = Platform.of_system(system)
     ours = describe.image_config(spec, identity, (), platform=platform, certificates=False)
     return inherit(base.config, ours, describe.assumed(spec))[0] if base else ours

@@ -27,7 +27,17 @@ from nix2oci.plan.layers.layering import LayerHints
 Evaluated = tuple[NixClient, Sequence[Package]]
 """What Nix knows of the installables for one system."""
 
-Named = tuple[Reference, Descriptor]
+
+class Named(Struct, frozen=True):
+    """An image or index, under all of its names."""
+
+    names: tuple[Reference, ...]
+    descriptor: Descriptor
+
+    @property
+    def name(self) -> Reference:
+        """The one that counts where there is room for one."""
+        return self.names[0]
 
 
 class Published(Struct, frozen=True):
@@ -45,7 +55,7 @@ class Published(Struct, frozen=True):
 
     @property
     def named(self) -> tuple[Named, ...]:
-        """All that has a name: the image, and its debug twin if there is one."""
+        """All that has names: the image, and its debug twin if there is one."""
         return (self.main, self.twin) if self.twin else (self.main,)
 
 
@@ -63,20 +73,21 @@ def publish(
     if len(builds) == 1:
         ((nix, packages),) = builds
         image = build(nix, packages, spec, destination, progress, hints=hints)
-        twin = (image.twin.name, image.twin.image.descriptor) if image.twin else None
-        return Published((image.identity.name, image.image.descriptor), twin, (image,))
+        twin = Named(image.twin.names, image.twin.image.descriptor) if image.twin else None
+        return Published(Named(image.identity.names, image.image.descriptor), twin, (image,))
     with ExitStack() as stack:
         shared = _Shared(destination.open, stack)
         parts = replace(destination, open=shared.open)
         images = tuple(_build(each, spec, parts, progress, hints) for each in builds)
-        name, staging = shared.opened[0]
-        indexes = [(_index([each.image for each in images], staging), name)]
+        names, staging = shared.opened[0]
+        indexes = [(_index([each.image for each in images], staging), names)]
         twins = [each.twin for each in images if each.twin]
         if twins:
-            indexes.append((_index([twin.image for twin in twins], staging), twins[0].name))
+            indexes.append((_index([twin.image for twin in twins], staging), twins[0].names))
         staging.finish_indexes(indexes)
     main, *more = (
-        (name, Descriptor.of(INDEX, canonical_json(index.to_json()))) for index, name in indexes
+        Named(tuple(names), Descriptor.of(INDEX, canonical_json(index.to_json())))
+        for index, names in indexes
     )
     return Published(main, more[0] if more else None, images)
 
@@ -96,18 +107,18 @@ def _build(
 class _Shared(Struct, frozen=True):
     """A destination that is opened once, for the images of all platforms."""
 
-    open_it: Callable[[Reference], AbstractContextManager[Staging]]
+    open_it: Callable[[Sequence[Reference]], AbstractContextManager[Staging]]
     stack: ExitStack
-    opened: list[tuple[Reference, Staging]] = field(default_factory=list)
+    opened: list[tuple[tuple[Reference, ...], Staging]] = field(default_factory=list)
 
-    def open(self, name: Reference) -> AbstractContextManager[Staging]:
+    def open(self, names: Sequence[Reference]) -> AbstractContextManager[Staging]:
         if not self.opened:
-            self.opened.append((name, self.stack.enter_context(self.open_it(name))))
+            self.opened.append((tuple(names), self.stack.enter_context(self.open_it(names))))
         first, staging = self.opened[0]
-        if name != first:
+        if tuple(names) != first:
             raise ConfigError(
-                f"cannot make one image of several platforms: it is '{first}' for one of them "
-                f"and '{name}' for another",
+                f"cannot make one image of several platforms: it is '{first[0]}' for one of them "
+                f"and '{names[0]}' for another",
                 hint="name it with --tag NAME:TAG",
             )
         return nullcontext(staging.part())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nix2oci.compare.image_contents import Inspected
 from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.push import Pushed, PushSet
 from nix2oci.oci.spec import Digest, Index, canonical_json
 from nix2oci.oci.validate.finding import Finding
@@ -33,24 +36,43 @@ def image_document(found: Inspected) -> dict[str, object]:
     }
 
 
-def pushed_document(push_set: PushSet, pushed: Pushed) -> dict[str, object]:
-    """What `--json` prints of a push."""
+def pushed_document(
+    sent: Sequence[tuple[PushSet, Pushed]], to: Sequence[Reference]
+) -> dict[str, object]:
+    """What `--json` prints of an image that was sent to one repository or more.
+
+    `to` are the references in the order that they are printed in.
+    """
+    named = sent[0][1].descriptor
+    lines = pushed_references(to, named.digest)
     return {
-        "reference": str(pushed),
-        "tag": pushed.tag,
-        "digest": str(pushed.descriptor.digest),
-        "media_type": pushed.descriptor.media_type,
-        "sent": sent_bytes(push_set, pushed),
+        "reference": lines[0],
+        "references": list(lines),
+        "tag": to[0].tag,
+        "digest": str(named.digest),
+        "media_type": named.media_type,
+        "sent": sum(sent_bytes(*each) for each in sent),
         "blobs": [
             {
                 "digest": str(blob.digest),
                 "media_type": blob.media_type,
                 "size": blob.size,
+                "repository": str(pushed.place),
                 "outcome": pushed.outcomes[blob.digest],
             }
+            for push_set, pushed in sent
             for blob in push_set.blobs
         ],
     }
+
+
+def pushed_references(to: Sequence[Reference], digest: Digest) -> tuple[str, ...]:
+    """What is printed of places that an image was pushed to.
+
+    Where there are several, the tag tells them apart; what is pulled is the digest in any case.
+    """
+    tags = [f":{each.tag}" if each.tag and len(to) > 1 else "" for each in to]
+    return tuple(f"{Repository.of(each)}{tag}@{digest}" for each, tag in zip(to, tags, strict=True))
 
 
 def sent_bytes(push_set: PushSet, pushed: Pushed) -> int:
@@ -68,10 +90,11 @@ def finding_document(finding: Finding) -> dict[str, object]:
     }
 
 
-def index_document(index: Index, name: Reference, reference: str | None) -> dict[str, object]:
-    """The index of several images, and where it is."""
+def index_document(index: Index, name: Reference, references: Sequence[str]) -> dict[str, object]:
+    """The index of several images, and where it is; nowhere when it went to stdout."""
     return {
-        "reference": reference,
+        "reference": references[0] if references else None,
+        "references": list(references),
         "name": str(name.tagged()),
         "digest": str(Digest.of(canonical_json(index.to_json()))),
         "manifests": [

@@ -68,13 +68,14 @@ def delivered_document(
     pushed: Sequence[Mapping[str, object]],
 ) -> Json:
     """What was published and where it went; `reference` is what is printed without `--json`."""
-    main, engine = made.main[0], target.engine
-    references = [sent["reference"] for sent in pushed] or [
-        target.reference(name, main) for name, _ in made.named
+    engine = target.engine
+    here = [target.references(each.names, made.main.names) for each in made.named]
+    where = [{key: sent[key] for key in ("reference", "references")} for sent in pushed] or [
+        {"reference": each[0] if each else None, "references": list(each)} for each in here
     ]
-    document = {"reference": references[0], **published_document(made)}
+    document = {**where[0], **published_document(made)}
     if isinstance(twin := document["debug"], dict):
-        document["debug"] = {"reference": references[1], **twin}
+        document["debug"] = {**where[1], **twin}
     document["loaded"] = (
         {"engine": engine.name, "id": str(loaded.id)} if engine and loaded else None
     )
@@ -86,12 +87,12 @@ def published_document(made: Published) -> Json:
     """What was published: an image as `build_document` has it, or the index of several."""
     if len(made.images) == 1:
         return build_document(made.images[0])
-    (name, descriptor), twin = made.main, made.twin
+    main, twin = made.main, made.twin
     return {
-        "name": str(name),
-        "digest": str(descriptor.digest),
+        "name": str(main.name),
+        "digest": str(main.descriptor.digest),
         "platforms": [build_document(image) for image in made.images],
-        "debug": {"name": str(twin[0]), "digest": str(twin[1].digest)} if twin else None,
+        "debug": {"name": str(twin.name), "digest": str(twin.descriptor.digest)} if twin else None,
     }
 
 

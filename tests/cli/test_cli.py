@@ -77,9 +77,7 @@ USAGE = [
 @pytest.mark.parametrize(
     ("line", "flag", "times"),
     [
-        pytest.param("build --push r.io/a:1 --push r.io/a:2", "--push", 2, id="two places"),
-        pytest.param("build --push --push r.io/a:2", "--push", 2, id="one place and the default"),
-        pytest.param("build --tag 1 --tag=2 --tag 3", "--tag", 3, id="three names"),
+        pytest.param("build --name a --name=b --name c", "--name", 3, id="three names"),
         pytest.param("build -o x --output y", "-o/--output", 2, id="two spellings of one flag"),
         pytest.param("build --user 5 --user 5", "--user", 2, id="the same value twice"),
         pytest.param("build --platform linux/amd64 --platform linux/arm64", "--platform", 2,

@@ -40,7 +40,7 @@ def test_the_name_is_all_that_is_printed(
 ) -> None:
     done = terminal.run("build", ".#app", "--tag", "app:1.0", "--load", engine)
     assert (done.returncode, done.stdout) == (0, f"{printed}\n"), done.stderr
-    assert f"nix2oci: loading into {engine} (" in done.stderr
+    assert f"nix2oci: loading app:1.0 into {engine} (" in done.stderr
     assert "Loaded image" not in done.stderr
     assert terminal.left() == []
     assert fake.received.exists()

@@ -13,12 +13,15 @@ from nix2oci.errors import ConfigError
     ("options", "expected"),
     [
         pytest.param({"name": None, "env": ()}, {}, id="flags that were not given"),
-        pytest.param({"tag": "1.10"}, {"tag": "1.10"}, id="a tag"),
+        pytest.param({"tag": ("1.10",)}, {"tag": ["1.10"]}, id="a tag"),
         pytest.param(
-            {"tag": "h.io:5/a:1"}, {"name": "h.io:5/a", "tag": "1"}, id="a name with a tag"
+            {"tag": ("h.io:5/a:1",)}, {"name": "h.io:5/a", "tag": ["1"]}, id="a name with a tag"
         ),
         pytest.param(
-            {"name": "a", "tag": "a:1"}, {"name": "a", "tag": "1"}, id="the same name twice"
+            {"name": "a", "tag": ("a:1",)}, {"name": "a", "tag": ["1"]}, id="the same name twice"
+        ),
+        pytest.param(
+            {"tag": ("a:1", "b", "a:c")}, {"name": "a", "tag": ["1", "b", "c"]}, id="several tags"
         ),
         pytest.param({"stop-signal": ""}, {"stop-signal": ""}, id="an empty value that is given"),
         pytest.param({"entrypoint": ("sh",)}, {"entrypoint": "sh"}, id="one program"),
@@ -121,15 +124,24 @@ ID = "expected a number from 0 to 2147483647, got"
             id="too many layers",
         ),
         pytest.param(
-            {"tag": "a/b"},
+            {"tag": ("a/b",)},
             "--tag: expected a tag: up to 128 letters, digits, '_', '.', '-', got 'a/b'",
             id="a name where a tag belongs",
         ),
-        pytest.param({"tag": ":1"}, "--tag: the text is empty", id="no name before the colon"),
+        pytest.param({"tag": (":1",)}, "--tag: the text is empty", id="no name before the colon"),
         pytest.param(
-            {"name": "a", "tag": "b:1"},
+            {"name": "a", "tag": ("b:1",)},
             "--name and --tag give the image different names",
             id="two names",
+        ),
+        pytest.param(
+            {"tag": ("b/c:1", "a:2")},
+            "--tag: the image has one name, and not a and b/c",
+            id="tags of two names",
+        ),
+        pytest.param({"tag": ("1", "1")}, "--tag: '1' is there twice", id="one tag twice"),
+        pytest.param(
+            {"tag": ("a:1", "1")}, "--tag: '1' is there twice", id="one tag twice, once with a name"
         ),
     ],
 )

@@ -21,8 +21,8 @@ def moment(*parts: int) -> datetime:
     [
         pytest.param("name", "team/app", ImageSpec(name="team/app"), id="a repository"),
         pytest.param("name", "h.io:5/a", ImageSpec(name="h.io:5/a"), id="a registry before it"),
-        pytest.param("tag", 7, ImageSpec(tag="7"), id="a tag that looks like a number"),
-        pytest.param("tag", "a" * 128, ImageSpec(tag="a" * 128), id="the longest tag"),
+        pytest.param("tag", 7, ImageSpec(tags=("7",)), id="a tag that looks like a number"),
+        pytest.param("tag", "a" * 128, ImageSpec(tags=("a" * 128,)), id="the longest tag"),
         pytest.param("entrypoint", "sh", ImageSpec(entrypoint=("sh",)), id="one program"),
         pytest.param("entrypoint", "/a/b", ImageSpec(entrypoint=("/a/b",)), id="an absolute path"),
         pytest.param(

@@ -58,7 +58,7 @@ def test_what_an_engine_is_sent_is_the_image(
     fake: FakeEngine, image: ImageSource, name: EngineName
 ) -> None:
     sent: list[int] = []
-    loaded = fake.engine(name).load(image, NAME, sent.append)
+    loaded = fake.engine(name).load(image, [NAME], sent.append)
     manifest, config = image.descriptor.digest, image.config_descriptor().digest
     received = open_image(str(fake.received))
     assert received.descriptor.digest == manifest
@@ -108,7 +108,7 @@ def test_an_engine_is_asked_by_its_own_command(
 ) -> None:
     mine = fake.engine(engine, "k8s.io" if engine == "containerd" else None)
     assert mine.platform == Platform("amd64")
-    mine.load(image, NAME)
+    mine.load(image, [NAME])
     assert fake.calls == calls
 
 
@@ -121,7 +121,7 @@ def test_a_docker_that_keeps_manifests_has_the_image_by_its_manifest(
     fake: FakeEngine, image: ImageSource
 ) -> None:
     fake.answer("image inspect", f"{image.descriptor.digest}\n")
-    assert fake.engine("docker").load(image, NAME).id == image.descriptor.digest
+    assert fake.engine("docker").load(image, [NAME]).id == image.descriptor.digest
 
 
 @pytest.mark.parametrize(
@@ -229,14 +229,14 @@ def test_an_image_that_did_not_arrive(
 ) -> None:
     fake.answer(command, **answer)
     with pytest.raises(EngineError) as caught:
-        fake.engine("docker").load(image, NAME)
+        fake.engine("docker").load(image, [NAME])
     assert str(caught.value) == f"cannot load app:1 into docker: {cause}"
 
 
 def test_another_image_under_the_name(fake: FakeEngine, image: ImageSource) -> None:
     fake.answer("image inspect", OTHER)
     with pytest.raises(EngineError) as caught:
-        fake.engine("docker").load(image, NAME)
+        fake.engine("docker").load(image, [NAME])
     assert str(caught.value) == (
         f"cannot load app:1 into docker: it has {OTHER} under that name now, which is neither "
         f"the configuration {image.config_descriptor().digest} "
@@ -250,14 +250,14 @@ def test_an_engine_that_stops_reading_says_why_itself(fake: FakeEngine, tmp_path
     image = open_image(str(SmallImage(layers=(large,)).write(tmp_path / "large.oci")))
     fake.answer("load", stderr="Error: enough\n", code=1)
     with pytest.raises(EngineError, match=r"^cannot load app:1 into docker: enough$"):
-        fake.engine("docker").load(image, NAME)
+        fake.engine("docker").load(image, [NAME])
 
 
 def test_an_image_that_cannot_be_read_ends_the_engine(fake: FakeEngine, image: ImageSource) -> None:
     blob = fake.directory / "app.oci/blobs/sha256" / image.layers()[0].digest.hex
     blob.unlink()
     with pytest.raises(OutputError) as caught:
-        fake.engine("docker").load(image, NAME)
+        fake.engine("docker").load(image, [NAME])
     assert str(caught.value).startswith(f"cannot read blob {image.layers()[0].digest} of ")
     assert not (fake.state / "has").exists()
 
@@ -289,7 +289,7 @@ def test_an_engine_that_is_silent_after_loading_is_an_error_in_time(
 ) -> None:
     fake.answer("image inspect", waits=True)
     with pytest.raises(EngineError, match=r"has not answered for 0\.5 seconds$"):
-        replace(fake.engine("docker"), patience=0.5).load(image, NAME)
+        replace(fake.engine("docker"), patience=0.5).load(image, [NAME])
 
 
 def test_half_a_minute_is_long_enough(fake: FakeEngine) -> None:

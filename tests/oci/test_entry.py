@@ -46,7 +46,7 @@ def test_an_entry_is_named_twice(name: str, tag: str, whole: str) -> None:
 
 
 def test_documents_of_an_archive() -> None:
-    documents = archive_documents([Entry(IMAGE, (DOCKER,))])
+    documents = archive_documents([Entry((IMAGE,), (DOCKER,))])
     assert list(documents) == ["oci-layout", "index.json", "manifest.json"]
     assert json.loads(documents["index.json"])["manifests"] == [IMAGE.to_json()]
     assert json.loads(documents["manifest.json"]) == [DOCKER]
@@ -54,7 +54,8 @@ def test_documents_of_an_archive() -> None:
 
 def test_an_index_of_platforms_is_nothing_for_the_classic_store_of_docker() -> None:
     index = Index((IMAGE,))
-    entry = Entry.of_index(index, Reference.parse("app:1"))
-    assert entry.descriptor.digest == Digest.of(canonical_json(index.to_json()))
-    assert (entry.descriptor.media_type, entry.descriptor.platform) == (INDEX, None)
+    entry = Entry.of_index(index, [Reference.parse("app:1")])
+    (listed,) = entry.descriptors
+    assert listed.digest == Digest.of(canonical_json(index.to_json()))
+    assert (listed.media_type, listed.platform) == (INDEX, None)
     assert list(archive_documents([entry])) == ["oci-layout", "index.json"]

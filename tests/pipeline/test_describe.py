@@ -22,7 +22,7 @@ from nix2oci.pipeline.describe import (
     DEFAULT_PATH,
     ImageIdentity,
     image_config,
-    image_name,
+    image_names,
     layer_history,
     manifest_annotations,
     wanted_paths,
@@ -46,20 +46,23 @@ PREFIX = "org.opencontainers.image."
         pytest.param({}, "Python3.11-Flask_x", "python3-11-flask-x:latest", id="made lower case"),
         pytest.param({}, "+++", "image:latest", id="nothing that a name may have"),
         pytest.param({}, "", "image:latest", id="no name"),
-        pytest.param({"tag": "1.0"}, "app", "app:1.0", id="a tag"),
+        pytest.param({"tags": ("1.0",)}, "app", "app:1.0", id="a tag"),
         pytest.param({"name": "team/web"}, "app", "team/web:latest", id="a name"),
         pytest.param(
-            {"name": "ghcr.io/team/web", "tag": "x"}, "app", "ghcr.io/team/web:x", id="a registry"
+            {"name": "ghcr.io/team/web", "tags": ("x",)},
+            "app",
+            "ghcr.io/team/web:x",
+            id="a registry",
         ),
     ],
 )
 def test_the_name_of_an_image(spec: dict[str, Any], name: str, expected: str) -> None:
-    assert image_name(ImageSpec(**spec), package(name)) == Reference.parse(expected)
+    assert image_names(ImageSpec(**spec), package(name)) == (Reference.parse(expected),)
 
 
 def test_a_name_that_no_registry_takes_is_refused() -> None:
     with pytest.raises(InvalidReferenceError, match=r"^cannot read image reference 'UPPER:latest'"):
-        image_name(ImageSpec(name="UPPER"), package())
+        image_names(ImageSpec(name="UPPER"), package())
 
 
 FULL = package(
@@ -98,9 +101,9 @@ def test_annotations_that_are_asked_for_win() -> None:
     assert notes[PREFIX + "version"] == "1.2"
 
 
-DECIDED = ImageIdentity(Reference("app"), ("/nix/store/app/bin/app", "-x"), CREATED, {"note": "n"})
-
-
+DECIDED = ImageIdentity(
+    (Reference("app"),), ("/nix/store/app/bin/app", "-x"), CREATED, {"note": "n"}
+)
 LAYERS = [(Digest.of(b"1"), History("nix2oci", "one")), (Digest.of(b"2"), History("nix2oci"))]
 
 

@@ -15,7 +15,7 @@ from nix2oci.errors import ConfigError, InvalidReferenceError
 from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.validate.check_image import validate_layout
-from nix2oci.pipeline.debug_twin import debug_name
+from nix2oci.pipeline.debug_twin import debug_names
 
 
 def test_busybox_is_that_of_the_nixpkgs_that_the_flake_uses(tmp_path: Path) -> None:
@@ -131,9 +131,9 @@ def test_tools_for_another_system(tmp_path: Path) -> None:
 
 def test_there_is_room_for_one_more_layer() -> None:
     name = Reference.parse("team/app:1")
-    assert str(debug_name(name, 126)) == "team/app:1-debug"
+    assert str(*debug_names([name], 126)) == "team/app:1-debug"
     with pytest.raises(ConfigError) as caught:
-        debug_name(name, 127)
+        debug_names([name], 127)
     assert str(caught.value) == (
         "cannot make a debug twin: it would have 128 layers, more than the 127 that engines can "
         "mount"
@@ -143,4 +143,4 @@ def test_there_is_room_for_one_more_layer() -> None:
 
 def test_a_tag_that_is_too_long_for_its_twin() -> None:
     with pytest.raises(InvalidReferenceError):
-        debug_name(Reference.parse("app:" + "a" * 123), 3)
+        debug_names([Reference.parse("app:" + "a" * 123)], 3)

@@ -36,7 +36,7 @@ def replanned(image: Layout, closure: Closure, plan: list[list[StorePath]], path
         config = ImageConfig(Platform("amd64"), datetime.fromtimestamp(0, UTC), diff_ids, ())
         described = (Descriptor(layer.media_type, layer.digest, layer.size) for layer in layers)
         whole = Image.of(config, (*described, view))
-        staging.finish([(whole, Reference("replanned", tag=TAG))])
+        staging.finish([(whole, [Reference("replanned", tag=TAG)])])
     return Layout(path)
 
 

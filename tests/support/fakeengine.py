@@ -41,17 +41,20 @@ elif argv[0] == "load" or argv[:2] == ["images", "import"]:
     (here / "received.tar").write_bytes(sys.stdin.buffer.read())
     with tarfile.open(here / "received.tar") as tar:
         read = lambda name: json.load(tar.extractfile(name))
-        entry = read("index.json")["manifests"][0]
-        config = read("blobs/sha256/" + entry["digest"][7:])["config"]["digest"]
-    name = entry["annotations"]["io.containerd.image.name"]
-    store = {"name": name, "manifest": entry["digest"], "config": config}
+        listed, (image,) = read("index.json")["manifests"], read("manifest.json")
+        (manifest,) = {entry["digest"] for entry in listed}
+        config = read("blobs/sha256/" + manifest[7:])["config"]["digest"]
+    names = [entry["annotations"]["io.containerd.image.name"] for entry in listed]
+    names = names if program == "ctr" else image["RepoTags"]
+    store = {"names": names, "manifest": manifest, "config": config}
     (here / "has").write_text(json.dumps(store))
-    print("Loaded image: " + name)
+    for name in names:
+        print("Loaded image: " + name)
 else:
     has = json.loads((here / "has").read_text())
     name = argv[-1].removeprefix("name==")
     full = name if "/" in name else "docker.io/library/" + name
-    if full != has["name"]:
+    if full not in has["names"]:
         sys.exit("Error: No such image: " + name)
     if program == "ctr":
         print("REF TYPE DIGEST SIZE PLATFORMS LABELS")

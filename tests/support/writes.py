@@ -47,7 +47,7 @@ def put(
     )
     image = Image.of(config, tuple(descriptors))
     if finish:
-        staging.finish([(image, Reference.parse(name))])
+        staging.finish([(image, [Reference.parse(name)])])
     return image
 
 

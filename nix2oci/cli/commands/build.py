@@ -60,7 +60,7 @@ def build(
     from nix2oci.pipeline.write_file import check_writable
 
     nix, output = options.nix, options.output
-    engine = choose_engine(load, files, output, pushed=push.push is not None)
+    engine = choose_engine(load, files, output, pushed=bool(push.push))
     check_writable(files.metadata, files.image_refs, after=files.output)
     target = push_target(push, files, loaded=engine is not None)
     output_format = chosen_format(files.output, files.output_format)

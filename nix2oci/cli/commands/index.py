@@ -6,7 +6,7 @@ import click
 
 from nix2oci.cli import context
 from nix2oci.cli.options.files import Format, chosen_format, format_option
-from nix2oci.cli.options.group import command, value
+from nix2oci.cli.options.group import command, repeated
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
@@ -29,7 +29,9 @@ from nix2oci.report.images import index_document
         help="Where it goes; - is stdout.",
     ),
     format_option("An image layout directory, or one tar. [oci; archive for PATH.tar]"),
-    value("--tag", "NAME:TAG", "Its name. [that of the first image]"),
+    repeated(
+        "--tag", "NAME:TAG", "Its name; again for each further one. [that of the first image]"
+    ),
     REGISTRY,
     OUTPUT,
 )
@@ -38,7 +40,7 @@ def index(
     images: tuple[str, ...],
     path: str,
     output_format: Format | None,
-    tag: str | None,
+    tag: tuple[str, ...],
     registry: RegistryOptions,
     output: OutputOptions,
 ) -> None:
@@ -52,8 +54,8 @@ def index(
     output_format = chosen_format(path, output_format)
     registry = reading(registry, *images)
     found = [images_at(text, open_in_registry(text, registry, output)) for text in images]
-    name = Reference.parse(tag) if tag else found[0].name
-    if name is None:
+    names = _names(tag) or [each.name for each in found[:1] if each.name]
+    if not names:
         raise ConfigError(f"cannot name the index: {images[0]} has no name", hint="give it --tag")
     sources = [image for group in found for image in group.images]
     artifacts = [other for group in found for other in group.artifacts]
@@ -69,9 +71,23 @@ def index(
             copy_blobs(image, staging, copied)
         for other in (*artifacts, *about.values()):
             copy_blobs(other, staging, copied)
-        staging.finish_indexes([(joined, name)], [each.descriptor for each in about.values()])
-    reference = None if stdout else reference_to(path, output_format, name)
+        staging.finish_indexes([(joined, names)], [each.descriptor for each in about.values()])
+    references = [] if stdout else [reference_to(path, output_format, name) for name in names]
     if output.as_json:
-        console.result_json(index_document(joined, name, reference), err=stdout)
-    elif reference:
-        console.result(reference)
+        console.result_json(index_document(joined, names[0], references), err=stdout)
+    elif references:
+        console.result("\n".join(references))
+
+
+def _names(given: tuple[str, ...]) -> list[Reference]:
+    """Each once; `ConfigError` for two that a layout has one tag for."""
+    found = dict.fromkeys(Reference.parse(text).tagged() for text in given)
+    by_tag: dict[str | None, Reference] = {}
+    for name in found:
+        other = by_tag.setdefault(name.tag, name)
+        if other != name:
+            raise ConfigError(
+                f"cannot name the index {other} and {name}: a layout has one image for each tag",
+                hint="push it under several names: nix2oci push IMAGE REF...",
+            )
+    return list(found)

@@ -9,20 +9,20 @@ from nix2oci.cli.options.group import argument, command, repeated
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.registry import parse_reference
-from nix2oci.cli.steps.send import send
+from nix2oci.cli.steps.registry import parse_reference, pushing
+from nix2oci.cli.steps.send import by_repository, earlier_in, send, telling
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import Repository
-from nix2oci.oci.registry.push import read_push_set
-from nix2oci.report.images import pushed_document
+from nix2oci.oci.registry.client_options import distinct
+from nix2oci.oci.registry.push import check_digest, read_push_set
+from nix2oci.report.images import pushed_document, pushed_references
 
 
 @command(
     "push",
     argument("image"),
-    argument("ref"),
+    click.Argument(["refs"], nargs=-1, required=True, metavar="REF..."),
     click.Option(
         ["--jobs"],
         metavar="N",
@@ -42,7 +42,7 @@ from nix2oci.report.images import pushed_document
 def push(
     *,
     image: str,
-    ref: str,
+    refs: tuple[str, ...],
     jobs: int,
     mount_from: tuple[str, ...],
     registry: RegistryOptions,
@@ -51,21 +51,41 @@ def push(
     """Push IMAGE to a registry as REF, and print the reference that has its digest.
 
     IMAGE is a layout directory or an archive, as PATH, PATH:TAG or what `nix2oci build` printed.
-    REF is REGISTRY/REPOSITORY:TAG. Credentials are those of docker and podman, or of the variables
-    NIX2OCI_USERNAME and NIX2OCI_PASSWORD.
+    REF is REGISTRY/REPOSITORY:TAG, and may be given several times, for one registry or more.
+    Credentials are those of docker and podman, or of the variables NIX2OCI_USERNAME and
+    NIX2OCI_PASSWORD.
     """
-    to = parse_reference(ref)
-    if to.tag is None and to.digest is None:
-        to = replace(to, tag="latest")
+    to = tuple(map(_reference, refs))
     others = [_repository(text) for text in mount_from]
     layout, tag = open_layout(image)
     push_set = read_push_set(layout, tag)
-    registry = replace(registry.pushing_to(Repository.of(to).registry), jobs=jobs)
-    pushed = send(push_set, layout.blobs, to, registry, output, mount_from=others)
+    for each in to:
+        check_digest(push_set, each)
+    to = distinct(to)
+    there = by_repository(to)
+    registries = tuple(dict.fromkeys(place.registry for place in there))
+    registry = replace(pushing(registry, registries), jobs=jobs)
+    arrived: list[Reference] = []
+    with telling(arrived):
+        sent = [
+            send(
+                *(push_set, layout.blobs, references, registry, output),
+                arrived=arrived,
+                mount_from=[*earlier_in(place, there), *others],
+            )
+            for place, references in there.items()
+        ]
+    document = pushed_document([(push_set, pushed) for pushed in sent], to)
     if output.as_json:
-        console.result_json(pushed_document(push_set, pushed))
+        console.result_json(document)
     else:
-        console.result(str(pushed))
+        console.result("\n".join(pushed_references(to, sent[0].descriptor.digest)))
+
+
+def _reference(text: str) -> Reference:
+    found = parse_reference(text)
+    is_named = found.tag is not None or found.digest is not None
+    return found if is_named else replace(found, tag="latest")
 
 
 def _repository(text: str) -> str:

@@ -16,8 +16,8 @@ VARIABLE = "NIX2OCI_REPO"
 class PushOptions(Struct, frozen=True):
     """What the user said of pushing."""
 
-    push: str | None
-    """Where to; `""` where `--push` has no REF, None without it."""
+    push: tuple[str, ...]
+    """Where to; `""` where `--push` has no REF."""
     reuse: tuple[str, ...]
     no_reuse: bool
     trust_reuse: Literal["repository", "registry"]
@@ -32,7 +32,9 @@ PUSH = Group(
             metavar="[REF]",
             is_flag=False,
             flag_value="",
-            help=f"Push the image, and print its reference there. [${VARIABLE}/NAME:TAG]",
+            multiple=True,
+            help="Push the image, and print its reference there; again for each further place. "
+            f"[${VARIABLE}/NAME:TAG]",
         ),
         repeated(
             "--reuse",

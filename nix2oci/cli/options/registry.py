@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 from msgspec import Struct
-from msgspec.structs import replace
 
 from nix2oci.cli.options.group import BARE, Group, optional_value
 
@@ -32,10 +31,6 @@ class RegistryOptions(Struct, frozen=True):
             "--cert-dir": self.cert_dir is not None,
         }
         return tuple(flag for flag, is_given in given.items() if is_given)
-
-    def pushing_to(self, registry: str) -> RegistryOptions:
-        """The same for a run that pushes there, whatever else it reads."""
-        return replace(self, registry=registry, named=True)
 
 
 REGISTRY = Group(

@@ -27,9 +27,8 @@ def say_published(
         if image.twin:
             step(_twin(image.twin, twin))
     if several:
-        _, descriptor = made.main
         platforms = ", ".join(map(str, made.platforms))
-        step(f"{name} is for {platforms}; digest {descriptor.digest}")
+        step(f"{name} is for {platforms}; digest {made.main.descriptor.digest}")
 
 
 def _say_details(built: WrittenImage, spec: ImageSpec, output: OutputOptions) -> None:

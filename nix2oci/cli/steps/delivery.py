@@ -1,21 +1,24 @@
-"""`build --push`: what is asked of the registry before the build, and what it gets afterwards."""
+"""`build --push`: what is asked of registries before the build, and what they get afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.steps.registry_run import registry_run
-from nix2oci.cli.steps.send import send
-from nix2oci.oci.layer.compression import Compression
-from nix2oci.oci.layout.source import open_layout
+from nix2oci.cli.steps.send import by_repository, earlier_in, send, telling
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layout.source import Layout, open_layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.existing_layers import ExistingLayers, RemoteOrLocalBlobs
-from nix2oci.oci.registry.push import read_push_set
+from nix2oci.oci.registry.push import Pushed, PushSet, read_push_set
+from nix2oci.oci.spec import Digest
+from nix2oci.pipeline.debug_twin import twin_names
 from nix2oci.pipeline.destination import FindExisting
 from nix2oci.pipeline.image_target import PushTarget
 from nix2oci.pipeline.platforms import Named
@@ -23,50 +26,88 @@ from nix2oci.report.images import pushed_document
 
 
 class Delivery(Struct, frozen=True):
-    """Images on their way to a repository."""
+    """Images on their way to one repository or more."""
 
     target: PushTarget
     options: PlanOptions
-    reuse: ExistingLayers
+    reuse: Mapping[Repository, ExistingLayers]
 
     @property
     def existing(self) -> FindExisting | None:
-        """Which layers the registry has; None where nothing is known of any."""
-        return self.reuse if self.reuse.offered else None
+        """Which layers all repositories have; None where nothing is known of any."""
+        return self._in_all if all(each.offered for each in self.reuse.values()) else None
+
+    def _in_all(self, contents: Iterable[Digest]) -> Mapping[Digest, Layer]:
+        """Layers that need not be made: one that a single repository lacks must be here."""
+        first, *others = self.reuse.values()
+        same = [
+            each
+            for each in contents
+            if all(other.offered.get(each) == first.offered.get(each) for other in others)
+        ]
+        found, *there = [reuse(same) for reuse in self.reuse.values()]
+        return {each: found[each] for each in found if all(each in other for other in there)}
 
     def send(self, path: str, images: Sequence[Named]) -> tuple[dict[str, object], ...]:
         """Push images of the layout or archive at `path`, the main one first; what is said of each.
 
-        The main one is the last to arrive: when it is there, all are.
+        The main one is the last to arrive in a repository: when it is there, all are.
         """
-        registry, output = self.options.registry, self.options.output
         layout, _ = open_layout(path)
-        main, _ = images[0]
-        found = []
-        for name, _ in reversed(images):
-            to = self.target.reference(name, main)
-            blobs = RemoteOrLocalBlobs(layout.blobs, self.reuse.taken, str(Repository.of(to)))
-            push_set = read_push_set(replace(layout, blobs=blobs), name.tag or "latest")
-            known = self.reuse.known(to)
-            pushed = send(push_set, blobs, to, registry, output, known=known)
-            found.append(pushed_document(push_set, pushed))
-        return tuple(reversed(found))
+        to = [self.target.references(image.names, images[0].names) for image in images]
+        sent: list[list[tuple[PushSet, Pushed]]] = [[] for _ in images]
+        arrived: list[Reference] = []
+        with telling(arrived):
+            for place in self.reuse:
+                for at, image in reversed(list(enumerate(images))):
+                    there = by_repository(to[at])[place]
+                    sent[at].append(self._send(layout, image, place, there, arrived))
+        return tuple(map(pushed_document, sent, to))
+
+    def _send(
+        self,
+        layout: Layout,
+        image: Named,
+        place: Repository,
+        to: Sequence[Reference],
+        arrived: list[Reference],
+    ) -> tuple[PushSet, Pushed]:
+        """Push one image to one repository."""
+        reuse, options = self.reuse[place], self.options
+        blobs = RemoteOrLocalBlobs(layout.blobs, reuse.taken, str(place))
+        push_set = read_push_set(replace(layout, blobs=blobs), image.name.tag or "latest")
+        pushed = send(
+            *(push_set, blobs, to, options.registry, options.output),
+            arrived=arrived,
+            mount_from=earlier_in(place, self.reuse),
+            known=reuse.known(to[0]),
+        )
+        return push_set, pushed
 
 
 def prepare_delivery(
     target: PushTarget,
-    name: Reference,
-    compression: Compression,
+    names: Sequence[Reference],
+    spec: ImageSpec,
     options: PlanOptions,
     *,
     needs_all: bool,
 ) -> Delivery:
-    """Ask the registry who may push there, and which layers it has, before anything is built.
+    """Ask the registries who may push there, and which layers they have, before anything is built.
 
-    `name` is the image's; with `needs_all` no layer is left out. Raises `ConfigError` for an
-    earlier image that is not trusted, `RegistryError`, and `AuthenticationError`.
+    `names` are the image's; with `needs_all` no layer is left out. Raises `ConfigError` for an
+    earlier image that is not trusted and for a tag that the debug twin needs, `RegistryError`, and
+    `AuthenticationError`.
     """
-    to = target.reference(name)
-    earlier = () if needs_all else target.earlier_images(to)
+    references = target.references(names)
+    if spec.debug:
+        twin_names(references)
+    to = by_repository(references)
+    target.check_trust(tuple(to))
     clients = registry_run(options.registry, options.output).clients
-    return Delivery(target, options, ExistingLayers(to, earlier, clients, compression))
+    reuse = {}
+    for place, (first, *_) in to.items():
+        earlier = () if needs_all else target.earlier_images(place, first)
+        others = earlier_in(place, to)
+        reuse[place] = ExistingLayers(first, earlier, clients, spec.compression, others)
+    return Delivery(target, options, reuse)

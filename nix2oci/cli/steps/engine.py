@@ -70,13 +70,13 @@ def check_engine(engine: Engine | None, spec: ImageSpec, systems: Sequence[str])
 def load(
     engine: Engine,
     path: str,
-    name: Reference,
+    names: Sequence[Reference],
     platforms: Sequence[Platform],
     output: OutputOptions,
     *,
     again: bool = False,
 ) -> Loaded:
-    """Load the image `name` of the layout or archive at `path`.
+    """Load the image of these names of the layout or archive at `path`.
 
     Of several platforms the engine gets its own; one alone may be another's, which is said. So is
     that most of it was loaded before, `again` being for an image with the layers of another.
@@ -88,13 +88,13 @@ def load(
     platform = engine.fitting(platforms)
     if platform is None:
         progress.step(f"{engine.name} runs {engine.platform}, the image is for {platforms[0]}")
-    image = layout.image(name.tag or "latest", platform)
+    image = layout.image(names[0].tag or "latest", platform)
     size = sum(layer.size for layer in image.layers())
-    what = f"loading {name} into {engine.name}"
+    what = f"loading {names[0]} into {engine.name}"
     if again:
         what += ", all layers again: an engine takes an image as a whole"
     with progress.bytes(what, size) as counter:
-        loaded = engine.load(image, name, counter)
+        loaded = engine.load(image, names, counter)
     for line in loaded.said.splitlines() if output.verbose else ():
         console.line(line)
     return loaded

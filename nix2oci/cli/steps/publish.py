@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nix2oci.cache.directory import Cache
 from nix2oci.cli import context
@@ -17,11 +17,13 @@ from nix2oci.cli.steps.read_hints import say_warnings
 from nix2oci.cli.steps.read_spec import created
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.oci.engines import Loaded
-from nix2oci.pipeline.describe import image_name
+from nix2oci.oci.reference import Reference
+from nix2oci.pipeline.debug_twin import twin_names
+from nix2oci.pipeline.describe import image_names
 from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.image_target import ImageTarget
 from nix2oci.pipeline.on_base import LOCAL, Opener
-from nix2oci.pipeline.platforms import Evaluated, Published, publish
+from nix2oci.pipeline.platforms import Evaluated, Named, Published, publish
 from nix2oci.pipeline.write_file import write_file
 from nix2oci.plan.layers.layering import LayerHints
 from nix2oci.report.json_documents import delivered_document
@@ -29,7 +31,7 @@ from nix2oci.report.json_documents import delivered_document
 if TYPE_CHECKING:
     from nix2oci.cli.steps.delivery import Delivery
 
-Document = Mapping[str, object]
+Document = Mapping[str, Any]
 
 
 def publish_image(
@@ -47,7 +49,10 @@ def publish_image(
     output = options.output
     if missing := target.missing_directory:
         console.progress(output).step(f"making directory {missing}")
-    delivery = _delivery(builds, spec, target, options)
+    names = image_names(spec, builds[0][1][0])
+    if spec.debug:
+        twin_names(names)  # said now, not after an hour of building
+    delivery = _delivery(names, spec, target, options)
     with target.with_file() as file:
         destination = Destination(
             file.open,
@@ -61,36 +66,35 @@ def publish_image(
         made = publish(builds, spec, destination, console.progress(output), hints)
         for image in made.images:
             say_warnings(image.prepared.closure, image.prepared.plan, hints, output)
-        twin = target.reference(made.twin[0], made.main[0]) if made.twin else None
-        say_published(made, spec, target.name(made.main[0]), twin, output)
+        twin = target.references(made.twin.names, made.main.names) if made.twin else ()
+        name = target.name(made.main.names)
+        say_published(made, spec, name, twin[0] if twin else None, output)
         loaded = _load(made, file, output)
-        pushed = delivery.send(file.path_of(made.main[0]), made.named) if delivery else ()
+        pushed = delivery.send(file.path_of(made.main.name), made.named) if delivery else ()
     document = delivered_document(made, target, loaded, pushed)
     _write_files(made, target, document, files)
     _report(document, as_json=output.as_json)
 
 
 def _delivery(
-    builds: Sequence[Evaluated], spec: ImageSpec, target: ImageTarget, options: PlanOptions
+    names: Sequence[Reference], spec: ImageSpec, target: ImageTarget, options: PlanOptions
 ) -> Delivery | None:
     """What the registry says before anything is built, where the image is to go to one."""
     if target.push is None:
         return None
     from nix2oci.cli.steps.delivery import prepare_delivery  # only this needs a registry
 
-    name = image_name(spec, builds[0][1][0])
-    compression, needs_all = spec.compression, target.needs_all
-    return prepare_delivery(target.push, name, compression, options, needs_all=needs_all)
+    return prepare_delivery(target.push, names, spec, options, needs_all=target.needs_all)
 
 
 def _load(made: Published, file: ImageTarget, output: OutputOptions) -> Loaded | None:
     """Load the image and its debug twin, if an engine is to have them; the image's answer."""
     if file.engine is None:
         return None
-    path = file.path_of(made.main[0])
+    path = file.path_of(made.main.name)
     loaded = [
-        load(file.engine, path, name, made.platforms, output, again=number > 0)
-        for number, (name, _) in enumerate(made.named)
+        load(file.engine, path, each.names, made.platforms, output, again=number > 0)
+        for number, each in enumerate(made.named)
     ]
     return loaded[0]
 
@@ -102,15 +106,21 @@ def _write_files(
     if files.metadata:
         write_file(files.metadata, console.json_text(document).encode())
     if files.image_refs:
-        main, push = made.main[0], target.push
-        named = ((push.reference(name, main) if push else name, of) for name, of in made.named)
-        lines = (f"{name.at(descriptor.digest)}\n" for name, descriptor in named)
+        lines = [
+            f"{name.at(each.descriptor.digest)}\n"
+            for each in made.named
+            for name in _names(each, made, target)
+        ]
         write_file(files.image_refs, "".join(lines).encode())
 
 
+def _names(image: Named, made: Published, target: ImageTarget) -> Sequence[Reference]:
+    """Those of an image where it was pushed to, else its own."""
+    return target.push.references(image.names, made.main.names) if target.push else image.names
+
+
 def _report(document: Document, *, as_json: bool) -> None:
-    reference = document["reference"]
     if as_json:
-        console.result_json(document, err=reference is None)
-    elif reference:
-        console.result(str(reference))
+        console.result_json(document, err=document["reference"] is None)
+    elif document["references"]:
+        console.result("\n".join(document["references"]))

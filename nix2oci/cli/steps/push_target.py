@@ -21,8 +21,8 @@ def push_target(options: PushOptions, files: FileOptions, *, loaded: bool) -> Pu
     `loaded` is whether an engine gets the image as well. Raises `ConfigError` for what does not go
     together or is no reference.
     """
-    text, force = options.push, options.no_reuse
-    if text is None:
+    force = options.no_reuse
+    if not options.push:
         _refuse_alone("--reuse", given=bool(options.reuse))
         _refuse_alone("--no-reuse", given=force)
         return None
@@ -37,8 +37,8 @@ def push_target(options: PushOptions, files: FileOptions, *, loaded: bool) -> Pu
     from nix2oci.pipeline.image_target import PushTarget
 
     prefix = context.environment().get(VARIABLE, "")
-    to = _target(text) if text else None
-    if to is None and prefix:
+    to = tuple(_target(text) if text else None for text in options.push)
+    if None in to and prefix:
         _check_prefix(prefix)
     reuse = tuple(map(parse_reference, options.reuse))
     return PushTarget(to, prefix, reuse, force, options.trust_reuse == "registry")
@@ -84,7 +84,7 @@ def _check_prefix(prefix: str) -> None:
 
 def check_named(push: PushTarget | None, name: str | None) -> None:
     """Raise `ConfigError` where neither the user nor the image's name says where to push."""
-    if push is None or push.to is not None or push.prefix:
+    if push is None or None not in push.to or push.prefix:
         return
     if name is None or Reference.parse(name).registry is None:
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -29,10 +29,32 @@ def registry_for_build(
     Raises as `reading`.
     """
     if target:
-        registry = options.registry.pushing_to(target.registry(spec.name))
+        registry = pushing(options.registry, target.registries(spec.name))
     else:
         registry = reading(options.registry, spec.base, spec.layers.plan_from, named=False)
     return replace(options, registry=registry)
+
+
+def pushing(registry: RegistryOptions, to: Sequence[str]) -> RegistryOptions:
+    """The options of a run that pushes to these registries, whatever else it reads.
+
+    Raises `ConfigError` where there are several, and a flag does not say which it is for.
+    """
+    if len(to) == 1:
+        return replace(registry, registry=to[0], named=True)
+    _refuse_bare(registry, to, "the image is pushed to")
+    return registry
+
+
+def _refuse_bare(registry: RegistryOptions, names: Iterable[str], which: str) -> None:
+    if registry.bare:
+        flag = registry.bare[0]
+        raise ConfigError(
+            f"cannot use {flag}: it is for one registry, and {which} {' and '.join(names)}",
+            hint="name it: --plain-http=HOST"
+            if flag == "--plain-http"
+            else "put certificates into ~/.config/containers/certs.d/HOST",
+        )
 
 
 def reading(registry: RegistryOptions, *texts: str | None, named: bool = True) -> RegistryOptions:
@@ -52,15 +74,8 @@ def reading(registry: RegistryOptions, *texts: str | None, named: bool = True) -
     from nix2oci.oci.registry.client_options import Repository
 
     found = {Repository.of(each).registry: None for each in references if each}
-    if len(found) > 1 and registry.bare:
-        flag, names = registry.bare[0], " and ".join(found)
-        raise ConfigError(
-            f"cannot use {flag}: it is for one registry, and images are read from {names}",
-            hint="name it: --plain-http=HOST"
-            if flag == "--plain-http"
-            else "put certificates into ~/.config/containers/certs.d/HOST",
-        )
     if len(found) > 1:
+        _refuse_bare(registry, found, "images are read from")
         return registry
     return replace(registry, registry=next(iter(found)), named=named)
 

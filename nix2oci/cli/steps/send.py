@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import takewhile
 
 from nix2oci import text
 from nix2oci.cli import context
@@ -10,8 +12,10 @@ from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.options.registry import RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.registry_run import registry_run
+from nix2oci.errors import Nix2OCIError
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.push import Known, Pushed, PushSet, push
 from nix2oci.report.images import sent_bytes
 
@@ -19,22 +23,61 @@ from nix2oci.report.images import sent_bytes
 def send(
     push_set: PushSet,
     blobs: Blobs,
-    to: Reference,
+    to: Sequence[Reference],
     registry: RegistryOptions,
     output: OutputOptions,
     *,
+    arrived: list[Reference],
     mount_from: Sequence[str] = (),
     known: Known | None = None,
 ) -> Pushed:
-    """Push, and say what comes of it; raises what `push` raises."""
+    """Push to references of one repository, and say what comes of it; raises what `push` raises.
+
+    `arrived` gets each tag that names the image.
+    """
+    first, *others = to
+    tags = [each.tag for each in others if each.tag]
+    shown = ", ".join([str(first), *(f":{tag}" for tag in tags)])
     progress = console.progress(output)
     begun = context.now()
     run = registry_run(registry, output)
-    with progress.bytes(f"pushing to {to}", push_set.size) as counter, run.moving(counter):
-        pushed = push(push_set, blobs, to, run.clients, mount_from=mount_from, known=known)
+    with progress.bytes(f"pushing to {shown}", push_set.size) as counter, run.moving(counter):
+        pushed = push(
+            *(push_set, blobs, first, run.clients),
+            more_tags=tags,
+            mount_from=mount_from,
+            known=known,
+            arrived=arrived.append,
+        )
     seconds = (context.now() - begun).total_seconds()
     progress.step(_summary(push_set, pushed, seconds))
     return pushed
+
+
+def by_repository(references: Iterable[Reference]) -> dict[Repository, tuple[Reference, ...]]:
+    """References by repository: those of one go there in one push."""
+    found: dict[Repository, tuple[Reference, ...]] = {}
+    for each in references:
+        place = Repository.of(each)
+        found[place] = (*found.get(place, ()), each)
+    return found
+
+
+def earlier_in(place: Repository, places: Iterable[Repository]) -> list[str]:
+    """Repositories of the same registry that were pushed to before: they have the blobs."""
+    before = takewhile(lambda each: each != place, places)
+    return [each.repository for each in before if each.registry == place.registry]
+
+
+@contextmanager
+def telling(arrived: Sequence[Reference]) -> Iterator[None]:
+    """Say of a push that ends before its end which references have the image by then."""
+    try:
+        yield
+    except Nix2OCIError as err:
+        if arrived:
+            err.args = (f"{err}; pushed before that: {', '.join(map(str, arrived))}",)
+        raise
 
 
 def _summary(push_set: PushSet, pushed: Pushed, seconds: float) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.oci.fields import Json
+from nix2oci.oci.layout.archive import docker_manifest
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import (
     INDEX,
     LAYOUT_VERSION,
     REF_NAME,
     Descriptor,
+    Digest,
     Index,
     canonical_json,
 )
@@ -27,18 +29,35 @@ LAYOUT_MARK = canonical_json({"imageLayoutVersion": LAYOUT_VERSION})
 
 
 class Entry(Struct, frozen=True):
-    """What an index lists, and what `manifest.json` of an archive has for it."""
+    """What an index lists for an image, and what `manifest.json` of an archive has for it."""
 
-    descriptor: Descriptor
+    descriptors: tuple[Descriptor, ...]
+    """The same one under each name."""
     docker: tuple[Json, ...] = ()
 
     @classmethod
-    def of_index(cls, index: Index, name: Reference) -> Self:
+    def of_image(
+        cls,
+        manifest: Descriptor,
+        names: Sequence[Reference],
+        config: Digest,
+        layers: Iterable[Digest],
+    ) -> Self:
+        """An image; Docker has all its names in one place."""
+        tags = [qualified(name.tagged()) for name in names]
+        return cls(_named(manifest, names), tuple(docker_manifest(tags, config, layers)))
+
+    @classmethod
+    def of_index(cls, index: Index, names: Sequence[Reference]) -> Self:
         """An index of several platforms.
 
         The classic store of Docker could not choose among them: it has nothing to read.
         """
-        return cls(named(Descriptor.of(INDEX, canonical_json(index.to_json())), name))
+        return cls(_named(Descriptor.of(INDEX, canonical_json(index.to_json())), names))
+
+
+def _named(descriptor: Descriptor, names: Iterable[Reference]) -> tuple[Descriptor, ...]:
+    return tuple(named(descriptor, name) for name in names)
 
 
 def named(descriptor: Descriptor, name: Reference) -> Descriptor:
@@ -66,7 +85,7 @@ def qualified(name: Reference) -> str:
 
 def archive_documents(entries: Sequence[Entry]) -> dict[str, bytes]:
     """What an archive has beside blobs, for both families of readers."""
-    index = Index(tuple(entry.descriptor for entry in entries))
+    index = Index(tuple(each for entry in entries for each in entry.descriptors))
     documents = {"oci-layout": LAYOUT_MARK, "index.json": canonical_json(index.to_json())}
     docker = [document for entry in entries for document in entry.docker]
     if docker:

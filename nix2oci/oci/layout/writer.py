@@ -19,13 +19,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial, reduce
+from itertools import chain
 from typing import Literal
 
 from msgspec import Struct
 
 from nix2oci.oci.fields import Fields
-from nix2oci.oci.layout.archive import Sink, consumed, docker_manifest, write_archive
-from nix2oci.oci.layout.names import LAYOUT_MARK, Entry, archive_documents, named, qualified
+from nix2oci.oci.layout.archive import Sink, consumed, write_archive
+from nix2oci.oci.layout.names import LAYOUT_MARK, Entry, archive_documents
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.layout.staging import DOOMED, StagedBlob, Workspace, reported, staged
 from nix2oci.oci.layout.target_checks import (
@@ -118,10 +119,10 @@ class Staging(Struct, frozen=True):
         self._add(image)
         return ImageSource(self._work.what, image.descriptor, self._work)
 
-    def finish(self, images: Sequence[tuple[Image, Reference]]) -> None:
+    def finish(self, images: Sequence[tuple[Image, Sequence[Reference]]]) -> None:
         """Make images appear under their names, all at once. Every layer is committed by now.
 
-        In a layout the image of the same tag is replaced, all others stay. An image without a tag
+        In a layout the image of the same tag is replaced, all others stay. A name without a tag
         is `latest`. Raises `OutputError`; the old images are then still there.
         """
         for image, _ in images:
@@ -129,10 +130,12 @@ class Staging(Struct, frozen=True):
             missing = [layer for layer in image.layers if self._work.size(layer.digest) is None]
             if missing:
                 raise AssertionError(f"layers were not committed: {missing}")
-        self._appear([_entry(image, name) for image, name in images])
+        self._appear([_entry(image, names) for image, names in images])
 
     def finish_indexes(
-        self, indexes: Sequence[tuple[Index, Reference]], referrers: Sequence[Descriptor] = ()
+        self,
+        indexes: Sequence[tuple[Index, Sequence[Reference]]],
+        referrers: Sequence[Descriptor] = (),
     ) -> None:
         """The same for images of several platforms, all blobs of which are committed by now.
 
@@ -140,8 +143,8 @@ class Staging(Struct, frozen=True):
         """
         for index, _ in indexes:
             self._work.add(canonical_json(index.to_json()))
-        named = [Entry.of_index(index, name) for index, name in indexes]
-        self._appear([*named, *map(Entry, referrers)])
+        named = [Entry.of_index(index, names) for index, names in indexes]
+        self._appear([*named, *(Entry((each,)) for each in referrers)])
 
     def part(self) -> Staging:
         """A staging for some of the images: finishing it makes none appear."""
@@ -156,10 +159,9 @@ class Staging(Struct, frozen=True):
         self._work.add(image.manifest)
 
 
-def _entry(image: Image, name: Reference) -> Entry:
+def _entry(image: Image, names: Sequence[Reference]) -> Entry:
     layers = (layer.digest for layer in image.layers)
-    docker = docker_manifest([qualified(name.tagged())], image.id, layers)
-    return Entry(named(image.descriptor, name), tuple(docker))
+    return Entry.of_image(image.descriptor, names, image.id, layers)
 
 
 Publish = Callable[[Workspace, Sequence[Entry]], None]
@@ -206,7 +208,7 @@ def _into_layout(target: str, shown: str) -> Publish:
     def publish(work: Workspace, images: Sequence[Entry]) -> None:
         with locked(target):
             old = read_index(target, shown)
-            new = reduce(_with_entry, (each.descriptor for each in images), old)
+            new = reduce(_with_entry, chain.from_iterable(each.descriptors for each in images), old)
             fresh = [hex_ for hex_ in work.blobs() if not _holds(target, hex_)]
             doomed = {*fresh, *(reachable(target, old) or ())}
             work.write(DOOMED, "\n".join(doomed).encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct, field
 
@@ -92,3 +92,11 @@ class Repository(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.registry}/{self.repository}"
+
+
+def distinct(references: Iterable[Reference]) -> tuple[Reference, ...]:
+    """References without those that name what an earlier one names, however they are written."""
+    found: dict[tuple[Repository, str | None], Reference] = {}
+    for each in references:
+        found.setdefault((Repository.of(each), each.tag), each)
+    return tuple(found.values())

@@ -39,9 +39,11 @@ class ExistingLayers:
         earlier: Sequence[Reference],
         clients: Clients,
         compression: Compression,
+        mount_from: Sequence[str] = (),
     ) -> None:
         """Ask whether we may push to `to`, and for the earlier images, of the same registry.
 
+        `mount_from` are repositories there that may have blobs by the time of the push.
         What is wrong with one of these is a note. Raises `RegistryError` and `AuthenticationError`
         where nothing can be pushed.
         """
@@ -49,7 +51,7 @@ class ExistingLayers:
         places = dict.fromkeys(Repository.of(reference) for reference in earlier)
         others = [each.repository for each in places if each != place]
         self._purpose = f"push to {place}"
-        self._client = clients.of(place, push=True, others=others)
+        self._client = clients.of(place, push=True, others=(*others, *mount_from))
         self._uploader = Uploader(self._client, _NoBlobs(), others)
         with as_registry_error(self._purpose):
             self._client.meet(by=self._uploader.check_allowed)

@@ -7,11 +7,12 @@ and so goes on where the last one ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
 from nix2oci.oci.artifacts import blobs_of, referrers
@@ -67,9 +68,10 @@ class Pushed(Struct, frozen=True):
     """What came of a push."""
 
     place: Repository
-    tag: str | None
+    tags: tuple[str, ...]
+    """None where it was pushed by its digest alone."""
     descriptor: Descriptor
-    """Of the manifest or index that the tag names now."""
+    """Of the manifest or index that the tags name now."""
     outcomes: Mapping[Digest, Outcome]
     """What became of each blob, in the order of `PushSet.blobs`."""
 
@@ -145,39 +147,50 @@ def push(
     to: Reference,
     clients: Clients,
     *,
+    more_tags: Sequence[str] = (),
     mount_from: Sequence[str] = (),
     known: Known | None = None,
+    arrived: Callable[[Reference], None] = lambda _: None,
 ) -> Pushed:
-    """Push an image or index under the tag that `to` has, or by its digest alone.
+    """Push an image or index under the tag that `to` has, or by its digest alone, and `more_tags`.
 
     `mount_from` are repositories of the same registry that may have some of the blobs, `known` is
-    what was found out of the tag. Raises `RegistryError`, `AuthenticationError`, `OutputError` when
-    a blob cannot be read, and `ConfigError` when `to` names another digest than that of `push_set`.
+    what was found out of `to`; `arrived` is told of each tag as soon as it names the image.
+    Raises `RegistryError`, `AuthenticationError`, `OutputError` when a blob cannot be read, and
+    `ConfigError` when `to` names another digest than that of `push_set`.
     """
     named = push_set.documents[-1].descriptor
-    if to.digest is not None and to.digest != named.digest:
-        raise ConfigError(
-            f"cannot push to {to}: the image has digest {named.digest}", hint="name a tag"
-        )
+    check_digest(push_set, to)
     place = Repository.of(to)
+    tags = dict.fromkeys(tag for tag in (to.tag, *more_tags) if tag is not None)
     client = clients.of(place, push=True, others=mount_from)
     uploader = Uploader(client, blobs, mount_from)
     with as_registry_error(f"push to {place}"):
         try:
             client.meet()
-            is_named = to.tag is not None and _names(client, to.tag, named.digest, known)
-            lost = known.lost if known and is_named else None
+            before = {to.tag: known}
+            done = {tag for tag in tags if _names(client, tag, named.digest, before.get(tag))}
+            lost = known.lost if known and to.tag in done else None
             work = [partial(_delivered, uploader, blob, lost) for blob in push_set.blobs]
             outcomes = run_all(work, clients.access.jobs, client.stop)
-            if not is_named:
+            if not done:
                 _put_all(client, uploader, push_set.documents)
             _put_all(client, uploader, push_set.referrers)
-            if to.tag is not None and not is_named:
-                _put_tag(client, uploader, push_set.documents[-1], to.tag)
+            for tag in tags:
+                if tag not in done:
+                    _put_tag(client, uploader, push_set.documents[-1], tag)
+                arrived(replace(to, tag=tag, digest=None))
         finally:
             uploader.call_off()
     by_digest = zip((blob.digest for blob in push_set.blobs), outcomes, strict=True)
-    return Pushed(place, to.tag, named, dict(by_digest))
+    return Pushed(place, tuple(tags), named, dict(by_digest))
+
+
+def check_digest(push_set: PushSet, to: Reference) -> None:
+    """Raise `ConfigError` where a reference has another digest than what is to be pushed there."""
+    digest = push_set.documents[-1].descriptor.digest
+    if to.digest is not None and to.digest != digest:
+        raise ConfigError(f"cannot push to {to}: the image has digest {digest}", hint="name a tag")
 
 
 def _names(client: Client, tag: str, digest: Digest, known: Known | None) -> bool:

@@ -141,7 +141,7 @@ def put_two(staging: Staging, text: str = "one") -> tuple[Image, Image]:
     top = Layer(tar(tar_entry("tools", b"")))
     twin = put(staging, text=text, finish=False, more=(top,))
     names = Reference.parse("team/app:1.0"), Reference.parse("team/app:1.0-debug")
-    staging.finish([(image, names[0]), (twin, names[1])])
+    staging.finish([(image, names[:1]), (twin, names[1:])])
     return image, twin
 
 
@@ -200,7 +200,7 @@ def put_half(staging: Staging) -> None:
     lacking = Image.of(config, (Descriptor(LAYER_GZIP, Digest.of(b""), 0),))
     image = put(staging, text="new", finish=False)
     names = Reference.parse("app:1.0"), Reference.parse("app:1.0-debug")
-    staging.finish([(image, names[0]), (lacking, names[1])])
+    staging.finish([(image, names[:1]), (lacking, names[1:])])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -243,7 +243,7 @@ def test_a_layer_that_was_not_committed_is_a_bug(tmp_path: Path) -> None:
         pytest.raises(AssertionError, match="layers were not committed"),
         writing(str(tmp_path / "image")) as staging,
     ):
-        staging.finish([(image, Reference.parse("app"))])
+        staging.finish([(image, [Reference.parse("app")])])
     assert os.listdir(tmp_path) == []
 
 

@@ -31,3 +31,8 @@ OUTPUT = Group(
         switch("--json", "Print JSON on stdout.", "as_json"),
     ),
 )
+
+BYTES_OUTPUT = Group(
+    "output", lambda **given: OutputOptions(**given, as_json=False), OUTPUT.flags[:2]
+)
+"""The same for commands whose result are the bytes of a file."""

@@ -45,3 +45,6 @@ PLATFORMS = Group(
         ),
     ),
 )
+
+ONE_PLATFORM = value("--platform", "OS/ARCH", "Of an image for several platforms. [this machine's]")
+"""Which image of an index is read."""

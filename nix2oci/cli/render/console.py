@@ -25,7 +25,7 @@ def result(text: str) -> None:
     click.echo(printable(text, keep="\n"))
 
 
-def result_bytes(data: bytes) -> None:
+def result_bytes(data: bytes | memoryview) -> None:
     """The same where it is a file."""
     context.standard_output().write(data)
 

@@ -1,0 +1,35 @@
+"""An image that is looked into: opened wherever it is, its layers read when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from nix2oci.cli.options.output import OutputOptions
+from nix2oci.cli.options.registry import RegistryOptions
+from nix2oci.cli.render import console
+from nix2oci.cli.steps.registry import open_in_registry, reading
+from nix2oci.oci.image_files import ImageFiles
+from nix2oci.oci.layout.source import open_image
+from nix2oci.oci.spec import Descriptor, Platform
+
+
+@contextmanager
+def looking_into(
+    image: str, platform: str | None, registry: RegistryOptions, output: OutputOptions
+) -> Iterator[ImageFiles]:
+    """The files of IMAGE, as `inspect` takes it; raises what opening it raises."""
+    wanted = Platform.parse(platform) if platform else None
+    layout = open_in_registry(image, reading(registry, image), output)
+    if layout is None:
+        yield ImageFiles(open_image(image, wanted))
+        return
+    from nix2oci.oci.layout.staging import temporary_directory
+    from nix2oci.oci.registry.download import on_demand
+
+    def fetching(layer: Descriptor) -> AbstractContextManager[Callable[[int], None]]:
+        return console.progress(output).bytes(f"fetching layer {layer.digest}", layer.size)
+
+    source = layout.image(platform=wanted)
+    with temporary_directory() as directory:
+        yield ImageFiles(on_demand(source, directory, fetching))

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from nix2oci.errors import RepresentationError
 from nix2oci.oci.image_files import ImageFiles
-from nix2oci.oci.layer.names import Inode
+from nix2oci.oci.layer.inodes import Inode
 from nix2oci.oci.layer.tar import END, member_header, padding
 from nix2oci.oci.layer.untar import (
     BLOCK_DEVICE,

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from nix2oci.errors import RepresentationError
 from nix2oci.model.links import At, Resolved, resolve
 from nix2oci.model.tree import parents, sort_key
-from nix2oci.oci.layer.names import IMPLIED, Inode, LayerNames, read_names
+from nix2oci.oci.layer.inodes import IMPLIED, Inode, LayerNames, read_names
 from nix2oci.oci.layer.stream import open_layer, unreadable
 from nix2oci.oci.layer.untar import HARDLINK, TarError, normal
 from nix2oci.oci.layout.source import ImageSource

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nix2oci.compare.image_contents import Inspected
-from nix2oci.compare.listing import Listed
+from nix2oci.compare.image_listing import Listed
 from nix2oci.oci.layer.untar import BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FIFO, FILE, SYMLINK
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.push import Pushed, PushSet

@@ -10,7 +10,7 @@ from nix2oci.cli.options.platforms import ONE_PLATFORM
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.look import looking_into
-from nix2oci.compare.listing import file_content
+from nix2oci.compare.image_listing import file_content
 
 
 @command("cat", argument("image"), argument("path"), ONE_PLATFORM, REGISTRY, BYTES_OUTPUT)

@@ -12,7 +12,7 @@ from nix2oci.cli.options.platforms import ONE_PLATFORM
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.look import looking_into
-from nix2oci.compare.listing import list_path
+from nix2oci.compare.image_listing import list_path
 from nix2oci.report.images import listing_document
 from nix2oci.report.terminal.listing import listing_text
 

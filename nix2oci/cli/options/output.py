@@ -30,6 +30,7 @@ OUTPUT = Group(
         ),
         switch("--json", "Print JSON on stdout.", "as_json"),
     ),
+    "Output",
 )
 
 BYTES_OUTPUT = Group(

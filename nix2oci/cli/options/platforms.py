@@ -44,6 +44,7 @@ PLATFORMS = Group(
             "Build for these platforms; several become one image index. [this machine's]",
         ),
     ),
+    "Image",
 )
 
 ONE_PLATFORM = value("--platform", "OS/ARCH", "Of an image for several platforms. [this machine's]")

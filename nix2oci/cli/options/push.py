@@ -49,4 +49,5 @@ PUSH = Group(
             "registry.",
         ),
     ),
+    "Registries",
 )

@@ -60,4 +60,5 @@ REGISTRY = Group(
             "only this machine needs no flag.",
         ),
     ),
+    "Registries",
 )

@@ -294,7 +294,6 @@ def read_layers(registry: FakeRegistry) -> list[str]:
         pytest.param(("cat", "/srv/changed"), ["2", "1"], id="a file further down"),
         pytest.param(("cat", "/srv/owned"), ["2", "1", "0"], id="a file in the base layer"),
         pytest.param(("ls", "/opt"), ["2", "1", "0"], id="owners have names in the base layer"),
-        pytest.param(("export",), ["2", "1", "0"], id="all files: each layer once"),
     ],
 )
 def test_no_layer_is_fetched_that_is_not_needed(
@@ -307,6 +306,25 @@ def test_no_layer_is_fetched_that_is_not_needed(
     assert (again, there) == (code, here)
     assert read_layers(registry) == expected
     assert said.count("nix2oci: fetching layer sha256:") == len(expected)
+
+
+def test_an_export_fetches_each_layer_once(terminal: Terminal, registry: FakeRegistry) -> None:
+    expected = bytes_of(terminal, "export", "image")[1]
+    name = f"{registry.registry}/{REPOSITORY}:1.0"
+    code, data, said = bytes_of(terminal, "export", name)
+    assert (code, data) == (0, expected)
+    assert sorted(read_layers(registry)) == ["0", "1", "2"]
+    assert said.startswith(f"nix2oci: fetching {name} (")
+
+
+def test_what_was_fetched_is_gone_afterwards(terminal: Terminal, registry: FakeRegistry) -> None:
+    scratch = terminal.directory / "scratch"
+    scratch.mkdir()
+    for args in (("cat", "/opt/top"), ("export",)):
+        name = f"{registry.registry}/{REPOSITORY}:1.0"
+        done = terminal.run(args[0], name, *args[1:], "-q", TMPDIR=str(scratch))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert list(scratch.iterdir()) == []
 
 
 def test_a_layer_that_is_not_needed_may_be_missing(terminal: Terminal) -> None:

@@ -42,7 +42,7 @@ def export(
     if file == "":
         raise ConfigError("cannot write the tar: -o needs a path")
     check_writable(file)
-    with looking_into(image, platform, registry, output) as files:
+    with looking_into(image, platform, registry, output, whole=True) as files:
         if file:
             write_pieces(file, exported(files))
             return

@@ -16,20 +16,34 @@ from nix2oci.oci.spec import Descriptor, Platform
 
 @contextmanager
 def looking_into(
-    image: str, platform: str | None, registry: RegistryOptions, output: OutputOptions
+    image: str,
+    platform: str | None,
+    registry: RegistryOptions,
+    output: OutputOptions,
+    *,
+    whole: bool = False,
 ) -> Iterator[ImageFiles]:
-    """The files of IMAGE, as `inspect` takes it; raises what opening it raises."""
+    """The files of IMAGE, as `inspect` takes it, `whole` where all layers will be read.
+
+    Raises what opening it raises.
+    """
     wanted = Platform.parse(platform) if platform else None
     layout = open_in_registry(image, reading(registry, image), output)
     if layout is None:
         yield ImageFiles(open_image(image, wanted))
         return
     from nix2oci.oci.layout.staging import temporary_directory
-    from nix2oci.oci.registry.download import on_demand
+    from nix2oci.oci.registry.download import fetch, on_demand
 
     def fetching(layer: Descriptor) -> AbstractContextManager[Callable[[int], None]]:
         return console.progress(output).bytes(f"fetching layer {layer.digest}", layer.size)
 
     source = layout.image(platform=wanted)
     with temporary_directory() as directory:
-        yield ImageFiles(on_demand(source, directory, fetching))
+        if whole:
+            size = sum(layer.size for layer in source.layers())
+            with console.progress(output).bytes(f"fetching {image}", size) as counter:
+                source = fetch(source, directory, counter)
+        else:
+            source = on_demand(source, directory, fetching)
+        yield ImageFiles(source)

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.links import At
-from nix2oci.oci.image_files import ImageFiles
 from nix2oci.oci.layer.inodes import Inode
+from nix2oci.oci.merged_files import ImageFiles
 from nix2oci.text import display
 
 _MOST = 1 << 20

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from nix2oci.errors import RepresentationError
-from nix2oci.oci.image_files import ImageFiles
 from nix2oci.oci.layer.inodes import Inode
 from nix2oci.oci.layer.tar import END, member_header, padding
 from nix2oci.oci.layer.untar import (
@@ -24,6 +23,7 @@ from nix2oci.oci.layer.untar import (
     SYMLINK,
     Member,
 )
+from nix2oci.oci.merged_files import ImageFiles
 from nix2oci.text import display
 
 _KINDS = frozenset({FILE, DIRECTORY, SYMLINK, CHARACTER_DEVICE, BLOCK_DEVICE, FIFO})

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.smallimage import Entry, Layer, SmallImage, directory, entry, link, tar
 
-from nix2oci.oci.image_files import ImageFiles
 from nix2oci.oci.layer.untar import DIRECTORY
 from nix2oci.oci.layout.source import open_image
+from nix2oci.oci.merged_files import ImageFiles
 
 Files = dict[str, str]
 """What is at each path: `d` and the mode for a directory, the content of a file."""

@@ -12,7 +12,7 @@ import sys
 
 def main() -> None:
     """Run the command line and exit."""
-    if sys.argv[1:] in (["--help"], ["-h"]) and sys.stdout:
+    if sys.argv[1:] in (["--help"], ["-h"], ["help"]) and sys.stdout:
         from nix2oci.cli.help import HELP
 
         try:

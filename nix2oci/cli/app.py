@@ -54,7 +54,9 @@ class _Commands(click.Group):
         "terminal_width": context.help_width(),
     },
 )
-@click.version_option(__version__, prog_name="nix2oci", message="%(prog)s %(version)s")
+@click.version_option(
+    __version__, "-V", "--version", prog_name="nix2oci", message="%(prog)s %(version)s"
+)
 def program() -> None:
     """One command from a flake output to an OCI image."""
 

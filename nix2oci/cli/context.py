@@ -102,6 +102,11 @@ def _opened(number: int) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BufferedWriter(raw), code, "backslashreplace", None, by_line)
 
 
+def prints_on_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
 def standard_output() -> BinaryIO:
     """Standard output, for bytes."""
     return sys.stdout.buffer

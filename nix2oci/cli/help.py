@@ -1,4 +1,4 @@
-"""What `nix2oci --help` prints: the commands, each in a line."""
+"""What `nix2oci --help` prints: the commands, each in a line. No library is loaded for that."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ COMMANDS = {
     "popularity": "Count what images share, so that they can share layers.",
     "push": "Push an image to a registry.",
     "inspect": "Show the layers, store paths and configuration of an image.",
+    "ls": "List files of an image, as `ls -l` does.",
+    "cat": "Print a file of an image.",
+    "export": "Write all files of an image into one tar.",
     "diff": "Show what changed between two images, and what that costs.",
     "why": "Show what keeps a store path in an image, and its weight.",
     "validate": "Check everything that can be wrong with an image.",
@@ -15,6 +18,7 @@ COMMANDS = {
     "wrapper": "Explain a wrapper script; write the launcher that does the same.",
     "cache": "Show what builds keep for the next one; prune or clear it.",
     "completion": "Print the completion script for a shell.",
+    "help": "Show the help of a command.",
 }
 """Every command, and what it does in one line."""
 
@@ -26,11 +30,11 @@ Usage: nix2oci [OPTIONS] COMMAND [ARGS]...
   One command from a flake output to an OCI image.
 
 Options:
-  --version   Show the version and exit.
-  -h, --help  Show this message and exit.
+  -V, --version  Show the version and exit.
+  -h, --help     Show this message and exit.
 
 Commands:
 {_LINES}
 
-  'nix2oci COMMAND --help' says more.
+  'nix2oci help COMMAND' says more.
   In a directory with a flake, begin with: nix2oci build"""

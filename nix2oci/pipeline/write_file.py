@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from nix2oci.errors import OutputError
@@ -40,12 +40,19 @@ def write_file(path: str, data: bytes, *, executable: bool = False) -> None:
 
     What is there and no file, such as /dev/null or a pipe, is written to. Raises `OutputError`.
     """
+    write_pieces(path, (data,), executable=executable)
+
+
+def write_pieces(
+    path: str, pieces: Iterable[bytes | memoryview], *, executable: bool = False
+) -> None:
+    """The same of what is not at hand all at once; what making the pieces raises comes through."""
     with _reported(path):
         if _is_file(path):
-            _replace(os.path.realpath(path), data, 0o777 if executable else 0o666)
+            _replace(os.path.realpath(path), pieces, 0o777 if executable else 0o666)
         else:
             with open(path, "wb") as other:
-                other.write(data)
+                other.writelines(pieces)
 
 
 def _is_file(path: str) -> bool:
@@ -60,14 +67,14 @@ def _reported(path: str) -> Iterator[None]:
         raise OutputError(f"cannot write {path}: {err.strerror}") from err
 
 
-def _replace(path: str, data: bytes, mode: int) -> None:
+def _replace(path: str, pieces: Iterable[bytes | memoryview], mode: int) -> None:
     """The file takes its place when it is whole; the umask decides who may read it."""
     from nix2oci.oci.layout.staging import staging_directory  # noqa: PLC0415  # start-up counts
 
     with staging_directory(os.path.dirname(path)) as scratch:
         new = os.path.join(scratch, "new")
         with open(new, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)

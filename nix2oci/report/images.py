@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nix2oci.compare.image_contents import Inspected
+from nix2oci.compare.image_listing import Listed
+from nix2oci.oci.layer.untar import BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FIFO, FILE, SYMLINK
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.push import Pushed, PushSet
@@ -34,6 +36,44 @@ def image_document(found: Inspected) -> dict[str, object]:
         "launchers": [display(b"/" + path) for path in found.launchers],
         "shell": found.shell_record,
     }
+
+
+_TYPES = {
+    FILE: "file",
+    DIRECTORY: "directory",
+    SYMLINK: "link",
+    CHARACTER_DEVICE: "character device",
+    BLOCK_DEVICE: "block device",
+    FIFO: "fifo",
+}
+
+
+def listing_document(found: Sequence[Listed]) -> dict[str, object]:
+    """Files of an image, as `ls` shows them."""
+    return {"files": [_listed_document(each) for each in found]}
+
+
+def _listed_document(listed: Listed) -> dict[str, object]:
+    inode, member = listed.inode, listed.inode.member
+    return {
+        "path": _name(listed.path),
+        "type": "file" if inode.is_file else _TYPES.get(member.kind, "unknown"),
+        "mode": f"{member.mode:04o}",
+        "uid": member.uid,
+        "gid": member.gid,
+        "user": listed.user,
+        "group": listed.group,
+        "size": listed.size,
+        "mtime": member.mtime,
+        "target": None if inode.target is None else _name(inode.target),
+        "device": list(member.device) if max(member.device) else None,
+        "layer": listed.layer,
+    }
+
+
+def _name(path: bytes) -> str:
+    """What is no UTF-8 is shown by its numbers: many who read JSON take nothing else."""
+    return path.decode(errors="backslashreplace")
 
 
 def pushed_document(

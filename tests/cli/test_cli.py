@@ -44,7 +44,7 @@ def test_without_a_command_it_shows_what_there_is(terminal: Terminal) -> None:
 def test_help_names_every_option_and_command_of_the_program() -> None:
     options = {option for param in program.params for option in param.opts}
     names = program.list_commands(click.Context(program))
-    assert [name for name in (*options, *names) if f"  {name}" not in HELP] == []
+    assert [name for name in (*options, *names) if f" {name}" not in HELP] == []
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

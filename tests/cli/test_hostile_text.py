@@ -6,17 +6,14 @@ pipes and on a terminal.
 
 from __future__ import annotations
 
-import os
-import pty
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from support.smallimage import STORE_ENTRIES, STORE_PATH, Json, Layer, SmallImage, entry, tar
-from support.terminal import Terminal
+from support.terminal import Terminal, on_pty
 
 ORDERS = "\x1b]0;PWN\x07\x1b[2J\x9b31m\r\x7f\u202e\u2066\nfake: line"
 """A title for the window, a cleared screen, a colour, a line over the line, text from right to
@@ -72,6 +69,9 @@ def terminal(tmp_path: Path) -> Terminal:
 COMMANDS = [
     pytest.param(("inspect", "hostile", "-v"), id="the configuration and the layers of an image"),
     pytest.param(("validate", "hostile"), id="what is wrong with an image"),
+    pytest.param(("ls", "hostile"), id="names of files"),
+    pytest.param(("ls", "hostile", f"/b{ORDERS}"), id="the name of one file"),
+    pytest.param(("ls", "hostile", ORDERS), id="the name of a file that is not there"),
     pytest.param(("diff", "plain", "hostile", "-v"), id="annotations and settings of two images"),
     pytest.param(("why", "hostile", "app", "-v"), id="files that hold a reference"),
     pytest.param(("inspect", "hostile:no"), id="the tags that a hint names"),
@@ -137,20 +137,6 @@ def _piped(terminal: Terminal, args: Sequence[str]) -> subprocess.CompletedProce
         check=False,
         timeout=60,
     )
-
-
-def on_pty(argv: Sequence[str], env: Mapping[str, str], directory: Path | None = None) -> bytes:
-    """What a program sends to a terminal that is its stdout and stderr."""
-    master, slave = pty.openpty()
-    with subprocess.Popen(argv, cwd=directory, env=env, stdout=slave, stderr=slave) as process:
-        os.close(slave)
-        seen = b""
-        with suppress(OSError):  # EIO is its end, on Linux
-            while piece := os.read(master, 1 << 16):
-                seen += piece
-        process.wait(60)
-    os.close(master)
-    return seen
 
 
 def on_terminal(terminal: Terminal, args: Sequence[str]) -> bytes:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import click
 
 from nix2oci.cli.app import program
-from nix2oci.cli.options.group import Group
-from nix2oci.cli.options.image import IMAGE
+from nix2oci.cli.options.group import TITLES, Command, Group
+from nix2oci.cli.options.image import IMAGE, LAYERS
 from nix2oci.cli.options.nix import NIX
 from nix2oci.cli.options.output import OUTPUT
 from nix2oci.cli.options.registry import REGISTRY
@@ -24,6 +25,10 @@ GROUPS = {
     "Options of the image": (
         IMAGE,
         "Each but `--config` is a key of [nix2oci.yaml](configuration.md), where it is explained.",
+    ),
+    "Options about layers": (
+        LAYERS,
+        "They are keys of [nix2oci.yaml](configuration.md), too; [layering](layering.md) has more.",
     ),
     "Options that go to Nix": (
         NIX,
@@ -44,13 +49,15 @@ HEAD = """\
 
 <!-- Made by tests/support/cli_page.py, which says how. -->
 
-`nix2oci --version` prints the version, `--help` after any command what is below.
+`nix2oci -V` or `--version` prints the version.
+`nix2oci help COMMAND`, or `--help` after any command, prints what is below.
 An option that has one value is given once; a switch may be repeated."""
 
 
-def options_of(group: Group[object]) -> dict[str, click.Option]:
-    """The options of a group, by name."""
-    return {option.opts[-1]: option for option in group.flags}
+def options_of(group: Group[Any]) -> dict[str, click.Option]:
+    """The options of a group that are of no part of it, by name."""
+    parts = {option for part in group.parts for option in part.flags}
+    return {option.opts[-1]: option for option in group.flags if option not in parts}
 
 
 def commands() -> dict[str, click.Command]:
@@ -77,9 +84,23 @@ def _commands() -> Iterator[str]:
         yield f"```text\nnix2oci {name} {' '.join(usage)}\n```"
         yield _prose(command.help)
         if own := [o for o in options if not any(o.opts[-1] in shared[t] for t in common)]:
-            yield _table(own)
+            yield from _own(command, own)
         if common:
             yield f"Also: {', '.join(f'[{title}](#{_anchor(title)})' for title in common)}."
+
+
+def _own(command: click.Command, options: list[click.Option]) -> Iterator[str]:
+    """The options that only this command has; where its help has groups, by these."""
+    assert isinstance(command, Command)
+    sections = command.sections(click.Context(command))
+    if first := sections.get("Most used"):
+        yield f"Most used: {', '.join(f'`{option.opts[-1]}`' for option in first)}."
+    if not set(TITLES) & set(sections):
+        yield _table(options)
+        return
+    for title in ("", *TITLES):
+        if rows := [o for o in options if command.titles.get(str(o.name), "") == title]:
+            yield _table(rows, title)
 
 
 def _groups() -> Iterator[str]:
@@ -97,9 +118,9 @@ def _anchor(title: str) -> str:
     return title.lower().replace(" ", "-")
 
 
-def _table(options: Iterable[click.Option]) -> str:
+def _table(options: Iterable[click.Option], title: str = "") -> str:
     rows = [f"| {_spelling(option)} | {_cell(option.help or '')} |" for option in options]
-    return "\n".join(["| option | |", "|---|---|", *rows])
+    return "\n".join([f"| {title or 'option'} | |", "|---|---|", *rows])
 
 
 def _spelling(option: click.Option) -> str:

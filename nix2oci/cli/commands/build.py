@@ -11,12 +11,29 @@ from msgspec.structs import replace
 from nix2oci.cli import context
 from nix2oci.cli.options.cache import CACHE, CacheOptions
 from nix2oci.cli.options.files import FILES, FileOptions, chosen_format
-from nix2oci.cli.options.group import command, installable_arguments, switch
+from nix2oci.cli.options.group import Group, command, installable_arguments, switch
 from nix2oci.cli.options.load import LOAD, LoadOptions
 from nix2oci.cli.options.origin import ORIGIN, OriginOptions
 from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.options.platforms import PLATFORMS, PlatformOptions
 from nix2oci.cli.options.push import PUSH, PushOptions
+
+FIRST = (
+    *("output", "tag", "push", "load", "platform"),
+    *("base", "contents", "entrypoint", "env", "user"),
+)
+"""Flags that people need first."""
+
+REFRESH_BASE = Group(
+    "refresh_base",
+    lambda *, refresh_base: refresh_base,
+    (
+        switch(
+            "--refresh-base", "Look up again which image the tag of `base` in nix2oci.yaml means."
+        ),
+    ),
+    "Image",
+)
 
 
 @command(
@@ -28,8 +45,9 @@ from nix2oci.cli.options.push import PUSH, PushOptions
     LOAD,
     PUSH,
     PLATFORMS,
-    switch("--refresh-base", "Look up again which image the tag of `base` in nix2oci.yaml means."),
+    REFRESH_BASE,
     PLAN,
+    first=FIRST,
 )
 def build(
     *,

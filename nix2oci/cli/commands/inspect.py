@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from nix2oci.cli import context
-from nix2oci.cli.options.group import argument, command, value
+from nix2oci.cli.options.group import argument, command
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
+from nix2oci.cli.options.platforms import ONE_PLATFORM
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.read_image import reading_image
@@ -19,7 +20,7 @@ from nix2oci.report.terminal.inspect import image_text
 @command(
     "inspect",
     argument("image"),
-    value("--platform", "OS/ARCH", "Of an image for several platforms. [this machine's]"),
+    ONE_PLATFORM,
     REGISTRY,
     OUTPUT,
 )

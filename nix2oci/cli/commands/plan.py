@@ -22,6 +22,12 @@ from nix2oci.report.terminal.plan import plan_text
 if TYPE_CHECKING:
     from nix2oci.pipeline.on_base import Overlay
 
+FIRST = (
+    *("html", "recorded", "max_layers", "stable", "volatile"),
+    *("popularity", "plan_from", "base", "contents", "as_json"),
+)
+"""Flags that people need first."""
+
 
 @command(
     "plan",
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     ),
     ORIGIN,
     PLAN,
+    first=FIRST,
 )
 def plan(
     *,

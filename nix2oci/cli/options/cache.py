@@ -31,4 +31,5 @@ CACHE = Group(
         cache_size_option(),
         switch("--no-cache", "Read and keep nothing in the cache; make all layers."),
     ),
+    "Layers",
 )

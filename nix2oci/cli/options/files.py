@@ -57,4 +57,5 @@ FILES = Group(
         value("--image-refs", "FILE", "Write NAME:TAG@DIGEST of each image into a file."),
         value("--metadata", "FILE", "Write what --json prints into a file."),
     ),
+    "Files",
 )

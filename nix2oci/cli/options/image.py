@@ -25,18 +25,34 @@ class ImageOptions(Struct, frozen=True):
         return cls(config, {name.replace("_", "-"): value for name, value in given.items()})
 
 
+_SHORT = {"tag": "-t"}
+_OF_LAYERS = frozenset(
+    {"max-layers", "popularity", "stable", "volatile", "plan-from", "compression"}
+)
+
+
 def _option(name: str, flag: Flag) -> click.Option:
     if not flag.metavar:
         return click.Option([f"--{name}/--no-{name}"], is_flag=True, default=None, help=flag.help)
     option = repeated if flag.repeated else value
-    return option(f"--{name}", flag.metavar, flag.help)
+    names = (_SHORT[name], f"--{name}") if name in _SHORT else (f"--{name}",)
+    return option(names[0], flag.metavar, flag.help, *names[1:])
 
+
+_OPTIONS = {name: _option(name, flag) for name, flag in FLAGS.items()}
+
+LAYERS: Group[dict[str, Given]] = Group(
+    "layers", dict, tuple(_OPTIONS[name] for name in FLAGS if name in _OF_LAYERS), "Layers"
+)
+"""Those of the flags of the image that say how store paths become layers."""
 
 IMAGE = Group(
     "image",
     ImageOptions.of,
     (
         value("--config", "FILE", "Use this file instead of the nix2oci.yaml beside the flake."),
-        *(_option(name, flag) for name, flag in FLAGS.items()),
+        *_OPTIONS.values(),
     ),
+    "Image",
+    (LAYERS,),
 )

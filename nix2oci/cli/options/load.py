@@ -33,4 +33,5 @@ LOAD = Group(
             "--namespace", "NAME", "With --load containerd: the namespace; Kubernetes has k8s.io."
         ),
     ),
+    "Engines",
 )

@@ -81,4 +81,5 @@ NIX = Group(
         ),
         *(switch(f"--{name}", text) for name, text in _SWITCHES.items()),
     ),
+    "Nix",
 )

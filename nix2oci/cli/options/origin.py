@@ -37,4 +37,5 @@ ORIGIN = Group(
         ),
         switch("--no-check-sigs", "With --from: take store paths that are not signed."),
     ),
+    "Nix",
 )

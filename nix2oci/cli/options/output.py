@@ -30,4 +30,10 @@ OUTPUT = Group(
         ),
         switch("--json", "Print JSON on stdout.", "as_json"),
     ),
+    "Output",
 )
+
+BYTES_OUTPUT = Group(
+    "output", lambda **given: OutputOptions(**given, as_json=False), OUTPUT.flags[:2]
+)
+"""The same for commands whose result are the bytes of a file."""

@@ -26,4 +26,7 @@ class PlanOptions(Struct, frozen=True):
         return cls(registry, image, NIX.take(given), OUTPUT.take(given))
 
 
-PLAN = Group("options", PlanOptions.of, (*REGISTRY.flags, *IMAGE.flags, *NIX.flags, *OUTPUT.flags))
+_PARTS = (REGISTRY, IMAGE, NIX, OUTPUT)
+PLAN = Group(
+    "options", PlanOptions.of, tuple(flag for part in _PARTS for flag in part.flags), parts=_PARTS
+)

@@ -44,4 +44,8 @@ PLATFORMS = Group(
             "Build for these platforms; several become one image index. [this machine's]",
         ),
     ),
+    "Image",
 )
+
+ONE_PLATFORM = value("--platform", "OS/ARCH", "Of an image for several platforms. [this machine's]")
+"""Which image of an index is read."""

@@ -51,4 +51,5 @@ PUSH = Group(
             "registry.",
         ),
     ),
+    "Registries",
 )

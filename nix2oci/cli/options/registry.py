@@ -55,4 +55,5 @@ REGISTRY = Group(
             "only this machine needs no flag.",
         ),
     ),
+    "Registries",
 )

@@ -53,7 +53,7 @@ def _prefix(text: str, style: Style) -> str:
     return _styled(text, style, colour=context.has_colour(err=True))
 
 
-def result_bytes(data: bytes) -> None:
+def result_bytes(data: bytes | memoryview) -> None:
     """The same where it is a file."""
     context.standard_output().write(data)
 

@@ -7,10 +7,11 @@ field or a name is not ASCII, as Go's archive/tar and Python's tarfile do it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from nix2oci.errors import RepresentationError
 from nix2oci.model.tree import ROOT, Directory, Entry, File
+from nix2oci.oci.layer.untar import FILE, HARDLINK, Member
 from nix2oci.text import display
 
 BLOCK = 1 << 20
@@ -23,7 +24,8 @@ or in the compression: a layer that was kept under another number is made again.
 END = bytes(1024)
 _ZEROS = bytes(512)
 _MTIME = b"00000000001\0"
-_MAGIC_AND_NO_NAMES = b"ustar\x0000" + bytes(64) + b"0000000\x000000000\0"
+_MAGIC_AND_NO_NAMES = b"ustar\x0000" + bytes(64)
+_NO_DEVICE = b"0000000\x000000000\0"
 
 
 def tar_blocks(entries: Iterable[Entry]) -> Iterator[bytes]:
@@ -68,6 +70,32 @@ def _header(entry: Entry) -> bytes:
             return _records(entry.path, b"2", 0o777, link=entry.target)
 
 
+def member_header(member: Member, name: bytes, link: bytes | None = None) -> bytes:
+    """The header of what was read of a tar, under another name and without names of owners.
+
+    Behind that of a file comes its content. With `link` it is a hard link to that path, of which
+    nothing comes. Raises `RepresentationError` for what tar cannot hold.
+    """
+    is_link = link is not None
+    return _records(
+        name,
+        HARDLINK if is_link else member.kind,
+        member.mode,
+        uid=member.uid,
+        gid=member.gid,
+        size=member.size if member.kind == FILE and not is_link else 0,
+        link=member.link if link is None else link,
+        mtime=member.mtime,
+        device=member.device,
+        more=member.extended,
+    )
+
+
+def padding(size: int) -> bytes:
+    """What comes behind a content of so many bytes."""
+    return _ZEROS[: -size % 512]
+
+
 def _records(
     name: bytes,
     kind: bytes,
@@ -77,11 +105,14 @@ def _records(
     gid: int = 0,
     size: int = 0,
     link: bytes = b"",
+    mtime: int = 1,
+    device: tuple[int, int] = (0, 0),
+    more: Mapping[bytes, bytes] = {},
 ) -> bytes:
     """The header of one entry, behind a PAX header where it needs one."""
     if b"\0" in name or b"\0" in link:
         raise RepresentationError(f"cannot put {display(name)} into a tar: NUL in a name")
-    extended: dict[bytes, bytes] = {}
+    extended = dict(more)
     prefix, short = _split(name)
     if short is None or not name.isascii():
         extended[b"path"] = name
@@ -94,7 +125,11 @@ def _records(
             extended[key] = b"%d" % value
             numbers[key] = (0, width)
     fields = b"".join(_octal(value, width) for value, width in numbers.values())
-    header = _ustar(short, prefix, _octal(mode, 8) + fields, kind, link[:100])
+    if not 0 <= mtime < 8**11:
+        extended.setdefault(b"mtime", b"%d" % mtime)
+        mtime = 0
+    fields = _octal(mode, 8) + fields + _octal(mtime, 12)
+    header = _ustar(short, prefix, fields, kind, link[:100], device=device)
     return _pax(extended) + header if extended else header
 
 
@@ -110,10 +145,20 @@ def _octal(value: int, width: int) -> bytes:
     return b"%0*o\0" % (width - 1, value)
 
 
-def _ustar(name: bytes, prefix: bytes, numbers: bytes, kind: bytes, link: bytes) -> bytes:
-    """One 512-byte header; `numbers` is mode, uid, gid and size."""
-    before = name.ljust(100, b"\0") + numbers + _MTIME
-    after = kind + link.ljust(100, b"\0") + _MAGIC_AND_NO_NAMES + prefix.ljust(167, b"\0")
+def _ustar(
+    name: bytes,
+    prefix: bytes,
+    numbers: bytes,
+    kind: bytes,
+    link: bytes,
+    *,
+    device: tuple[int, int] = (0, 0),
+) -> bytes:
+    """One 512-byte header; `numbers` is mode, uid, gid, size and mtime."""
+    devices = b"".join(_octal(number, 8) for number in device) if any(device) else _NO_DEVICE
+    before = name.ljust(100, b"\0") + numbers
+    after = kind + link.ljust(100, b"\0") + _MAGIC_AND_NO_NAMES + devices
+    after += prefix.ljust(167, b"\0")
     checksum = sum(before) + sum(after) + 8 * 0x20
     return before + b"%06o\0 " % checksum + after
 
@@ -121,10 +166,10 @@ def _ustar(name: bytes, prefix: bytes, numbers: bytes, kind: bytes, link: bytes)
 def _pax(values: dict[bytes, bytes]) -> bytes:
     """An extended header: `<length> <key>=<value>` lines, keys sorted, hdrcharset first."""
     lines = [_pax_line(key, values[key]) for key in sorted(values)]
-    if not all(_is_utf8(value) for value in values.values()):
+    if not all(_is_utf8(values.get(key, b"")) for key in (b"path", b"linkpath")):
         lines.insert(0, _pax_line(b"hdrcharset", b"BINARY"))
     data = b"".join(lines)
-    numbers = _octal(0o644, 8) + _octal(0, 8) + _octal(0, 8) + _octal(len(data), 12)
+    numbers = _octal(0o644, 8) + _octal(0, 8) + _octal(0, 8) + _octal(len(data), 12) + _MTIME
     return _ustar(b"PaxHeader", b"", numbers, b"x", b"") + data + _ZEROS[: -len(data) % 512]
 
 

@@ -7,9 +7,10 @@ POSIX), takes names as bytes, and leaves every judgement but "this is no tar" to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 _BLOCK = 512
@@ -24,6 +25,13 @@ _MAX_NUMBER = 2**63 - 1
 """More bytes than this no file has, and no user such a number."""
 
 FILE, HARDLINK, SYMLINK, DIRECTORY = b"0", b"1", b"2", b"5"
+CHARACTER_DEVICE, BLOCK_DEVICE, FIFO = b"3", b"4", b"6"
+
+XATTR = b"SCHILY.xattr."
+"""How PAX records of extended attributes begin, for every tool that engines use."""
+
+
+_TIME = re.compile(rb"(-?[0-9]{1,18})(\.[0-9]*)?")
 
 
 class TarError(Exception):
@@ -45,6 +53,11 @@ class Member(Struct, frozen=True):
     sparse: bool = False
     uid: int = 0
     gid: int = 0
+    mtime: int = 0
+    device: tuple[int, int] = (0, 0)
+    """Major and minor number."""
+    extended: Mapping[bytes, bytes] = field(default_factory=dict)
+    """PAX records of extended attributes, and `mtime` where it is no plain number."""
 
     @property
     def path(self) -> bytes:
@@ -200,7 +213,9 @@ def _member(header: bytes) -> Member:
     size = 0 if kind in b"123456" else _number(header[124:136])
     link = _text(header[157:257])
     mode, uid, gid = (_number(header[start : start + 8]) for start in (100, 108, 116))
-    return Member(name, kind, mode & 0o7777, size, link, kind == b"S", uid, gid)
+    device = _device(header) if kind in b"34" else (0, 0)
+    mtime = _time(header[136:148])
+    return Member(name, kind, mode & 0o7777, size, link, kind == b"S", uid, gid, mtime, device)
 
 
 def _extend(member: Member, extended: dict[bytes, bytes]) -> Member:
@@ -217,7 +232,21 @@ def _extend(member: Member, extended: dict[bytes, bytes]) -> Member:
         sparse=member.sparse or any(key.startswith(b"GNU.sparse.") for key in extended),
         uid=_decimal(extended[b"uid"], "a user") if b"uid" in extended else member.uid,
         gid=_decimal(extended[b"gid"], "a group") if b"gid" in extended else member.gid,
+        mtime=_whole_seconds(extended.get(b"mtime"), member.mtime),
+        extended={key: value for key, value in extended.items() if _is_kept(key, value)},
     )
+
+
+def _is_kept(key: bytes, value: bytes) -> bool:
+    return key.startswith(XATTR) or (key == b"mtime" and bool(_TIME.fullmatch(value)))
+
+
+def _whole_seconds(record: bytes | None, otherwise: int) -> int:
+    """The seconds of a PAX time, rounded down; what is none counts as if it were not there."""
+    found = _TIME.fullmatch(record or b"")
+    if not found:
+        return otherwise
+    return int(found[1]) - (found[1].startswith(b"-") and bool((found[2] or b"").strip(b".0")))
 
 
 def _text(field: bytes) -> bytes:
@@ -235,6 +264,19 @@ def _number(field: bytes) -> int:
     if digits.strip(b"01234567"):  # `int` takes signs, and more
         raise TarError(f"a header has {digits!r} for a number")
     return int(digits or b"0", 8)
+
+
+def _device(header: bytes) -> tuple[int, int]:
+    return _number(header[329:337]), _number(header[337:345])
+
+
+def _time(field: bytes) -> int:
+    """Seconds, also before 1970 (GNU, base 256); 0 for what is no number: others take it, too."""
+    if field[0] in (0x80, 0xFF):
+        found = int.from_bytes(field[1:], "big", signed=field[0] == 0xFF)
+        return found if abs(found) <= _MAX_NUMBER else 0
+    digits = field.strip(b" \0")
+    return 0 if digits.strip(b"01234567") else int(digits or b"0", 8)
 
 
 def _decimal(digits: bytes, what: str = "a size") -> int:

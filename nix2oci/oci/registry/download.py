@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import BinaryIO
 
@@ -13,11 +14,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.errors import LayoutError, OutputError
-from nix2oci.oci.layout.archive import chunks
-from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.layout.archive import Readable, chunks
+from nix2oci.oci.layout.source import Blobs, ImageSource
 from nix2oci.oci.spec import Descriptor, Digest
 
 _AT_ONCE = 4
+
+Fetching = Callable[[Descriptor], AbstractContextManager[Callable[[int], None]]]
+"""What is done around the fetching of a layer; it hears of bytes as they come."""
 
 
 class _Fetched(Struct, frozen=True):
@@ -54,6 +58,37 @@ def fetch(source: ImageSource, directory: str, report_bytes: Callable[[int], Non
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(partial(_fetch, source, here, report_bytes), missing.values()))
     return replace(source, blobs=here)
+
+
+class _OnDemand(Struct, frozen=True):
+    """Blobs of which layers become files when they are first read."""
+
+    remote: ImageSource
+    here: _Fetched
+    layers: Mapping[Digest, Descriptor]
+    fetching: Fetching
+
+    def size(self, digest: Digest) -> int | None:
+        return self.remote.blobs.size(digest)
+
+    def open(self, digest: Digest) -> Readable:
+        layer = self.layers.get(digest)
+        if layer is None:
+            return self.remote.blobs.open(digest)
+        if self.here.size(digest) is None:
+            with self.fetching(layer) as report_bytes:
+                _fetch(self.remote, self.here, report_bytes, layer)
+        return self.here.open(digest)
+
+
+def on_demand(source: ImageSource, directory: str, fetching: Fetching) -> ImageSource:
+    """The same image, of which a layer comes into `directory` when it is first read.
+
+    Reading one raises what `fetch` does.
+    """
+    layers = {layer.digest: layer for layer in source.layers()}
+    blobs: Blobs = _OnDemand(source, _Fetched(source.where, directory), layers, fetching)
+    return replace(source, blobs=blobs)
 
 
 def _fetch(

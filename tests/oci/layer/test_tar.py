@@ -21,7 +21,8 @@ from support.treedump import treedump
 
 from nix2oci.errors import RepresentationError
 from nix2oci.model.tree import ROOT, Directory, Entry, File, Owned, Symlink, Tree, parents
-from nix2oci.oci.layer.tar import BLOCK, END, tar_blocks
+from nix2oci.oci.layer import untar
+from nix2oci.oci.layer.tar import BLOCK, END, member_header, tar_blocks
 
 KINDS = {tarfile.REGTYPE: "file", tarfile.DIRTYPE: "directory", tarfile.SYMTYPE: "link"}
 
@@ -280,6 +281,36 @@ def test_tar_cannot_hold_a_nul_in_a_target() -> None:
     with pytest.raises(RepresentationError) as caught:
         tar(Symlink(b"l", b"x\0y"))
     assert str(caught.value) == "cannot put l into a tar: NUL in a name"
+
+
+@given(
+    kind=st.sampled_from([b"0", b"2", b"3", b"4", b"5", b"6"]),
+    numbers=st.tuples(st.integers(0, 0o7777), *[st.integers(0, 2**32)] * 2),
+    mtime=st.integers(-(2**40), 2**40),
+    device=st.tuples(*[st.integers(0, 8**7 - 1)] * 2),
+    note=st.binary(max_size=600),
+)
+def test_what_was_read_of_a_tar_is_written_and_read_the_same(
+    kind: bytes, numbers: tuple[int, int, int], mtime: int, device: tuple[int, int], note: bytes
+) -> None:
+    mode, uid, gid = numbers
+    member = untar.Member(
+        *(b"name", kind, mode, 0, b"target" if kind == b"2" else b""),
+        uid=uid,
+        gid=gid,
+        mtime=mtime,
+        device=device if kind in b"34" else (0, 0),
+        extended={untar.XATTR + b"user.note": note},
+    )
+    (found,) = untar.TarReader([member_header(member, b"name"), END])
+    extended = {key: value for key, value in found.extended.items() if key != b"mtime"}
+    assert replace(found, extended=extended) == member
+
+
+def test_a_hard_link_has_no_content() -> None:
+    member = untar.Member(b"name", b"0", 0o644, 10, b"")
+    (found,) = untar.TarReader([member_header(member, b"other", b"name"), END])
+    assert (found.name, found.kind, found.link, found.size) == (b"other", b"1", b"name", 0)
 
 
 def test_content_that_looks_like_a_tar_is_inert() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,58 @@ def test_owners_of_any_number_are_read(form: int, uid: int, gid: int) -> None:
     assert (member.uid, member.gid) == (uid, gid)
 
 
+@pytest.mark.parametrize(
+    ("mtime", "seconds", "record"),
+    [
+        pytest.param(1, 1, None, id="a plain number"),
+        pytest.param(8**11 - 1, 8**11 - 1, None, id="the largest that fits"),
+        pytest.param(8**11, 8**11, b"8589934592", id="one that does not fit"),
+        pytest.param(-1, -1, b"-1", id="before 1970"),
+        pytest.param(2.5, 2, b"2.5", id="a part of a second"),
+        pytest.param(-2.5, -3, b"-2.5", id="a part of a second before 1970, rounded down"),
+    ],
+)
+def test_times_are_read(mtime: float, seconds: int, record: bytes | None) -> None:
+    member = only_member(tarfile.PAX_FORMAT, mtime=mtime)
+    assert (member.mtime, member.extended.get(b"mtime")) == (seconds, record)
+
+
+@pytest.mark.parametrize("mtime", [-1, -(2**40), 8**11, 2**60])
+def test_times_in_base_256_are_read(mtime: int) -> None:
+    assert only_member(tarfile.GNU_FORMAT, mtime=mtime).mtime == mtime
+
+
+@pytest.mark.parametrize("time", [b"nonsense", b"\x80" + b"\xff" * 11, b" " * 12])
+def test_a_time_that_is_none_is_0_as_for_others(time: bytes) -> None:
+    block = header(mtime=time.ljust(12, b"\0"))
+    ((member, _),) = read([summed(block), bytes(1024)])
+    assert member.mtime == 0
+
+
+def test_of_devices_the_numbers_are_read() -> None:
+    device = {"type": tarfile.CHRTYPE, "devmajor": 10, "devminor": 229}
+    assert only_member(tarfile.GNU_FORMAT, **device).device == (10, 229)
+    assert only_member(tarfile.PAX_FORMAT, type=tarfile.REGTYPE).device == (0, 0)
+
+
+def test_attributes_are_read_and_other_records_are_not_kept() -> None:
+    records = {"SCHILY.xattr.user.a": "=\n", "SCHILY.acl.access": "x", "comment": "x"}
+    member = only_member(tarfile.PAX_FORMAT, pax_headers=records)
+    assert member.extended == {b"SCHILY.xattr.user.a": b"=\n"}
+
+
+def only_member(form: int, **fields: Any) -> Member:
+    """What is read of a tar that Python wrote, of one empty entry."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form) as tar:
+        info = tarfile.TarInfo("f")
+        for key, value in fields.items():
+            setattr(info, key, value)
+        tar.addfile(info)
+    ((member, _),) = read([out.getvalue()])
+    return member
+
+
 @given(
     st.lists(st.tuples(NAMES, st.binary(max_size=1500), st.integers(0, 0o7777)), max_size=5),
     st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
@@ -83,6 +136,7 @@ def header(**fields: bytes) -> bytearray:
         "name": 0,
         "mode": 100,
         "size": 124,
+        "mtime": 136,
         "kind": 156,
         "link": 157,
         "magic": 257,

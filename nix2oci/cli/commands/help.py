@@ -1,0 +1,22 @@
+"""`nix2oci help`: what `--help` prints, for those who ask like that."""
+
+from __future__ import annotations
+
+import click
+
+from nix2oci.cli.options.group import command
+from nix2oci.cli.render import console
+
+
+@command("help", click.Argument(["name"], required=False, metavar="[COMMAND]"))
+def help(*, name: str | None) -> None:  # noqa: A001  # it has the name of the command
+    """Show the help of COMMAND, as COMMAND --help does, or the list of commands."""
+    root = click.get_current_context().find_root()
+    program = root.command
+    assert isinstance(program, click.Group), "what has commands is a group"
+    if name is None:
+        console.result(program.get_help(root))
+        return
+    _, found, _ = program.resolve_command(root, [name])
+    assert found is not None, "what is no command is an error"
+    console.result(found.get_help(click.Context(found, parent=root, info_name=name)))

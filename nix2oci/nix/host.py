@@ -73,3 +73,27 @@ def dirty_revision(directory: str, env: Mapping[str, str]) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""  # no git, or no commit yet
     return f"{done.stdout.strip()}-dirty"
+
+
+def work_tree(path: str) -> str:
+    """The git work tree that a path is in, which need not be there yet; `""` for none."""
+    directory = os.path.realpath(path)
+    while not os.path.lexists(os.path.join(directory, ".git")):
+        above = os.path.dirname(directory)
+        if above == directory:
+            return ""
+        directory = above
+    return directory
+
+
+def is_ignored(path: str, env: Mapping[str, str]) -> bool | None:
+    """Whether git ignores a file in a work tree; None when it cannot tell."""
+    directory, name = os.path.split(os.path.realpath(path))
+    argv = ["git", "-C", directory, "check-ignore", "--quiet", "--", name]
+    try:
+        done = subprocess.run(  # noqa: S603 - a list of arguments, and no shell
+            argv, env=env, capture_output=True, check=False, timeout=_PATIENCE
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {0: True, 1: False}.get(done.returncode)

@@ -12,6 +12,7 @@ from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.model.closure import PathInfo, StorePath
 from nix2oci.nix.client import NixClient
+from nix2oci.nix.flake_inputs import unpinned
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.machine import check_machines
 from nix2oci.nix.package import Package
@@ -82,6 +83,8 @@ def build(
         ) as prepared,
         _tools(nix, packages[0].installable, spec, prepared, progress) as tools,
     ):
+        if tools and tools.package.installable.became:
+            progress.step(unpinned(tools.package.installable))
         identity = _decide(prepared, spec, destination)
         twin_name = debug_name(identity.name, prepared.layer_count) if tools else None
         with destination.open(identity.name) as staging:

@@ -73,6 +73,7 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Place]:
     terminal = Terminal.make(tmp_path)
     (terminal.directory / "flake.nix").write_text("{}")
+    (terminal.directory / ".git").mkdir()
     with running(FakeRegistry()) as registry:
         images = base(), base(layers=(Layer(tar(entry("new"))),))
         digests = [
@@ -252,4 +253,4 @@ def test_a_blob_without_an_end_fills_no_disk(place: Place, tmp_path: Path) -> No
         8,
         f"error: cannot read image at {place.name}: blob {layer.digest} {said}",
     )
-    assert place.terminal.left() == ["flake.nix"]
+    assert place.terminal.left() == [".git", "flake.nix"]

@@ -103,12 +103,12 @@ def installable_beside(
         return _of_source(path, directory, place, main_ref, source) + sharp + rest
     if path.startswith("/"):
         return text
-    found = named_place(os.path.join(directory, path)) if not url else None
+    found = named_place(_joined(directory, path)) if not url else None
     if main_ref and found and found.directory and _same(found.directory, place.directory):
         return main_ref + sharp + rest
     if os.path.normpath(directory) == ".":
         return text
-    return kind + _joined(directory, path, is_url=url is not None) + sharp + rest
+    return kind + _joined(_encoded(directory) if url else directory, path) + sharp + rest
 
 
 def _is_path(path: str, directory: str, *, fragment: bool) -> bool:
@@ -124,15 +124,17 @@ def _same(one: str, other: str | None) -> bool:
     return other is not None and os.path.realpath(one) == os.path.realpath(other)
 
 
-def _joined(directory: str, path: str, *, is_url: bool) -> str:
+def _joined(directory: str, path: str) -> str:
     """A path beside the file; one without a dot in front would be a name to Nix."""
     path, mark, query = path.partition("?")
-    if is_url:
-        from urllib.parse import quote  # noqa: PLC0415  # start-up counts
-
-        directory = quote(os.path.abspath(directory))
     found = os.path.normpath(os.path.join(directory, path))
     return (found if found.startswith((".", "/")) else f"./{found}") + mark + query
+
+
+def _encoded(directory: str) -> str:
+    from urllib.parse import quote  # noqa: PLC0415  # start-up counts
+
+    return quote(os.path.abspath(directory))
 
 
 def _of_source(path: str, directory: str, place: FlakePlace, main_ref: str, source: str) -> str:

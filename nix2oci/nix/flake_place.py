@@ -98,6 +98,8 @@ def flake_above(path: str) -> str:
     """The directory at or above a path that has a flake.nix, to the root of a repository."""
     if os.path.lexists(os.path.join(path, "flake.nix")):
         return os.path.normpath(path) if not os.path.islink(path) else path
+    if not os.path.isdir(path):
+        return ""
     real = os.path.realpath(path)
     while not os.path.lexists(os.path.join(real, "flake.nix")):
         if real == os.path.dirname(real) or os.path.lexists(os.path.join(real, ".git")):
@@ -118,7 +120,8 @@ def _fetched_place(stdout: str, store_root: str) -> FlakePlace:
         raise unknown_shape("flake metadata", stdout) from err
     if kind == "path" and not is_fixed:
         own = os.path.abspath(str(resolved.get("path")))
-        return FlakePlace(os.path.join(own, below), copied=os.path.realpath(own))
+        directory = os.path.normpath(os.path.join(own, below))
+        return FlakePlace(directory, copied=os.path.realpath(own))
     if kind == "git" and not is_fixed and (own := _checkout(str(resolved.get("url")))):
         return FlakePlace(os.path.normpath(os.path.join(own, below)))
     source = f"{store_root}{path}"

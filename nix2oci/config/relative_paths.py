@@ -1,31 +1,60 @@
-"""Where nix2oci.yaml is, and what it names by path, which is taken from there."""
+"""What nix2oci.yaml names by path, which is taken from where the file is.
+
+The hard part is that a flake which was fetched may be anybody's: its settings name nothing of this
+machine, only what is in its source.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 from nix2oci.config.keys import Document
+from nix2oci.nix.flake_inputs import reference, within
+from nix2oci.nix.flake_place import FlakePlace, flake_above, inside, is_below, named_place
+from nix2oci.nix.installable import names_path
 
 _PREFIXES = ("oci:", "oci-archive:", "docker-archive:")
+_OF_FILES = r"((?:path|(?:[a-z]+\+)?file):)(.*)"
+"""A URL of what is in the file system of this machine."""
 
 
-def document_beside(document: Document, directory: str) -> Document:
-    """A document of a file in `directory`, with what it names by path as seen from here."""
+def document_beside(
+    document: Document, directory: str, place: FlakePlace, main_ref: str = ""
+) -> Document:
+    """A document of a file in `directory`, with what it names by path as seen from here.
+
+    `main_ref` is the reference of the main flake, if that is one, and `place` where it is. Where
+    the file is in a source that was fetched, raises `ConfigError` for a path that leads out of it.
+    """
+    source = place.source if is_below(os.path.realpath(directory), place.source or "-") else ""
+
+    def image(text: object) -> str:
+        return image_beside(str(text), directory, source)
+
+    def installable(text: object) -> str:
+        return installable_beside(str(text), directory, place, main_ref, source)
+
     found = dict(document)
     if "base" in found:
-        found["base"] = image_beside(str(found["base"]), directory)
+        found["base"] = image(found["base"])
+    if isinstance(contents := found.get("contents"), list):
+        found["contents"] = list(map(installable, contents))
+    if "debug-tools" in found:
+        found["debug-tools"] = installable(found["debug-tools"])
     if isinstance(layers := found.get("layers"), Mapping):
         layers = dict(layers)
         if "popularity" in layers:
-            layers["popularity"] = os.path.join(directory, str(layers["popularity"]))
+            path = os.path.join(directory, str(layers["popularity"]))
+            layers["popularity"] = inside(path, source)
         if "plan-from" in layers:
-            layers["plan-from"] = image_beside(str(layers["plan-from"]), directory)
+            layers["plan-from"] = image(layers["plan-from"])
         found["layers"] = layers
     return found
 
 
-def image_beside(text: str, directory: str) -> str:
+def image_beside(text: str, directory: str, source: str = "") -> str:
     """The image that a file in `directory` names, as a program elsewhere has to name it.
 
     What begins with a prefix, `./` or `../` is a path, and so is anything that is there. All else
@@ -33,8 +62,14 @@ def image_beside(text: str, directory: str) -> str:
     """
     prefix = next((p for p in _PREFIXES if text.startswith(p)), "")
     path = text.removeprefix(prefix)
-    if prefix or path.startswith(("./", "../")) or _is_there(path, directory):
-        return prefix + os.path.join(directory, path)
+    if prefix or path.startswith(("./", "../", "/")) or _is_there(path, directory):
+        whole = os.path.join(directory, path)
+        known = whole if os.path.lexists(whole) else whole.rpartition(":")[0] or whole
+        inside(known, source)
+        for at, directories, files in os.walk(known) if source else ():
+            for name in (*directories, *files):
+                inside(os.path.join(at, name), source)
+        return prefix + whole
     return text
 
 
@@ -47,23 +82,69 @@ def _is_there(path: str, directory: str) -> bool:
     )
 
 
-def file_of_flake(flake_ref: str, name: str) -> str | None:
-    """The file `name` in the directory of a local flake, where there is one."""
-    directory = _flake_directory(flake_ref)
-    path = os.path.join(directory, name) if directory is not None else ""
-    return path if os.path.isfile(path) else None
+def installable_beside(
+    text: str, directory: str, place: FlakePlace, main_ref: str, source: str = ""
+) -> str:
+    """The installable that a file in `directory` names, as seen from here.
+
+    What leads to the flake of the file is called as that is, `main_ref`, so that both are the same
+    source.
+    """
+    ref, sharp, rest = text.partition("#")
+    if not sharp:
+        ref, caret, rest = text.partition("^")
+        sharp = caret
+    url = re.fullmatch(_OF_FILES, ref)
+    kind, path = url.groups() if url else ("", ref or ".")
+    if not url and not _is_path(path, directory, fragment=sharp == "#"):
+        return text
+    if source:
+        path = path.removeprefix("//") if url else path
+        return _of_source(path, directory, place, main_ref, source) + sharp + rest
+    if path.startswith("/"):
+        return text
+    found = named_place(_joined(directory, path)) if not url else None
+    if main_ref and found and found.directory and _same(found.directory, place.directory):
+        return main_ref + sharp + rest
+    if os.path.normpath(directory) == ".":
+        return text
+    return kind + _joined(_encoded(directory) if url else directory, path) + sharp + rest
 
 
-def _flake_directory(flake_ref: str) -> str | None:
-    """Where a local flake is: as Nix does, upwards from a path that has no scheme."""
-    scheme, colon, rest = flake_ref.partition(":")
-    path = (rest if colon and scheme == "path" else flake_ref).partition("?")[0]
-    if not os.path.isdir(path):
-        return None
-    directory = path
-    while not os.path.exists(os.path.join(directory, "flake.nix")):
-        above = os.path.join(directory, "..")
-        if os.path.samefile(directory, above) or colon:
-            return None
-        directory = above
-    return os.path.normpath(directory)
+def _is_path(path: str, directory: str, *, fragment: bool) -> bool:
+    """Whether it is a path to Nix, or to a link such as `result`, which has no fragment."""
+    if path.startswith((".", "/")):
+        return True
+    is_link = not fragment and ("/" in path or re.match("result(-|$)", path))
+    there = os.path.lexists(os.path.join(directory, path.partition("?")[0]))
+    return bool(there and (is_link or names_path(path)))
+
+
+def _same(one: str, other: str | None) -> bool:
+    return other is not None and os.path.realpath(one) == os.path.realpath(other)
+
+
+def _joined(directory: str, path: str) -> str:
+    """A path beside the file; one without a dot in front would be a name to Nix."""
+    path, mark, query = path.partition("?")
+    found = os.path.normpath(os.path.join(directory, path))
+    return (found if found.startswith((".", "/")) else f"./{found}") + mark + query
+
+
+def _encoded(directory: str) -> str:
+    from urllib.parse import quote  # noqa: PLC0415  # start-up counts
+
+    return quote(os.path.abspath(directory))
+
+
+def _of_source(path: str, directory: str, place: FlakePlace, main_ref: str, source: str) -> str:
+    """The reference of a flake in the source of the main one."""
+    path, _, query = path.partition("?")
+    below = query.removeprefix("dir=") if query.startswith("dir=") else ""
+    target = inside(os.path.join(directory, path, below), source)
+    flake = flake_above(os.path.realpath(target)) or target
+    inside(flake, source)
+    if _same(flake, place.directory):
+        return main_ref
+    seen = os.path.relpath(os.path.realpath(flake), os.path.realpath(place.directory or ""))
+    return reference(within(place.locked, seen)) or f"path:{os.path.realpath(flake)}"

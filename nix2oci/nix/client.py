@@ -25,7 +25,6 @@ from msgspec.structs import replace
 from nix2oci.errors import NixError, NixOutputError, StoreError
 from nix2oci.model.closure import STORE_DIR, Closure, StorePath
 from nix2oci.nix.failure import Finished, build_failure, failure
-from nix2oci.nix.flake_inputs import nixpkgs_reference
 from nix2oci.nix.host import dirty_revision, store_path_behind, with_cache_directory
 from nix2oci.nix.installable import Installable, no_such_attribute
 from nix2oci.nix.json_output import (
@@ -81,7 +80,6 @@ class NixClient:
         self._seen: set[str] = set()
         self._sources: dict[str, Source] = {}
         self._metadata: dict[str, str] = {}
-        self._inputs: set[str] = set()
         self._evaluating: tuple[str, ...] = ()
         self._meanwhile: list[Callable[[], None]] = []
 
@@ -183,13 +181,14 @@ class NixClient:
     def _source(self, installable: Installable) -> Source:
         ref = installable.flake_ref
         if ref not in self._sources:
-            source = flake_source(self._flake_metadata(installable))
+            source = flake_source(self.metadata(installable))
             if source.directory:
                 source = replace(source, revision=dirty_revision(source.directory, self._env))
             self._sources[ref] = source
         return self._sources[ref]
 
-    def _flake_metadata(self, installable: Installable) -> str:
+    def metadata(self, installable: Installable) -> str:
+        """What `nix flake metadata --json` prints of a flake; asked once for each."""
         ref = installable.flake_ref
         if ref not in self._metadata:
             options = self._evaluation_options(installable)
@@ -199,20 +198,10 @@ class NixClient:
             self._metadata[ref] = done.stdout
         return self._metadata[ref]
 
-    def nixpkgs(self, installable: Installable) -> str | None:
-        """The flake reference of the nixpkgs that a flake uses, `--override-input` heard.
-
-        None for what is no flake, and where there is no such input (`inputs.nixpkgs_reference`).
-        """
-        if installable.kind != "flake":
-            return None
-        found = nixpkgs_reference(self._flake_metadata(installable))
-        self._inputs.add(found or "")
-        return found
-
     def _evaluation_options(self, installable: Installable) -> tuple[str, ...]:
-        is_input = installable.kind == "flake" and installable.flake_ref in self._inputs
-        return (*evaluation_options(self.options, inputs=not is_input), *self._evaluating)
+        inputs, names = not installable.is_input, installable.kind != "file"
+        options = evaluation_options(self.options, inputs=inputs, names=names)
+        return (*options, *self._evaluating)
 
     def _missing(self, installable: Installable) -> NixError:
         """Name what the flake has instead."""

@@ -1,16 +1,27 @@
-"""The inputs of a flake, as its lock file has them after every option was heard.
+"""What a name in front of an installable means: an input of the flake, as it is locked.
 
-The hard part is that an input is locked as attributes, while a command wants a flake reference:
-Nix writes those by the rules of each fetcher (src/libfetchers/*.cc, `toURL`).
+The lock is that of `nix flake metadata`, after every option was heard. The hard part is that an
+input is locked as attributes, while a command wants a flake reference: Nix writes those by the
+rules of each fetcher (src/libfetchers/*.cc, `toURL`).
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from nix2oci.errors import NixError
+from nix2oci.nix.installable import Installable, asks_more, registry_name
 from nix2oci.nix.json_output import read_json, unknown_shape
+from nix2oci.nix.messages import redact
+from nix2oci.nix.options import values_of
+
+if TYPE_CHECKING:
+    from nix2oci.nix.client import NixClient
 
 Attributes = Mapping[str, object]
 
@@ -18,37 +29,143 @@ Attributes = Mapping[str, object]
 _TARBALL = r"\.(zip|tar|tgz|tar\.(gz|xz|bz2|zst))$"
 
 
-def nixpkgs_reference(stdout: str) -> str | None:
-    """The locked reference of the nixpkgs that a flake uses, of `nix flake metadata --json`.
+def as_locked(nix: NixClient, installable: Installable, main: Installable | None) -> Installable:
+    """An installable beside the main one, with what the name in front of it means.
 
-    That is its input `nixpkgs`, else the first whose name begins so. None where there is none,
-    or where it is locked in a way that only the flake itself can follow, such as a path relative
-    to it. Raises `NixOutputError` for another shape.
+    That is an input of a flake of `--inputs-from`, else one of the flake of `main`, as locked;
+    else what the flake registry of this machine says, and then `became` has it. Raises `NixError`
+    for an input that cannot be named outside of its flake, and what goes wrong with Nix.
+    """
+    ref, _, query = installable.flake_ref.partition("?")
+    if installable.kind != "flake" or ref.startswith((".", "/")):
+        return installable
+    if main and installable.flake_ref == main.flake_ref:
+        return installable
+    flakes = [Installable(text, "flake", flake_ref=text) for text in _inputs_from(nix)]
+    flakes += [main] if main and main.kind == "flake" else []
+    name = ref.removeprefix("flake:")
+    for flake in flakes if ":" not in name and not asks_more(ref) else ():
+        metadata = nix.metadata(flake)
+        if name in inputs(metadata):
+            reference = input_reference(metadata, name, query) or flake.flake_ref
+            return replace(installable, flake_ref=reference, is_input=reference != flake.flake_ref)
+    if not registry_name(installable.flake_ref):
+        return installable
+    return replace(installable, became=locked_reference(nix.metadata(installable)))
+
+
+def unpinned(installable: Installable) -> str:
+    """What to say of an installable that only the flake registry of this machine knows."""
+    name = registry_name(installable.flake_ref)
+    return (
+        f"warning: {installable.text} is not pinned: only the flake registry of this machine "
+        f"knows '{name}', today as {installable.became}"
+    )
+
+
+def _inputs_from(nix: NixClient) -> list[str]:
+    return [flake for (flake,) in values_of(nix.options, "--inputs-from")]
+
+
+def inputs(stdout: str) -> list[str]:
+    """The names of a flake's inputs, of `nix flake metadata --json`, in order.
+
+    Raises `NixOutputError` for another shape, as all here do.
     """
     answer = read_json(stdout, "flake metadata")
     try:
         locks = answer["locks"]
-        root: str = locks["root"]
-        names = sorted(locks["nodes"][root].get("inputs", {}))
-        name = next((name for name in names if name.startswith("nixpkgs")), None)
-        if name is None:
-            return None
-        node = _follow(locks["nodes"], root, (name,))
-        return _reference(locks["nodes"][node].get("locked") or {})
+        return sorted(locks["nodes"][locks["root"]].get("inputs", {}))
     except (KeyError, TypeError, AttributeError) as err:
         raise unknown_shape("flake metadata", stdout) from err
 
 
-def _follow(nodes: Mapping[str, Any], root: str, path: tuple[str, ...]) -> str:
-    """The node that a path of inputs leads to; a list is `follows`, a path from the root."""
+def nixpkgs_input(stdout: str) -> str | None:
+    """The input that is a flake's nixpkgs: `nixpkgs`, else the first whose name begins so."""
+    return next((name for name in inputs(stdout) if name.startswith("nixpkgs")), None)
+
+
+def locked_reference(stdout: str) -> str:
+    """The reference that means just what a flake is now, without credentials; `""` if unknown."""
+    answer = read_json(stdout, "flake metadata")
+    url = answer.get("url") if isinstance(answer, dict) else None
+    return redact(url) if isinstance(url, str) else ""
+
+
+def input_reference(stdout: str, name: str, query: str = "") -> str | None:
+    """The locked reference of an input, of `nix flake metadata --json`; None for the flake itself.
+
+    `query` may have another directory of it. Raises `NixError` where it is locked in a way that
+    only the flake itself can follow.
+    """
+    answer = read_json(stdout, "flake metadata")
+    try:
+        locks, own = answer["locks"], answer.get("locked") or {}
+        parents, node = _follow(locks["nodes"], locks["root"], (name,))
+        if node == locks["root"]:
+            return None
+        chain = [locks["nodes"][parent].get("locked", own) for parent in parents]
+        locked = _from_parents([*chain, locks["nodes"][node]["locked"]])
+        if query:
+            from urllib.parse import parse_qsl  # noqa: PLC0415  # start-up counts
+
+            locked = {**locked, **dict(parse_qsl(query))}
+        found = reference(locked)
+    except (KeyError, TypeError, AttributeError, IndexError) as err:
+        raise unknown_shape("flake metadata", stdout) from err
+    if found is None:
+        raise NixError(
+            f"cannot use input '{name}': it is locked in a way that only the flake can follow",
+            hint="make what is wanted of it an output of the flake, and name that",
+        )
+    return found
+
+
+def _follow(nodes: Mapping[str, Any], root: str, path: tuple[str, ...]) -> tuple[list[str], str]:
+    """The node that a path of inputs leads to, and those that it is an input of, from the root.
+
+    A list is `follows`, a path from the root.
+    """
+    parents: list[str] = []
     node = root
     for name in path:
         target = nodes[node]["inputs"][name]
-        node = _follow(nodes, root, tuple(target)) if isinstance(target, list) else target
-    return node
+        if isinstance(target, list):
+            parents, node = _follow(nodes, root, tuple(target))
+        else:
+            parents, node = [*parents, node], target
+    return parents, node
 
 
-def _reference(locked: Attributes) -> str | None:
+def _from_parents(chain: list[Attributes]) -> Attributes:
+    """The attributes of the last of a chain of inputs, where a relative path is within its parent.
+
+    Nix to 2.25 writes such a path the same way, and takes it from the same place.
+    """
+    *parents, locked = chain
+    if locked.get("type") != "path" or str(locked["path"]).startswith("/"):
+        return locked
+    return within(_from_parents(parents), str(locked["path"])) if parents else locked
+
+
+def within(locked: Attributes, path: str) -> Attributes:
+    """The attributes of the flake in another directory of the same source.
+
+    `path` is seen from the directory of the flake that is locked. Where that would lie outside of
+    the source, the type is `outside`, which has no reference.
+    """
+    if locked.get("type") == "path":
+        whole = os.path.join(os.path.abspath(str(locked["path"])), str(locked.get("dir", "")), path)
+        return {"type": "path", "path": os.path.normpath(whole)}
+    directory = os.path.normpath(os.path.join(str(locked.get("dir", "")), path))
+    if directory == ".." or directory.startswith(("/", "../")):
+        return {"type": "outside"}
+    kept = {key: value for key, value in locked.items() if key != "dir"}
+    return kept if directory == "." else {**kept, "dir": directory}
+
+
+def reference(locked: Attributes) -> str | None:
+    """The flake reference of attributes; None for a fetcher that is not known."""
     kind = locked.get("type")
     write = _WRITERS.get(str(kind))
     if write is None or (kind == "path" and not str(locked["path"]).startswith("/")):
@@ -75,7 +192,11 @@ def _forge(locked: Attributes) -> _Written:
 
 
 def _repository(locked: Attributes) -> _Written:
-    return f"{locked['type']}+{locked['url']}", ("ref", "rev", "shallow", "submodules", "allRefs")
+    """To 2.18, the URL has the directory as well."""
+    base, _, query = str(locked["url"]).partition("?")
+    kept = "&".join(each for each in query.split("&") if each and not each.startswith("dir="))
+    url = f"{base}?{kept}" if kept else base
+    return f"{locked['type']}+{url}", ("ref", "rev", "shallow", "submodules", "allRefs")
 
 
 def _path(locked: Attributes) -> _Written:

@@ -76,3 +76,27 @@ def dirty_revision(directory: str, env: Mapping[str, str]) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""  # no git
     return f"{revision.decode().strip()}-dirty" if git.returncode == 0 else ""  # no commit yet
+
+
+def work_tree(path: str) -> str:
+    """The git work tree that a path is in, which need not be there yet; `""` for none."""
+    directory = os.path.realpath(path)
+    while not os.path.lexists(os.path.join(directory, ".git")):
+        above = os.path.dirname(directory)
+        if above == directory:
+            return ""
+        directory = above
+    return directory
+
+
+def is_ignored(path: str, env: Mapping[str, str]) -> bool | None:
+    """Whether git ignores a file in a work tree; None when it cannot tell."""
+    directory, name = os.path.split(os.path.realpath(path))
+    argv = ["git", "-C", directory, "check-ignore", "--quiet", "--", name]
+    quiet = subprocess.DEVNULL
+    try:
+        with started(*(argv, 0), stdin=quiet, stdout=quiet, stderr=quiet, env=env) as git:
+            status = git.wait(_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return {0: True, 1: False}.get(status)

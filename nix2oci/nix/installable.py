@@ -20,6 +20,10 @@ from nix2oci.text import and_more
 # The name of an output, as Nix's own grammar for `^` has it (src/libstore/outputs-spec.cc).
 _OUTPUTS = r"\*|[0-9A-Za-z+\-._?=]+(,[0-9A-Za-z+\-._?=]+)*"
 _ATTRIBUTE = r'"((?:[^"\\]|\\.)*)"|([^."]+)|(\.)'
+# What is no path: a name of the flake registry, with a branch or revision, and a scheme
+# (flakeIdRegex of src/libflake/url-name.cc, and src/libutil/url.cc).
+_NAME = r"(?:flake:)?([A-Za-z][\w-]*)(/.*)?"
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*:"
 
 
 class Installable(Struct, frozen=True):
@@ -32,7 +36,9 @@ class Installable(Struct, frozen=True):
     - `file`: `file` and `attr`, as `--file FILE ATTR` (`""` is the whole file);
     - `path`: `store_path`, the text of a store path that was named, or that a link leads to.
 
-    `outputs` is `""`, `"^*"` or `"^out,dev"`.
+    `outputs` is `""`, `"^*"` or `"^out,dev"`. `is_input` says that the name in front was that of an
+    input, and `flake_ref` is what it is locked to; `became` is the locked reference that a name
+    led to which only the flake registry of this machine knows.
     """
 
     text: str
@@ -42,6 +48,8 @@ class Installable(Struct, frozen=True):
     outputs: str = ""
     file: str = ""
     store_path: str = ""
+    is_input: bool = False
+    became: str = ""
 
     @classmethod
     def parse(
@@ -98,6 +106,26 @@ class Installable(Struct, frozen=True):
     def at(self, attr: str) -> str:
         """The operand for another attribute of the same flake."""
         return f"{self.flake_ref}#{attr}"
+
+
+def names_path(flake_ref: str) -> bool:
+    """Whether Nix takes a flake reference for a path: it is neither a name nor has a scheme."""
+    return not re.match(_SCHEME, flake_ref) and ("?" in flake_ref or not registry_name(flake_ref))
+
+
+def registry_name(flake_ref: str) -> str:
+    """The name that an input, or the flake registry, has to give a meaning; `""` without one.
+
+    A name with a branch or a revision behind it is one for the registry alone: see `asks_more`.
+    """
+    match = re.fullmatch(_NAME, flake_ref.partition("?")[0])
+    return match[1] if match else ""
+
+
+def asks_more(flake_ref: str) -> bool:
+    """Whether a name has a branch or a revision behind it, which no input can have."""
+    match = re.fullmatch(_NAME, flake_ref.partition("?")[0])
+    return bool(match and match[2])
 
 
 def attribute_names(attr: str) -> tuple[str, ...]:

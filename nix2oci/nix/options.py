@@ -75,18 +75,36 @@ class Origin(Struct, frozen=True):
             return ""
 
 
-def evaluation_options(options: Sequence[str], *, inputs: bool = True) -> tuple[str, ...]:
+_OF_INPUTS = ("--override-input", "--update-input")
+
+
+def evaluation_options(
+    options: Sequence[str], *, inputs: bool = True, names: bool = True
+) -> tuple[str, ...]:
     """The options for a command that evaluates: all of them.
 
     Without `inputs` it evaluates a flake that was an input itself: what is said of inputs was
-    meant for another one, and Nix would warn that it has none of them.
+    meant for another one, and Nix would warn that it has none of them. Without `names` it
+    evaluates no flake, and Nix to 2.18 would read no file where names are to come from one.
     """
-    if inputs:
-        return tuple(options)
-    kept = (
-        each for each in _each(options) if each[0] not in ("--override-input", "--update-input")
-    )
-    return tuple(chain.from_iterable(kept))
+    without = (*(() if inputs else _OF_INPUTS), *(() if names else ("--inputs-from",)))
+    kept = (each for each in _each(options) if each[0] not in without)
+    changed = (_override(each) if each[0] == "--override-input" else each for each in kept)
+    return tuple(chain.from_iterable(changed))
+
+
+def _override(option: tuple[str, ...]) -> tuple[str, ...]:
+    """`--override-input` with a path from here: Nix 2.8 takes `path:./x` from the flake."""
+    flag, name, ref = option
+    if not ref.startswith("path:") or ref.startswith("path:/"):
+        return option
+    path, mark, query = ref.removeprefix("path:").partition("?")
+    return flag, name, f"path:{os.path.abspath(path)}{mark}{query}"
+
+
+def values_of(options: Sequence[str], name: str) -> list[tuple[str, ...]]:
+    """What an option was given, each time that it was."""
+    return [option[1:] for option in _each(options) if option[0] == name]
 
 
 def store_options(

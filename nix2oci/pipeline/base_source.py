@@ -32,10 +32,17 @@ class RegistryBase(Struct, frozen=True):
     progress: Progress
     cache: Cache | None = None
     """Keeps layers for the next build."""
+    lock_it: Callable[[], None] = lambda: None
+    """Writes down what the tag meant, where that is new."""
 
     @contextmanager
     def opener(self) -> Iterator[Opener]:
-        """What opens the image of a platform; what it fetches is kept to the end of the context."""
+        """What opens the image of a platform; what it fetches is kept to the end of the context.
+
+        It is made after packages were evaluated. Only now is the lock written: a file of the
+        flake that is changed before makes Nix see a tree with changes.
+        """
+        self.lock_it()
         with temporary_directory() as directory:
             yield lambda text, platform: self._fetched(self.layout, directory, text, platform)
 
@@ -91,8 +98,8 @@ def locate_base(
     """The base image that `base` means, which is `reference` in a registry.
 
     `lock` is the file that says which image a tag means; without one every build asks. `write`
-    puts a file into place when the lock did not know. With `refresh` it does not count. Raises
-    `ConfigError`, and as `open_reference`.
+    puts a file into place when the lock did not know, once the image is opened. With `refresh` it
+    does not count. Raises `ConfigError`, and as `open_reference`.
     """
     if refresh and (lock is None or reference.digest):
         raise nothing_to_refresh()
@@ -102,13 +109,17 @@ def locate_base(
     wanted = reference if refresh else known.pinned(reference) or reference
     progress.step(f"looking up base image {base}")
     layout = open_reference(wanted, base)
-    if lock and write and not reference.digest:
-        (entry,) = layout.entries()
-        new = known.with_image(reference, entry.digest)
-        if new != known:
+    if not lock or reference.digest:
+        return RegistryBase(layout, progress, cache)
+    (entry,) = layout.entries()
+    new = known.with_image(reference, entry.digest)
+
+    def lock_it() -> None:
+        if write and new != known:
             write(lock, str(new).encode())
             progress.step(f"{lock}: {reference.tagged()} is {entry.digest}")
-    return RegistryBase(layout, progress, cache)
+
+    return RegistryBase(layout, progress, cache, lock_it)
 
 
 def nothing_to_refresh() -> ConfigError:

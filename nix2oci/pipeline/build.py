@@ -12,6 +12,7 @@ from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import LayoutError
 from nix2oci.model.closure import PathInfo, StorePath
 from nix2oci.nix.client import NixClient
+from nix2oci.nix.flake_inputs import unpinned
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.package import Package
 from nix2oci.oci.inherit import Inherited, inherit
@@ -81,6 +82,8 @@ def build(
         ) as prepared,
         _tools(nix, packages[0].installable, spec, prepared, progress) as tools,
     ):
+        if tools and tools.package.installable.became:
+            progress.step(unpinned(tools.package.installable))
         identity = _decide(nix, prepared, spec, destination)
         twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
         with destination.open(identity.names) as staging:

@@ -16,6 +16,7 @@ from nix2oci.errors import ConfigError, NixError
 from nix2oci.model.closure import Closure, PathInfo
 from nix2oci.model.tree import Entry, Tree
 from nix2oci.nix.client import NixClient
+from nix2oci.nix.flake_inputs import as_locked, nixpkgs_input
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.package import Package
 from nix2oci.nix.store import LocalStore, store_layer
@@ -104,14 +105,15 @@ def debug_tools(
 
 def _evaluate(nix: NixClient, asked: str | None, main: Installable, system: str) -> Package:
     if asked is not None:
-        return nix.evaluate(nix.installable(asked))
+        return nix.evaluate(as_locked(nix, nix.installable(asked), main))
     if main.kind != "flake":
         raise ConfigError(
             f"cannot choose debug tools: '{main.text}' is of no flake", hint=_NAME_THEM
         )
-    flake = nix.nixpkgs(main) or main.flake_ref
+    flake = nixpkgs_input(nix.metadata(main)) or main.flake_ref
+    wanted = nix.installable(f"{flake}#legacyPackages.{system}.busybox")
     try:
-        return nix.evaluate(nix.installable(f"{flake}#legacyPackages.{system}.busybox"))
+        return nix.evaluate(as_locked(nix, wanted, main))
     except NixError as err:
         raise NixError(f"cannot choose debug tools: {err}", hint=_NAME_THEM) from err
 

@@ -96,6 +96,8 @@ class ImageTarget(Struct, frozen=True):
     """What it is loaded into when it is there."""
     push: PushTarget | None = None
     """How it is pushed then."""
+    in_git: bool = False
+    """Whether it lies in a git work tree, where a layout is to be ignored."""
 
     @property
     def needs_all(self) -> bool:
@@ -138,7 +140,7 @@ class ImageTarget(Struct, frozen=True):
     def open(self, names: Sequence[Reference]) -> AbstractContextManager[Staging]:
         if self.path == "-":
             return streaming(self.stdout)
-        return writing(self.path_of(names[0]), self.output_format)
+        return writing(self.path_of(names[0]), self.output_format, in_git=self.in_git)
 
     @contextmanager
     def with_file(self) -> Iterator[ImageTarget]:

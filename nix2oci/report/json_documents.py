@@ -114,6 +114,7 @@ def build_document(built: WrittenImage) -> Json:
         "read": {"files": built.read.files, "bytes": built.read.bytes},
         "reused": {"layers": len(reused), "size": sum(layer.size for layer in reused)},
         "roots": [str(path) for path in prepared.closure.roots],
+        "unpinned": _unpinned(built),
         "layers": [
             _written_layer(layer)
             | {"reused": layer in reused}
@@ -126,6 +127,14 @@ def build_document(built: WrittenImage) -> Json:
         "shell": shell_document(prepared.shells),
         "debug": debug_document(built.twin) if built.twin else None,
     }
+
+
+def _unpinned(built: WrittenImage) -> list[Json]:
+    """What only the flake registry of this machine knows, and what it was."""
+    packages = [each.package for each in built.prepared.built]
+    packages += [built.twin.tools.package] if built.twin else []
+    named = [package.installable for package in packages]
+    return [{"installable": one.text, "url": one.became} for one in named if one.became]
 
 
 def base_document(on: Overlay) -> Json:

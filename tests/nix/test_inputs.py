@@ -1,4 +1,4 @@
-"""The nixpkgs that a flake uses, from its lock: whatever fetcher it came by, whatever follows."""
+"""What an input of a flake is locked to: whatever fetcher it came by, whatever it follows."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from typing import Any
 
 import pytest
 
-from nix2oci.errors import NixOutputError
-from nix2oci.nix.flake_inputs import nixpkgs_reference
+from nix2oci.errors import NixError, NixOutputError
+from nix2oci.nix.flake_inputs import input_reference, inputs, nixpkgs_input
 
 REV = "a" * 40
 HASH = "sha256-3do7rYislvuZFCHi7UF7OLn7FZ99PAYgchcfZ/FewLg="
 QUOTED = "sha256-3do7rYislvuZFCHi7UF7OLn7FZ99PAYgchcfZ/FewLg%3D"
 
 
+MAIN = {"type": "git", "url": "file:///srv/r?dir=api", "dir": "api", "rev": REV}
+"""The flake itself, as Nix 2.8 has it: the URL, too, has the directory."""
+
+
 def metadata(nodes: dict[str, Any], **inputs: str | list[str]) -> str:
     locks = {"nodes": {"root": {"inputs": inputs}, **nodes}, "root": "root", "version": 7}
-    return json.dumps({"lastModified": 1, "locks": locks})
+    return json.dumps({"lastModified": 1, "locked": MAIN, "locks": locks})
 
 
 def locked(**attributes: Any) -> dict[str, Any]:
@@ -72,13 +76,62 @@ GITHUB = locked(type="github", owner="NixOS", repo="nixpkgs", rev=REV)
             f"path:/srv/a%20b?narHash={QUOTED}",
             id="a path",
         ),
-        pytest.param({"type": "path", "path": "./n", "narHash": HASH}, None, id="a relative path"),
-        pytest.param({"type": "future", "url": "x"}, None, id="a fetcher that is not known"),
+        pytest.param(
+            {"type": "path", "path": "./n", "narHash": HASH},
+            f"git+file:///srv/r?rev={REV}&dir=api/n",
+            id="a path within the flake",
+        ),
+        pytest.param(
+            {"type": "path", "path": "../n", "narHash": HASH},
+            f"git+file:///srv/r?rev={REV}&dir=n",
+            id="a path within the repository of the flake",
+        ),
     ],
 )
-def test_an_input_by_its_fetcher(attributes: dict[str, Any], expected: str | None) -> None:
-    found = nixpkgs_reference(metadata({"n": {"locked": attributes}}, nixpkgs="n"))
-    assert found == expected
+def test_an_input_by_its_fetcher(attributes: dict[str, Any], expected: str) -> None:
+    assert input_reference(metadata({"n": {"locked": attributes}}, a="n"), "a") == expected
+
+
+def test_an_input_of_another_that_is_a_path_within_it() -> None:
+    nodes = {
+        "u": {"inputs": {"x": "x"}, **locked(**GITHUB["locked"])},
+        "x": {"locked": {"type": "path", "path": "./sub"}, "parent": ["u"]},
+    }
+    found = input_reference(metadata(nodes, u="u", mine=["u", "x"]), "mine")
+    assert found == f"github:NixOS/nixpkgs/{REV}?dir=sub"
+
+
+def test_a_path_input_of_a_flake_that_is_a_path() -> None:
+    locks = {
+        "nodes": {"root": {"inputs": {"a": "a"}}, "a": {"locked": {"type": "path", "path": "./s"}}},
+        "root": "root",
+    }
+    main = {"type": "path", "path": "/srv/f", "narHash": HASH}
+    assert input_reference(json.dumps({"locked": main, "locks": locks}), "a") == "path:/srv/f/s"
+
+
+def test_another_directory_of_an_input() -> None:
+    found = input_reference(metadata({"n": GITHUB}, a="n"), "a", "dir=lib")
+    assert found == f"github:NixOS/nixpkgs/{REV}?dir=lib"
+
+
+def test_an_input_that_follows_the_flake_itself() -> None:
+    assert input_reference(metadata({}, a=[]), "a") is None
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        pytest.param({"type": "future", "url": "x"}, id="a fetcher that is not known"),
+        pytest.param({"type": "path", "path": "../../n"}, id="a path out of the repository"),
+    ],
+)
+def test_an_input_that_only_the_flake_can_follow(attributes: dict[str, Any]) -> None:
+    with pytest.raises(NixError) as caught:
+        input_reference(metadata({"n": {"locked": attributes}}, a="n"), "a")
+    assert str(caught.value) == (
+        "cannot use input 'a': it is locked in a way that only the flake can follow"
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,14 +151,16 @@ def test_an_input_by_its_fetcher(attributes: dict[str, Any], expected: str | Non
         ),
     ],
 )
-def test_the_input_that_counts(nodes: dict[str, Any], inputs: dict[str, Any]) -> None:
-    assert nixpkgs_reference(metadata(nodes, **inputs)) == f"github:NixOS/nixpkgs/{REV}"
+def test_the_nixpkgs_of_a_flake(nodes: dict[str, Any], inputs: dict[str, Any]) -> None:
+    found = metadata(nodes, **inputs)
+    name = nixpkgs_input(found)
+    assert name is not None
+    assert input_reference(found, name) == f"github:NixOS/nixpkgs/{REV}"
 
 
 def test_a_flake_without_nixpkgs() -> None:
-    assert nixpkgs_reference(metadata({}, utils="u")) is None
-    locks = {"nodes": {"root": {}}, "root": "root"}
-    assert nixpkgs_reference(json.dumps({"locks": locks})) is None
+    assert nixpkgs_input(metadata({}, utils="u")) is None
+    assert nixpkgs_input(metadata({})) is None
 
 
 @pytest.mark.parametrize(
@@ -118,8 +173,9 @@ def test_a_flake_without_nixpkgs() -> None:
     ],
 )
 def test_another_shape_is_quoted(stdout: str) -> None:
+    ask = inputs if '"n"' not in stdout else lambda text: input_reference(text, "nixpkgs")
     with pytest.raises(NixOutputError) as caught:
-        nixpkgs_reference(stdout)
+        ask(stdout)
     assert (
         str(caught.value) == f"cannot read `nix flake metadata` output: it printed {stdout[:200]!r}"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.bases import base
+from support.fakenix import value
 from support.fakeregistry import FakeRegistry, answer
 from support.fakeserver import running
 from support.fetches import fetches
@@ -73,6 +74,7 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Place]:
     terminal = Terminal.make(tmp_path)
     (terminal.directory / "flake.nix").write_text("{}")
+    (terminal.directory / ".git").mkdir()
     with running(FakeRegistry()) as registry:
         images = base(), base(layers=(Layer(tar(entry("new"))),))
         digests = [
@@ -252,4 +254,48 @@ def test_a_blob_without_an_end_fills_no_disk(place: Place, tmp_path: Path) -> No
         8,
         f"error: cannot read image at {place.name}: blob {layer.digest} {said}",
     )
-    assert place.terminal.left() == ["flake.nix"]
+    assert place.terminal.left() == [".git", "flake.nix"]
+
+
+def test_the_lock_is_written_when_nix_has_seen_the_flake(place: Place) -> None:
+    """Before, Nix would see a tree with changes, and the image would have another time."""
+    place.configure(place.name)
+    place.lock.write_text(place.locked(place.first))
+    place.move()
+    fake, before = place.terminal.fake, list(place.terminal.fake.rules)
+    fake.rules.clear()
+    fake.answer("flakes eval --json", value(), run=f"cp {place.lock} {place.lock}.seen")
+    fake.rules += before
+    fake.nix()
+    place.build("--refresh-base")
+    assert Path(f"{place.lock}.seen").read_text() == place.locked(place.first)
+    assert place.lock.read_text() == place.locked(place.second)
+
+
+def test_the_lock_of_a_fetched_flake_is_read_and_never_written(place: Place) -> None:
+    source = "/nix/store/k6sbazwb84960nz7saz7z551zi6vri7k-source"
+    there = Path(f"{place.terminal.fake.root}{source}")
+    there.mkdir()
+    (there / "nix2oci.yaml").write_text(f"base: {place.name}\n")
+    fake = place.terminal.fake
+    locks = {"nodes": {"root": {}}, "root": "root"}
+    metadata = {"path": source, "resolved": {"type": "github"}, "locks": locks}
+    fake.rules.insert(0, "")
+    fake.answer("flake metadata", json.dumps(metadata))
+    fake.rules[0] = fake.rules.pop()
+    fake.nix()
+    build = ("build", "github:a/b", "-o", "x", "--no-cache")
+    assert place.terminal.run(*build).returncode == 0
+    assert sorted(path.name for path in there.iterdir()) == ["nix2oci.yaml"]
+    lock = there / "nix2oci.lock.yaml"
+    lock.write_text(place.locked(place.second))
+    assert place.terminal.run(*build).returncode == 0
+    assert place.base_digest() == place.second
+    done = place.terminal.run(*build, "--refresh-base")
+    assert (done.returncode, done.stderr.splitlines()[-2:]) == (
+        2,
+        [
+            f"error: --refresh-base: {lock} is in the source of a flake that was fetched",
+            "hint: refresh it where the flake is, and commit it",
+        ],
+    )

@@ -9,7 +9,7 @@ import pytest
 from support.fakenix import SYSTEM, missing
 from support.fakestore import Program
 from support.json_page import documented
-from support.tools_terminal import NIXPKGS, ToolsTerminal
+from support.tools_terminal import LOCKED_URL, NIXPKGS, ToolsTerminal
 
 from nix2oci.errors import ConfigError, InvalidReferenceError
 from nix2oci.oci.layout.source import open_image
@@ -38,6 +38,15 @@ def test_what_is_said_of_inputs_goes_to_the_flake_alone(tmp_path: Path) -> None:
     assert overriding[NIXPKGS] is overriding[NIXPKGS.partition("#")[0]] is False
 
 
+def test_tools_may_be_named_by_the_input_that_has_them(tmp_path: Path) -> None:
+    place = ToolsTerminal(tmp_path)
+    named = f"nixpkgs#legacyPackages.{SYSTEM}.busybox"
+    done = place.build("--debug", "--debug-tools", named, "--json")
+    assert json.loads(done.stdout)["debug"]["tools"] == "busybox-1.36"
+    assert json.loads(done.stdout)["unpinned"] == []
+    assert "warning" not in done.stderr
+
+
 def test_a_flake_without_nixpkgs_may_have_busybox_itself(tmp_path: Path) -> None:
     own = f".#legacyPackages.{SYSTEM}.busybox"
     place = ToolsTerminal(tmp_path, named=own, lock=None)
@@ -46,7 +55,13 @@ def test_a_flake_without_nixpkgs_may_have_busybox_itself(tmp_path: Path) -> None
 
 def test_tools_may_be_named(tmp_path: Path) -> None:
     place = ToolsTerminal(tmp_path, named="t#box", lock=None)
-    assert place.build("--debug", "--debug-tools", "t#box").returncode == 0
+    done = place.build("--debug", "--debug-tools", "t#box", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["unpinned"] == [{"installable": "t#box", "url": LOCKED_URL}]
+    assert (
+        "nix2oci: warning: t#box is not pinned: only the flake registry of this machine knows 't', "
+        f"today as {LOCKED_URL}\n"
+    ) in done.stderr
     assert open_image(f"{place.terminal.directory}/x:latest-debug").config().diff_ids
 
 
@@ -113,10 +128,14 @@ def test_an_installable_of_no_flake(tmp_path: Path) -> None:
 
 
 def test_tools_without_a_program(tmp_path: Path) -> None:
+    named = f"nixpkgs#legacyPackages.{SYSTEM}.busybox"
     place = ToolsTerminal(tmp_path, {b"lib": {b"busybox": Program()}})
     assert place.fails("--debug") == (
         2,
-        [f"error: cannot use debug tools '{NIXPKGS}': there is no program in bin/", NAME_THEM],
+        [
+            f"error: cannot use debug tools '{named}': there is no program in bin/",
+            NAME_THEM,
+        ],
     )
 
 

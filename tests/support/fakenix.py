@@ -95,7 +95,9 @@ class FakeNix:
         mine = list(self.rules)
         self.answer("--version", "nix (Nix) 2.34.8\n")
         self.answer("builtins.currentSystem", json.dumps(SYSTEM))
-        self.answer("flake metadata", json.dumps({"lastModified": 1, "resolved": {}}))
+        locks = {"nodes": {"root": {}}, "root": "root"}
+        metadata = {"lastModified": 1, "resolved": {}, "locks": locks}
+        self.answer("flake metadata", json.dumps(metadata))
         self.answer("#apps.", stderr=missing("apps"), code=1)
         self.answer("flakes eval --json", value())
         self.answer("build --json", json.dumps([{"drvPath": DRV, "outputs": {"out": OUT}}]))

@@ -19,6 +19,9 @@ REV = "b" * 40
 LOCKED = {"type": "github", "owner": "NixOS", "repo": "nixpkgs", "rev": REV}
 NIXPKGS = f"github:NixOS/nixpkgs/{REV}#legacyPackages.{SYSTEM}.busybox"
 
+LOCKED_URL = f"github:team/tools/{REV}"
+"""What any flake is now."""
+
 
 class ToolsTerminal:
     """A terminal whose Nix has tools as well, under the store path TOOLS."""
@@ -49,7 +52,13 @@ class ToolsTerminal:
         )
         fake.answer(
             "flake metadata",
-            json.dumps({"lastModified": 1, "locks": {"nodes": nodes, "root": "root"}}),
+            json.dumps(
+                {
+                    "lastModified": 1,
+                    "url": LOCKED_URL,
+                    "locks": {"nodes": nodes, "root": "root"},
+                }
+            ),
         )
         fake.rules += rules
         fake.nix()

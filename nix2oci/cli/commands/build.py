@@ -70,7 +70,8 @@ def build(
     from nix2oci.cli.steps.base_image import locate_base
     from nix2oci.cli.steps.cache import cache_for_build
     from nix2oci.cli.steps.engine import check_engine, choose_engine
-    from nix2oci.cli.steps.evaluate import evaluate_for, nix_client, parse_installables
+    from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
+    from nix2oci.cli.steps.output_place import check_place
     from nix2oci.cli.steps.push_target import check_named, push_target
     from nix2oci.cli.steps.read_hints import read_hints
     from nix2oci.cli.steps.read_spec import check_spec, read_settings
@@ -85,22 +86,23 @@ def build(
     systems = platforms.systems(nix.system)
     client = nix_client(replace(nix, system=None) if systems else nix, output, origin)
     named = parse_installables(client, installables, nix.file)
-    settings = read_settings(options.image, named[0])
+    settings = read_settings(options.image, client, named[0], output)
     spec = settings.spec
     check_spec(spec, output_format, output)
+    in_git = check_place(files, output_format, named, settings, written=not (engine or target))
     check_named(target, spec.name)
     check_engine(engine, spec, systems)
     kept = cache_for_build(cache, output)
     options = registry_for_build(options, spec, target)
     hints = read_hints(spec, options)
     open_base = locate_base(settings, options, write_lock=True, refresh=refresh_base, cache=kept)
-    named += [client.installable(text) for text in spec.contents]
-    builds = evaluate_for(client, systems, named, output, preload="nix2oci.cli.steps.publish")
+    preload = "nix2oci.cli.steps.publish"
+    builds = evaluate(client, systems, named, spec.contents, output, preload=preload)
     from nix2oci.cli.steps.publish import publish_image  # loaded while Nix was evaluating
     from nix2oci.pipeline.image_target import ImageTarget
 
     stdout = context.standard_output()
-    destination = ImageTarget(files.output, output_format, stdout, engine, target)
+    destination = ImageTarget(files.output, output_format, stdout, engine, target, in_git=in_git)
     with open_base() as opener:
         publish_image(
             *(builds, spec, destination, files, options), cache=kept, hints=hints, opener=opener

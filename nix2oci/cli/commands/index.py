@@ -10,6 +10,7 @@ from nix2oci.cli.options.group import command, repeated
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
+from nix2oci.cli.steps.output_place import is_in_git, say_unless_ignored
 from nix2oci.cli.steps.registry import open_in_registry, reading
 from nix2oci.errors import ConfigError
 from nix2oci.oci.index import copy_blobs, images_at, index_of
@@ -62,9 +63,13 @@ def index(
     about = {each.descriptor.digest: each for group in found for each in group.referrers}
     joined = index_of(sources, artifacts)
     stdout = path == "-"
-    with (
-        streaming(context.standard_output()) if stdout else writing(path, output_format) as staging
-    ):
+    in_git = not stdout and is_in_git(path)
+    opened = (
+        streaming(context.standard_output())
+        if stdout
+        else writing(path, output_format, in_git=in_git)
+    )
+    with opened as staging:
         copied: set[Digest] = set()
         for image in sources:
             console.progress(output).step(f"copying {image.where} for {image.platform()}")
@@ -72,6 +77,8 @@ def index(
         for other in (*artifacts, *about.values()):
             copy_blobs(other, staging, copied)
         staging.finish_indexes([(joined, names)], [each.descriptor for each in about.values()])
+    if in_git and output_format == "archive":
+        say_unless_ignored(path, output)
     references = [] if stdout else [reference_to(path, output_format, name) for name in names]
     if output.as_json:
         console.result_json(index_document(joined, names[0], references), err=stdout)

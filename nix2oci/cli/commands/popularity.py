@@ -15,7 +15,7 @@ from nix2oci.cli.render import console
 from nix2oci.cli.steps.evaluate import nix_client, parse_installables
 from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.read_image import reading_image
-from nix2oci.cli.steps.read_spec import read_settings
+from nix2oci.cli.steps.read_spec import read_own_settings, read_settings
 from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.inputs import image_closure, recorded_closure
 from nix2oci.errors import ClosureError, NixOutputError
@@ -91,10 +91,11 @@ def popularity(
 
 def _budget(installables: tuple[str, ...], options: PlanOptions) -> int:
     """How many layers of store paths each image may have."""
+    if not installables:
+        return store_layers(read_own_settings(options.image).max_layers)
     client = nix_client(options.nix, options.output)
-    named = parse_installables(client, installables[:1], options.nix.file)
-    spec = read_settings(options.image, named[0] if installables else None).spec
-    return store_layers(spec.max_layers)
+    (main,) = parse_installables(client, installables[:1], options.nix.file)
+    return store_layers(read_settings(options.image, client, main, options.output).spec.max_layers)
 
 
 def _planned(text: str, options: PlanOptions) -> Closure:

@@ -11,6 +11,7 @@ _VALUES = {
     "store": ("URL", "The store to use: a URL, or a directory that holds nix/store."),
     "eval-store": ("URL", "The store that holds derivations."),
     "system": ("SYSTEM", "Build for this system, such as aarch64-linux."),
+    "inputs-from": ("FLAKE-REF", "Take names such as nixpkgs from the inputs of this flake."),
     "max-jobs": ("N", "How many derivations Nix builds at once."),
     "builders": ("SPEC", "Remote machines that Nix builds on."),
 }

@@ -11,6 +11,7 @@ from nix2oci.cache.directory import Cache
 from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.read_spec import Settings
+from nix2oci.errors import ConfigError
 from nix2oci.pipeline.write_file import write_file
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ def locate_base(
     base = settings.spec.base
     if base is None and not refresh:
         return _local
+    if refresh and not settings.may_lock:
+        raise ConfigError(
+            f"--refresh-base: {settings.lock} is in the source of a flake that was fetched",
+            hint="refresh it where the flake is, and commit it",
+        )
     from nix2oci.cli.steps.registry import open_base_reference
     from nix2oci.oci.layout.source import reference_in_registry
     from nix2oci.pipeline import base_source
@@ -54,7 +60,7 @@ def locate_base(
         partial(open_base_reference, registry=options.registry, output=options.output),
         console.progress(options.output),
         lock=settings.lock,
-        write=write_file if write_lock else None,
+        write=write_file if write_lock and settings.may_lock else None,
         refresh=refresh,
         cache=cache,
     ).opener

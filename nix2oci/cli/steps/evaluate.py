@@ -42,32 +42,56 @@ def parse_installables(
 
 
 def evaluate(
-    client: NixClient, named: Sequence[Installable], output: OutputOptions, *, preload: str
+    client: NixClient,
+    systems: Sequence[str],
+    named: Sequence[Installable],
+    contents: Sequence[str],
+    output: OutputOptions,
+    *,
+    preload: str,
+) -> list[tuple[NixClient, tuple[Package, ...]]]:
+    """What Nix knows of installables and of `contents` beside the first of them, for each system.
+
+    Without systems that is the one that Nix takes by itself. What may be another package on
+    another machine gets a warning.
+    """
+    added = [client.installable(text) for text in contents]
+    clients = [client.for_system(system) for system in systems] or [client]
+    builds = [(one, _evaluate(one, named, added, output, preload)) for one in clients]
+    installables = {package.installable for _, packages in builds for package in packages}
+    for installable in sorted(installables, key=lambda each: each.text):
+        if installable.became:
+            from nix2oci.nix.flake_inputs import unpinned
+
+            console.progress(output).step(unpinned(installable))
+    return builds
+
+
+def _evaluate(
+    client: NixClient,
+    named: Sequence[Installable],
+    added: Sequence[Installable],
+    output: OutputOptions,
+    preload: str,
 ) -> tuple[Package, ...]:
-    """What Nix knows of installables.
+    """What Nix knows of them.
 
     Nix works in processes of its own: while it does, the module `preload` is loaded, which has
     what comes next.
     """
-    texts = ", ".join(one.text for one in named)
+    texts = ", ".join(one.text for one in (*named, *added))
     console.progress(output).step(f"evaluating {texts}")
     loading = threading.Thread(target=importlib.import_module, args=(preload,))
     client.while_it_runs(loading.start)  # not before: they would wait for each other
     try:
-        return tuple(client.evaluate(one) for one in named)
+        packages = [client.evaluate(one) for one in named]
+        return (*packages, *(client.evaluate(_locked(client, one, named[0])) for one in added))
     finally:
         if loading.ident is not None:
             loading.join()
 
 
-def evaluate_for(
-    client: NixClient,
-    systems: Sequence[str],
-    named: Sequence[Installable],
-    output: OutputOptions,
-    *,
-    preload: str,
-) -> list[tuple[NixClient, tuple[Package, ...]]]:
-    """The same for each system, none for the one that Nix takes by itself."""
-    clients = [client.for_system(system) for system in systems] or [client]
-    return [(one, evaluate(one, named, output, preload=preload)) for one in clients]
+def _locked(client: NixClient, added: Installable, main: Installable) -> Installable:
+    from nix2oci.nix.flake_inputs import as_locked  # few images have contents
+
+    return as_locked(client, added, main)

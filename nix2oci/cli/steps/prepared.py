@@ -12,7 +12,7 @@ from nix2oci.cli.render import console
 from nix2oci.cli.steps.base_image import locate_base
 from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
 from nix2oci.cli.steps.read_hints import read_hints, say_warnings
-from nix2oci.cli.steps.read_spec import read_settings
+from nix2oci.cli.steps.read_spec import read_own_settings, read_settings
 from nix2oci.cli.steps.registry import registry_for_build
 from nix2oci.compare.inputs import recorded_closure
 from nix2oci.errors import ConfigError
@@ -40,13 +40,13 @@ def planned_image(
     output = options.output
     client = nix_client(options.nix, output, origin)
     named = parse_installables(client, texts, options.nix.file)
-    settings = read_settings(options.image, named[0])
+    settings = read_settings(options.image, client, named[0], output)
     spec = settings.spec
     options = registry_for_build(options, spec)
     hints = read_hints(spec, options) if with_hints else None
     open_base = locate_base(settings, options)
-    added = [client.installable(text) for text in spec.contents]
-    packages = evaluate(client, (*named, *added), output, preload="nix2oci.pipeline.prepare")
+    preload = "nix2oci.pipeline.prepare"
+    ((_, packages),) = evaluate(client, (), named, spec.contents, output, preload=preload)
     from nix2oci.pipeline.prepare import prepare  # loaded while Nix was evaluating
 
     progress = console.progress(output)
@@ -64,7 +64,7 @@ def planned_image(
 
 def planned_record(path: str, options: PlanOptions) -> tuple[Closure, Plan]:
     """A recorded closure and the plan for it."""
-    spec = read_settings(options.image, None).spec
+    spec = read_own_settings(options.image)
     if spec.base:
         raise ConfigError("cannot plan --closure on a base image: a record names no platform")
     closure = recorded_closure(path)

@@ -13,6 +13,7 @@ from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.built import say_published
 from nix2oci.cli.steps.engine import load
+from nix2oci.cli.steps.output_place import say_unless_ignored
 from nix2oci.cli.steps.read_hints import say_warnings
 from nix2oci.cli.steps.read_spec import created
 from nix2oci.config.image_spec import ImageSpec
@@ -69,6 +70,8 @@ def publish_image(
         twin = target.references(made.twin.names, made.main.names) if made.twin else ()
         name = target.name(made.main.names)
         say_published(made, spec, name, twin[0] if twin else None, output)
+        if file.in_git and file.output_format == "archive":
+            say_unless_ignored(file.path_of(made.main.name), output)
         loaded = _load(made, file, output)
         pushed = delivery.send(file.path_of(made.main.name), made.named) if delivery else ()
     document = delivered_document(made, target, loaded, pushed)

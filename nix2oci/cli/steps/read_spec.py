@@ -16,9 +16,11 @@ from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.render import console
 from nix2oci.config import image_spec
 from nix2oci.config.image_spec import ImageSpec
+from nix2oci.config.keys import Document
 from nix2oci.config.lock import LOCK_NAME
-from nix2oci.config.relative_paths import document_beside, file_of_flake
 from nix2oci.errors import ConfigError
+from nix2oci.nix.client import NixClient
+from nix2oci.nix.flake_place import FlakePlace, inside, is_below, place_of
 from nix2oci.nix.installable import Installable
 
 
@@ -31,22 +33,53 @@ class Settings(Struct, frozen=True):
 
     What a flag names is not locked: then there is none, either.
     """
+    place: FlakePlace = FlakePlace(None)
+    """Where the flake is that names the image."""
+
+    @property
+    def may_lock(self) -> bool:
+        """Whether the lock is the user's, and not in a source that Nix fetched."""
+        return not (self.place.source and is_below(self.lock or "", self.place.source))
 
 
-def read_settings(image: ImageOptions, main: Installable | None) -> Settings:
-    """The settings for the installable that names the image; None where there is none.
+def read_settings(
+    image: ImageOptions, nix: NixClient, main: Installable, output: OutputOptions
+) -> Settings:
+    """The settings for the installable that names the image, and a line that says whose they are.
 
-    Raises `ConfigError`, and `OutputError` for a file that cannot be read.
+    Raises `ConfigError`, `OutputError` for a file that cannot be read, and what goes wrong with
+    Nix, which is asked about a flake that is not named by its path.
     """
-    path = image.config or (_file_beside(main) if main else None)
-    document = document_beside(image_spec.load(path), os.path.dirname(path)) if path else {}
+    place = place_of(nix, main)
+    path = image.config or _file_in(place, main, output)
+    if path:
+        console.progress(output).step(f"settings of {path}")
+    spec = _spec(image, path, place, main.flake_ref)
+    if path is None or image.flags["base"] is not None:
+        return Settings(spec, None, place)
+    lock = os.path.join(os.path.dirname(path), LOCK_NAME)
+    return Settings(spec, lock if image.config else inside(lock, place.source), place)
+
+
+def read_own_settings(image: ImageOptions) -> ImageSpec:
+    """The settings where there is no installable: flags, and the file that they name."""
+    return _spec(image, image.config, FlakePlace(None))
+
+
+def _spec(
+    image: ImageOptions, path: str | None, place: FlakePlace, main_ref: str = ""
+) -> ImageSpec:
+    """What a file and the flags say of an image; a path in the file is taken from there."""
+    document: Document = {}
+    if path:
+        from nix2oci.config.relative_paths import document_beside  # few builds have a file
+
+        document = document_beside(image_spec.load(path), os.path.dirname(path), place, main_ref)
     flags = image_spec.flags(image.flags)
     spec = image_spec.parse(image_spec.merge(document, flags), path or image_spec.FILE_NAME)
     if "debug-tools" in flags and not spec.debug:
         raise ConfigError("--debug-tools: there is no debug twin to have them", hint="add --debug")
-    if path is None or main is None or image.flags["base"] is not None:
-        return Settings(spec, None)
-    return Settings(spec, os.path.join(os.path.dirname(path), LOCK_NAME))
+    return spec
 
 
 def check_spec(spec: ImageSpec, output_format: Format, output: OutputOptions) -> None:
@@ -80,11 +113,15 @@ def created(spec: ImageSpec) -> Callable[[int | None], datetime]:
     return decide
 
 
-def _file_beside(installable: Installable) -> str | None:
+def _file_in(place: FlakePlace, main: Installable, output: OutputOptions) -> str | None:
     """The configuration file in the directory that holds the flake or the Nix file, if any."""
-    if installable.kind == "path":
+    if place.directory is None:
+        what = main.file or main.text
+        console.progress(output).step(
+            f"no {image_spec.FILE_NAME} is looked for beside {what}: --config FILE names one"
+        )
         return None
-    if installable.kind == "flake":
-        return file_of_flake(installable.flake_ref, image_spec.FILE_NAME)
-    path = os.path.join(os.path.dirname(installable.file), image_spec.FILE_NAME)
-    return path if os.path.isfile(path) else None
+    path = os.path.join(place.directory, image_spec.FILE_NAME)
+    if not os.path.isfile(path) or not (place.directory or main.kind == "file"):
+        return None
+    return inside(path, place.source)

@@ -56,6 +56,8 @@ from nix2oci.oci.spec import (
 OutputFormat = Literal["oci", "archive"]
 """What an image is written as: an image layout directory, or one tar."""
 
+_IGNORED = ".gitignore"
+
 _FORMS: Mapping[OutputFormat, str] = {"oci": "image layout", "archive": "image archive"}
 
 
@@ -168,9 +170,10 @@ Publish = Callable[[Workspace, Sequence[Entry]], None]
 
 
 @contextmanager
-def writing(path: str, form: OutputFormat = "oci") -> Iterator[Staging]:
+def writing(path: str, form: OutputFormat = "oci", *, in_git: bool = False) -> Iterator[Staging]:
     """Stage an image that `Staging.finish` puts at `path`, missing directories included.
 
+    `in_git` says that this is in a git work tree: a layout there says that git is to ignore it.
     Symbolic links are followed. Raises `ConfigError` when what is there is neither an image of
     this form nor empty, `LayoutError` when it is a broken image layout, and `OutputError`.
     Whatever ends the block, nothing but complete images is left.
@@ -182,7 +185,7 @@ def writing(path: str, form: OutputFormat = "oci") -> Iterator[Staging]:
         else:
             check_archive_target(target, path)
     home = target if form == "oci" else os.path.dirname(target)
-    publish = _into_layout(target, path) if form == "oci" else _into_file(target)
+    publish = _into_layout(target, path, in_git=in_git) if form == "oci" else _into_file(target)
     with _made(home, what), staged(home, what) as work:
         yield Staging(work, publish)
 
@@ -204,7 +207,7 @@ def reference_to(path: str, form: OutputFormat, name: Reference) -> str:
     return f"{'oci' if form == 'oci' else 'oci-archive'}:{path}:{name.tag or 'latest'}"
 
 
-def _into_layout(target: str, shown: str) -> Publish:
+def _into_layout(target: str, shown: str, *, in_git: bool) -> Publish:
     def publish(work: Workspace, images: Sequence[Entry]) -> None:
         with locked(target):
             old = read_index(target, shown)
@@ -214,6 +217,8 @@ def _into_layout(target: str, shown: str) -> Publish:
             work.write(DOOMED, "\n".join(doomed).encode())
             work.write("index.json", canonical_json(new.values))
             work.write("oci-layout", LAYOUT_MARK)
+            if in_git and not os.path.lexists(os.path.join(target, _IGNORED)):
+                work.write(_IGNORED, b"*\n")
             was_layout = os.path.lexists(os.path.join(target, "oci-layout"))
             try:
                 _move(work, target)
@@ -229,8 +234,9 @@ def _unmake(target: str) -> None:
     """Take back what made a directory a layout, unless there is an image in it now."""
     if os.path.lexists(os.path.join(target, "index.json")):
         return
-    with suppress(OSError):
-        os.unlink(os.path.join(target, "oci-layout"))
+    for name in ("oci-layout", _IGNORED):
+        with suppress(OSError):
+            os.unlink(os.path.join(target, name))
     for directory in (BLOBS, "blobs"):
         with suppress(OSError):
             os.rmdir(os.path.join(target, directory))
@@ -246,6 +252,8 @@ def _move(work: Workspace, target: str) -> None:
     A blob that is there already is replaced by its equal: that repairs a damaged one.
     """
     os.replace(os.path.join(work.directory, "oci-layout"), os.path.join(target, "oci-layout"))
+    with suppress(FileNotFoundError):
+        os.replace(os.path.join(work.directory, _IGNORED), os.path.join(target, _IGNORED))
     os.makedirs(os.path.join(target, BLOBS), exist_ok=True)
     for hex_ in work.blobs():
         here = os.path.join(BLOBS, hex_)

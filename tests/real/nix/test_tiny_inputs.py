@@ -11,6 +11,7 @@ import pytest
 from real.nix.tiny import PRELUDE, make, names
 
 from nix2oci.nix.client import NixClient
+from nix2oci.nix.flake_inputs import as_locked, input_reference
 
 pytestmark = pytest.mark.nix
 
@@ -57,8 +58,7 @@ def test_busybox_of_the_nixpkgs_of_a_flake(
     url = place(write(PACKAGES, "packages/flake.nix").parent)
     text = MAIN.replace("INPUT", "nixpkgs").replace("URL", url)
     main = nix.installable(f"path:{write(text, 'main/flake.nix').parent}")
-    reference = nix.nixpkgs(main)
-    assert reference is not None
+    reference = input_reference(nix.metadata(main), "nixpkgs")
     (built,), closure = make(nix, f"{reference}#legacyPackages.{nix.system()}.busybox")
     assert names(built.roots) == ["busybox-1.0"]
     assert closure.roots == make(nix, main.text)[1].roots
@@ -72,9 +72,9 @@ def test_an_overriding_input_is_the_one_that_counts(
     main = write(text, "main/flake.nix").parent
     override = ("--override-input", "nixpkgs-stable", f"path:{there}")
     nix = nix_of(*override, "--no-write-lock-file")
-    reference = nix.nixpkgs(nix.installable(f"path:{main}"))
-    assert reference is not None
-    assert reference.startswith(f"path:{there}?narHash=sha256-")
-    (built,), _ = make(nix, f"{reference}#legacyPackages.{nix.system()}.busybox")
-    assert names(built.roots) == ["busybox-1.0"]
+    named = nix.installable(f"nixpkgs-stable#legacyPackages.{nix.system()}.busybox")
+    locked = as_locked(nix, named, nix.installable(f"path:{main}"))
+    assert locked.flake_ref.startswith(f"path:{there}?narHash=sha256-")
+    with nix.build([nix.evaluate(locked)]) as (built,):
+        assert names(built.roots) == ["busybox-1.0"]
     assert not any("does not match" in line for line in shown)

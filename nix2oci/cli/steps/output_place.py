@@ -1,0 +1,52 @@
+"""Where the image is written: not into the flake's own source, and not into the way of git."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nix2oci.cli import context
+from nix2oci.cli.options.files import FileOptions, Format
+from nix2oci.cli.options.output import OutputOptions
+from nix2oci.cli.render import console
+from nix2oci.cli.steps.read_spec import Settings
+from nix2oci.nix.flake_place import check_outside, named_place
+from nix2oci.nix.host import is_ignored, work_tree
+from nix2oci.nix.installable import Installable, attribute_names
+
+
+def check_place(
+    files: FileOptions,
+    output_format: Format,
+    named: Sequence[Installable],
+    settings: Settings,
+    *,
+    written: bool,
+) -> bool:
+    """Whether the image will lie in a git work tree; `written` says that it is written by default.
+
+    Raises `ConfigError` where it would lie in a directory that Nix copies as a whole.
+    """
+    if files.output == "-" or not (files.output or written):
+        return False
+    name = (settings.spec.name or "").rpartition("/")[2]
+    name = name or "".join(attribute_names(named[0].attr)[-1:]) or "image"
+    default = f"{name}.oci" if output_format == "oci" else f"{name}.tar"
+    output = files.output or default
+    flakes = [one.flake_ref for one in named if one.kind == "flake"]
+    flakes += [text.partition("#")[0] for text in settings.spec.contents]
+    places = (settings.place, *filter(None, map(named_place, flakes)))
+    check_outside(output, places)
+    return is_in_git(output)
+
+
+def is_in_git(path: str) -> bool:
+    """Whether a path is in a git work tree, and nothing that a Nix builder makes for its output."""
+    env = context.environment()
+    in_builder = "NIX_BUILD_TOP" in env and "IN_NIX_SHELL" not in env
+    return not in_builder and bool(work_tree(path))
+
+
+def say_unless_ignored(path: str, output: OutputOptions) -> None:
+    """Say that git would take an archive, which may become a source of the flake."""
+    if is_ignored(path, context.child_environment()) is False:
+        console.progress(output).step(f"git does not ignore {path}: add it to .gitignore")

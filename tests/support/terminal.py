@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,3 +87,24 @@ class Terminal:
     def left(self) -> list[str]:
         """Everything in the directory."""
         return sorted(path.name for path in self.directory.iterdir())
+
+
+def on_pty(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    directory: Path | None = None,
+    *,
+    stdout: int | None = None,
+) -> bytes:
+    """What a program sends to a terminal that is its stdout, unless that is another, and stderr."""
+    master, slave = pty.openpty()
+    stdout = slave if stdout is None else stdout
+    with subprocess.Popen(argv, cwd=directory, env=env, stdout=stdout, stderr=slave) as process:
+        os.close(slave)
+        seen = b""
+        with suppress(OSError):  # EIO is its end, on Linux
+            while piece := os.read(master, 1 << 16):
+                seen += piece
+        process.wait(60)
+    os.close(master)
+    return seen

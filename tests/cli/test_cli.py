@@ -216,6 +216,39 @@ def test_build_prints_the_reference_and_nothing_else(
     )
 
 
+def test_a_directory_that_is_made_is_named(terminal: Terminal) -> None:
+    done = terminal.run("build", ".#app", "-o", "new/one/x.tar")
+    assert done.returncode == 0
+    assert "nix2oci: making directory new/one\n" in done.stderr
+    assert "making directory" not in terminal.run("build", ".#app", "-o", "new/one/y.tar").stderr
+
+
+def test_one_layer_is_said_to_be_made_each_time(terminal: Terminal) -> None:
+    one, two = (terminal.run("plan", ".#app", "--max-layers", n).stdout for n in ("1", "2"))
+    last = one.splitlines()[2].partition("; ")[2]
+    assert last == "it holds /bin, /etc and the like as well: nothing of it is reused"
+    assert two.splitlines()[2].startswith("1 store path, ")
+    assert two.splitlines()[2].endswith("in 1 layer; " + LAST_LAYER)
+    said = terminal.run("build", ".#app", "--max-layers", "1", "-o", "x").stderr
+    assert "nix2oci: with one layer nothing of it is reused: " in said
+    assert "with one layer" not in terminal.run("build", ".#app", "-o", "x").stderr
+
+
+LAST_LAYER = "the last layer of the image holds /bin, /etc and the like"
+
+
+@pytest.mark.parametrize("command", ["inspect", "push"])
+@pytest.mark.parametrize("named", [".", ".#app"])
+def test_what_is_an_installable_is_told_what_shows_it(
+    command: str, named: str, terminal: Terminal
+) -> None:
+    done = terminal.run(command, named, *(("localhost:1/x",) if command == "push" else ()))
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1] == (
+        f"hint: if it is to be built first: nix2oci plan {named} shows what would be in its image"
+    )
+
+
 def test_quiet_says_nothing_but_the_result(terminal: Terminal) -> None:
     done = terminal.run("build", ".#app", "-q", "-o", "x")
     assert (done.returncode, done.stdout, done.stderr) == (0, "oci:x:latest\n", "")

@@ -83,7 +83,8 @@ def test_an_image_does_not_differ_from_itself(terminal: Terminal) -> None:
         0,
         "no difference: 4 layers, 41.0 kB, 4 store paths\n",
     )
-    assert done.stderr == "nix2oci: reading old.oci\nnix2oci: reading oci:old.oci:1.0\n"
+    said = "nix2oci: reading old.oci (41.0 kB)\nnix2oci: reading oci:old.oci:1.0 (41.0 kB)\n"
+    assert done.stderr == said
 
 
 def test_layers_may_differ_alone(terminal: Terminal) -> None:
@@ -163,7 +164,13 @@ def test_recorded_closures_need_no_nix(terminal: Terminal) -> None:
 
 def test_an_image_and_a_closure_are_compared_by_store_paths(terminal: Terminal) -> None:
     done = terminal.run("diff", "-q", "old.oci", "closure.json")
-    assert "         (layers of store paths alone, compared by these)\n" in done.stdout
+    note = "         (layers of store paths alone, compared by these, in bytes of NAR)\n"
+    assert note in done.stdout
+    old, new, layers = done.stdout.splitlines()[:3]
+    sizes = r"[\d.]+ kB of NAR, compressed [\d.]+ kB"
+    assert re.fullmatch(rf"old: +4 layers, {sizes}, 4 store paths", old)
+    assert re.fullmatch(r"new: +1 layer, \d+ B of NAR, 1 store path", new)
+    assert re.fullmatch(r"layers:  0 kept \(0 B\), 1 new \(\d+ B\), 4 lost \(4.6 kB\)", layers)
     assert "3 removed, 1 rebuilt: -4.1 kB of NAR" in done.stdout
 
 

@@ -12,6 +12,7 @@ from support.fakeengine import FakeEngine
 from support.json_page import documented
 from support.started import started
 from support.terminal import Terminal
+from support.tools_terminal import ToolsTerminal
 from support.waiting import wait_for
 
 from nix2oci.oci.layout.source import open_image
@@ -157,3 +158,16 @@ def test_files_for_a_pipeline(terminal: Terminal) -> None:
     assert (terminal.directory / "meta.json").read_text() == done.stdout
     digest = open_image(str(terminal.directory / "x")).descriptor.digest
     assert (terminal.directory / "refs").read_text() == f"example.com/app:1@{digest}\n"
+
+
+def test_the_twin_is_said_to_bring_its_layers_again(tmp_path: Path) -> None:
+    place = ToolsTerminal(tmp_path)
+    fake = FakeEngine(place.terminal.fake.directory)
+    done = place.terminal.run("build", ".#app", "--debug", "--tag", "app:1", "--load", "docker")
+    first, second = (line for line in done.stderr.splitlines() if "loading" in line)
+    assert first.startswith("nix2oci: loading app:1 into docker (")
+    assert second.startswith(
+        "nix2oci: loading app:1-debug into docker, "
+        "all layers again: an engine takes an image as a whole ("
+    )
+    assert fake.calls

@@ -131,6 +131,7 @@ def test_the_twin_goes_beside_the_image_and_comes_first(tmp_path: Path) -> None:
     refs = (place.terminal.directory / "refs").read_text().splitlines()
     assert refs == [f"{name}@{image}", f"{name}-debug@{twin}"]
     assert f"nix2oci: debug twin: {name}-debug, " in done.stderr
+    assert f"nix2oci: {name} is 2 layers, " in done.stderr
 
 
 def test_an_index_of_platforms_is_pushed_and_reused(tmp_path: Path) -> None:

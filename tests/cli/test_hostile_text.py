@@ -1,19 +1,31 @@
 """Nothing that others wrote gives orders to a terminal: it is shown escaped, wherever it is said.
 
-That is what images, files and arguments hold. The bytes that a command writes are looked at, on
-pipes and on a terminal.
+That is what images, files, arguments, Nix, registries and engines say. Every command runs on one
+image, one registry and one flake whose every text is hostile; the bytes that it writes are looked
+at, on pipes and on a terminal.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from support.fakeengine import FakeEngine
+from support.fakenix import OUT, value
+from support.fakeregistry import FakeRegistry, answer
+from support.fakeserver import running
+from support.fakestore import Node, Program, nar, sri, store_path, write
 from support.smallimage import STORE_ENTRIES, STORE_PATH, Json, Layer, SmallImage, entry, tar
 from support.terminal import Terminal, on_pty
+
+from nix2oci.cli.help import COMMANDS as ALL_COMMANDS
 
 ORDERS = "\x1b]0;PWN\x07\x1b[2J\x9b31m\r\x7f\u202e\u2066\nfake: line"
 """A title for the window, a cleared screen, a colour, a line over the line, text from right to
@@ -22,8 +34,17 @@ left, and a line that looks like one of ours."""
 BY_NAME = STORE_PATH[1:] + "/lib/" + ORDERS
 """A file whose name is hostile."""
 
-OURS = b"\x1b[0m", b"\x1b[1m", b"\x1b[31m", b"\x1b[33m", b"\x1b[34m"
-"""What we send to a terminal: colours of `error:`, `hint:` and `nix2oci:`."""
+IN_A_LINE = "PWN " + ORDERS.replace("\n", "")
+"""For who speaks in lines: a new line of Nix is one of Nix, which shows no orders."""
+
+SURROGATE = "\ud800"
+"""Half of a character, as JSON can have it."""
+
+STYLES = re.compile(rb"\x1b\[[0-9]{1,2}m")
+"""What we send to a terminal: colours and weights, one at a time."""
+
+BARS = re.compile(rb"\x1b\[\?25[lh]|\x1b\[[12][AK]|\r")
+"""What rich sends for a bar that is drawn again: the cursor hidden, one line up, a line erased."""
 
 
 def hostile(root: Path) -> Path:
@@ -53,58 +74,200 @@ def _manifest(manifest: Json) -> None:
     manifest["annotations"] = {f"a{ORDERS}": ORDERS, "nix2oci.popularity": ORDERS}
 
 
+def _half_a_character(manifest: Json) -> None:
+    manifest["annotations"] = {"a": ORDERS + SURROGATE}
+
+
 def _index(index: Json) -> None:
     index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"] = f"1{ORDERS}"
     index["manifests"][0]["platform"] = {"os": "linux", "architecture": f"amd64{ORDERS}"}
 
 
-@pytest.fixture
-def terminal(tmp_path: Path) -> Terminal:
-    made = Terminal.make(tmp_path)
+BASH = str(store_path("bash-5.2"))
+BASH_ELF = b"\x7fELF\x02\x01\0/no-such-path\0@(#)Bash version 5.2.15(1) release GNU\0"
+NAME = os.fsencode(ORDERS).replace(b"/", b"")
+WRAPPER = f'#! {BASH}/bin/bash -e\nexport A=\'{ORDERS}\'\nexec "{OUT}/bin/real"  "$@" \n'.encode()
+APP: Node = {
+    b"bin": {
+        b"app": Program(WRAPPER),
+        b"real": Program(b"\x7fELF\x02\x01 a program"),
+        NAME: Program(f"#! {BASH}/bin/bash\nmkdir {ORDERS}\n".encode()),
+    },
+    b"share": {NAME: f"{BASH} {ORDERS}".encode()},
+}
+
+
+def hostile_flake(terminal: Terminal) -> None:
+    """Its metadata, its files and what Nix says of it."""
+    infos = {}
+    for path, node, references in (
+        (OUT, APP, [BASH]),
+        (BASH, {b"bin": {b"bash": Program(BASH_ELF)}}, []),
+    ):
+        place = terminal.fake.root / path[1:]
+        if path == OUT:
+            (place / "bin/app").unlink()
+            (place / "bin").rmdir()
+            place.rmdir()
+        write(os.fsencode(place), node)
+        infos[path] = {"narHash": sri(node), "narSize": len(nar(node)), "references": references}
+    fake = terminal.fake
+    fake.rules.clear()
+    error = f"trace: {IN_A_LINE}\nwarning: {IN_A_LINE}\nerror: {IN_A_LINE}\n"
+    fake.answer(".#broken", stderr=error, code=1)
+    fake.answer(".#names", json.dumps({"kind": "set", "names": [ORDERS, SURROGATE]}))
+    fake.answer("path-info", json.dumps(infos), stderr=f"copying {IN_A_LINE}\n")
+    texts = {"description": ORDERS, "homepages": [ORDERS], "licenses": [ORDERS], "version": ORDERS}
+    fake.answer("flakes eval --json", value(**texts, mainProgram="app"), stderr=error)
+    resolved = {"type": "git", "url": f"https://example.com/{ORDERS}"}
+    fake.answer("flake metadata", json.dumps({"resolved": resolved, "revision": f"abc{ORDERS}"}))
+    fake.nix()
+
+
+def hostile_registry(registry: FakeRegistry) -> FakeRegistry:
+    """What it says in bodies and headers; a header cannot have a line end."""
+    header = ORDERS.replace("\n", "").replace("\r", "").encode().decode("latin-1")
+    body = {"errors": [{"code": ORDERS, "message": ORDERS}]}
+    said = json.dumps(body).encode()
+    registry.script(
+        "GET|HEAD|POST", "/broken/", answer(400, said, Warning=f'299 - "{header}"'), always=True
+    )
+    registry.script("GET|POST", "/plain/", answer(403, ORDERS.encode()), always=True)
+    digest = {"Docker-Content-Digest": f"sha256:{header}"}
+    registry.script("GET|HEAD", "/digest/", answer(200, b"{}", **digest), always=True)
+    return registry
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[FakeRegistry]:
+    with running(hostile_registry(FakeRegistry())) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def terminal(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+    """Where all commands run; none of them changes what another one reads."""
+    made = Terminal.make(tmp_path_factory.mktemp("hostile"))
+    hostile_flake(made)
+    engine = FakeEngine(made.fake.directory)
+    engine.answer("load", stdout=f"Loaded {ORDERS}\n", stderr=f"Error: {ORDERS}\n", code=1)
     hostile(made.directory / "hostile")
+    SmallImage(manifest=_half_a_character).write(made.directory / "surrogate")
     SmallImage().write(made.directory / "plain")
+    real = made.directory / "real"
+    shutil.copy("/bin/true", real)
+    here = WRAPPER.replace(f"{OUT}/bin/real".encode(), os.fsencode(real))
+    for name, text in {"wrapper": here, "refused": here.replace(b"export", b"mkdir")}.items():
+        (made.directory / name).write_bytes(text)
+        (made.directory / name).chmod(0o755)
+    (made.directory / "bad.yaml").write_text(f"env: {json.dumps({ORDERS: [ORDERS]})}\n")
+    (made.directory / "key.yaml").write_text(f"{json.dumps(ORDERS)}: 1\n")
+    (made.directory / "bad.json").write_text(json.dumps({f"/nix/store/{ORDERS}": {}}))
     return made
 
 
 COMMANDS = [
-    pytest.param(("inspect", "hostile", "-v"), id="the configuration and the layers of an image"),
-    pytest.param(("validate", "hostile"), id="what is wrong with an image"),
-    pytest.param(("ls", "hostile"), id="names of files"),
-    pytest.param(("ls", "hostile", f"/b{ORDERS}"), id="the name of one file"),
-    pytest.param(("ls", "hostile", ORDERS), id="the name of a file that is not there"),
-    pytest.param(("diff", "plain", "hostile", "-v"), id="annotations and settings of two images"),
-    pytest.param(("why", "hostile", "app", "-v"), id="files that hold a reference"),
-    pytest.param(("inspect", "hostile:no"), id="the tags that a hint names"),
-    pytest.param(("inspect", "hostile", "--platform", "linux/s390x"), id="platforms of an index"),
-    pytest.param(("why", "plain", ORDERS), id="the name that was asked for"),
-    pytest.param(("inspect", f"no{ORDERS}"), id="the path of an image that is not there"),
-    pytest.param(("build", f"--{ORDERS}"), id="an option that there is not"),
-    pytest.param((ORDERS,), id="a command that there is not"),
-    pytest.param(("inspect", "hostile", "-vv", "--platform", "a/b"), id="a traceback"),
+    *(("inspect", "hostile", *more) for more in ((), ("-v",), ("--json",), ("-vvv",))),
+    *(("validate", "hostile", *more) for more in ((), ("-v",), ("--json",))),
+    *(("diff", "plain", "hostile", *more) for more in ((), ("-v",), ("--json",))),
+    *(("why", "hostile", "app", *more) for more in ((), ("-v",), ("--json",))),
+    *((command, "surrogate") for command in ("inspect", "validate")),
+    *(("popularity", "--image", "hostile", *more) for more in ((), ("-o", "/dev/null"))),
+    *(("index", "hostile", "-o", "joined", "--tag", "x:1", *more) for more in ((), ("--json",))),
+    *(("ls", "hostile", *more) for more in ((), ("--json",), (f"/b{ORDERS}",), (ORDERS,))),
+    ("cat", "hostile", ORDERS),
+    ("export", "hostile", "-o", f"no/{ORDERS}"),
+    ("help", ORDERS),
+    ("index", "hostile", "plain", "--tag", "x:1", "-o", f"no/{IN_A_LINE}"),
+    *(("cache", "show", *more) for more in ((), ("--json",))),
+    ("cache", ORDERS),
+    ("completion", "bash"),
+    ("completion", ORDERS),
+    *(("wrapper", name, *more) for name in ("wrapper", "refused") for more in ((), ("--json",))),
+    ("wrapper", f"no{ORDERS}"),
+    ("wrapper", "wrapper", "-o", f"no/{ORDERS}"),
+    *(("plan", ".#app", *more) for more in ((), ("-v",), ("--json",), ("--html", "page"))),
+    ("plan", "--closure", "bad.json"),
+    ("plan", "--closure", f"{ORDERS}.json"),
+    *(("why", ".#app", "bash", *more) for more in ((), ("-v",), ("--json",))),
+    *(("diff", "hostile", ".#app", *more) for more in ((), ("-v",), ("--json",))),
+    *(("build", ".#app", "-o", "out", *more) for more in ((), ("-v",), ("-vvv",), ("--json",))),
+    *(("build", ".#app", "-o", "out2", "--shell", mode) for mode in ("drop", "forbid")),
+    *(("build", f".#{name}", "-o", "out3", "-vv") for name in ("broken", "names")),
+    *(("build", ".#app", "--config", f"{name}.yaml") for name in ("bad", "key")),
+    ("build", ".#app", "--entrypoint", ORDERS),
+    ("build", ".#app", "--base", "hostile", "-v", "-o", "out4"),
+    ("build", ".#app", "--load", "docker", "-v"),
+    ("build", ".#app", "--name", ORDERS),
+    ("build", f"--{ORDERS}"),
+    (ORDERS,),
+    ("inspect", "hostile:no"),
+    ("inspect", "hostile", "--platform", "linux/s390x"),
+    ("inspect", "hostile", "-vv", "--platform", "a/b"),
+    ("inspect", f"no{ORDERS}"),
+    ("why", "plain", ORDERS),
+    ("push", "hostile", ORDERS),
+    ("push", f"no{ORDERS}", "localhost:1/x"),
+    *(("push", "plain", f"REGISTRY/{name}/x:1", "-vvv") for name in ("broken", "plain", "digest")),
+    *(("inspect", f"REGISTRY/{name}/x:1", "-vvv") for name in ("broken", "plain", "digest")),
+    ("push", "hostile", "REGISTRY/team/x:1", "--json"),
 ]
+"""All commands, on what is hostile: with -v and --json, and as errors."""
 
 
-EVALUATING = pytest.param(("build", f".#{ORDERS}"), id="an installable in a line of progress")
-"""On a terminal Nix itself says what it does."""
+SILENT = frozenset(
+    {"completion bash", "inspect surrogate", "validate surrogate"}
+    | {"push hostile REGISTRY/team/x:1 --json", "push plain REGISTRY/digest/x:1 -vvv"}
+    | {"popularity --image hostile", "popularity --image hostile -o /dev/null"}
+)
+"""Commands that have nothing to say of what is hostile."""
 
 
-@pytest.mark.parametrize("args", [*COMMANDS, EVALUATING])
-def test_a_pipe_gets_no_control_characters(args: Sequence[str], terminal: Terminal) -> None:
-    done = _piped(terminal, args)
+def named(args: Sequence[str]) -> str:
+    return " ".join(args).replace(ORDERS, "HOSTILE").replace(IN_A_LINE, "HOSTILE")
+
+
+def test_every_command_is_among_them() -> None:
+    assert {args[0] for args in COMMANDS} >= set(ALL_COMMANDS)
+
+
+@pytest.mark.parametrize("args", COMMANDS, ids=named)
+def test_a_pipe_gets_no_control_characters(
+    args: Sequence[str], terminal: Terminal, registry: FakeRegistry
+) -> None:
+    done = _piped(terminal, _with(args, registry))
     printed = (done.stdout + done.stderr).decode()
-    assert "PWN" in printed or "-vv" in args, "nothing hostile was said"
+    assert done.returncode != 70, printed
+    assert "PWN" in printed or named(args) in SILENT
+    check(printed)
+
+
+@pytest.mark.parametrize("args", COMMANDS, ids=named)
+def test_a_terminal_gets_no_orders_but_ours(
+    args: Sequence[str], terminal: Terminal, registry: FakeRegistry
+) -> None:
+    seen = on_terminal(terminal, _with(args, registry)).replace(b"\r\n", b"\n")
+    check(BARS.sub(b"", STYLES.sub(b"", seen)).decode())
+
+
+def check(printed: str) -> None:
+    assert printed.strip()
     assert [c for c in printed if not c.isprintable() and c != "\n"] == []
     assert "\nfake: line" not in printed
 
 
-@pytest.mark.parametrize("args", COMMANDS)
-def test_a_terminal_gets_no_orders_but_ours(args: Sequence[str], terminal: Terminal) -> None:
-    seen = on_terminal(terminal, args)
-    for each in OURS:
-        seen = seen.replace(each, b"")
-    printed = seen.replace(b"\r\n", b"\n").decode()
-    assert [c for c in printed if not c.isprintable() and c != "\n"] == []
-    assert "\nfake: line" not in printed
+def _with(args: Sequence[str], registry: FakeRegistry) -> list[str]:
+    plain = ["--plain-http"] if any("REGISTRY" in arg for arg in args) else []
+    return [*(arg.replace("REGISTRY", registry.registry) for arg in args), *plain]
+
+
+def test_nothing_is_drawn_on_a_dumb_terminal(terminal: Terminal) -> None:
+    argv, env = terminal.argv("inspect", "hostile"), terminal.env(TERM="dumb")
+    assert b"\x1b" not in on_pty(argv, env, terminal.directory)
+
+
+def test_an_archive_is_not_written_to_a_terminal(terminal: Terminal) -> None:
+    assert b"cannot write an image to a terminal" in on_terminal(terminal, ["build", "-o", "-"])
 
 
 def test_a_bar_on_a_terminal_takes_its_text_as_it_is() -> None:
@@ -132,7 +295,7 @@ def _piped(terminal: Terminal, args: Sequence[str]) -> subprocess.CompletedProce
     return subprocess.run(
         terminal.argv(*args),
         cwd=terminal.directory,
-        env=terminal.env(),
+        env=_env(terminal),
         capture_output=True,
         check=False,
         timeout=60,
@@ -140,4 +303,8 @@ def _piped(terminal: Terminal, args: Sequence[str]) -> subprocess.CompletedProce
 
 
 def on_terminal(terminal: Terminal, args: Sequence[str]) -> bytes:
-    return on_pty(terminal.argv(*args), terminal.env(TERM="xterm"), terminal.directory)
+    return on_pty(terminal.argv(*args), {**_env(terminal), "TERM": "xterm"}, terminal.directory)
+
+
+def _env(terminal: Terminal) -> Mapping[str, str]:
+    return terminal.env(XDG_CACHE_HOME=f"{terminal.directory}/cache{ORDERS}")

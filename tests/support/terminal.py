@@ -89,10 +89,17 @@ class Terminal:
         return sorted(path.name for path in self.directory.iterdir())
 
 
-def on_pty(argv: Sequence[str], env: Mapping[str, str], directory: Path | None = None) -> bytes:
-    """What a program sends to a terminal that is its stdout and stderr."""
+def on_pty(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    directory: Path | None = None,
+    *,
+    stdout: int | None = None,
+) -> bytes:
+    """What a program sends to a terminal that is its stdout, unless that is another, and stderr."""
     master, slave = pty.openpty()
-    with subprocess.Popen(argv, cwd=directory, env=env, stdout=slave, stderr=slave) as process:
+    stdout = slave if stdout is None else stdout
+    with subprocess.Popen(argv, cwd=directory, env=env, stdout=stdout, stderr=slave) as process:
         os.close(slave)
         seen = b""
         with suppress(OSError):  # EIO is its end, on Linux

@@ -18,4 +18,5 @@ def completion(shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None, "click knows the shells that are offered"
     program = click.get_current_context().find_root().command
-    console.result(found(program, {}, "nix2oci", "_NIX2OCI_COMPLETE").source())
+    script = found(program, {}, "nix2oci", "_NIX2OCI_COMPLETE").source()
+    console.result_bytes(f"{script}\n".encode())

@@ -58,7 +58,7 @@ def wrapper(*, file: str, output: str | None, machine: str | None, as_json: bool
             document | {"launcher": output, "launcher_size": written and len(written)}
         )
     else:
-        console.result(wrapper_text(found, chain))
+        console.result_text(wrapper_text(found, chain).splitlines())
         if output and written is not None:
             console.result(f"the launcher {output} does the same ({text.size(len(written))})")
 

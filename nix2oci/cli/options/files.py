@@ -7,6 +7,7 @@ from typing import Literal
 import click
 from msgspec import Struct
 
+from nix2oci.cli import context
 from nix2oci.cli.options.group import Group, value
 from nix2oci.errors import ConfigError
 
@@ -26,10 +27,16 @@ class FileOptions(Struct, frozen=True):
 def chosen_format(output: str | None, output_format: Format | None) -> Format:
     """The form of an image at `output`, where the user did not say; `-` is stdout.
 
-    Raises `ConfigError` for a layout on stdout, and for what is no path, or not in one line.
+    Raises `ConfigError` for a layout on stdout, for anything on a terminal, and for what is no
+    path, or not in one line.
     """
     if output == "" or "\n" in (output or ""):
         raise ConfigError("cannot write an image: -o needs a path, in one line")
+    if output == "-" and context.width() is not None:
+        raise ConfigError(
+            "cannot write an image to a terminal: it is an archive of bytes",
+            hint="send it to a file or a program, or name a file with -o",
+        )
     if output == "-" and output_format == "oci":
         raise ConfigError(
             "cannot write an image layout to stdout: it is a directory",

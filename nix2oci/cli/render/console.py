@@ -27,8 +27,8 @@ _WARNING = "warning: "
 
 
 def result(text: str) -> None:
-    """What the command was asked for, for people or for `$(...)`."""
-    click.echo(printable(text, keep="\n"))
+    """What the command was asked for, in one line, for people or for `$(...)`."""
+    click.echo(printable(text))
 
 
 def result_text(text: Text) -> None:
@@ -65,7 +65,7 @@ def result_json(document: object, *, err: bool = False) -> None:
 
 def json_text(document: object) -> str:
     """The document as `result_json` prints it."""
-    return json.dumps(document, indent=2) + "\n"
+    return json.dumps(document, indent=2).replace("\x7f", r"\u007f") + "\n"
 
 
 def line(text: str) -> None:
@@ -92,7 +92,10 @@ def traceback(err: BaseException) -> None:
     """Where it went wrong, for who looks for a bug."""
     from traceback import format_exception
 
-    click.echo(printable("".join(format_exception(err)), keep="\n"), nl=False, err=True)
+    for part in format_exception(err):
+        is_place = part.startswith((" ", "\n", "Traceback"))  # else it is a message
+        shown = printable(part.rstrip("\n"), keep="\n" if is_place else "")
+        click.echo(shown, err=True)
 
 
 class Counter(Struct, frozen=True):

@@ -16,7 +16,7 @@ from nix2oci.text import printable
 
 _NARROWEST = 40
 """Columns: a terminal that says it has fewer is treated as if it had these."""
-_LEAST = 12
+_LEAST = 8
 """Characters that a column of a table keeps."""
 _GAP = "  "
 _UNITS = frozenset({"B", "kB", "MB", "GB"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -277,6 +278,22 @@ def test_a_full_disk_keeps_the_old_image(tmp_path: Path, form: OutputFormat) -> 
         assert (str(raised.value), raised.value.exit_code) == (message, 8)
         assert listing(disk) == before
         assert digest_at(disk / "image") == image.descriptor.digest
+
+
+def test_where_there_is_no_room_for_temporary_files_the_variable_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for temporary, hint in (
+        (tmp_path, f"{tmp_path} is full: name a directory with more room by TMPDIR"),
+        (tmp_path / "other", "free some space there, or name another place with -o"),
+    ):
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        with (
+            pytest.raises(OutputError) as raised,
+            staging.reported("it", str(tmp_path / "staging")),
+        ):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        assert raised.value.hint == hint
 
 
 def test_a_blob_that_is_not_committed_is_dropped(tmp_path: Path) -> None:

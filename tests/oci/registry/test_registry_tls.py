@@ -16,7 +16,9 @@ from support.fakeserver import running
 from support.pushing import ALICE, REPOSITORY, SECRETS, Desk
 
 from nix2oci.errors import AuthenticationError, RegistryError
+from nix2oci.oci.registry import tls
 from nix2oci.oci.registry.environment import Proxies, RegistryEnvironment
+from nix2oci.oci.registry.request_error import RequestError
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,13 @@ def test_a_certificate_without_its_key_is_an_error(
     directory = certificates.copy(tmp_path / "certs", "client.cert")
     err = refused(secure, cert_dir=str(directory))
     assert cause(err) == f"there is no certificate, or no key to it, at {directory}/client.cert"
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "NIX_SSL_CERT_FILE"])
+def test_a_file_that_the_environment_names_is_named_with_its_variable(variable: str) -> None:
+    around = RegistryEnvironment.of({variable: "/no-cert-file.crt"}, "x/1", 0)
+    with pytest.raises(RequestError, match=r"/no-cert-file\.crt \(of SSL_CERT_FILE or NIX_SSL_"):
+        tls.context("localhost", around)
 
 
 def test_a_file_that_is_no_certificate_is_an_error(secure: Desk, tmp_path: Path) -> None:

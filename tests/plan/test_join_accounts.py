@@ -6,7 +6,7 @@ import pytest
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.accounts import Accounts, Group, User
-from nix2oci.plan.overlay.join_accounts import join_group, join_passwd
+from nix2oci.plan.overlay.join_accounts import join_group, join_passwd, owner_of
 
 PASSWD = b"root:x:0:0:root:/root:/bin/bash\nnode:x:1000:1000::/home/node:/bin/sh\n"
 GROUP = b"root:x:0:\nnode:x:1000:\nwww:x:33:node\n"
@@ -121,3 +121,25 @@ def test_a_group_that_the_base_has_otherwise_is_refused(asked: Group, message: s
     with pytest.raises(ConfigError) as raised:
         group(GROUP, asked)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("user", "owner"),
+    [
+        ("", (0, 0)),
+        ("node", (1000, 1001)),
+        ("1000", (1000, 1001)),
+        ("node:www", (1000, 33)),
+        ("7", (7, 0)),
+        ("7:8", (7, 8)),
+        ("node:", (1000, 1001)),
+        ("nobody", None),
+        ("node:staff", None),
+        ("9" * 5000, None),
+    ],
+)
+def test_a_process_has_the_numbers_that_engines_give_it(
+    user: str, owner: tuple[int, int] | None
+) -> None:
+    passwd = b"root:x:0:0::/:\nhuge:x:" + b"9" * 5000 + b":0::/:\nnode:x:1000:1001::/:\n"
+    assert owner_of(user, passwd, b"root:x:0:\nwww:x:33:\n") == owner

@@ -76,3 +76,23 @@ FLAGS: Mapping[str, Flag] = {
     "created": Flag("TIME", "Time of the image: RFC 3339, seconds since 1970, now."),
 }
 """Every flag, without the `--`, in the order of `--help`."""
+
+SHORT: Mapping[str, Sequence[str]] = {"tag": ("-t",)}
+"""Other spellings."""
+
+OF_LAYERS = frozenset(
+    {"max-layers", "popularity", "stable", "volatile", "plan-from", "compression"}
+)
+"""Those that `--help` shows below *Layers*, the others being below *Image*."""
+
+FIRST_OF_BUILD = (
+    *("output", "tag", "push", "load", "platform"),
+    *("base", "contents", "entrypoint", "env", "user"),
+)
+"""What people need first of all flags of `build`, by click's names for them."""
+
+FIRST_OF_PLAN = (
+    *("html", "recorded", "max_layers", "stable", "volatile"),
+    *("popularity", "plan_from", "base", "contents", "as_json"),
+)
+"""The same of `plan`."""

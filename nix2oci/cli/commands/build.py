@@ -17,12 +17,7 @@ from nix2oci.cli.options.origin import ORIGIN, OriginOptions
 from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.options.platforms import PLATFORMS, PlatformOptions
 from nix2oci.cli.options.push import PUSH, PushOptions
-
-FIRST = (
-    *("output", "tag", "push", "load", "platform"),
-    *("base", "contents", "entrypoint", "env", "user"),
-)
-"""Flags that people need first."""
+from nix2oci.config.flags import FIRST_OF_BUILD
 
 REFRESH_BASE = Group(
     "refresh_base",
@@ -47,7 +42,7 @@ REFRESH_BASE = Group(
     PLATFORMS,
     REFRESH_BASE,
     PLAN,
-    first=FIRST,
+    first=FIRST_OF_BUILD,
 )
 def build(
     *,

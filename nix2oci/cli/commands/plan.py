@@ -9,6 +9,7 @@ from nix2oci.cli.options.origin import ORIGIN, OriginOptions
 from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.prepared import planned_image, planned_record
+from nix2oci.config.flags import FIRST_OF_PLAN
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
 from nix2oci.model.closure_contents import ClosureContents
@@ -21,12 +22,6 @@ from nix2oci.report.terminal.plan import plan_text
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.on_base import Overlay
-
-FIRST = (
-    *("html", "recorded", "max_layers", "stable", "volatile"),
-    *("popularity", "plan_from", "base", "contents", "as_json"),
-)
-"""Flags that people need first."""
 
 
 @command(
@@ -45,7 +40,7 @@ FIRST = (
     ),
     ORIGIN,
     PLAN,
-    first=FIRST,
+    first=FIRST_OF_PLAN,
 )
 def plan(
     *,

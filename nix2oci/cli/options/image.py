@@ -8,7 +8,7 @@ import click
 from msgspec import Struct
 
 from nix2oci.cli.options.group import Group, repeated, value
-from nix2oci.config.flags import FLAGS, Flag, Given
+from nix2oci.config.flags import FLAGS, OF_LAYERS, SHORT, Flag, Given
 
 
 class ImageOptions(Struct, frozen=True):
@@ -25,24 +25,18 @@ class ImageOptions(Struct, frozen=True):
         return cls(config, {name.replace("_", "-"): value for name, value in given.items()})
 
 
-_SHORT = {"tag": "-t"}
-_OF_LAYERS = frozenset(
-    {"max-layers", "popularity", "stable", "volatile", "plan-from", "compression"}
-)
-
-
 def _option(name: str, flag: Flag) -> click.Option:
     if not flag.metavar:
         return click.Option([f"--{name}/--no-{name}"], is_flag=True, default=None, help=flag.help)
     option = repeated if flag.repeated else value
-    names = (_SHORT[name], f"--{name}") if name in _SHORT else (f"--{name}",)
+    names = (*SHORT.get(name, ()), f"--{name}")
     return option(names[0], flag.metavar, flag.help, *names[1:])
 
 
 _OPTIONS = {name: _option(name, flag) for name, flag in FLAGS.items()}
 
 LAYERS: Group[dict[str, Given]] = Group(
-    "layers", dict, tuple(_OPTIONS[name] for name in FLAGS if name in _OF_LAYERS), "Layers"
+    "layers", dict, tuple(_OPTIONS[name] for name in FLAGS if name in OF_LAYERS), "Layers"
 )
 """Those of the flags of the image that say how store paths become layers."""
 

@@ -223,3 +223,8 @@ def test_what_cannot_be_explained(
     done = terminal.run("why", "-q", *args)
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.splitlines() == [f"error: {message}", *([f"hint: {hint}"] if hint else [])]
+
+
+def test_what_is_not_there_is_told_what_lists_it(tmp_path: Path) -> None:
+    done = Terminal.make(tmp_path).run("why", ".#app", "nosuch")
+    assert done.stderr.splitlines()[-1] == "hint: see: nix2oci plan -v .#app"

@@ -98,7 +98,7 @@ def test_an_image_is_found_by_each_of_its_names(text: str) -> None:
             "empty",
             LayoutError,
             "cannot read image at empty: the directory is not an image layout",
-            None,
+            "if it is to be built first: nix2oci plan empty shows what would be in its image",
             id="an empty directory",
         ),
         pytest.param(

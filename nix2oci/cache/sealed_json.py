@@ -36,7 +36,8 @@ class SealedJson(Struct, frozen=True):
         try:
             data = read_file(path, MAX_BYTES)
             body = data[_SEAL + 1 :]
-            if data[:_SEAL] != _seal(name, body):
+            found = _object(body) if data[:_SEAL] == _seal(name, body) else None
+            if found is None:
                 self.warn(f"{path} is damaged and is not used")
                 os.unlink(path)
                 return None
@@ -47,7 +48,6 @@ class SealedJson(Struct, frozen=True):
             return None
         with suppress(OSError):  # what cannot be written may be used all the same
             os.utime(path)
-        found: dict[str, Any] = json.loads(body)
         return found
 
     def write(self, name: str, document: Mapping[str, object]) -> None:
@@ -72,6 +72,14 @@ class SealedJson(Struct, frozen=True):
     def remove(self, name: str) -> None:
         with suppress(OSError):
             os.unlink(os.path.join(self.directory, name))
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def make_private(path: str) -> None:

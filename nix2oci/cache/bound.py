@@ -175,7 +175,8 @@ def _layers(cache: Cache) -> Iterator[Item]:
         except (OSError, LayoutError):  # a document that names nothing is only itself
             yield item
         else:
-            paths = tuple(map(str, document.get("paths", ())))
+            listed = document.get("paths")
+            paths = tuple(map(str, listed if isinstance(listed, list) else ()))
             yield Item(item.name, item.used, item.size, blob, blob_size, paths)
 
 

@@ -77,8 +77,16 @@ def default_directory(env: Mapping[str, str]) -> str | None:
     return os.path.join(base, "nix2oci") if base else None
 
 
-def why_not_private(path: str) -> str | None:
-    """Why somebody else can change what is in a directory, and how to mend it; None if nobody."""
+def why_not_private(directory: str) -> str | None:
+    """Why somebody else can change what is in a cache, and how to mend it; None if nobody."""
+    parts = (
+        directory,
+        *(os.path.join(directory, name) for name in (LAYERS, FACTS, "blobs", BLOBS)),
+    )
+    return next(filter(None, map(_why_not_private, parts)), None)
+
+
+def _why_not_private(path: str) -> str | None:
     try:
         found = os.stat(path)
     except OSError:  # to be made yet, or not to be used anyway

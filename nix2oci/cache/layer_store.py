@@ -13,14 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError, convert
 
 from nix2oci.cache.directory import Cache
+from nix2oci.errors import LayoutError
 from nix2oci.oci.layer.blob import Layer, compressor_version
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT
 from nix2oci.oci.layer.workers import Blobs, LayerJob, OnProgress, write_layers
 from nix2oci.oci.layout.reflink import share
+from nix2oci.oci.media_types import COMPRESSIONS
 from nix2oci.oci.spec import BLOBS, Digest
 from nix2oci.regular_files import open_file
 from nix2oci.transient.scratch import scratch_directory
@@ -44,6 +46,16 @@ class LayerRequest(Struct, frozen=True):
     """The `store_paths_digest` of what is in it; None for a layer that no other image can have."""
     paths: tuple[str, ...] = ()
     """Its store paths."""
+
+
+class _Document(Struct, frozen=True):
+    """What is kept of a layer beside its blob, whose other keys are for who lists the cache."""
+
+    media_type: str
+    digest: str
+    size: int
+    diff_id: str
+    tar_size: int
 
 
 StartProgress = Callable[[int, int], AbstractContextManager[OnProgress]]
@@ -89,9 +101,9 @@ def _take(cache: Cache, keys: Sequence[str], sink: BlobSink, cores: int) -> dict
 
     def one(key: str) -> Layer | None:
         document = cache.layers.read(key) if key else None
-        if document is None:
+        layer = None if document is None else _layer(document)
+        if layer is None:
             return None
-        layer = _layer(document)
         path = cache.path(f"{BLOBS}/{layer.digest.hex}")
         if sink.adopt(path, layer.digest, layer.size):
             return layer
@@ -155,11 +167,13 @@ def _document(layer: Layer, paths: Sequence[str]) -> dict[str, object]:
     }
 
 
-def _layer(document: Mapping[str, Any]) -> Layer:
-    return Layer(
-        document["media_type"],
-        Digest.parse(document["digest"]),
-        document["size"],
-        Digest.parse(document["diff_id"]),
-        document["tar_size"],
-    )
+def _layer(document: Mapping[str, Any]) -> Layer | None:
+    """What a document says; None where no build has written that."""
+    try:
+        found = convert(document, _Document)
+        digest, diff_id = Digest.parse(found.digest), Digest.parse(found.diff_id)
+    except (ValidationError, ValueError, LayoutError):  # also text that is no text
+        return None
+    if found.media_type not in COMPRESSIONS:
+        return None
+    return Layer(found.media_type, digest, found.size, diff_id, found.tar_size)

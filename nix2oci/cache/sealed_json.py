@@ -36,7 +36,8 @@ class SealedJson(Struct, frozen=True):
         try:
             data = read_file(path, MAX_BYTES)
             body = data[_SEAL + 1 :]
-            if data[:_SEAL] != _seal(name, body):
+            found = _object(body) if data[:_SEAL] == _seal(name, body) else None
+            if found is None:
                 self.warn(f"{path} is damaged and is not used")
                 os.unlink(path)
                 return None
@@ -47,7 +48,6 @@ class SealedJson(Struct, frozen=True):
             return None
         with suppress(OSError):  # what cannot be written may be used all the same
             os.utime(path)
-        found: dict[str, Any] = json.loads(body)
         return found
 
     def write(self, name: str, document: Mapping[str, object]) -> None:
@@ -83,6 +83,14 @@ def _new_file(directory: str) -> tuple[int, str]:
         if lock(handle) != "busy" and os.path.lexists(path):
             return handle, path
         os.close(handle)  # it was taken for one that was left
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def make_private(path: str) -> None:

@@ -1,17 +1,59 @@
 """The command line: the only room that prints, reads the environment or exits.
 
 This file is what every start of the program loads, so it answers `--help` alone; `app` has the
-rest.
+rest. It also says what an interrupt means, from the first moment on.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+
+_INTERRUPTED = 130
+
+_interrupts: list[int] = []
+"""The signals that came, each of which raised `KeyboardInterrupt` somewhere. That may have become
+anything, for example in the middle of an import; so whatever a run ends with counts as this."""
+
+
+def _interrupt(number: int, _: object) -> None:
+    """Let SIGTERM end the program as Ctrl-C does: children ended, nothing half-written left."""
+    _interrupts.append(number)
+    raise KeyboardInterrupt
 
 
 def main() -> None:
     """Run the command line and exit."""
+    code = _INTERRUPTED
+    try:
+        _catch_signals(_interrupt)
+        code = _run()
+    except (KeyboardInterrupt, Exception):
+        if not _interrupts:
+            raise
+        _say_interrupted()
+    # There is nothing left to interrupt but the way out, where an exception is a traceback.
+    _catch_signals(lambda *_: os._exit(_INTERRUPTED))
+    sys.exit(code)
+
+
+def _say_interrupted() -> None:
+    """Without anything of ours, which may be half loaded."""
+    try:
+        os.write(2, b"interrupted\n")
+    except OSError:
+        return  # it is closed
+
+
+def _catch_signals(handler: object) -> None:
+    """What somebody ignores for us, as nohup does, stays ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+def _run() -> int:
     if sys.argv[1:] in (["--help"], ["-h"], ["help"]) and sys.stdout:
         from nix2oci.cli.help import HELP
 
@@ -26,4 +68,4 @@ def main() -> None:
     from nix2oci.cli.context import open_streams
 
     open_streams()
-    sys.exit(run())
+    return run(_interrupts)

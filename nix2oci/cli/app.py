@@ -6,7 +6,7 @@ A command's own module is loaded when it is called. stdout carries results alone
 from __future__ import annotations
 
 import importlib
-import signal
+from collections.abc import Sized
 from contextlib import suppress
 
 import click
@@ -61,13 +61,16 @@ def program() -> None:
     """One command from a flake output to an OCI image."""
 
 
-def run() -> int:
-    """Run the command line; the exit code, as the docstring of `nix2oci.errors` has them."""
-    signal.signal(signal.SIGTERM, _interrupt)
+def run(interrupts: Sized = ()) -> int:
+    """Run the command line; the exit code, as the docstring of `nix2oci.errors` has them.
+
+    Once there are `interrupts`, whatever ends it is one.
+    """
     try:
         code = program.main(prog_name="nix2oci", standalone_mode=False)
         context.flush_output()
-    except (KeyboardInterrupt, Exception) as err:  # noqa: BLE001  # the one place where all ends
+    except (KeyboardInterrupt, Exception) as ended:  # noqa: BLE001  # the one place where all ends
+        err = KeyboardInterrupt() if interrupts else ended
         with suppress(*context.UNWRITABLE):  # where that cannot be said, the code says it
             _report(err)
         return _exit_code(err)
@@ -124,8 +127,3 @@ def _is_very_verbose() -> bool:
     words = context.arguments()
     flags = [word for word in words if word[:1] == "-" and word.strip("-v") == ""]
     return "".join(flags).count("v") + words.count("--verbose") > 1
-
-
-def _interrupt(*_: object) -> None:
-    """Let SIGTERM end the program as Ctrl-C does: children ended, nothing half-written left."""
-    raise KeyboardInterrupt

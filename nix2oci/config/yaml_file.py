@@ -27,6 +27,12 @@ class _Loader(yaml.BaseLoader):
             return _scalar(node)
         return super().construct_object(node, deep)
 
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803
+        """A `[` or `{`. To look for the end of many takes a time that is the square of them."""
+        if self.flow_level >= _MAX_DEPTH:
+            raise RecursionError
+        super().fetch_flow_collection_start(TokenClass)
+
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
         """A mapping by the keys as they are written: `8080:` and `no:` are names, too."""
         found: dict[Hashable, Any] = {}
@@ -53,6 +59,9 @@ def _scalar(node: yaml.ScalarNode) -> str | int | bool | None:
         return int(written)
     return _WORDS.get(written, written)
 
+
+_MAX_DEPTH = 64
+"""Lists and mappings in brackets within each other: no key has more than three."""
 
 _TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")

@@ -9,17 +9,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, ValidationError, convert, field
 
 from nix2oci.model.closure import PathInfo, StorePath
+from nix2oci.model.shell_references import ReferenceKind
 
 FORMAT = 1
 """Goes up with every change of a question, or of what its answer means."""
 
 T = TypeVar("T")
 Facts = dict[str, Any]
+
+_Bytes = Annotated[str, Meta(pattern=r"\A[\x00-\xff]*\Z")]
+_FORMS: dict[str, Any] = {
+    "bash": tuple[bool, _Bytes | None],
+    "calls": list[str],
+    "essence": _Bytes | None,
+    "head": _Bytes,
+    "mentions": list[tuple[_Bytes, str, ReferenceKind, int | None, _Bytes]],
+    "sha256": Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")],
+}
+"""What an answer is, by the first word of its question: a note may be forged, however it came."""
 
 
 class FactStore(Protocol):
@@ -50,7 +62,8 @@ class FactCache(Struct, frozen=True):
         if self.fact_store is None:
             return {}
         if info.path not in self._known:
-            self._known[info.path] = self.fact_store.read(_name(info)) or {}
+            found = self.fact_store.read(_name(info)) or {}
+            self._known[info.path] = {q: a for q, a in found.items() if _is_answer(q, a)}
         return self._known[info.path]
 
     def record(self, info: PathInfo, question: str, answer: object) -> None:
@@ -66,6 +79,15 @@ class FactCache(Struct, frozen=True):
                 if is_right(info):
                     self.fact_store.write(_name(info), self._known[path])
         self._new.clear()
+
+
+def _is_answer(question: str, answer: object) -> bool:
+    kind, *about = question.split(" ")
+    try:
+        found = convert(answer, _FORMS.get(kind, Any))
+    except (ValidationError, ValueError):  # also text that is no text
+        return False
+    return kind != "mentions" or all(shell in about for _, shell, *_ in found)
 
 
 def _name(info: PathInfo) -> str:

@@ -125,7 +125,8 @@ def path_entries(stdout: str) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
         prefix = f"{answer.get('storeDir')}/"
         answer = answer["info"]
     if isinstance(answer, list):
-        answer = {e.get("path") if isinstance(e, dict) else None: e for e in answer}
+        paths = [e.get("path") if isinstance(e, dict) else None for e in answer]
+        answer = dict(zip(map(str, paths), answer, strict=True)) if all(paths) else None
     if not isinstance(answer, dict) or not answer:
         raise unknown_shape("path-info", stdout)
     for key, entry in answer.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from msgspec import Struct
 
@@ -134,12 +134,15 @@ class EvalResult(Struct, frozen=True):
         context = self.fields.get("context")
         if not isinstance(context, dict):
             return ()
+        said = {path: EvalResult("", how) for path, how in context.items() if _is_object(how)}
         return tuple(
-            BuildTarget(
-                path, ("*",) if said.get("allOutputs") else tuple(said.get("outputs") or ())
-            )
-            for path, said in sorted(context.items())
+            BuildTarget(path, ("*",) if how.fields.get("allOutputs") else how.texts("outputs"))
+            for path, how in sorted(said.items())
         )
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(value, dict)
 
 
 def package_of(
@@ -266,7 +269,7 @@ def _is_one_output(installable: Installable, value: EvalResult) -> bool:
     chosen = value.text("outputName")
     return (
         value.fields.get("outputSpecified") is True
-        or chosen != value.texts("outputs")[0]
+        or chosen not in value.texts("outputs")[:1]
         or attribute_names(installable.attr)[1:][-1:] == (chosen,)
     )
 

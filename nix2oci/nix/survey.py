@@ -11,10 +11,12 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nix2oci.errors import RepresentationError
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.closure_contents import (
     ETC_DIRECTORIES,
@@ -32,6 +34,9 @@ from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
 # The dynamic loaders of glibc and musl: glibc's sysdeps/*/shlib-versions, musl's configure.
 _LOADER = re.compile(rb"(ld-linux(-[\w-]+)?|ld64|ld-musl-[\w-]+)\.so\.[0-9]+")
 _TRIPLET = re.compile(rb"\w+-(\w+-)?linux-\w+")
+
+_MOST_IN_ETC = 50_000
+"""Paths in directories that several outputs have, after which there is no end in sight."""
 
 # In each list the first name that is there counts.
 _BUNDLES = (b"etc/ssl/certs/ca-bundle.crt", b"etc/ssl/certs/ca-certificates.crt")
@@ -197,11 +202,23 @@ class _Etc(Struct, frozen=True):
 
 
 def _etc(named: Iterable[_Place]) -> Iterator[FoundFile]:
-    """Level by level; only directories that the view may have to merge are entered."""
+    """Level by level; only directories that the view may have to merge are entered.
+
+    Two links on each level, to the same directory, are twice as many paths with every level.
+    """
     level = list(_etc_of(named))
+    left = _MOST_IN_ETC
     while level:
-        children = (child for directory in level for child in directory.children())
-        below = [child for child in children if child.found.name not in OF_THE_ENGINE]
+        found = chain.from_iterable(directory.children() for directory in level)
+        children = (child for child in found if child.found.name not in OF_THE_ENGINE)
+        below = list(islice(children, left + 1))
+        left -= len(below)
+        if left < 0:
+            raise RepresentationError(
+                f"cannot merge what the outputs have in etc/: it is more than {_MOST_IN_ETC} paths",
+                hint="links in there lead to directories with links, or the image can do without: "
+                "--view no-etc",
+            )
         counts = Counter(child.found.name for child in below)
         shared = {name for name, count in counts.items() if count > 1}
         for child in below:

@@ -7,7 +7,7 @@ digests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Protocol, runtime_checkable
 
 from nix2oci.errors import LayoutError
@@ -94,8 +94,9 @@ def referrers(layout: Layout, subjects: Iterable[Digest]) -> tuple[Descriptor, .
     found: dict[Digest, Descriptor] = {}
     waiting = list(dict.fromkeys(subjects))
     seen = set(waiting)
+    about = _referrers_of(layout)
     for subject in waiting:
-        for entry in _about(layout, subject):
+        for entry in about(subject):
             if entry.digest not in seen:
                 seen.add(entry.digest)
                 found[entry.digest] = entry
@@ -103,10 +104,12 @@ def referrers(layout: Layout, subjects: Iterable[Digest]) -> tuple[Descriptor, .
     return tuple(found.values())
 
 
-def _about(layout: Layout, subject: Digest) -> Iterator[Descriptor]:
+def _referrers_of(layout: Layout) -> Callable[[Digest], Iterable[Descriptor]]:
+    """What tells which manifests refer to one; of a layout, each is read once."""
     if isinstance(layout.blobs, ListsReferrers):
-        yield from layout.blobs.referrers(subject)
-        return
+        return layout.blobs.referrers
+    by_subject: dict[Digest, list[Descriptor]] = {}
     for entry in layout.entries():
-        if layout.subject(entry) == subject:
-            yield entry
+        if subject := layout.subject(entry):
+            by_subject.setdefault(subject, []).append(entry)
+    return lambda subject: by_subject.get(subject, ())

@@ -106,6 +106,62 @@ def test_an_error_of_the_user_has_a_traceback_only_when_asked_for(terminal: Term
     assert "Traceback" in terminal.run("inspect", "x", "-vv").stderr
 
 
+# An interrupt in a place that makes something else of it, as the import of a class does.
+SWALLOWED = """
+import os, signal
+{early}
+import click
+from nix2oci import cli
+from nix2oci.cli.help import COMMANDS
+import sys, types
+module = types.ModuleType("nix2oci.cli.commands.slow")
+@click.command("slow")
+def slow():
+    try:
+        os.kill(os.getpid(), signal.{number})
+        signal.pause()
+    except BaseException:
+        {then}
+module.slow = slow
+sys.modules["nix2oci.cli.commands.slow"] = module
+COMMANDS["slow"] = "Wait."
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param("raise RuntimeError('Error calling __set_name__')", id="an error"),
+        pytest.param("raise TypeError('expected a message') from None", id="one without a cause"),
+        pytest.param("raise", id="the interrupt itself"),
+    ],
+)
+def test_whatever_an_interrupt_becomes_is_an_interrupt(number: str, then: str) -> None:
+    script = SWALLOWED.format(number=number, then=then, early="")
+    argv = (sys.executable, "-c", script, "slow")
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "interrupted")
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_before_there_is_any_command(number: str) -> None:
+    early = f"""
+import importlib.abc, sys
+class Interrupting(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "nix2oci.cli.app":
+            os.kill(os.getpid(), signal.{number})
+            signal.pause()
+sys.meta_path.insert(0, Interrupting())
+"""
+    script = SWALLOWED.format(number=number, then="pass", early=early)
+    argv = (sys.executable, "-c", script, "slow")
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "interrupted")
+
+
 # --- completion --------------------------------------------------------------------------------
 
 

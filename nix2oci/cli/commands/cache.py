@@ -9,14 +9,14 @@ import click
 
 from nix2oci import text
 from nix2oci.cache.bound import Item, clear, items, prune, size
-from nix2oci.cache.directory import Cache, default_directory
+from nix2oci.cache.directory import Cache, default_directory, why_not_private
 from nix2oci.cli import context
 from nix2oci.cli.options.cache import cache_size_option
 from nix2oci.cli.options.group import command
 from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.cache import cache_limit
-from nix2oci.errors import ConfigError
+from nix2oci.errors import ConfigError, OutputError
 from nix2oci.report.kept import cache_document, facts
 from nix2oci.report.terminal.styled import Table, Text
 
@@ -55,6 +55,8 @@ def _open(cache_size: str | None) -> Cache:
             "cannot find the cache: neither HOME nor XDG_CACHE_HOME is set",
             hint="set XDG_CACHE_HOME to the directory that it is in",
         )
+    if why := why_not_private(directory):
+        raise OutputError(f"the cache at {directory} is not used: {why}")
     return Cache(directory, cache_limit(cache_size))
 
 

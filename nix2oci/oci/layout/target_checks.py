@@ -60,6 +60,12 @@ def check_layout_target(path: str, shown: str) -> None:
             f"the directory holds other things, such as '{min(names)}'",
             hint="name a new directory, or an image layout, with -o",
         )
+    for name in ("blobs", BLOBS, "index.json"):
+        if os.path.islink(os.path.join(path, name)):
+            raise ConfigError(
+                f"cannot write image layout at {shown}: its '{name}' is a link to another place",
+                hint="name a new directory with -o, or the layout that it leads to",
+            )
     version = read_layout_mark(_json(os.path.join(path, "oci-layout"), shown)).version
     if version != LAYOUT_VERSION:
         raise LayoutError(

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 
 from msgspec import Struct
@@ -28,6 +29,8 @@ _IDENTITY = "<token>"
 DOCUMENT = "DOCKER_AUTH_CONFIG"
 """The variable that has what a file would."""
 _MAX_BYTES = 4 << 20
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+"""What neither a user name nor a password has (RFC 7617, 2)."""
 
 
 class Credentials(Struct, frozen=True):
@@ -202,6 +205,8 @@ class _File(Struct, frozen=True):
                 f"{self.path}: 'auth' of {asked.registry} is not text in base64"
             ) from None
         username, colon, password = text.rstrip("\0").partition(":")
+        if _CONTROL.search(username + password):
+            raise _unusable(f"{self.path}: 'auth' of {asked.registry} has control characters")
         if not colon:
             raise _unusable(f"{self.path}: 'auth' of {asked.registry} has no colon")
         return username, password

@@ -92,9 +92,10 @@ def read_push_set(layout: Layout, tag: str | None = None) -> PushSet:
             f"cannot push {layout.where}: it holds {len(entries)} images",
             hint=f"name one of its tags after a colon: {', '.join(tags)}" if tags else None,
         )
-    documents = _distinct(chain.from_iterable(_documents(layout, e) for e in entries.values()))
+    seen: set[Digest] = set()
+    documents = tuple(chain.from_iterable(_documents(layout, e, seen) for e in entries.values()))
     about = referrers(layout, [document.descriptor.digest for document in documents])
-    others = _distinct(chain.from_iterable(_documents(layout, entry) for entry in about))
+    others = tuple(chain.from_iterable(_documents(layout, entry, seen) for entry in about))
     everything = (*documents, *others)
     configs = [blob for document in everything for blob in document.blobs[:1]]
     layers = [blob for document in everything for blob in document.blobs[1:]]
@@ -105,12 +106,13 @@ def read_push_set(layout: Layout, tag: str | None = None) -> PushSet:
     return PushSet(blobs, documents, others)
 
 
-def _distinct(documents: Iterable[Document]) -> tuple[Document, ...]:
-    return tuple({document.descriptor.digest: document for document in documents}.values())
-
-
-def _documents(layout: Layout, entry: Descriptor, depth: int = 1) -> Iterator[Document]:
-    """An index after what it lists, a manifest alone."""
+def _documents(
+    layout: Layout, entry: Descriptor, seen: set[Digest], depth: int = 1
+) -> Iterator[Document]:
+    """An index after what it lists, a manifest alone; nothing that was `seen` before."""
+    if entry.digest in seen:
+        return
+    seen.add(entry.digest)
     source = ImageSource(layout.where, entry, layout.blobs)
     data = source.read(entry.digest)
     if Digest.of(data) != entry.digest:
@@ -125,7 +127,7 @@ def _documents(layout: Layout, entry: Descriptor, depth: int = 1) -> Iterator[Do
     blobs: tuple[Descriptor, ...] = ()
     if entry.media_type in INDEX_TYPES:
         for child in layout.nested(entry, depth):
-            yield from _documents(layout, child, depth + 1)
+            yield from _documents(layout, child, seen, depth + 1)
     else:
         blobs = blobs_of(source)
     subject = Descriptor.read(content["subject"].object())

@@ -70,7 +70,7 @@ def read_document(
     if name == "manifest" and size >= MAX_MANIFEST:
         findings.append(Finding("manifest-size", name, f"it has {size} bytes, 4 MiB or more"))
     if size >= MAX_DOCUMENT:
-        findings.append(Finding(name, name, f"it has {size} bytes, too many to be read"))
+        findings.append(Finding(_code(name), name, f"it has {size} bytes, too many to be read"))
         return None
     data = source.read(digest)
     if Digest.of(data) != digest:
@@ -82,7 +82,7 @@ def parse_document(
     data: bytes, name: str, form: Callable[[object], D], findings: list[Finding]
 ) -> D | None:
     """Bytes as the document that `form` reads; None, and findings, when they are none."""
-    code = name if name in ("manifest", "config") else "index" if "index" in name else "layout"
+    code = _code(name)
     try:
         document = form(parse_object(data, name))
     except LayoutError as err:
@@ -94,6 +94,13 @@ def parse_document(
         for one in wrong
     ]
     return None if any(one.kind != "null" for one in wrong) else document
+
+
+def _code(name: str) -> str:
+    """The rule that a document breaks whose form is wrong."""
+    if name in ("manifest", "config"):
+        return name
+    return "index" if "index" in name else "layout"
 
 
 def check_size(where: str, descriptor: Descriptor, size: int) -> Iterator[Finding]:

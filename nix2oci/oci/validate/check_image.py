@@ -97,8 +97,9 @@ def validate_entries(
     """Every finding of the images that a layout's entries are, or lead to by an index."""
     findings: list[Finding] = []
     images: dict[tuple[Digest, Platform | None], ImageSource] = {}
+    seen: set[Digest] = set()
     for entry in entries:
-        for image in _images(layout, entry, findings):
+        for image in _images(layout, entry, findings, seen):
             images.setdefault((image.descriptor.digest, image.descriptor.platform), image)
     with progress(sum(map(_layers_size, images.values()))) as done:
         for image in images.values():
@@ -141,13 +142,20 @@ def _file(layout: Layout, name: str) -> bytes:
 
 
 def _images(
-    layout: Layout, entry: Descriptor, findings: list[Finding], depth: int = 1
+    layout: Layout,
+    entry: Descriptor,
+    findings: list[Finding],
+    seen: set[Digest],
+    depth: int = 1,
 ) -> Iterator[ImageSource]:
-    """The image of an entry, or those of the index that it is."""
+    """The image of an entry, or those of the index that it is, unless that was `seen` before."""
     source = ImageSource(layout.where, entry, layout.blobs)
     if entry.media_type not in INDEX_TYPES:
         yield source
         return
+    if entry.digest in seen:
+        return
+    seen.add(entry.digest)
     where = f"index {entry.digest}"
     index = read_document(source, entry, where, read_index, findings)
     if index and depth > MAX_INDEX_DEPTH:
@@ -155,7 +163,7 @@ def _images(
         findings.append(Finding("index", where, message))
     elif index:
         for nested in index.manifests:
-            yield from _images(layout, nested, findings, depth + 1)
+            yield from _images(layout, nested, findings, seen, depth + 1)
 
 
 def _check_docker_manifest(layout: Layout) -> Iterator[Finding]:

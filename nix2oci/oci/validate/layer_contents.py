@@ -175,7 +175,7 @@ class LayerContents(Struct):
         store_path, rest = found.groups()
         if store_path != self._store_path:
             self._begin_store_path(store_path)
-        name = "/" + store_path.decode()
+        name = _shown(store_path)
         size = 512 + member.size + -member.size % 512
         self.store_paths[name] = self.store_paths.get(name, 0) + size
         parts = tuple(rest.split(b"/")) if rest else ()
@@ -188,7 +188,7 @@ class LayerContents(Struct):
 
     def _begin_store_path(self, store_path: bytes) -> None:
         self._end_store_path()
-        name = "/" + store_path.decode()
+        name = _shown(store_path)
         if not self.store_paths:
             self._check_store_directory(store_path.rpartition(b"/")[0])
         if name in self.store_paths:
@@ -199,5 +199,10 @@ class LayerContents(Struct):
 
     def _end_store_path(self) -> None:
         if self._nar:
-            self.nar_hashes["/" + self._store_path.decode()] = self._nar.end()
+            self.nar_hashes[_shown(self._store_path)] = self._nar.end()
         self._nar, self._store_path = None, b""
+
+
+def _shown(store_path: bytes) -> str:
+    """Absolute, as text: what is above the store may have any bytes in its name."""
+    return "/" + store_path.decode("utf-8", "backslashreplace")

@@ -23,6 +23,11 @@ from nix2oci.oci.validate.program import (
 )
 from nix2oci.text import display
 
+_MOST_IMPLIED = 64 << 20
+"""Bytes of names of directories that no layer has and that are above what one has."""
+
+_DIRECTORY = Node(DIRECTORY)
+
 FileSystem = Mapping[bytes, Node]
 """Nodes by path relative to the root."""
 
@@ -31,11 +36,12 @@ def merge_layers(layers: Iterable[LayerContents]) -> tuple[dict[bytes, Node], li
     """Lay the layers on each other, the base layer first (layer.md, Applying Changesets)."""
     merged: dict[bytes, Node] = {}
     findings: list[Finding] = []
+    room = _MOST_IMPLIED
     for layer in layers:
         findings += [*_needless_marks(layer, merged), *_replacements(layer, merged)]
         merged = lay_over(merged, layer.nodes, layer.whiteouts, _is_directory)
         for path in layer.nodes:
-            _imply_parents(merged, path)
+            room -= _imply_parents(merged, path, room)
     return merged, findings
 
 
@@ -66,11 +72,15 @@ def _replacements(layer: LayerContents, below: FileSystem) -> Iterator[Finding]:
             yield Finding("replaced", f"{layer.where}: /{display(path)}", message)
 
 
-def _imply_parents(merged: dict[bytes, Node], path: bytes) -> None:
+def _imply_parents(merged: dict[bytes, Node], path: bytes, most: int) -> int:
+    """Add the directories above a path, as long as their names have at most so many bytes."""
+    taken = 0
     for parent in parents(path):
-        if parent in merged:
-            return
-        merged[parent] = Node(DIRECTORY)
+        if parent in merged or taken + len(parent) > most:
+            break
+        merged[parent] = _DIRECTORY
+        taken += len(parent)
+    return taken
 
 
 def resolve(files: FileSystem, path: bytes) -> Node | None:

@@ -11,6 +11,9 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+_LEAST = 1e-9
+"""Of the whole: a smaller box would have no sides that a number can say, and nobody sees it."""
+
 
 class Box(Struct, frozen=True):
     """A rectangle, from its left upper corner; all in one unit of length."""
@@ -30,6 +33,8 @@ def squarify(weights: Sequence[float], whole: Box) -> tuple[Box, ...]:
 
     Weights are greater than 0. Of equal ones the earlier comes first, at the left or the top.
     """
+    least = sum(weights) * _LEAST
+    weights = [max(weight, least) for weight in weights]
     total = sum(weights)
     order = sorted(range(len(weights)), key=lambda n: (-weights[n], n))
     areas = [weights[n] / total * whole.area for n in order]

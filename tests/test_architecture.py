@@ -23,8 +23,8 @@ TOP = Path(nix2oci.__file__).parent
 # A room imports rooms of the levels before its own, and itself: `nix`, `plan` and `oci` share
 # values and import nothing of each other, and nobody imports the command line.
 LEVELS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "text", "regular_files"}),
-    frozenset({"transient"}),
+    frozenset({"errors", "text"}),
+    frozenset({"host"}),
     frozenset({"wrappers"}),
     frozenset({"launcher", "model"}),
     frozenset({"nix", "plan", "oci"}),
@@ -35,8 +35,8 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
 )
 
-# The same within the command line: a command is made of steps, these print, all take options.
-CLI_LEVELS = ("context", "options", "render", "steps", "commands")
+# The same within the command line: a command is made of steps, and these print.
+CLI_LEVELS = ("context", "render", "steps", "commands")
 
 MAX_ROOMS = 16
 MAX_LINES_OF_A_ROOM = 3500
@@ -45,7 +45,7 @@ LARGE_ROOMS = frozenset({"nix", "oci"})
 # Who may use what is not ours.
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "msgspec": frozenset[str]().union(*LEVELS),  # every room has values
-    "click": frozenset({"cli"}),
+    "click": frozenset({"cli", "config.options"}),
     "rich": frozenset({"cli"}),
     "yaml": frozenset({"config"}),
     "deflate": frozenset({"oci.layer.blob"}),
@@ -58,12 +58,12 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
 # What reaches the outside, or differs from one run to the next, and who may have it.
 OUTSIDE: Mapping[str, frozenset[str]] = {
     # Credential helpers are programs; engines are spoken to by the commands that users set up.
-    "subprocess": frozenset({"nix.client", "nix.process", "nix.host", "transient.children"})
+    "subprocess": frozenset({"nix.client", "nix.process", "nix.host", "host.children"})
     | frozenset({"oci.registry.helpers", "oci.engines"}),
-    "secrets": frozenset({"transient.scratch"}),
+    "secrets": frozenset({"host.scratch"}),
     **dict.fromkeys(("random", "uuid", "locale", "getpass"), frozenset()),
     # How long a program may take that answers in pieces; no time reaches an image by that.
-    "time": frozenset({"oci.registry.helpers", "transient.children"}),
+    "time": frozenset({"oci.registry.helpers", "host.children"}),
     "socket": frozenset({"oci.registry.addresses", "oci.registry.connections"})
     | frozenset({"oci.registry.socks", "oci.registry.transport"}),
     "multiprocessing": frozenset({"oci.layer.workers"}),

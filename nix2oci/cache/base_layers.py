@@ -8,9 +8,9 @@ from contextlib import suppress
 
 from nix2oci.cache.directory import Cache
 from nix2oci.cache.layer_store import keep_blob
+from nix2oci.host.regular_files import open_file
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.spec import BLOBS, Descriptor, Digest
-from nix2oci.regular_files import open_file
 
 
 def take(cache: Cache, layer: Descriptor, target: str) -> bool:

@@ -21,9 +21,9 @@ from msgspec import Struct
 from nix2oci.cache.directory import FACTS, LAYERS, Cache
 from nix2oci.cache.sealed_json import MAX_BYTES, TEMPORARY
 from nix2oci.errors import LayoutError, OutputError
+from nix2oci.host.regular_files import open_file, read_file
+from nix2oci.host.scratch import lock, remove_left
 from nix2oci.oci.spec import BLOBS, Digest
-from nix2oci.regular_files import open_file, read_file
-from nix2oci.transient.scratch import lock, remove_left
 
 _LOCK = "lock"
 _STALE = 3600 * 10**9

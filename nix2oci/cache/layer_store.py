@@ -17,6 +17,8 @@ from msgspec import Struct, ValidationError, convert
 
 from nix2oci.cache.directory import Cache
 from nix2oci.errors import LayoutError
+from nix2oci.host.regular_files import open_file
+from nix2oci.host.scratch import scratch_directory
 from nix2oci.oci.layer.blob import Layer, compressor_version
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT
@@ -24,8 +26,6 @@ from nix2oci.oci.layer.workers import Blobs, LayerJob, OnProgress, write_layers
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.media_types import COMPRESSIONS
 from nix2oci.oci.spec import BLOBS, Digest
-from nix2oci.regular_files import open_file
-from nix2oci.transient.scratch import scratch_directory
 
 
 class BlobSink(Blobs, Protocol):

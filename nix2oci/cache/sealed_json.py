@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from nix2oci.regular_files import read_file
+from nix2oci.host.regular_files import read_file
 
 TEMPORARY = ".new-"
 """How the names of files begin that are not whole yet."""
@@ -76,7 +76,7 @@ def _new_file(directory: str) -> tuple[int, str]:
     """A new file and its path; it is locked until it is closed, for who removes what was left."""
     import tempfile  # noqa: PLC0415  # start-up counts
 
-    from nix2oci.transient.scratch import lock  # noqa: PLC0415
+    from nix2oci.host.scratch import lock  # noqa: PLC0415
 
     while True:
         handle, path = tempfile.mkstemp(prefix=TEMPORARY, dir=directory)

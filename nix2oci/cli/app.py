@@ -31,7 +31,7 @@ class _Commands(click.Group):
         if args[0] not in COMMANDS:
             raise _no_command(args[0])
         name, command, rest = super().resolve_command(ctx, args)
-        from nix2oci.cli.options.group import with_bare_values  # the command has loaded it
+        from nix2oci.config.options.group import with_bare_values  # the command has loaded it
 
         return name, command, with_bare_values(command, rest) if command else rest
 

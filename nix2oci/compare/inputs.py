@@ -18,6 +18,7 @@ from msgspec import Struct
 from nix2oci.compare.chains import Graph
 from nix2oci.compare.difference import Contents, Layer
 from nix2oci.errors import ClosureError, OutputError
+from nix2oci.host.regular_files import open_file, read_file
 from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.model.hash_parts import hash_parts
 from nix2oci.model.package_name import PackageName
@@ -29,7 +30,6 @@ from nix2oci.oci.reference import SCHEME, in_registry
 from nix2oci.oci.settings import settings
 from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.plan.layers.layering import Plan
-from nix2oci.regular_files import open_file, read_file
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.prepare import Prepared

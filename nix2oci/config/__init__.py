@@ -1,1 +1,1 @@
-"""nix2oci.yaml and flags in, a fully validated image spec out; the only room with yaml."""
+"""nix2oci.yaml and flags in, a validated image spec and options out; the only room with yaml."""

@@ -18,11 +18,11 @@ from nix2oci.config.keys import BY_FLAG, INSTEAD, KEYS, LAYERS, Document
 from nix2oci.config.layer_keys import Layers
 from nix2oci.config.reading import Location, known, mapping, number_of, one_line
 from nix2oci.errors import ConfigError, OutputError
+from nix2oci.host.regular_files import open_file
 from nix2oci.model.accounts import Accounts, Group, User
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.plan.rootfs import ViewSwitches
 from nix2oci.plan.shell_mode import Mode
-from nix2oci.regular_files import open_file
 
 FILE_NAME = "nix2oci.yaml"
 

@@ -219,7 +219,7 @@ class NixClient:
 
         Yields one `Built` for each package. Raises `BuildError` when a builder fails.
         """
-        from nix2oci.transient.scratch import temporary_directory  # noqa: PLC0415  # start-up counts
+        from nix2oci.host.scratch import temporary_directory  # noqa: PLC0415  # start-up counts
 
         root = self.physical()
         with temporary_directory() as held:

@@ -6,8 +6,8 @@ import os
 import subprocess
 from collections.abc import Mapping
 
+from nix2oci.host.children import started
 from nix2oci.model.links import At, resolve
-from nix2oci.transient.children import started
 
 _PATIENCE = 10.0
 
@@ -54,7 +54,7 @@ def with_cache_directory(env: Mapping[str, str], owner: object) -> Mapping[str, 
     import weakref  # noqa: PLC0415  # seldom needed, and start-up counts
     from contextlib import ExitStack  # noqa: PLC0415
 
-    from nix2oci.transient.scratch import temporary_directory  # noqa: PLC0415
+    from nix2oci.host.scratch import temporary_directory  # noqa: PLC0415
 
     held = ExitStack()
     cache = held.enter_context(temporary_directory())

@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from typing import IO
 
 from nix2oci.errors import NixNotFoundError
+from nix2oci.host.children import started
 from nix2oci.nix.messages import Relay
-from nix2oci.transient.children import started
 
 _TO_END = 10.0
 """Seconds that a nix has to end its builders, which only it can do."""

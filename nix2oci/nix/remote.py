@@ -15,6 +15,7 @@ from functools import partial
 from msgspec import Struct
 
 from nix2oci.errors import NixCommandError, StoreError
+from nix2oci.host.scratch import temporary_directory
 from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.model.tree import Entry
 from nix2oci.nix.client import NixClient
@@ -28,7 +29,6 @@ from nix2oci.nix.realise import Built, Outputs, assign, operands, outputs_of
 from nix2oci.nix.signatures import check_signatures
 from nix2oci.nix.store import store_entries
 from nix2oci.nix.store_skeleton import StoreSkeleton
-from nix2oci.transient.scratch import temporary_directory
 
 _NO_SUBSTITUTES = ("--option", "substitute", "false")
 _NOT_VALID = re.compile(r"path '(/[^']+)' is not valid")

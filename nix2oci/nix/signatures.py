@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterator, Mapping
 
 from nix2oci.errors import NixOutputError, StoreError
+from nix2oci.host.scratch import temporary_directory
 from nix2oci.model.closure import PathInfo, StorePath
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.failure import failure
 from nix2oci.nix.json_output import path_entries, path_infos, read_json
 from nix2oci.nix.options import Origin, store_options
 from nix2oci.text import and_more
-from nix2oci.transient.scratch import temporary_directory
 
 _UNTRUSTED = 2
 """Bit of the exit code of `nix store verify` (src/nix/verify.cc)."""

@@ -20,13 +20,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.errors import EngineError
+from nix2oci.host.children import started
 from nix2oci.oci.layout.archive import Sink, chunks, write_archive
 from nix2oci.oci.layout.names import Entry, archive_documents, qualified
 from nix2oci.oci.layout.source import ImageSource, host_platform
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Descriptor, Digest, Platform
 from nix2oci.text import display
-from nix2oci.transient.children import started
 
 EngineName = Literal["docker", "podman", "containerd"]
 

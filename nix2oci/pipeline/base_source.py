@@ -15,6 +15,7 @@ from nix2oci.cache.directory import Cache
 from nix2oci.config.image_spec import read_document
 from nix2oci.config.lock import Lock
 from nix2oci.errors import ConfigError
+from nix2oci.host.scratch import temporary_directory
 from nix2oci.oci.layout.names import CONTAINERD_NAME
 from nix2oci.oci.layout.source import ImageSource, Layout
 from nix2oci.oci.reference import Reference
@@ -22,7 +23,6 @@ from nix2oci.oci.registry.download import fetch
 from nix2oci.oci.spec import Descriptor, Platform
 from nix2oci.pipeline.on_base import Opener
 from nix2oci.pipeline.prepare import Progress
-from nix2oci.transient.scratch import temporary_directory
 
 
 class RegistryBase(Struct, frozen=True):

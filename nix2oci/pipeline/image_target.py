@@ -11,11 +11,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError
+from nix2oci.host.scratch import temporary_directory
 from nix2oci.oci.engines import Engine
 from nix2oci.oci.layout.writer import OutputFormat, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository, distinct
-from nix2oci.transient.scratch import temporary_directory
 
 
 class PushTarget(Struct, frozen=True):

@@ -8,13 +8,13 @@ from difflib import get_close_matches
 
 from nix2oci.config.layer_keys import Layers
 from nix2oci.errors import ConfigError, OutputError
+from nix2oci.host.regular_files import open_file, read_file
 from nix2oci.model.closure import Closure
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.validate.check_image import read_layers
 from nix2oci.pipeline.prepare import Progress
 from nix2oci.plan.layers.layering import LayerHints, Plan, PreviousPlan, unmatched
 from nix2oci.plan.layers.popularity import Popularity, package_of
-from nix2oci.regular_files import open_file, read_file
 
 _MAX_BYTES = 64 << 20
 """Of an index, or an earlier plan."""

@@ -18,8 +18,8 @@ from support.faults import kill, run_with_fault
 from nix2oci.cache.bound import clear, items, prune, size
 from nix2oci.cache.directory import Cache
 from nix2oci.errors import OutputError
+from nix2oci.host.scratch import lock, scratch_directory
 from nix2oci.oci.spec import Digest
-from nix2oci.transient.scratch import lock, scratch_directory
 
 LONG_AGO = 1_000_000_000
 

@@ -11,8 +11,8 @@ from support.cli_page import commands
 from support.terminal import Terminal
 
 from nix2oci import __version__
-from nix2oci.cli.options.image import LAYERS
 from nix2oci.config.layer_keys import PARTS
+from nix2oci.config.options.image import LAYERS
 
 GROUPS = ["Image", "Files", "Registries", "Engines", "Layers", "Nix", "Output"]
 

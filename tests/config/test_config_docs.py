@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from support.paths import DOCS
 
-from nix2oci.cli.options.image import IMAGE, ImageOptions
 from nix2oci.config.flags import FLAGS
 from nix2oci.config.image_spec import ImageSpec, flags, load, merge, parse
 from nix2oci.config.keys import BY_FLAG, KEYS, LAYERS, Document
+from nix2oci.config.options.image import IMAGE, ImageOptions
 from nix2oci.errors import ConfigError
 from nix2oci.model.accounts import NOLOGIN
 from nix2oci.plan.rootfs import ViewSwitches

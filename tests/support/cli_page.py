@@ -15,11 +15,11 @@ from typing import Any
 import click
 
 from nix2oci.cli.app import program
-from nix2oci.cli.options.group import TITLES, Command, Group
-from nix2oci.cli.options.image import IMAGE, LAYERS
-from nix2oci.cli.options.nix import NIX
-from nix2oci.cli.options.output import OUTPUT
-from nix2oci.cli.options.registry import REGISTRY
+from nix2oci.config.options.group import TITLES, Command, Group
+from nix2oci.config.options.image import IMAGE, LAYERS
+from nix2oci.config.options.nix import NIX
+from nix2oci.config.options.output import OUTPUT
+from nix2oci.config.options.registry import REGISTRY
 
 GROUPS = {
     "Options of the image": (

@@ -9,15 +9,15 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from nix2oci.cli import context
-from nix2oci.cli.options.cache import CACHE, CacheOptions
-from nix2oci.cli.options.files import FILES, FileOptions, chosen_format
-from nix2oci.cli.options.group import Group, command, installable_arguments, switch
-from nix2oci.cli.options.load import LOAD, LoadOptions
-from nix2oci.cli.options.origin import ORIGIN, OriginOptions
-from nix2oci.cli.options.plan import PLAN, PlanOptions
-from nix2oci.cli.options.platforms import PLATFORMS, PlatformOptions
-from nix2oci.cli.options.push import PUSH, PushOptions
 from nix2oci.config.flags import FIRST_OF_BUILD
+from nix2oci.config.options.cache import CACHE, CacheOptions
+from nix2oci.config.options.files import FILES, FileOptions
+from nix2oci.config.options.group import Group, command, installable_arguments, switch
+from nix2oci.config.options.load import LOAD, LoadOptions
+from nix2oci.config.options.origin import ORIGIN, OriginOptions
+from nix2oci.config.options.plan import PLAN, PlanOptions
+from nix2oci.config.options.platforms import PLATFORMS, PlatformOptions
+from nix2oci.config.options.push import PUSH, PushOptions
 
 REFRESH_BASE = Group(
     "refresh_base",
@@ -66,7 +66,7 @@ def build(
     from nix2oci.cli.steps.cache import cache_for_build
     from nix2oci.cli.steps.engine import check_engine, choose_engine
     from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
-    from nix2oci.cli.steps.output_place import check_place
+    from nix2oci.cli.steps.output_place import check_place, chosen_format
     from nix2oci.cli.steps.push_target import check_named, push_target
     from nix2oci.cli.steps.read_hints import read_hints
     from nix2oci.cli.steps.read_spec import check_spec, read_settings

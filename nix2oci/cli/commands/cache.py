@@ -11,11 +11,11 @@ from nix2oci import text
 from nix2oci.cache.bound import Item, clear, items, prune, size
 from nix2oci.cache.directory import Cache, default_directory, why_not_private
 from nix2oci.cli import context
-from nix2oci.cli.options.cache import cache_size_option
-from nix2oci.cli.options.group import command
-from nix2oci.cli.options.output import OUTPUT, OutputOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.cache import cache_limit
+from nix2oci.config.options.cache import cache_size_option
+from nix2oci.config.options.group import command
+from nix2oci.config.options.output import OUTPUT, OutputOptions
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.report.kept import cache_document, facts
 from nix2oci.report.terminal.styled import Table, Text

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from nix2oci.cli.options.group import argument, command
-from nix2oci.cli.options.output import BYTES_OUTPUT, OutputOptions
-from nix2oci.cli.options.platforms import ONE_PLATFORM
-from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.look import looking_into
 from nix2oci.compare.image_listing import file_content
+from nix2oci.config.options.group import argument, command
+from nix2oci.config.options.output import BYTES_OUTPUT, OutputOptions
+from nix2oci.config.options.platforms import ONE_PLATFORM
+from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 
 
 @command("cat", argument("image"), argument("path"), ONE_PLATFORM, REGISTRY, BYTES_OUTPUT)

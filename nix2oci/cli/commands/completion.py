@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from nix2oci.cli.options.group import command
 from nix2oci.cli.render import console
+from nix2oci.config.options.group import command
 
 
 @command("completion", click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"])))

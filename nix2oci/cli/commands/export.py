@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from nix2oci.cli import context
-from nix2oci.cli.options.group import argument, command, value
-from nix2oci.cli.options.output import BYTES_OUTPUT, OutputOptions
-from nix2oci.cli.options.platforms import ONE_PLATFORM
-from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.look import looking_into
+from nix2oci.config.options.group import argument, command, value
+from nix2oci.config.options.output import BYTES_OUTPUT, OutputOptions
+from nix2oci.config.options.platforms import ONE_PLATFORM
+from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.errors import ConfigError
 from nix2oci.oci.export import export as exported
 from nix2oci.pipeline.write_file import check_writable, write_pieces

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from nix2oci.cli.options.group import command
 from nix2oci.cli.render import console
+from nix2oci.config.options.group import command
 
 
 @command("help", click.Argument(["name"], required=False, metavar="[COMMAND]"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from nix2oci.cli import context
-from nix2oci.cli.options.files import Format, chosen_format, format_option
-from nix2oci.cli.options.group import command, repeated
-from nix2oci.cli.options.output import OUTPUT, OutputOptions
-from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.output_place import is_in_git, say_unless_ignored
+from nix2oci.cli.steps.output_place import chosen_format, is_in_git, say_unless_ignored
 from nix2oci.cli.steps.registry import open_in_registry, reading
+from nix2oci.config.options.files import Format, format_option
+from nix2oci.config.options.group import command, repeated
+from nix2oci.config.options.output import OUTPUT, OutputOptions
+from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.errors import ConfigError
 from nix2oci.oci.index import copy_blobs, images_at, index_of
 from nix2oci.oci.layout.writer import reference_to, streaming, writing

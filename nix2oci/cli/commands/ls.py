@@ -6,13 +6,13 @@ import os
 
 import click
 
-from nix2oci.cli.options.group import argument, command
-from nix2oci.cli.options.output import OUTPUT, OutputOptions
-from nix2oci.cli.options.platforms import ONE_PLATFORM
-from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.look import looking_into
 from nix2oci.compare.image_listing import list_path
+from nix2oci.config.options.group import argument, command
+from nix2oci.config.options.output import OUTPUT, OutputOptions
+from nix2oci.config.options.platforms import ONE_PLATFORM
+from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.report.images import listing_document
 from nix2oci.report.terminal.listing import listing_text
 

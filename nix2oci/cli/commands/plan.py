@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nix2oci.cli.options.group import command, installable_arguments, value
-from nix2oci.cli.options.origin import ORIGIN, OriginOptions
-from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.prepared import planned_image, planned_record
 from nix2oci.config.flags import FIRST_OF_PLAN
+from nix2oci.config.options.group import command, installable_arguments, value
+from nix2oci.config.options.origin import ORIGIN, OriginOptions
+from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
 from nix2oci.model.closure_contents import ClosureContents

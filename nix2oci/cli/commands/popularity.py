@@ -9,8 +9,6 @@ from msgspec.structs import replace
 
 from nix2oci import text
 from nix2oci.cli import context
-from nix2oci.cli.options.group import command, installable_arguments, repeated, value
-from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.evaluate import nix_client, parse_installables
 from nix2oci.cli.steps.prepared import planned_image
@@ -18,6 +16,8 @@ from nix2oci.cli.steps.read_image import reading_image
 from nix2oci.cli.steps.read_spec import read_own_settings, read_settings
 from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.inputs import image_closure, recorded_closure
+from nix2oci.config.options.group import command, installable_arguments, repeated, value
+from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.errors import ClosureError, NixOutputError
 from nix2oci.model.closure import Closure
 from nix2oci.pipeline.write_file import check_writable, write_file

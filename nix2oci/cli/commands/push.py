@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 from msgspec.structs import replace
 
-from nix2oci.cli.options.group import argument, command, repeated
-from nix2oci.cli.options.output import OUTPUT, OutputOptions
-from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.registry import parse_reference, pushing
 from nix2oci.cli.steps.send import by_repository, earlier_in, send, telling
+from nix2oci.config.options.group import argument, command, repeated
+from nix2oci.config.options.output import OUTPUT, OutputOptions
+from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference

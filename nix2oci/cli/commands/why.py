@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from nix2oci.cli import context
-from nix2oci.cli.options.group import argument, command
-from nix2oci.cli.options.plan import PLAN, PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.read_image import reading_image
@@ -21,6 +19,8 @@ from nix2oci.compare.inputs import (
     planned_reasons,
     similar_packages,
 )
+from nix2oci.config.options.group import argument, command
+from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import StorePath
 from nix2oci.report.comparison import explanation_document

@@ -9,8 +9,8 @@ import platform
 import click
 
 from nix2oci import text
-from nix2oci.cli.options.group import argument, command, switch, value
 from nix2oci.cli.render import console
+from nix2oci.config.options.group import argument, command, switch, value
 from nix2oci.errors import OutputError, RepresentationError
 from nix2oci.launcher.encoder import MACHINES, encode
 from nix2oci.nix.wrapper_files import host_facts, look_up

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nix2oci import text
-from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.render import console
 from nix2oci.config.image_spec import ImageSpec
+from nix2oci.config.options.output import OutputOptions
 from nix2oci.pipeline.build import WrittenImage
 from nix2oci.pipeline.debug_twin import Twin
 from nix2oci.pipeline.platforms import Published

@@ -14,7 +14,7 @@ import click
 from msgspec import Struct
 
 from nix2oci.cli import context
-from nix2oci.cli.options.output import OutputOptions
+from nix2oci.config.options.output import OutputOptions
 from nix2oci.text import printable, size
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from nix2oci.cache.directory import Cache, default_directory, parse_size, why_not_private
 from nix2oci.cli import context
-from nix2oci.cli.options.cache import DEFAULT_SIZE, VARIABLE, CacheOptions
-from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.render import console
+from nix2oci.config.options.cache import DEFAULT_SIZE, VARIABLE, CacheOptions
+from nix2oci.config.options.output import OutputOptions
 from nix2oci.errors import ConfigError
 
 

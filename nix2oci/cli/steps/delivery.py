@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.steps.registry_run import registry_run
 from nix2oci.cli.steps.send import by_repository, earlier_in, send, telling
 from nix2oci.config.image_spec import ImageSpec
+from nix2oci.config.options.plan import PlanOptions
 from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.layout.source import Layout, open_layout
 from nix2oci.oci.reference import Reference

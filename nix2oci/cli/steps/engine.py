@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nix2oci.cli import context
-from nix2oci.cli.options.files import FileOptions
-from nix2oci.cli.options.load import LoadOptions
-from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.render import console
 from nix2oci.config.image_spec import ImageSpec
+from nix2oci.config.options.files import FileOptions
+from nix2oci.config.options.load import LoadOptions
+from nix2oci.config.options.output import OutputOptions
 from nix2oci.errors import ConfigError
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Platform

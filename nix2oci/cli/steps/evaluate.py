@@ -7,10 +7,10 @@ import threading
 from collections.abc import Sequence
 
 from nix2oci.cli import context
-from nix2oci.cli.options.nix import NixOptions
-from nix2oci.cli.options.origin import NO_ORIGIN, OriginOptions
-from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.render import console
+from nix2oci.config.options.nix import NixOptions
+from nix2oci.config.options.origin import NO_ORIGIN, OriginOptions
+from nix2oci.config.options.output import OutputOptions
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.options import Origin

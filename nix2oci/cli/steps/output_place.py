@@ -5,13 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nix2oci.cli import context
-from nix2oci.cli.options.files import FileOptions, Format
-from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.read_spec import Settings
+from nix2oci.config.options.files import FileOptions, Format
+from nix2oci.config.options.output import OutputOptions
+from nix2oci.errors import ConfigError
 from nix2oci.nix.flake_place import check_outside, named_place
 from nix2oci.nix.host import is_ignored, work_tree
 from nix2oci.nix.installable import Installable, attribute_names
+
+
+def chosen_format(output: str | None, output_format: Format | None) -> Format:
+    """The form of an image at `output`, where the user did not say; `-` is stdout.
+
+    Raises `ConfigError` for a layout on stdout, for anything on a terminal, and for what is no
+    path, or not in one line.
+    """
+    if output == "" or "\n" in (output or ""):
+        raise ConfigError("cannot write an image: -o needs a path, in one line")
+    if output == "-" and context.width() is not None:
+        raise ConfigError(
+            "cannot write an image to a terminal: it is an archive of bytes",
+            hint="send it to a file or a program, or name a file with -o",
+        )
+    if output == "-" and output_format == "oci":
+        raise ConfigError(
+            "cannot write an image layout to stdout: it is a directory",
+            hint="use --format archive",
+        )
+    if output_format is None:
+        return "archive" if output == "-" or (output or "").endswith(".tar") else "oci"
+    return output_format
 
 
 def check_place(

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from nix2oci.cli.options.origin import NO_ORIGIN, OriginOptions
-from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.base_image import locate_base
 from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
@@ -15,6 +13,8 @@ from nix2oci.cli.steps.read_hints import read_hints, say_warnings
 from nix2oci.cli.steps.read_spec import read_own_settings, read_settings
 from nix2oci.cli.steps.registry import registry_for_build
 from nix2oci.compare.inputs import recorded_closure
+from nix2oci.config.options.origin import NO_ORIGIN, OriginOptions
+from nix2oci.config.options.plan import PlanOptions
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
 from nix2oci.plan.layers.layering import Plan

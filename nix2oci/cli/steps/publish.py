@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from nix2oci.cache.directory import Cache
 from nix2oci.cli import context
-from nix2oci.cli.options.files import FileOptions
-from nix2oci.cli.options.output import OutputOptions
-from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.render.built import say_published
 from nix2oci.cli.steps.engine import load
@@ -17,6 +14,9 @@ from nix2oci.cli.steps.output_place import say_unless_ignored
 from nix2oci.cli.steps.read_hints import say_warnings
 from nix2oci.cli.steps.read_spec import created
 from nix2oci.config.image_spec import ImageSpec
+from nix2oci.config.options.files import FileOptions
+from nix2oci.config.options.output import OutputOptions
+from nix2oci.config.options.plan import PlanOptions
 from nix2oci.oci.engines import Loaded
 from nix2oci.oci.reference import Reference
 from nix2oci.pipeline.debug_twin import twin_names

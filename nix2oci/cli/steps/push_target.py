@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nix2oci.cli import context
-from nix2oci.cli.options.files import FileOptions
-from nix2oci.cli.options.push import VARIABLE, PushOptions
 from nix2oci.cli.steps.registry import parse_reference
+from nix2oci.config.options.files import FileOptions
+from nix2oci.config.options.push import VARIABLE, PushOptions
 from nix2oci.errors import ConfigError, InvalidReferenceError
 from nix2oci.oci.reference import Reference
 

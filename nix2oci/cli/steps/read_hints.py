@@ -6,11 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nix2oci.cli import context
-from nix2oci.cli.options.output import OutputOptions
-from nix2oci.cli.options.plan import PlanOptions
 from nix2oci.cli.render import console
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.layer_keys import Layers
+from nix2oci.config.options.output import OutputOptions
+from nix2oci.config.options.plan import PlanOptions
 
 if TYPE_CHECKING:
     from nix2oci.model.closure import Closure

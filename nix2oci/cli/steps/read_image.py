@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nix2oci.cli.options.output import OutputOptions
-from nix2oci.cli.options.registry import RegistryOptions
 from nix2oci.cli.render import console
+from nix2oci.config.options.output import OutputOptions
+from nix2oci.config.options.registry import RegistryOptions
 from nix2oci.oci.layout.counted import CountedBlobs
 from nix2oci.oci.layout.source import ImageSource, reference_in_registry
 

@@ -10,14 +10,14 @@ from functools import partial
 from msgspec import Struct
 
 from nix2oci.cli import context
-from nix2oci.cli.options.files import Format
-from nix2oci.cli.options.image import ImageOptions
-from nix2oci.cli.options.output import OutputOptions
 from nix2oci.cli.render import console
 from nix2oci.config import image_spec
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.keys import Document
 from nix2oci.config.lock import LOCK_NAME
+from nix2oci.config.options.files import Format
+from nix2oci.config.options.image import ImageOptions
+from nix2oci.config.options.output import OutputOptions
 from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_place import FlakePlace, inside, is_below, place_of

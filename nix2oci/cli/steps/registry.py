@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from nix2oci.cli.options.output import OutputOptions
-from nix2oci.cli.options.registry import RegistryOptions
+from nix2oci.config.options.output import OutputOptions
+from nix2oci.config.options.registry import RegistryOptions
 from nix2oci.errors import ConfigError, RegistryError
 from nix2oci.oci.reference import SCHEME, Reference
 
 if TYPE_CHECKING:
-    from nix2oci.cli.options.plan import PlanOptions
     from nix2oci.config.image_spec import ImageSpec
+    from nix2oci.config.options.plan import PlanOptions
     from nix2oci.oci.layout.source import ImageSource, Layout
     from nix2oci.oci.spec import Platform
     from nix2oci.pipeline.image_target import PushTarget

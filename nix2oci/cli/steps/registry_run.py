@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from nix2oci import __version__
 from nix2oci.cli import context
-from nix2oci.cli.options.group import BARE
-from nix2oci.cli.options.output import OutputOptions
-from nix2oci.cli.options.registry import RegistryOptions
 from nix2oci.cli.render import console
+from nix2oci.config.options.group import BARE
+from nix2oci.config.options.output import OutputOptions
+from nix2oci.config.options.registry import RegistryOptions
 from nix2oci.errors import ConfigError
 from nix2oci.oci.reference import in_registry
 from nix2oci.oci.registry.client_options import ClientOptions, Listener, Security

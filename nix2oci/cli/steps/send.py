@@ -8,10 +8,10 @@ from itertools import takewhile
 
 from nix2oci import text
 from nix2oci.cli import context
-from nix2oci.cli.options.output import OutputOptions
-from nix2oci.cli.options.registry import RegistryOptions
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.registry_run import registry_run
+from nix2oci.config.options.output import OutputOptions
+from nix2oci.config.options.registry import RegistryOptions
 from nix2oci.errors import Nix2OCIError
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.reference import Reference

@@ -18,11 +18,11 @@ from typing import Protocol
 from msgspec import Struct
 
 from nix2oci.errors import OutputError
+from nix2oci.host.children import guarded, leave_guard
 from nix2oci.model.tree import Entry
 from nix2oci.oci.layer.blob import Layer, Out, write_layer
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.spec import Digest
-from nix2oci.transient.children import guarded, leave_guard
 
 _FORK = get_context("fork")
 _ENDING = (signal.SIGINT, signal.SIGTERM)

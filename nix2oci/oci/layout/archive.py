@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 from nix2oci.errors import LayoutError
+from nix2oci.host.regular_files import open_file
 from nix2oci.model.tree import Directory, Entry, File
 from nix2oci.oci.fields import Json
 from nix2oci.oci.file_type import HEAD, file_kind
 from nix2oci.oci.layer.tar import tar_blocks
 from nix2oci.oci.spec import BLOBS, Digest
-from nix2oci.regular_files import open_file
 
 _CHUNK = 1 << 20
 

@@ -12,11 +12,11 @@ from typing import BinaryIO
 from msgspec import Struct, field
 
 from nix2oci.errors import OutputError
+from nix2oci.host.regular_files import open_file
 from nix2oci.oci.file_type import HEAD
 from nix2oci.oci.layout.archive import Files, Readable, Section, Seekable, blob_name, scan_tar
 from nix2oci.oci.layout.packed import packing_of, unpack
 from nix2oci.oci.spec import Digest
-from nix2oci.regular_files import open_file
 
 
 class Directory(Struct, frozen=True):

@@ -13,7 +13,7 @@ import shutil
 import stat
 from contextlib import suppress
 
-from nix2oci.regular_files import open_file
+from nix2oci.host.regular_files import open_file
 
 _FICLONE = 0x40049409
 """ioctl_ficlone(2)."""

@@ -16,11 +16,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from typing import BinaryIO, Self
 
 from nix2oci.errors import OutputError
+from nix2oci.host.scratch import remove_left_temporary, scratch_directory
 from nix2oci.oci.layout.archive import blob_name
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.layout.target_checks import locked, sweep
 from nix2oci.oci.spec import BLOBS, Digest
-from nix2oci.transient.scratch import remove_left_temporary, scratch_directory
 
 DOOMED = "doomed"
 """In a staging directory: the hex digests of blobs that must go unless the index needs them."""

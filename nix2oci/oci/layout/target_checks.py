@@ -16,14 +16,14 @@ from contextlib import contextmanager, suppress
 from msgspec import Struct
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
+from nix2oci.host.regular_files import open_file
+from nix2oci.host.scratch import is_staging
 from nix2oci.oci.documents import read_index as read_foreign_index
 from nix2oci.oci.documents import read_layout_mark, read_manifest
 from nix2oci.oci.fields import MAX_DOCUMENT, Fields, parse_json
 from nix2oci.oci.layout.archive import scan_archive
 from nix2oci.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 from nix2oci.oci.spec import BLOBS, LAYOUT_VERSION, REF_NAME, Descriptor
-from nix2oci.regular_files import open_file
-from nix2oci.transient.scratch import is_staging
 
 
 @contextmanager

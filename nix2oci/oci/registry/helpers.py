@@ -19,7 +19,7 @@ from typing import IO
 
 from msgspec import Struct
 
-from nix2oci.transient.children import started
+from nix2oci.host.children import started
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _NOTHING = ("credentials not found", "no credentials", "not found in native keychain")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from nix2oci.host.scratch import MARKER
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.layout.staging import staged
 from nix2oci.oci.spec import Digest
-from nix2oci.transient.scratch import MARKER
 
 DATA = b"the bytes of a blob"
 

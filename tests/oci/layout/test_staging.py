@@ -20,11 +20,11 @@ from support.permissions import open_the_way
 from support.writes import FORMS, blob_names, digest_at, listing, put, write
 
 from nix2oci.errors import ConfigError, OutputError
+from nix2oci.host import scratch
 from nix2oci.oci.layout import staging
 from nix2oci.oci.layout.writer import OutputFormat, writing
 from nix2oci.oci.spec import Digest
 from nix2oci.oci.validate.check_image import validate_layout
-from nix2oci.transient import scratch
 
 
 def states(path: Path, *texts: str) -> dict[Digest, str]:

@@ -16,12 +16,12 @@ from support.started import started as program
 from support.terminal import Terminal
 from support.waiting import wait_for
 
-from nix2oci.transient.children import started
+from nix2oci.host.children import started
 
 SECONDS = 5.0
 PARENT = """
 import sys, time
-from nix2oci.transient.children import started
+from nix2oci.host.children import started
 with started(sys.argv[1:], 10) as child:
     time.sleep(60)
 """

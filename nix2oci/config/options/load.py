@@ -7,7 +7,7 @@ from typing import Literal
 import click
 from msgspec import Struct
 
-from nix2oci.cli.options.group import Group, value
+from nix2oci.config.options.group import Group, value
 
 EngineName = Literal["docker", "podman", "containerd"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from nix2oci.cli.options.group import Group, value
+from nix2oci.config.options.group import Group, value
 from nix2oci.errors import ConfigError
 
 

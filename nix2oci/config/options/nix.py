@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from msgspec import Struct
 
-from nix2oci.cli.options.group import Group, switch, value
+from nix2oci.config.options.group import Group, switch, value
 
 _VALUES = {
     "store": ("URL", "The store to use: a URL, or a directory that holds nix/store."),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from nix2oci.cli.options.group import Group
-from nix2oci.cli.options.image import IMAGE, ImageOptions
-from nix2oci.cli.options.nix import NIX, NixOptions
-from nix2oci.cli.options.output import OUTPUT, OutputOptions
-from nix2oci.cli.options.registry import REGISTRY, RegistryOptions
+from nix2oci.config.options.group import Group
+from nix2oci.config.options.image import IMAGE, ImageOptions
+from nix2oci.config.options.nix import NIX, NixOptions
+from nix2oci.config.options.output import OUTPUT, OutputOptions
+from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 
 
 class PlanOptions(Struct, frozen=True):

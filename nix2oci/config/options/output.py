@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from msgspec import Struct
 
-from nix2oci.cli.options.group import Group, switch
+from nix2oci.config.options.group import Group, switch
 
 
 class OutputOptions(Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Literal
 import click
 from msgspec import Struct
 
-from nix2oci.cli.options.group import Group, repeated, switch
+from nix2oci.config.options.group import Group, repeated, switch
 
 VARIABLE = "NIX2OCI_REPO"
 """Has the registry and path that images go to where `--push` names none."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import click
 from msgspec import Struct
 
-from nix2oci.cli.options.group import Group, repeated, value
 from nix2oci.config.flags import FLAGS, OF_LAYERS, SHORT, Flag, Given
+from nix2oci.config.options.group import Group, repeated, value
 
 
 class ImageOptions(Struct, frozen=True):

@@ -1,0 +1,43 @@
+"""The files that `build` writes: the image, and what it says of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+from msgspec import Struct
+
+from nix2oci.config.options.group import Group, value
+
+Format = Literal["oci", "archive"]
+
+
+class FileOptions(Struct, frozen=True):
+    """Where `build` writes, as far as the user said."""
+
+    output: str | None
+    """The image; `-` is stdout."""
+    output_format: Format | None
+    image_refs: str | None
+    metadata: str | None
+
+
+def format_option(text: str) -> click.Option:
+    """`--format`."""
+    formats = click.Choice(["oci", "archive"])
+    return click.Option(["--format", "output_format"], type=formats, help=text)
+
+
+FILES = Group(
+    "files",
+    FileOptions,
+    (
+        value("-o", "PATH", "Where the image goes; - is stdout. [NAME.oci]", "--output"),
+        format_option(
+            "An image layout directory, or one tar for any loader. [oci; archive for PATH.tar]"
+        ),
+        value("--image-refs", "FILE", "Write NAME:TAG@DIGEST of each image into a file."),
+        value("--metadata", "FILE", "Write what --json prints into a file."),
+    ),
+    "Files",
+)

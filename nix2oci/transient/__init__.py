@@ -1,1 +1,0 @@
-"""What must not outlive this process: files on their way, and children."""

@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random  # noqa: TID251
 
@@ -164,9 +164,8 @@ class Right:
 
     @classmethod
     def of(cls, place: Place, kind: str) -> Right:
-        place.run(kind, "first")
         begun = time.monotonic()
-        code, said = place.run(kind, "second")
+        code, said = place.run(kind, "right")
         assert code == 0, said
         return cls(time.monotonic() - begun, said)
 
@@ -217,14 +216,22 @@ def next_run(place: Place, kill: Kill, right: Right, token: str) -> list[str]:
     return wrong
 
 
-def run(place: Place, numbers: range, seed: str) -> tuple[Counter[str], list[str]]:
-    """Try kills one after the other; how they ended by signal, and what is wrong, in words."""
+def run(
+    place: Place, numbers: range, seed: str, part: tuple[float, float] = (0.0, 1.0)
+) -> tuple[Counter[str], list[str]]:
+    """Try kills one after the other; how they ended by signal, and what is wrong, in words.
+
+    All are in the same part of a run.
+    """
+    first, last = part
+    place.run(KINDS[0], "first")  # Nix builds what it has not yet
     kinds = [kind for kind in KINDS if kind != "load" or shutil.which("podman")]
     right = {kind: Right.of(place, kind) for kind in kinds}
     ends: Counter[str] = Counter()
     findings = []
     for number in numbers:
         kill = Kill.draw(seed, number)
+        kill = replace(kill, moment=first + (last - first) * kill.moment)
         if kill.kind in right:
             ended, wrong = try_one(place, kill, right[kill.kind])
             ends[f"{kill.signal.name} {ended}"] += 1

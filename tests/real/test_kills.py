@@ -32,14 +32,17 @@ FLAKE = """\
 """
 
 
-def test_ten_kills_at_random_moments() -> None:
-    """`./dev fuzz-kills` has 200; the seed is fixed, so that a failure comes back."""
+def test_eight_kills_at_random_moments() -> None:
+    """`./dev fuzz-kills` has 200; the seed is fixed, so that a failure comes back.
+
+    Python's own start and end, when it has no handler of ours, are left to that.
+    """
     require_root()
     require("nix", "docker-registry", "podman", "runc")
     with tempfile.TemporaryDirectory(prefix="n2o-") as directory, ExitStack() as stack:
         place = Place.make(stack, Path(directory), CACHE)  # podman wants short paths
-        ends, findings = run(place, range(10), "ten")
-    assert (ends.total(), findings) == (10, [])
+        ends, findings = run(place, range(8), "eight", (0.3, 0.9))
+    assert (ends.total(), findings) == (8, [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-
 _LEAST = 1e-9
 """Of the whole: a smaller box would have no sides that a number can say, and nobody sees it."""
 

@@ -26,7 +26,7 @@ from nix2oci.plan.shell_mode import Mode
 
 FILE_NAME = "nix2oci.yaml"
 
-MAX_BYTES = 256 << 10
+MAX_BYTES = 4 << 20
 """A configuration file past this is something else."""
 
 OLDEST = datetime(1980, 1, 1, 0, 0, 1, tzinfo=UTC)
@@ -102,7 +102,7 @@ def read_document(path: str) -> Document:
     except OSError as err:
         raise OutputError(f"cannot read {where}: {err.strerror}") from err
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"cannot read {where}: it is larger than {MAX_BYTES >> 10} KiB")
+        raise ConfigError(f"cannot read {where}: it is larger than {MAX_BYTES >> 20} MiB")
     from nix2oci.config.yaml_file import read_yaml  # noqa: PLC0415  # few builds have a file
 
     found = read_yaml(data, where)

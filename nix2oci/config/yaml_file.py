@@ -27,6 +27,20 @@ class _Loader(yaml.BaseLoader):
             return _scalar(node)
         return super().construct_object(node, deep)
 
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self._fetched = 0
+
+    def fetch_more_tokens(self) -> Any:
+        """The next words and marks, of which PyYAML reads some ten thousand a second."""
+        self._fetched += 1
+        if self._fetched > _MAX_TOKENS:
+            mark = self.get_mark()
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {_MAX_TOKENS} words and marks", problem_mark=mark
+            )
+        return super().fetch_more_tokens()
+
     def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803
         """A `[` or `{`. To look for the end of many takes a time that is the square of them."""
         if self.flow_level >= _MAX_DEPTH:
@@ -60,6 +74,7 @@ def _scalar(node: yaml.ScalarNode) -> str | int | bool | None:
     return _WORDS.get(written, written)
 
 
+_MAX_TOKENS = 50_000
 _MAX_DEPTH = 64
 """Lists and mappings in brackets within each other: no key has more than three."""
 

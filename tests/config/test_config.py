@@ -148,7 +148,7 @@ def test_load(load_text: Load, content: str | bytes, expected: Document) -> None
             id="a value without meaning",
         ),
         pytest.param(
-            b"#" * (MAX_BYTES + 1), "cannot read nix2oci.yaml: it is larger than 256 KiB", id="size"
+            b"#" * (MAX_BYTES + 1), "cannot read nix2oci.yaml: it is larger than 4 MiB", id="size"
         ),
     ],
 )

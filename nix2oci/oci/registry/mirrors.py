@@ -95,7 +95,7 @@ def _read(path: str) -> Iterable[MirroredRegistry]:
             document = tomllib.loads(file.read(_MAX_BYTES).decode())
     except OSError as err:
         raise ConfigError(f"cannot read {path}: {err.strerror}") from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as err:
+    except (ValueError, RecursionError) as err:  # also a number of thousands of digits
         raise ConfigError(f"cannot read {path}: it is not TOML") from err
     for fields in Fields.of(document)["registry"].objects():
         prefix = fields["prefix"].text() or fields["location"].text()

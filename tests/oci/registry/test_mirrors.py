@@ -97,7 +97,11 @@ def test_files_that_are_dropped_in_come_after_the_file(tmp_path: Path) -> None:
     assert [str(there) for there, _ in found] == ["newer.example/a/b:1"]
 
 
-@pytest.mark.parametrize("text", ["[[", "registry = 5 5", "\udcff"])
+@pytest.mark.parametrize(
+    "text",
+    ["[[", "registry = 5 5", "\udcff", "x = " + "9" * 5000],
+    ids=["brackets", "two values", "no text", "a number of 5000 digits"],
+)
 def test_a_file_that_is_no_toml_is_an_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "registries.conf"
     path.write_bytes(text.encode(errors="surrogateescape"))

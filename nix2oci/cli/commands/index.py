@@ -83,7 +83,8 @@ def index(
     if output.as_json:
         console.result_json(index_document(joined, names[0], references), err=stdout)
     elif references:
-        console.result("\n".join(references))
+        for reference in references:
+            console.result(reference)
 
 
 def _names(given: tuple[str, ...]) -> list[Reference]:

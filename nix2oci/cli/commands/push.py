@@ -79,7 +79,8 @@ def push(
     if output.as_json:
         console.result_json(document)
     else:
-        console.result("\n".join(pushed_references(to, sent[0].descriptor.digest)))
+        for reference in pushed_references(to, sent[0].descriptor.digest):
+            console.result(reference)
 
 
 def _reference(text: str) -> Reference:

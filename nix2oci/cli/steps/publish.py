@@ -126,4 +126,5 @@ def _report(document: Document, *, as_json: bool) -> None:
     if as_json:
         console.result_json(document, err=document["reference"] is None)
     elif document["references"]:
-        console.result("\n".join(document["references"]))
+        for reference in document["references"]:
+            console.result(reference)

@@ -84,7 +84,7 @@ def build(
     ):
         if tools and tools.package.installable.became:
             progress.step(unpinned(tools.package.installable))
-        identity = _decide(nix, prepared, spec, destination)
+        identity = _decide(nix, prepared, spec, destination, progress)
         twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
         with destination.open(identity.names) as staging:
             if prepared.on_base:
@@ -122,11 +122,15 @@ def _tools(
 
 
 def _decide(
-    nix: NixClient, prepared: Prepared, spec: ImageSpec, destination: Destination
+    nix: NixClient,
+    prepared: Prepared,
+    spec: ImageSpec,
+    destination: Destination,
+    progress: Progress,
 ) -> ImageIdentity:
     check_is_package(prepared, spec)
     names = describe.image_names(spec, prepared.package)
-    argv = entrypoint(prepared, spec, partial(built_for, nix, prepared.package))
+    argv = entrypoint(prepared, spec, progress, partial(built_for, nix, prepared.package))
     if prepared.on_base and not destination.reads_zstd:
         refuse_zstd(prepared.on_base.base)
     created = destination.created(prepared.package.last_modified)

@@ -19,13 +19,14 @@ from nix2oci.nix.store_files import StoreFiles, unreadable
 from nix2oci.oci.spec import Platform
 from nix2oci.oci.validate.interpreter import HEAD, Start, start_of
 from nix2oci.oci.validate.merged import LayeredFiles
-from nix2oci.oci.validate.program import Behind, Fault, command_of, program_fault
+from nix2oci.oci.validate.program import ABSENT, Behind, Fault, command_of, program_fault
 from nix2oci.pipeline import describe
 from nix2oci.pipeline.on_base import run_config
-from nix2oci.pipeline.prepare import Prepared
+from nix2oci.pipeline.prepare import Prepared, Progress
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.text import and_more, display
 from nix2oci.wrappers.refusal import Reason, Refusal
+from nix2oci.wrappers.script import SHELLS
 
 _SHELLS = (b"/bin/sh", b"/usr/bin/sh")
 _SHOWN = 20
@@ -34,13 +35,13 @@ Remedy = Callable[[str], str | None]
 
 
 def entrypoint(
-    prepared: Prepared, spec: ImageSpec, remedy: Remedy = lambda _: None
+    prepared: Prepared, spec: ImageSpec, progress: Progress, remedy: Remedy = lambda _: None
 ) -> tuple[str, ...]:
     """The program that the image starts, and its fixed arguments; none for an image of data.
 
-    `remedy` may know for the name of another processor how to build for that.
-    Raises `ConfigError` where there is none to choose, or one that no engine can start, and
-    `RepresentationError` for one of another machine.
+    `progress` is told what may be wrong, `remedy` may know for the name of another processor how to
+    build for that. Raises `ConfigError` where there is none to choose, or one that no engine can
+    start, and `RepresentationError` for one of another machine.
     """
     argv = describe.entrypoint(spec, prepared.built[0], prepared.survey)
     on, closure, store = prepared.on_base, prepared.closure, prepared.store
@@ -54,7 +55,9 @@ def entrypoint(
         fault = program_fault(files, command, _behind(prepared.shells, disk.store_dir))
     except OSError as err:
         raise unreadable(err) from err
-    if fault:
+    if fault and _may_come_later(fault, spec, closure.store_dir):
+        progress.step(str(fault.finding))
+    elif fault:
         _check_damage(prepared, files.resolve(os.fsencode(command.argv[0])).path)
         raise _unstartable(command.argv[0], fault, prepared)
     _check_machines(prepared, disk, argv, remedy)
@@ -139,6 +142,19 @@ def _behind(shells: ShellDecision, store_dir: bytes) -> Behind:
         return None
 
     return behind
+
+
+def _may_come_later(fault: Fault, spec: ImageSpec, store_dir: str) -> bool:
+    """Whether a missing interpreter may be there at run time, where the user says what is.
+
+    That is who names the program by its path in the image, not in the store: a volume, or an image
+    on top, may bring the interpreter. Nobody brings a shell, `env` or a loader that way.
+    """
+    named, store = "".join(spec.entrypoint[:1]), f"{store_dir}/"
+    path, name = os.fsdecode(fault.missing), fault.missing.rpartition(b"/")[2]
+    expected = name in (b"env", *SHELLS) or b".so" in name or not name.isalnum()
+    outside = all(one.startswith("/") and not one.startswith(store) for one in (named, path))
+    return outside and fault.message.endswith(ABSENT) and not expected
 
 
 def _check_damage(prepared: Prepared, program: bytes) -> None:

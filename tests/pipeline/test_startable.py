@@ -200,13 +200,26 @@ def test_the_base_brings_what_is_missing(tmp_path: Path) -> None:
 
 def test_a_program_of_the_base_has_its_interpreter_there(tmp_path: Path) -> None:
     terminal = Terminal.make(tmp_path)
-    image = base(directory("usr"), directory("usr/bin"), entry("usr/bin/x", b"#!/bin/y\n"))
+    image = base(directory("usr"), directory("usr/bin"), entry("usr/bin/x", b"#!/bin/bash\n"))
     image.write(terminal.directory / "base.oci")
     flags = ("--base", "base.oci:1.0", "--entrypoint", "/usr/bin/x")
     done = terminal.run("build", ".#app", "-q", "-o", "x", *flags)
     assert done.stderr.splitlines()[0] == (
-        "error: cannot use entrypoint /usr/bin/x: its interpreter '/bin/y' is not in the image"
+        "error: cannot use entrypoint /usr/bin/x: its interpreter '/bin/bash' is not in the image"
     )
+
+
+def test_an_interpreter_may_come_later_where_the_user_says_what_is_in_the_image(
+    tmp_path: Path,
+) -> None:
+    """A volume or an image on top may bring one; by its name alone the program is the flake's."""
+    terminal = Terminal.make(tmp_path, with_app(b"#!/bin/cat\n"))
+    done = terminal.run("build", ".#app", "-o", "x", "--entrypoint", "/usr/bin/app")
+    assert done.returncode == 0, done.stderr
+    words = f"{APP}: its interpreter '/bin/cat' is not in the image [interpreter]"
+    assert f"nix2oci: warning: {words}" in done.stderr.splitlines()
+    assert f"warning: {words}" in terminal.run("validate", "x").stdout.splitlines()
+    assert terminal.run("build", ".#app", "-o", "y", "--entrypoint", "app").returncode == 2
 
 
 def test_a_link_of_the_base_may_lead_to_our_program(tmp_path: Path) -> None:

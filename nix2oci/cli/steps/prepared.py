@@ -58,7 +58,7 @@ def planned_image(
         if with_program:
             from nix2oci.pipeline.startable import entrypoint
 
-            entrypoint(found, spec)
+            entrypoint(found, spec, progress)
         yield found
 
 

@@ -22,6 +22,9 @@ AT_RUN_TIME = (b"/proc/", b"/dev/", b"/sys/", b"/run/", b"/var/run/")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What engines take when the configuration has no PATH."""
 
+ABSENT = "is not in the image"
+"""How a message ends that is about what a program needs."""
+
 _DEPTH = 5
 """As many interpreters of interpreters as Linux follows (execve(2))."""
 
@@ -101,7 +104,7 @@ def interpreter_fault(files: Files, program: bytes, interpreter: bytes) -> Fault
     is_there = interpreter.startswith(AT_RUN_TIME) or files.resolve(interpreter).exists
     if not interpreter.startswith(b"/"):
         return _of(program, f"its interpreter '{display(interpreter)}' is no absolute path")
-    what = f"its interpreter '{display(interpreter)}' is not in the image"
+    what = f"its interpreter '{display(interpreter)}' {ABSENT}"
     return None if is_there else _of(program, what, interpreter)
 
 

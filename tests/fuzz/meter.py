@@ -18,7 +18,7 @@ READERS = (
     *("oci/registry/mirrors", "oci/registry/pull", "oci/registry/tokens", "oci/registry/urls"),
     *("oci/validate/check_artifact", "oci/validate/check_documents", "oci/validate/check_image"),
     *("oci/validate/interpreter", "oci/validate/layer_contents", "oci/validate/merged"),
-    *("oci/validate/nar_hash", "plan/layers/popularity", "regular_files"),
+    *("oci/validate/nar_hash", "plan/layers/popularity", "host/regular_files"),
 )
 """Modules that read what others wrote, whose lines count."""
 

@@ -146,7 +146,7 @@ def test_what_is_read_is_not_collected(tmp_path: Path) -> None:
     files, store = tmp_path / "files", tmp_path / "store"
     files.mkdir()
     (files / "large").write_bytes(os.urandom(40 << 20))
-    (files / "run").write_text("x")
+    (files / "run").write_bytes(b"\x7fELF x")
     (files / "run").chmod(0o755)
     path = add(files)
     run("nix-store", "--store", store, "--import", data=run("nix-store", "--export", path))

@@ -33,8 +33,9 @@ def main() -> None:
         if not _interrupts:
             raise
         _say_interrupted()
-    # There is nothing left to interrupt but the way out, where an exception is a traceback.
-    _catch_signals(lambda *_: os._exit(_INTERRUPTED))
+    # There is nothing left to interrupt but the way out, which tidies up, and where an exception
+    # is a traceback.
+    _catch_signals(signal.SIG_IGN)
     sys.exit(code)
 
 

@@ -94,7 +94,7 @@ def _names(files: ImageFiles, path: bytes) -> Mapping[int, str]:
     """The first name of each number in a file like /etc/passwd (passwd(5), group(5))."""
     found = files.find(path)
     inode = files.inode(found.path[1:]) if found.at is At.FILE else None
-    if inode is None or not inode.is_file or inode.member.sparse or inode.member.size > _MOST:
+    if inode is None or not inode.is_file or inode.member.size > _MOST:
         return {}
     names: dict[int, str] = {}
     for line in b"".join(files.content(inode)).split(b"\n"):

@@ -58,10 +58,14 @@ class _Guard:
         self._owner = 0
         self._process: subprocess.Popen[bytes] | None = None
 
-    def tell(self, sign: str, pid: int) -> None:
+    def begin(self) -> None:
+        """Have a guard, before there is a child that it could be late for."""
         if self._owner != os.getpid():
             self.leave()
             self._owner, self._process = os.getpid(), _started()
+
+    def tell(self, sign: str, pid: int) -> None:
+        self.begin()
         if self._process and self._process.stdin:
             with suppress(OSError):  # somebody ended it
                 os.write(self._process.stdin.fileno(), f"{sign} {pid}\n".encode())
@@ -111,6 +115,7 @@ def started(
     """
     child = None
     try:
+        _guard.begin()
         with _handlers_held():  # or nobody would know of a child that has begun just now
             child = subprocess.Popen(argv, **options)  # noqa: S603  # no shell
             _guard.tell("+", child.pid)

@@ -29,6 +29,7 @@ _FORMS: dict[str, Any] = {
     "essence": _Bytes | None,
     "head": _Bytes,
     "mentions": list[tuple[_Bytes, str, ReferenceKind, int | None, _Bytes]],
+    "start": tuple[_Bytes, _Bytes, bool] | None,
     "sha256": Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")],
 }
 """What an answer is, by the first word of its question: a note may be forged, however it came."""
@@ -83,8 +84,10 @@ class FactCache(Struct, frozen=True):
 
 def _is_answer(question: str, answer: object) -> bool:
     kind, *about = question.split(" ")
+    if kind not in _FORMS:
+        return False
     try:
-        found = convert(answer, _FORMS.get(kind, Any))
+        found = convert(answer, _FORMS[kind])
     except (ValidationError, ValueError):  # also text that is no text
         return False
     return kind != "mentions" or all(shell in about for _, shell, *_ in found)

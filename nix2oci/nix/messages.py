@@ -85,7 +85,7 @@ _HINTS = (
     ),
     (
         r"flake-registry|cannot find flake 'flake:",
-        "a name alone is looked up in the flake registry: write './NAME' for a directory",
+        "a name that is no input is looked up in the flake registry: write './NAME' for a path",
     ),
     (
         r"allow-import-from-derivation",

@@ -74,7 +74,6 @@ def _with_contents(
 def _check(path: bytes, member: Member) -> None:
     """Raise `RepresentationError` for what the tar cannot have: before any of it is written."""
     causes = {
-        "the file is stored with holes, as by tar --sparse": member.sparse,
         f"it is of the unknown type {display(member.kind)!r}": member.kind not in _KINDS,
         f"there is no device {member.device}": max(member.device) >= _DEVICES,
         "the link leads to a name with NUL": b"\0" in member.link,

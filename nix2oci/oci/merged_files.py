@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct, field
 
-from nix2oci.errors import RepresentationError
 from nix2oci.model.links import At, Resolved, resolve
 from nix2oci.model.tree import parents, sort_key
 from nix2oci.oci.layer.inodes import IMPLIED, Inode, LayerNames, read_names
@@ -149,12 +148,7 @@ class ImageFiles:
             yield from (piece for _, piece in self.pieces(inode.layer, {inode.place: inode}))
 
     def pieces(self, layer: int, wanted: Mapping[int, Inode]) -> Iterator[tuple[Inode, memoryview]]:
-        """The bytes of files of a layer that are not empty, by their places, in that order.
-
-        Raises also `RepresentationError`, for a file that is stored with holes.
-        """
-        for inode in wanted.values():
-            self._refuse_holes(inode)
+        """The bytes of files of a layer that are not empty, by their places, in that order."""
         last = max(wanted)
         with open_layer(self._source, self._layers[layer]) as stream:
             for place, (member, reader) in enumerate(stream.members()):
@@ -165,13 +159,6 @@ class ImageFiles:
                 if place == last:
                     return
             raise TarError("it changed while it was read")
-
-    def _refuse_holes(self, inode: Inode) -> None:
-        if inode.member.sparse:
-            raise RepresentationError(
-                f"cannot read /{display(inode.member.path)} of {self._source.where}: "
-                "the file is stored with holes, as by tar --sparse"
-            )
 
     def _look(self, at: bytes) -> bytes | At:
         path = at[1:]

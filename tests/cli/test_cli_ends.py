@@ -129,6 +129,13 @@ cli.main()
 """
 
 
+def ended(script: str) -> tuple[int, str, str]:
+    """Exit code and what was said by a program that is interrupted in its middle."""
+    with started((sys.executable, "-c", script, "slow"), {"PATH": os.defpath}) as process:
+        stdout, stderr = process.communicate(timeout=60)
+        return process.returncode, stdout, stderr.strip()
+
+
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize(
     "then",
@@ -140,9 +147,7 @@ cli.main()
 )
 def test_whatever_an_interrupt_becomes_is_an_interrupt(number: str, then: str) -> None:
     script = SWALLOWED.format(number=number, then=then, early="")
-    argv = (sys.executable, "-c", script, "slow")
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "interrupted")
+    assert ended(script) == (130, "", "interrupted")
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
@@ -157,9 +162,7 @@ class Interrupting(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Interrupting())
 """
     script = SWALLOWED.format(number=number, then="pass", early=early)
-    argv = (sys.executable, "-c", script, "slow")
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "interrupted")
+    assert ended(script) == (130, "", "interrupted")
 
 
 # --- completion --------------------------------------------------------------------------------

@@ -49,7 +49,8 @@ def test_nothing_is_built_and_the_image_is_the_same(terminal: Terminal, tmp_path
 def test_what_it_does_is_said_without_the_password(terminal: Terminal) -> None:
     done = terminal.run("build", OUT, "--from", URL, "--no-check-sigs")
     assert done.stdout == "oci:app.oci:latest\n"
-    assert done.stderr.splitlines()[:3] == [
+    assert done.stderr.splitlines()[:4] == [
+        f"nix2oci: no nix2oci.yaml is looked for beside {OUT}: --config FILE names one",
         f"nix2oci: evaluating {OUT}",
         f"nix2oci: asking {NAME} for the closure",
         f"nix2oci: looking through the store paths ({len(nar(APP))} B)",

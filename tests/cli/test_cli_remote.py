@@ -67,7 +67,7 @@ def test_an_image_in_a_registry_is_compared_with_a_file_here(terminal: Terminal,
         0,
         "no difference: 3 layers, 30.7 kB, 3 store paths\n",
     )
-    assert done.stderr == f"nix2oci: reading {name}:1\nnix2oci: reading 1\n"
+    assert done.stderr == f"nix2oci: reading {name}:1 (30.7 kB)\nnix2oci: reading 1 (30.7 kB)\n"
 
 
 def test_why_asks_an_image_in_a_registry(

@@ -217,7 +217,8 @@ COMMANDS = [
 
 SILENT = frozenset(
     {"completion bash", "inspect surrogate", "validate surrogate"}
-    | {"push hostile REGISTRY/team/x:1 --json", "push plain REGISTRY/digest/x:1 -vvv"}
+    | {"push hostile REGISTRY/team/x:1 --json"}
+    | {f"push plain REGISTRY/{name}/x:1 -vvv" for name in ("broken", "digest")}
     | {"popularity --image hostile", "popularity --image hostile -o /dev/null"}
 )
 """Commands that have nothing to say of what is hostile."""

@@ -57,7 +57,6 @@ KINDS = [
         pytest.param("inspect image", "image/index.json", id="the index of a layout"),
         pytest.param("validate image", "image/index.json", id="the index, which is checked"),
         pytest.param("validate image", "image/oci-layout", id="the mark of a layout"),
-        pytest.param("build .#app -o image", "image/index.json", id="the index where images go"),
         pytest.param("build .#app -o image", "image/oci-layout", id="the mark where images go"),
         pytest.param("plan --closure record", "record", id="a recorded closure"),
         pytest.param("plan .#app --config file", "file", id="nix2oci.yaml"),
@@ -73,6 +72,25 @@ def test_what_is_no_file_is_an_error(
     put(place)
     done = terminal.run(*command.split(), "-q")
     assert (done.returncode, done.stdout) == (8, "")
+    assert cause in done.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("put", "code", "cause"),
+    [
+        pytest.param(pipe, 8, "it is no file", id="a pipe"),
+        pytest.param(device, 2, "its 'index.json' is a link to another place", id="a link"),
+        pytest.param(directory, 8, "Is a directory", id="a directory"),
+    ],
+)
+def test_an_image_is_not_written_where_the_index_is_no_file(
+    put: Callable[[Path], None], code: int, cause: str, terminal: Terminal
+) -> None:
+    place = terminal.directory / "image/index.json"
+    place.unlink()
+    put(place)
+    done = terminal.run("build", ".#app", "-o", "image", "-q")
+    assert (done.returncode, done.stdout) == (code, "")
     assert cause in done.stderr.splitlines()[0]
 
 

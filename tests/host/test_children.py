@@ -32,7 +32,7 @@ def is_running(pid: int) -> bool:
     """A child of somebody who is gone is reaped by whoever gets it, at some time."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
 
@@ -56,6 +56,7 @@ def test_a_child_does_not_outlive_who_started_it(deaf: str, tmp_path: Path) -> N
     argv = [sys.executable, "-c", PARENT, "sh", "-c", script]
     with program(argv, {"PATH": os.defpath}) as parent:
         wait_for(tmp_path / "pid")
+        time.sleep(0.5)  # it is begun before its number is told, however little
         parent.kill()
         parent.wait()
         assert seconds_to_end(tmp_path / "pid") < SECONDS
@@ -136,6 +137,7 @@ def test_what_a_killed_build_started_ends_and_what_it_left_goes_with_the_next(
     env = terminal.env(TMPDIR=str(scratch))
     with program(terminal.argv(*args), env, terminal.directory) as process:
         wait_for(pid)
+        time.sleep(0.5)
         process.kill()
         process.wait()
         assert seconds_to_end(pid) < SECONDS

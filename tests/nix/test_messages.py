@@ -281,7 +281,7 @@ SYSTEM = "name another system with --system, or give Nix a remote builder or bin
         ),
         pytest.param(
             "error: cannot find flake 'flake:x' in the flake registries",
-            "a name alone is looked up in the flake registry: write './NAME' for a directory",
+            "a name that is no input is looked up in the flake registry: write './NAME' for a path",
             id="no such name",
         ),
         pytest.param(

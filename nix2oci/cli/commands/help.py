@@ -14,9 +14,9 @@ def help(*, name: str | None) -> None:  # noqa: A001  # it has the name of the c
     root = click.get_current_context().find_root()
     program = root.command
     assert isinstance(program, click.Group), "what has commands is a group"
-    if name is None:
-        console.result(program.get_help(root))
-        return
-    _, found, _ = program.resolve_command(root, [name])
-    assert found is not None, "what is no command is an error"
-    console.result(found.get_help(click.Context(found, parent=root, info_name=name)))
+    text = program.get_help(root)
+    if name is not None:
+        _, found, _ = program.resolve_command(root, [name])
+        assert found is not None, "what is no command is an error"
+        text = found.get_help(click.Context(found, parent=root, info_name=name))
+    console.result_bytes(f"{text}\n".encode())

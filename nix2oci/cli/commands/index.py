@@ -82,8 +82,8 @@ def index(
     references = [] if stdout else [reference_to(path, output_format, name) for name in names]
     if output.as_json:
         console.result_json(index_document(joined, names[0], references), err=stdout)
-    elif references:
-        console.result("\n".join(references))
+    else:
+        console.result(*references)
 
 
 def _names(given: tuple[str, ...]) -> list[Reference]:

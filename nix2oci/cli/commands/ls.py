@@ -14,7 +14,7 @@ from nix2oci.config.options.output import OUTPUT, OutputOptions
 from nix2oci.config.options.platforms import ONE_PLATFORM
 from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.report.images import listing_document
-from nix2oci.report.terminal.listing import listing_text
+from nix2oci.report.terminal.listing import listing_lines
 
 
 @command(
@@ -43,5 +43,6 @@ def ls(
         found = list_path(files, os.fsencode(path))
     if output.as_json:
         console.result_json(listing_document(found))
-    elif found:
-        console.result(listing_text(found))
+        return
+    for line in listing_lines(found):
+        console.result(line)

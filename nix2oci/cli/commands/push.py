@@ -79,7 +79,7 @@ def push(
     if output.as_json:
         console.result_json(document)
     else:
-        console.result("\n".join(pushed_references(to, sent[0].descriptor.digest)))
+        console.result(*pushed_references(to, sent[0].descriptor.digest))
 
 
 def _reference(text: str) -> Reference:

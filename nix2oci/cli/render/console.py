@@ -26,9 +26,10 @@ _REDRAWS = 200
 _WARNING = "warning: "
 
 
-def result(text: str) -> None:
-    """What the command was asked for, in one line, for people or for `$(...)`."""
-    click.echo(printable(text))
+def result(*lines: str) -> None:
+    """What the command was asked for, in lines of their own, for people or for `$(...)`."""
+    for each in lines:
+        click.echo(printable(each))
 
 
 def result_text(text: Text) -> None:

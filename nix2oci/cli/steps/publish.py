@@ -125,5 +125,5 @@ def _names(image: Named, made: Published, target: ImageTarget) -> Sequence[Refer
 def _report(document: Document, *, as_json: bool) -> None:
     if as_json:
         console.result_json(document, err=document["reference"] is None)
-    elif document["references"]:
-        console.result("\n".join(document["references"]))
+    else:
+        console.result(*document["references"])

@@ -44,8 +44,7 @@ class Inode(Struct, frozen=True):
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a regular file, also one that is stored with holes."""
-        return self.member.kind == FILE or self.member.sparse
+        return self.member.kind == FILE
 
     @property
     def target(self) -> bytes | None:

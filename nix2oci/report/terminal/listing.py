@@ -20,14 +20,14 @@ _SPECIAL = ((2, 0o4000, "s"), (5, 0o2000, "s"), (8, 0o1000, "t"))
 """Where set-user-ID, set-group-ID and sticky are shown, and how: in capitals without x."""
 
 
-def listing_text(found: Sequence[Listed]) -> str:
-    """A line for each; columns of owners and sizes are aligned."""
+def listing_lines(found: Sequence[Listed]) -> list[str]:
+    """A line for each, whole also on a narrow terminal; owners and sizes are aligned."""
     rows = [(_mode(each), _owner(each), _size(each), _path(each)) for each in found]
     owner = max((len(row[1]) for row in rows), default=0)
     size = max((len(row[2]) for row in rows), default=0)
-    return "\n".join(
+    return [
         f"{mode} {name.ljust(owner)} {count.rjust(size)} {path}" for mode, name, count, path in rows
-    )
+    ]
 
 
 def _mode(listed: Listed) -> str:

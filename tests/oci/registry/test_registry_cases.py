@@ -102,7 +102,7 @@ CASES = {
         " a_proxy_is_passed_by_for_those_whom_the_environment_excepts"
     ),
     "D28 helpers that know, do not, fail or hang": (
-        "credentials: a_helper_is_asked a_helper_may_know_nothing"
+        "credential_helpers: a_helper_is_asked a_helper_may_know_nothing"
         " a_helper_that_fails_is_an_error a_helper_that_is_missing_is_an_error_for_its_registry"
     ),
     "D29 how a registry is named in a file": (

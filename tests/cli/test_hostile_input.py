@@ -47,9 +47,68 @@ def large(root: Path) -> None:
     in_indexes(SmallImage().write(root), 2, 1, "x" * (9 << 20))
 
 
+MUCH = Layer(tar(entry("zeros", bytes(64 << 20))), suffix="+gzip")
+"""A layer that is read in half a second, and stored in 65 kB."""
+
+
+def listed(times: int) -> Callable[[Path], None]:
+    """One layer so often in one image."""
+
+    def more(manifest: dict[str, Any]) -> None:
+        manifest["layers"] *= times
+
+    def agree(config: dict[str, Any]) -> None:
+        del config["history"], config["config"]
+        config["rootfs"]["diff_ids"] *= times
+
+    def write(root: Path) -> None:
+        SmallImage((MUCH,), config=agree, manifest=more).write(root)
+
+    return write
+
+
+def shared(root: Path) -> None:
+    """A thousand images that differ in a variable, of one layer."""
+    listed(1)(root)
+    (found,) = json.loads((root / "index.json").read_text())["manifests"]
+    blobs = root / "blobs/sha256"
+    manifest = json.loads((blobs / found["digest"][7:]).read_text())
+    config = json.loads((blobs / manifest["config"]["digest"][7:]).read_text())
+
+    def put(document: object) -> dict[str, Any]:
+        data = json.dumps(document).encode()
+        (blobs / digest_of(data)[7:]).write_bytes(data)
+        return {"digest": digest_of(data), "size": len(data)}
+
+    entries = []
+    for number in range(1000):
+        made = put({**config, "config": {"Env": [f"N={number}"]}})
+        entries.append({**found, **put({**manifest, "config": {**manifest["config"], **made}})})
+    (root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+
+
+def for_all(root: Path) -> None:
+    """An image that is listed for a hundred platforms."""
+    listed(1)(root)
+    index = json.loads((root / "index.json").read_text())
+    platforms = [{"os": "linux", "architecture": f"a{number}"} for number in range(100)]
+    index["manifests"] = [{**index["manifests"][0], "platform": each} for each in platforms]
+    (root / "index.json").write_text(json.dumps(index))
+
+
 @pytest.mark.parametrize(
     ("write", "command", "code", "said"),
     [
+        pytest.param(shared, "validate", 0, "is valid", id="a thousand images of one layer"),
+        pytest.param(for_all, "validate", 1, "more than 64", id="an image for all platforms"),
+        pytest.param(listed(900), "validate", 1, "layer-count", id="a layer, 900 times, checked"),
+        pytest.param(listed(900), "inspect", 0, "as in layer 1", id="900 times, shown"),
+        pytest.param(listed(900), "diff", 0, "no difference", id="900 times, compared"),
+        pytest.param(listed(900), "why", 2, "no store path", id="900 times, searched"),
+        pytest.param(listed(900), "ls", 0, "/zeros", id="900 times, looked into"),
+        pytest.param(listed(1001), "inspect", 8, "more than 1000", id="1001 times, shown"),
+        pytest.param(listed(1001), "ls", 8, "more than 1000", id="1001 times, looked into"),
+        pytest.param(listed(1001), "validate", 1, "they are not read", id="1001 times, checked"),
         pytest.param(wide, "inspect", 0, "layer", id="ten million ways to an image, read"),
         pytest.param(wide, "validate", 0, "", id="ten million ways to an image, each checked once"),
         pytest.param(large, "validate", 1, "too many to be read [index]", id="an index of 18 MB"),
@@ -63,7 +122,8 @@ def test_an_image_is_read_in_proportion(
     write: Callable[[Path], None], command: str, code: int, said: str, terminal: Terminal
 ) -> None:
     write(terminal.directory / "web")
-    done = terminal.run(command, "web")
+    more = {"diff": ["web"], "why": ["app"]}.get(command, [])
+    done = terminal.run(command, "web", *more)
     assert done.returncode == code, done.stderr
     assert said in done.stdout + done.stderr
 

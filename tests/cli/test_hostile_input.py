@@ -7,11 +7,21 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tarfile import LNKTYPE
 from typing import Any
 
 import pytest
 from support.records import record
-from support.smallimage import STORE_LAYER, STORE_PATH, Layer, SmallImage, digest_of, entry, tar
+from support.smallimage import (
+    STORE_LAYER,
+    STORE_PATH,
+    Layer,
+    SmallImage,
+    digest_of,
+    directory,
+    entry,
+    tar,
+)
 from support.terminal import Terminal
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -96,9 +106,24 @@ def for_all(root: Path) -> None:
     (root / "index.json").write_text(json.dumps(index))
 
 
+def replaced(root: Path) -> None:
+    """Twenty thousand directories, and then as many files in their places."""
+    kinds = (directory, entry)
+    entries = [make(f"d{number}") for make in kinds for number in range(20_000)]
+    SmallImage((Layer(tar(*entries)),)).write(root)
+
+
+def chained(root: Path) -> None:
+    """Twenty thousand hard links, each to the one before."""
+    links = [entry(f"f{n}", type=LNKTYPE, linkname=f"f{n - 1}") for n in range(1, 20_000)]
+    SmallImage((Layer(tar(entry("f0"), *links)),)).write(root)
+
+
 @pytest.mark.parametrize(
     ("write", "command", "code", "said"),
     [
+        pytest.param(replaced, "ls", 0, "/d19999", id="files in the places of directories"),
+        pytest.param(chained, "inspect", 0, "layer", id="hard links to hard links"),
         pytest.param(shared, "validate", 0, "is valid", id="a thousand images of one layer"),
         pytest.param(for_all, "validate", 1, "more than 64", id="an image for all platforms"),
         pytest.param(listed(900), "validate", 1, "layer-count", id="a layer, 900 times, checked"),

@@ -12,8 +12,8 @@ from nix2oci.oci.fields import parse_object
 from nix2oci.oci.layer.extract import small_files
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor
-from nix2oci.oci.validate.check_image import read_whole_layers
 from nix2oci.oci.validate.layer_contents import LayerContents
+from nix2oci.oci.validate.read_layers import read_whole_layers
 from nix2oci.plan.shell import is_launcher
 
 

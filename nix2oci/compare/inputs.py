@@ -116,8 +116,10 @@ def _image_layers(
     texts = [*map(str, source.config().diff_ids), *[""] * len(described)]
     layers: list[Layer] = []
     below: set[str] = set()
+    seen: set[Digest] = set()
     for each, found, diff_id in zip(described, nodes, texts, strict=False):
-        own = found.store_paths().keys() - below
+        own = set() if each.digest in seen else found.store_paths().keys() - below
+        seen.add(each.digest)
         below |= own
         paths = tuple(sorted(map(_parsed, own)))
         layers.append(Layer(paths, each.size, str(each.digest), diff_id))

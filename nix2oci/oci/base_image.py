@@ -34,10 +34,10 @@ from nix2oci.oci.spec import (
     Platform,
 )
 from nix2oci.oci.validate.check_documents import read_documents
-from nix2oci.oci.validate.check_image import read_layers
 from nix2oci.oci.validate.finding import Finding
 from nix2oci.oci.validate.layer_contents import LayerContents, Node
 from nix2oci.oci.validate.merged import merge_layers
+from nix2oci.oci.validate.read_layers import read_layers
 from nix2oci.text import display
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from nix2oci.model.tree import parents, sort_key
 from nix2oci.oci.layer.inodes import IMPLIED, Inode, LayerNames, read_names
 from nix2oci.oci.layer.stream import open_layer, unreadable
 from nix2oci.oci.layer.untar import HARDLINK, TarError, normal
+from nix2oci.oci.layer.whiteouts import topmost
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.text import display
 
@@ -80,7 +81,9 @@ class ImageFiles:
         read: dict[int, LayerNames] | None = None,
     ) -> None:
         self._source = source
-        self._layers = source.layers()[:top]
+        layers = source.layers()
+        distinct = topmost([layer.digest for layer in layers])
+        self._layers = [layers[number] for number in distinct][:top]
         self._left = len(self._layers)
         self._view = _View()
         self._read = {} if read is None else read

@@ -33,6 +33,9 @@ BLOBS = "blobs/sha256"
 MAX_LAYERS = 127
 """An overlay mount takes 128 lower directories, and engines need one (moby#20298)."""
 
+MOST_LISTED = 1000
+"""Layers that an image may list to be read at all; no engine can mount so many."""
+
 STORE_PATHS = "nix2oci.store-paths"
 """Layer annotation: what `store_paths_digest` says of the store paths in the layer."""
 LAYER_FORM = "nix2oci.layer-form"

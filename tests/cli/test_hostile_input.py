@@ -7,11 +7,21 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tarfile import LNKTYPE
 from typing import Any
 
 import pytest
 from support.records import record
-from support.smallimage import STORE_LAYER, STORE_PATH, Layer, SmallImage, digest_of, entry, tar
+from support.smallimage import (
+    STORE_LAYER,
+    STORE_PATH,
+    Layer,
+    SmallImage,
+    digest_of,
+    directory,
+    entry,
+    tar,
+)
 from support.terminal import Terminal
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -47,9 +57,83 @@ def large(root: Path) -> None:
     in_indexes(SmallImage().write(root), 2, 1, "x" * (9 << 20))
 
 
+MUCH = Layer(tar(entry("zeros", bytes(64 << 20))), suffix="+gzip")
+"""A layer that is read in half a second, and stored in 65 kB."""
+
+
+def listed(times: int) -> Callable[[Path], None]:
+    """One layer so often in one image."""
+
+    def more(manifest: dict[str, Any]) -> None:
+        manifest["layers"] *= times
+
+    def agree(config: dict[str, Any]) -> None:
+        del config["history"], config["config"]
+        config["rootfs"]["diff_ids"] *= times
+
+    def write(root: Path) -> None:
+        SmallImage((MUCH,), config=agree, manifest=more).write(root)
+
+    return write
+
+
+def shared(root: Path) -> None:
+    """A thousand images that differ in a variable, of one layer."""
+    listed(1)(root)
+    (found,) = json.loads((root / "index.json").read_text())["manifests"]
+    blobs = root / "blobs/sha256"
+    manifest = json.loads((blobs / found["digest"][7:]).read_text())
+    config = json.loads((blobs / manifest["config"]["digest"][7:]).read_text())
+
+    def put(document: object) -> dict[str, Any]:
+        data = json.dumps(document).encode()
+        (blobs / digest_of(data)[7:]).write_bytes(data)
+        return {"digest": digest_of(data), "size": len(data)}
+
+    entries = []
+    for number in range(1000):
+        made = put({**config, "config": {"Env": [f"N={number}"]}})
+        entries.append({**found, **put({**manifest, "config": {**manifest["config"], **made}})})
+    (root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+
+
+def for_all(root: Path) -> None:
+    """An image that is listed for a hundred platforms."""
+    listed(1)(root)
+    index = json.loads((root / "index.json").read_text())
+    platforms = [{"os": "linux", "architecture": f"a{number}"} for number in range(100)]
+    index["manifests"] = [{**index["manifests"][0], "platform": each} for each in platforms]
+    (root / "index.json").write_text(json.dumps(index))
+
+
+def replaced(root: Path) -> None:
+    """Twenty thousand directories, and then as many files in their places."""
+    kinds = (directory, entry)
+    entries = [make(f"d{number}") for make in kinds for number in range(20_000)]
+    SmallImage((Layer(tar(*entries)),)).write(root)
+
+
+def chained(root: Path) -> None:
+    """Twenty thousand hard links, each to the one before."""
+    links = [entry(f"f{n}", type=LNKTYPE, linkname=f"f{n - 1}") for n in range(1, 20_000)]
+    SmallImage((Layer(tar(entry("f0"), *links)),)).write(root)
+
+
 @pytest.mark.parametrize(
     ("write", "command", "code", "said"),
     [
+        pytest.param(replaced, "ls", 0, "/d19999", id="files in the places of directories"),
+        pytest.param(chained, "inspect", 0, "layer", id="hard links to hard links"),
+        pytest.param(shared, "validate", 0, "is valid", id="a thousand images of one layer"),
+        pytest.param(for_all, "validate", 1, "more than 64", id="an image for all platforms"),
+        pytest.param(listed(900), "validate", 1, "layer-count", id="a layer, 900 times, checked"),
+        pytest.param(listed(900), "inspect", 0, "as in layer 1", id="900 times, shown"),
+        pytest.param(listed(900), "diff", 0, "no difference", id="900 times, compared"),
+        pytest.param(listed(900), "why", 2, "no store path", id="900 times, searched"),
+        pytest.param(listed(900), "ls", 0, "/zeros", id="900 times, looked into"),
+        pytest.param(listed(1001), "inspect", 8, "more than 1000", id="1001 times, shown"),
+        pytest.param(listed(1001), "ls", 8, "more than 1000", id="1001 times, looked into"),
+        pytest.param(listed(1001), "validate", 1, "they are not read", id="1001 times, checked"),
         pytest.param(wide, "inspect", 0, "layer", id="ten million ways to an image, read"),
         pytest.param(wide, "validate", 0, "", id="ten million ways to an image, each checked once"),
         pytest.param(large, "validate", 1, "too many to be read [index]", id="an index of 18 MB"),
@@ -63,7 +147,8 @@ def test_an_image_is_read_in_proportion(
     write: Callable[[Path], None], command: str, code: int, said: str, terminal: Terminal
 ) -> None:
     write(terminal.directory / "web")
-    done = terminal.run(command, "web")
+    more = {"diff": ["web"], "why": ["app"]}.get(command, [])
+    done = terminal.run(command, "web", *more)
     assert done.returncode == code, done.stderr
     assert said in done.stdout + done.stderr
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from support.storefiles import Files, path_of, put, store
 
-from nix2oci.errors import StoreError
+from nix2oci.errors import RepresentationError, StoreError
 from nix2oci.model.closure import Closure, PathInfo
 from nix2oci.model.closure_contents import FoundFile, digest_content
 from nix2oci.nix.survey import survey
@@ -354,6 +355,22 @@ def test_a_store_path_that_is_gone(tmp_path: Path) -> None:
         "was it garbage-collected? build again, or check the store with: "
         "nix-store --verify --check-contents"
     )
+
+
+def test_links_in_etc_may_not_be_more_and_more(tmp_path: Path) -> None:
+    """Two links on each of 30 levels lead to the next: a thousand million paths to one file."""
+    names = [f"l{level}" for level in range(30)]
+    objects: dict[str, Files | str] = {
+        name: dict.fromkeys("ab", f"-> @{below}") for name, below in pairwise(names)
+    }
+    objects |= {"one": {"etc": "-> @l0"}, "two": {"etc": "-> @l0"}, "l29": {"x": ""}}
+    closure = store(tmp_path, ("one", "two"), objects)
+    with pytest.raises(RepresentationError) as caught:
+        survey(closure, str(tmp_path))
+    assert str(caught.value) == (
+        "cannot merge what the outputs have in etc/: it is more than 50000 paths"
+    )
+    assert "--view no-etc" in (caught.value.hint or "")
 
 
 def test_a_store_that_cannot_be_read(tmp_path: Path) -> None:

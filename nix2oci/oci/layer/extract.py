@@ -37,7 +37,7 @@ def small_files(
 
 def _end(links: Mapping[bytes, bytes], path: bytes) -> bytes:
     """Where a hard link to what may be another one ends."""
-    for _ in links:
+    for _ in range(_MAX_LINKS + 1):
         path = links.get(path, path)
     return path
 
@@ -52,7 +52,8 @@ def _read(
         try:
             for member, reader in LayerStream(file, layer.size).members():
                 if member.kind == HARDLINK and member.path in wanted:
-                    links[member.path] = normal(member.link)
+                    target = normal(member.link)
+                    links[member.path] = links.get(target, target)
                 elif member.kind == FILE and member.size <= most and member.path in wanted:
                     found[member.path] = b"".join(reader.content())
         except (TarError, UnpackError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from operator import attrgetter
@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from nix2oci.model.hash_parts import HashParts
 from nix2oci.oci.layer.stream import open_layer
 from nix2oci.oci.layer.untar import DIRECTORY, HARDLINK, SYMLINK, Member, TarReader, normal
-from nix2oci.oci.layer.whiteouts import is_whiteout, lay_over
+from nix2oci.oci.layer.whiteouts import is_whiteout, lay_over, topmost
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor
 from nix2oci.oci.validate.layer_contents import STORE_PATH
@@ -79,11 +79,15 @@ def read_nodes(
 ) -> tuple[LayerNodes, ...]:
     """What is in each layer; with `search`, the content of files is searched for hash parts.
 
-    `workers` layers are read at once. Raises `OutputError` where a blob is missing and
-    `LayoutError` for a layer that cannot be read to its end.
+    `workers` layers are read at once, and one that is listed several times once: it is the same
+    value. Raises `OutputError` where a blob is missing and `LayoutError` for a layer that cannot
+    be read to its end.
     """
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        return tuple(pool.map(partial(_read, source, search), layers))
+        distinct = {layer.digest: layer for layer in layers}
+        read = pool.map(partial(_read, source, search), distinct.values())
+        found = dict(zip(distinct, read, strict=True))
+    return tuple(found[layer.digest] for layer in layers)
 
 
 def _read(source: ImageSource, search: bool, layer: Descriptor) -> LayerNodes:  # noqa: FBT001
@@ -130,12 +134,14 @@ def _padded(length: int) -> int:
     return 8 + length + -length % 8
 
 
-def merged(layers: Iterable[LayerNodes]) -> Merged:
+def merged(layers: Sequence[LayerNodes]) -> Merged:
     """All layers as one, whatever each of them hides or deletes of those below."""
     nodes: dict[bytes, Node] = {}
     sizes: dict[str, int] = {}
-    for layer in layers:
+    for number in topmost([id(layer) for layer in layers]):
+        layer = layers[number]
         nodes = lay_over(nodes, layer.nodes, layer.whiteouts, attrgetter("is_directory"))
+    for layer in {id(layer): layer for layer in layers}.values():
         sizes = layer.store_paths() | sizes
     owners: set[str] = set()
     found: defaultdict[str, defaultdict[str, list[bytes]]] = defaultdict(lambda: defaultdict(list))

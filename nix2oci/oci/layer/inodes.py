@@ -63,6 +63,8 @@ class LayerNames(Struct):
     hidden: Hidden = Hidden(frozenset(), frozenset())
     implied: set[bytes] = field(default_factory=set)
     """Directories above the nodes that have no entry in this layer."""
+    _inside: dict[bytes, set[bytes]] = field(default_factory=dict)
+    """What is directly in each directory: it goes at once when a file takes that one's place."""
 
     def add(self, inode: Inode) -> None:
         """Put it where its name is, as tar would; raises `TarError` where that cannot be."""
@@ -99,16 +101,20 @@ class LayerNames(Struct):
     def _imply(self, path: bytes) -> None:
         self.implied.discard(path)
         for above in parents(path):
+            self._inside.setdefault(above, set()).add(path)
             if above in self.nodes or above in self.implied:
                 return
             self.implied.add(above)
+            path = above
 
     def _remove_inside(self, path: bytes) -> None:
         """Something is where a directory was."""
-        if path in self.nodes or path in self.implied:
-            inside = path + b"/"
-            self.nodes = {p: node for p, node in self.nodes.items() if not p.startswith(inside)}
-            self.implied = {p for p in self.implied if not p.startswith(inside)}
+        gone = self._inside.pop(path, set())
+        while gone:
+            each = gone.pop()
+            self.nodes.pop(each, None)
+            self.implied.discard(each)
+            gone |= self._inside.pop(each, set())
 
 
 def _checked(name: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -72,3 +72,8 @@ def lay_over(
         below = {path: node for path, node in below.items() if path not in hidden}
     below |= nodes
     return below
+
+
+def topmost(layers: Sequence[Hashable]) -> list[int]:
+    """Where each layer lies highest: all that is below itself again is hidden by it."""
+    return sorted({layer: number for number, layer in enumerate(layers)}.values())

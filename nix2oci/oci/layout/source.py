@@ -27,7 +27,7 @@ from nix2oci.oci.layout.docker_archive import read_docker_archive
 from nix2oci.oci.layout.image_files import Directory, FileBlobs, open_archive
 from nix2oci.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 from nix2oci.oci.reference import SCHEME, Reference, in_registry
-from nix2oci.oci.spec import REF_NAME, Descriptor, Digest, Platform
+from nix2oci.oci.spec import MOST_LISTED, REF_NAME, Descriptor, Digest, Platform
 
 MAX_INDEX_DEPTH = 8
 """Indexes within each other: tools write one, and one around it."""
@@ -93,8 +93,14 @@ class ImageSource(Struct, frozen=True):
         return self.descriptor.platform or self.config().platform
 
     def layers(self) -> tuple[Descriptor, ...]:
-        """Base layer first."""
-        return self.manifest().layers
+        """Base layer first; raises as `manifest`, and where they are too many to be read."""
+        found = self.manifest().layers
+        if len(found) > MOST_LISTED:
+            raise LayoutError(
+                f"cannot read {self.where}: its {len(found)} layers are more than {MOST_LISTED}",
+                hint=self._hint,
+            )
+        return found
 
     def _check(self, document: Document, digest: Digest) -> None:
         document.fields.check(f"cannot read {self.where}: {digest}", self._hint)

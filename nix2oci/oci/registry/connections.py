@@ -1,8 +1,8 @@
 """Connections as the HTTP library makes them, with what it leaves open.
 
 Whom a name leads to is judged before anything is sent there, and the head of an answer, with all
-interim answers before it, has one deadline: a server that sends a byte of it a second, or `100
-Continue` for ever, never runs into a limit on each read.
+interim answers before it, has one deadline, as has each piece of a body: a server that sends a byte
+of it a second, `100 Continue` or trailers for ever, never runs into a limit on each read.
 """
 
 from __future__ import annotations
@@ -130,7 +130,11 @@ class _Timed(io.RawIOBase):
         self._sock = sock
         self._now = now
         self._seconds = sock.gettimeout()
-        self._end = None if self._seconds is None else now() + self._seconds
+        self.limit()
+
+    def limit(self) -> None:
+        """From now on all reads together have the time of one."""
+        self._end = None if self._seconds is None else self._now() + self._seconds
 
     def no_limit(self) -> None:
         """From now on each read has its own time."""
@@ -144,7 +148,7 @@ class _Timed(io.RawIOBase):
         if self._end is not None:
             left = self._end - self._now()
             if left <= 0:
-                raise TimeoutError("the head of the answer was not complete in time")
+                raise TimeoutError("too little of the answer came in time")
             self._sock.settimeout(left)
         return self._file.readinto(buffer)
 
@@ -162,7 +166,7 @@ class _Known(http.client.HTTPResponse):
 
 
 class _Response(_Known):
-    """An answer whose head has a deadline; interim answers (RFC 9110, 15.2) are passed over."""
+    """An answer whose parts have deadlines; interim answers (RFC 9110, 15.2) are passed over."""
 
     now: Now
 
@@ -174,6 +178,14 @@ class _Response(_Known):
     def begin(self) -> None:
         super().begin()
         self._timed.no_limit()
+
+    def read1(self, n: int = -1) -> bytes:
+        """What came next of the body; sizes of chunks, and what is behind the last, count as it."""
+        self._timed.limit()
+        found = super().read1(n)
+        if self.fp is not None:  # else this was all, and the socket may be gone
+            self._timed.no_limit()
+        return found
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:

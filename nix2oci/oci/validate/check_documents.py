@@ -15,7 +15,7 @@ from nix2oci.oci.documents import Document, ForeignConfig, problems, read_config
 from nix2oci.oci.fields import MAX_DOCUMENT, parse_object
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.media_types import COMPRESSIONS, CONFIG_TYPES, MANIFEST_TYPES
-from nix2oci.oci.spec import MAX_LAYERS, Descriptor, Digest
+from nix2oci.oci.spec import MAX_LAYERS, MOST_LISTED, Descriptor, Digest
 from nix2oci.oci.validate.finding import Finding
 
 D = TypeVar("D", bound=Document)
@@ -42,6 +42,9 @@ def read_documents(source: ImageSource) -> Documents:
     manifest = read_document(source, source.descriptor, "manifest", read_manifest, findings)
     if manifest is None or manifest.config is None:
         return Documents(tuple(findings))
+    if len(manifest.layers) > MOST_LISTED:
+        message = f"{len(manifest.layers)} layers are more than {MOST_LISTED}: they are not read"
+        return Documents((*findings, Finding("layer-count", "manifest", message)))
     findings += _check_layers(source, manifest.layers)
     if manifest.config.media_type not in CONFIG_TYPES:
         message = f"'{manifest.config.media_type}' is not the type of an image configuration"

@@ -7,12 +7,12 @@ image makes about another is checked here, each layer in one read with bounded m
 
 from __future__ import annotations
 
-import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from itertools import chain, islice
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from nix2oci.errors import LayoutError, Nix2OCIError, OutputError
@@ -23,37 +23,64 @@ from nix2oci.oci.documents import (
     read_layout_mark,
 )
 from nix2oci.oci.fields import MAX_DOCUMENT
-from nix2oci.oci.layer.stream import Hashed, LayerStream, unreadable
-from nix2oci.oci.layer.unpack import UnpackError
+from nix2oci.oci.layer.whiteouts import topmost
 from nix2oci.oci.layout.counted import CountedBlobs
 from nix2oci.oci.layout.source import MAX_INDEX_DEPTH, ImageSource, Layout, open_layout
-from nix2oci.oci.media_types import COMPRESSIONS, INDEX_TYPES
-from nix2oci.oci.spec import REF_NAME, STORE_PATHS, Descriptor, Digest, Platform, store_paths_digest
+from nix2oci.oci.media_types import INDEX_TYPES
+from nix2oci.oci.spec import REF_NAME, Descriptor, Digest, Platform
 from nix2oci.oci.validate.check_artifact import check_artifact
 from nix2oci.oci.validate.check_documents import (
-    layer_name,
     parse_document,
     read_document,
     read_documents,
 )
-from nix2oci.oci.validate.finding import Finding
+from nix2oci.oci.validate.finding import Finding, first_of_each
 from nix2oci.oci.validate.layer_contents import LayerContents
-from nix2oci.oci.validate.merged import check_merged
+from nix2oci.oci.validate.merged import MergedLayers, check_merged
+from nix2oci.oci.validate.read_layers import Known, read_layers
 
-_DAMAGE = frozenset({"blob-digest", "compression", "tar"})
-"""What a layer is not whole for."""
+_MOST_PLATFORMS = 64
+"""For which one and the same manifest is listed; images are for one."""
 
 
-def validate(source: ImageSource, workers: int = 0) -> tuple[Finding, ...]:
+class Seen(Struct):
+    """What was read for other images of the same run, so that it is not read again."""
+
+    layers: Known = field(default_factory=dict)
+    together: tuple[Digest, ...] = ()
+    """The layers that `merged` is of."""
+    merged: MergedLayers | None = None
+
+    def merge(self, digests: Sequence[Digest], layers: Sequence[LayerContents]) -> MergedLayers:
+        """What layers make together; of the same as last time one finding of each rule is told."""
+        top = topmost(digests)
+        together = tuple(digests[number] for number in top)
+        if self.merged is None or self.together != together:
+            self.merged = check_merged([layers[number] for number in top])
+            self.together = together
+            return self.merged
+        return replace(self.merged, findings=first_of_each(self.merged.findings))
+
+    def forget(self, layers: Iterable[Digest]) -> None:
+        """Let go of layers that no image to come has."""
+        for digest in layers:
+            self.layers.pop(digest, None)
+
+
+def validate(
+    source: ImageSource, workers: int = 0, seen: Seen | None = None
+) -> tuple[Finding, ...]:
     """Every finding of an image, the layers' contents included; those are read `workers` at once.
 
     Raises `OutputError` only where reading itself fails.
     """
+    seen = Seen() if seen is None else seen
     documents = read_documents(source)
-    layers = read_layers(source, documents.layers, documents.diff_ids, workers)
+    layers = read_layers(source, documents.layers, documents.diff_ids, workers, known=seen.layers)
     findings = [*documents.findings, *(found for layer in layers for found in layer.findings)]
     if documents.config is not None and all(layer.complete for layer in layers):
-        findings += check_merged(layers, documents.config.run)
+        merged = seen.merge([layer.digest for layer in documents.layers], layers)
+        findings += [*merged.findings, *merged.check_start(documents.config.run)]
     return tuple(findings)
 
 
@@ -96,29 +123,50 @@ def validate_entries(
 ) -> tuple[Finding, ...]:
     """Every finding of the images that a layout's entries are, or lead to by an index."""
     findings: list[Finding] = []
-    images: dict[tuple[Digest, Platform | None], ImageSource] = {}
-    seen: set[Digest] = set()
-    for entry in entries:
-        for image in _images(layout, entry, findings, seen):
-            images.setdefault((image.descriptor.digest, image.descriptor.platform), image)
-    with progress(sum(map(_layers_size, images.values()))) as done:
-        for image in images.values():
+    images = _distinct_images(layout, entries, findings)
+    sizes = [_layer_sizes(image) for image in images]
+    waiting = Counter(chain.from_iterable(sizes))
+    seen = Seen()
+    total = sum(dict(chain.from_iterable(each.items() for each in sizes)).values())
+    with progress(total) as done:
+        for image, layers in zip(images, sizes, strict=True):
+            waiting.subtract(layers.keys())
             if is_artifact(image):
                 findings += check_artifact(image)
                 continue
             named = image.descriptor.annotations.get(REF_NAME) or image.descriptor.platform
             prefix = f"{named or image.descriptor.digest}: " if len(images) > 1 else ""
-            counted = CountedBlobs.of(image, done) if _layers_size(image) else image
-            findings += [replace(f, where=prefix + f.where) for f in validate(counted, workers)]
+            counted = CountedBlobs.of(image, done) if layers else image
+            found = validate(counted, workers, seen)
+            findings += [replace(f, where=prefix + f.where) for f in found]
+            seen.forget(layer for layer in layers if not waiting[layer])
     return tuple(findings)
 
 
-def _layers_size(image: ImageSource) -> int:
-    """Bytes of the layers, nothing where that cannot be read: then a finding says so."""
+def _distinct_images(
+    layout: Layout, entries: Iterable[Descriptor], findings: list[Finding]
+) -> tuple[ImageSource, ...]:
+    """Each image for each platform that it is listed for, as far as those are few."""
+    images: dict[Digest, dict[Platform | None, ImageSource]] = {}
+    indexes: set[Digest] = set()
+    for entry in entries:
+        for image in _images(layout, entry, findings, indexes):
+            listed = images.setdefault(image.descriptor.digest, {})
+            listed.setdefault(image.descriptor.platform, image)
+    for digest, listed in images.items():
+        if len(listed) > _MOST_PLATFORMS:
+            message = f"it is listed for {len(listed)} platforms, more than {_MOST_PLATFORMS}"
+            findings.append(Finding("index", f"manifest {digest}", message))
+    found = (islice(listed.values(), _MOST_PLATFORMS) for listed in images.values())
+    return tuple(chain.from_iterable(found))
+
+
+def _layer_sizes(image: ImageSource) -> dict[Digest, int]:
+    """Bytes of each layer, nothing where that cannot be read: then a finding says so."""
     try:
-        return sum(layer.size for layer in image.layers())
+        return {layer.digest: layer.size for layer in image.layers()}
     except Nix2OCIError:
-        return 0
+        return {}
 
 
 def _check_container(layout: Layout) -> list[Finding]:
@@ -176,87 +224,3 @@ def _check_docker_manifest(layout: Layout) -> Iterator[Finding]:
     for name in (name for image in images for name in (image.config, *image.layers)):
         if layout.files.size(name) is None:
             yield Finding("docker-archive", where, f"there is no '{name}' in the archive")
-
-
-def read_layers(
-    source: ImageSource,
-    layers: Sequence[Descriptor],
-    diff_ids: Sequence[Digest] = (),
-    workers: int = 0,
-    *,
-    hash_store_paths: bool = False,
-) -> tuple[LayerContents, ...]:
-    """What is in each layer, base layer first; a layer that has a diff ID is checked against it.
-
-    `workers` are read at once, by default as many as there are cores. Without `hash_store_paths`
-    only those store paths are hashed that a descriptor records.
-    """
-    wanted = [*diff_ids, *[None] * len(layers)]
-    numbers = range(1, len(layers) + 1)
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        read = partial(_read_layer, source, hash_all=hash_store_paths)
-        return tuple(pool.map(read, numbers, layers, wanted))
-
-
-def read_whole_layers(
-    source: ImageSource, layers: Sequence[Descriptor], workers: int = 0
-) -> tuple[LayerContents, ...]:
-    """The same of layers that are whole; what else is wrong with them is for `validate` to say.
-
-    Raises `LayoutError` for one that cannot be read to its end, or has other bytes than its
-    digest says, and `OutputError` where a blob is missing.
-    """
-    found = read_layers(source, layers, workers=workers)
-    for layer, contents in zip(layers, found, strict=True):
-        for finding in contents.findings:
-            if finding.code in _DAMAGE:
-                raise unreadable(source, layer, finding.message)
-        if not contents.complete and layer.media_type in COMPRESSIONS:
-            source.blobs.open(layer.digest).close()
-    return found
-
-
-def _read_layer(
-    source: ImageSource, number: int, layer: Descriptor, diff_id: Digest | None, *, hash_all: bool
-) -> LayerContents:
-    contents = LayerContents(layer_name(number), hash_all or STORE_PATHS in layer.annotations)
-    compression = COMPRESSIONS.get(layer.media_type)
-    if compression is None or (size := source.blobs.size(layer.digest)) is None:
-        return contents
-    with source.blobs.open(layer.digest) as file:
-        stream = LayerStream(file, max(size, layer.size))  # `check_size` says where they differ
-        if stream.compression != compression:
-            message = f"'{layer.media_type}' for a layer whose compression is {stream.compression}"
-            contents.findings.append(Finding("media-type", contents.where, message))
-        contents.findings += [*_read_plain(contents, stream.plain, diff_id)]
-        digest = stream.packed.digest()
-    if digest != layer.digest:
-        message = f"blob {layer.digest} has digest {digest}"
-        contents.findings.append(Finding("blob-digest", contents.where, message))
-    contents.findings += _check_store_paths(contents, layer)
-    return contents
-
-
-def _read_plain(
-    contents: LayerContents, plain: Hashed, diff_id: Digest | None
-) -> Iterator[Finding]:
-    try:
-        contents.read(plain)
-        digest = plain.digest()
-    except UnpackError as err:
-        yield Finding("compression", contents.where, str(err))
-    else:
-        if diff_id and digest != diff_id:
-            message = f"its plain tar has digest {digest}, the configuration says {diff_id}"
-            yield Finding("diff-id", contents.where, message)
-
-
-def _check_store_paths(contents: LayerContents, layer: Descriptor) -> Iterator[Finding]:
-    recorded = layer.annotations.get(STORE_PATHS)
-    if recorded is None:
-        return
-    for path in sorted(contents.store_paths.keys() - contents.nar_hashes.keys()):
-        yield Finding("store-paths", f"{contents.where}: {path}", "it is not in the order of a NAR")
-    if str(store_paths_digest(contents.nar_hashes)) != recorded:
-        message = "its store paths or their NAR hashes are not those that its descriptor records"
-        yield Finding("store-paths", contents.where, message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -61,3 +61,8 @@ class Finding(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.level}: {self.where}: {self.message} [{self.code}]"
+
+
+def first_of_each(findings: Sequence[Finding]) -> list[Finding]:
+    """The first finding of each rule: what is said of what is found again and again."""
+    return list({finding.code: finding for finding in reversed(findings)}.values())[::-1]

@@ -134,15 +134,25 @@ class LayeredFiles(Struct, frozen=True):
         return Start()
 
 
-def check_merged(layers: Sequence[LayerContents], run: RunConfig) -> list[Finding]:
-    """Findings of the whole file system, and whether the image's program can be started."""
+class MergedLayers(Struct, frozen=True):
+    """The whole file system, and what is wrong with it whatever is started."""
+
+    files: LayeredFiles
+    findings: list[Finding]
+
+    def check_start(self, run: RunConfig) -> Iterator[Finding]:
+        """Whether the image's program can be started, unless that was told already."""
+        command = command_of(run.command, run.working_dir, run.variables)
+        fault = program_fault(self.files, command)
+        if fault and all(fault.message != finding.message for finding in self.findings):
+            yield fault.finding
+
+
+def check_merged(layers: Sequence[LayerContents]) -> MergedLayers:
+    """What the layers make together, each of them once."""
     merged, findings = merge_layers(layers)
     files = LayeredFiles(merged, layers)
-    findings += _check_links(merged)
-    findings += _check_interpreters(files)
-    told = {finding.message for finding in findings}
-    fault = program_fault(files, command_of(run.command, run.working_dir, run.variables))
-    return [*findings, fault.finding] if fault and fault.message not in told else findings
+    return MergedLayers(files, [*findings, *_check_links(merged), *_check_interpreters(files)])
 
 
 def _check_links(files: FileSystem) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from nix2oci import text
 from nix2oci.compare.image_contents import Inspected
 from nix2oci.model.annotation_keys import POPULARITY
 from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.spec import Digest
 from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.report.terminal.styled import Line, Span, Table, Text
 from nix2oci.text import display
@@ -23,9 +24,12 @@ def image_text(found: Inspected, *, every: bool) -> Text:
     head = [line for field in _fields(found.source).items() for line in _lines(*field)]
     rows = []
     seen: set[str] = set()
+    numbers: dict[Digest, int] = {}
     for number, (layer, contents) in enumerate(found.by_layer, 1):
-        own = contents.store_paths.keys() - seen
-        rows.append((number, text.size(layer.size), len(own), _names(contents, own, shown)))
+        first = numbers.setdefault(layer.digest, number)
+        own = contents.store_paths.keys() - seen if first == number else set()
+        names = _names(contents, own, shown) if first == number else f"as in layer {first}"
+        rows.append((number, text.size(layer.size), len(own), names))
         seen |= own
     size = text.size(sum(layer.size for layer in found.layers))
     total = f"{len(found.layers)} layers, {size}, {len(seen)} store paths"

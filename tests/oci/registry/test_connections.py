@@ -182,6 +182,41 @@ def test_a_head_that_never_ends_is_given_up(desk: Desk, text: bytes) -> None:
     )
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "text"),
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", id="headers"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX: ", b"y", id="one header"),
+        pytest.param(CHUNKED, b"0", id="the size of a chunk"),
+        pytest.param(CHUNKED + b"1;", b"x", id="what is said of a chunk"),
+        pytest.param(CHUNKED, b"1\r\n \r\n", id="chunks"),
+        pytest.param(CHUNKED + b"2\r\n{}\r\n0\r\n", b"X: y\r\n", id="trailers"),
+        pytest.param(CHUNKED + b"2\r\n{}\r\n0\r\nX: ", b"y", id="one trailer"),
+    ],
+)
+def test_an_answer_that_comes_slowly_for_ever_is_given_up(
+    desk: Desk, head: bytes, text: bytes
+) -> None:
+    """Each wait is short; only all of them together are too long."""
+    desk.account, desk.registry.auth = ALICE, "bearer"
+    slow = drip(text, 0.05)
+
+    def act(exchange: Exchange) -> None:
+        exchange.handler.wfile.write(head)
+        slow(exchange)
+
+    desk.registry.script("GET", "/token", act, always=True)
+    clock = desk.time.clock
+    begun = time.monotonic()
+    real = clock.__class__(time.monotonic, clock.wait, clock.jitter)
+    with pytest.raises(RegistryError):
+        desk.push(timeouts=Timeouts(connect=5, read=0.3), clock=real)
+    assert time.monotonic() - begun < 20
+
+
 def test_interim_answers_are_passed_over(desk: Desk) -> None:
     def hint(exchange: Exchange) -> None:
         for head in (b"HTTP/1.1 100 Continue", b"HTTP/1.1 103 Early Hints\r\nLink: x"):

@@ -154,6 +154,20 @@ def test_a_file_may_know_nothing(home: Home, document: Any) -> None:
             f"'auth' of {HOST} has no colon",
             id="no colon",
         ),
+        *(
+            pytest.param(
+                {"auths": {HOST: {"auth": encoded(text)}}},
+                f"'auth' of {HOST} has control characters",
+                id=f"control characters: {name}",
+            )
+            for name, text in (
+                ("a line in a password", f"a:{CANARY}\r\nX: y"),
+                ("a line in a name", f"a\nb:{CANARY}"),
+                ("an escape", f"a:{CANARY}\x1b[0m"),
+                ("a NUL within", f"a:{CANARY}\0b"),
+                ("DEL", f"a:{CANARY}\x7fb"),
+            )
+        ),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_and_not_shown(

@@ -27,7 +27,7 @@ from support.smallimage import (
 from support.spoiled import findings, in_two, packed_view, plain_view, view, zstd
 
 from nix2oci.oci.layout.source import open_image
-from nix2oci.oci.validate.check_image import read_layers
+from nix2oci.oci.validate.read_layers import read_layers
 
 
 def gnu_sparse(data: bytes) -> bytes:

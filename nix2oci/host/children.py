@@ -8,6 +8,7 @@ It asks as a user would, several times, since a child may be busy, and then ends
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import signal
 import subprocess
@@ -105,6 +106,13 @@ def _started() -> subprocess.Popen[bytes] | None:
         return None
 
 
+def _begun(argv: Sequence[str], options: Options) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(argv, **options)  # noqa: S603  # no shell
+    except ValueError as err:  # a NUL, or half a character
+        raise OSError(errno.EINVAL, "an argument is no text that a program can be given") from err
+
+
 @contextmanager
 def started(
     argv: Sequence[str], seconds: float, **options: Unpack[Options]
@@ -117,7 +125,7 @@ def started(
     try:
         _guard.begin()
         with _handlers_held():  # or nobody would know of a child that has begun just now
-            child = subprocess.Popen(argv, **options)  # noqa: S603  # no shell
+            child = _begun(argv, options)
             _guard.tell("+", child.pid)
         yield child
     finally:

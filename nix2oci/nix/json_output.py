@@ -84,9 +84,12 @@ class Realised(Struct, frozen=True):
 def read_json(stdout: str, command: str) -> Any:
     """The JSON that `nix COMMAND` printed; raise `NixOutputError` when it is none."""
     try:
-        return json.loads(stdout)
+        found = json.loads(stdout)
+        if "\\ud" in stdout.lower():  # half a character is no text that a program can be given
+            json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as err:
         raise unknown_shape(command, stdout) from err
+    return found
 
 
 def unknown_shape(command: str, stdout: str) -> NixOutputError:

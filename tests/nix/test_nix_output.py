@@ -190,6 +190,7 @@ def test_an_answer_that_cannot_be_believed_is_refused(
         pytest.param("42", "'42'", id="a number"),
         pytest.param('[["x"]]', "'[[\"x\"]]'", id="a list of lists"),
         pytest.param("<html>" + "x" * 300, "'<html>" + "x" * 194 + "'", id="a web page"),
+        pytest.param('["\\ud800"]', "'[\"\\\\ud800\"]'", id="half a character"),
         pytest.param("[" * 100_000, "'" + "[" * 200 + "'", id="brackets without end"),
     ],
 )

@@ -40,7 +40,8 @@ class Tiny:
 
 EXPRESSION = """derivation {
   name = "tiny"; system = "SYSTEM"; builder = "/bin/sh"; PATH = "/bin:/usr/bin";
-  args = [ "-c" "mkdir -p $out/bin; cd $out; echo x > bin/run; echo y > data; chmod +x bin/run" ];
+  args = [ "-c" "mkdir -p $out/bin; cd $out;
+    printf '\\\\177ELF' > bin/run; echo y > data; chmod +x bin/run" ];
 }"""
 
 
@@ -116,7 +117,7 @@ def test_a_store_can_be_trusted_in_its_url(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_a_record_that_was_changed_has_no_signature(tiny: Tiny, tmp_path: Path) -> None:
     tiny.sign()
-    evil = tiny.nar.read_bytes().replace(b"x\n", b"z\n")
+    evil = tiny.nar.read_bytes().replace(b"y\n", b"z\n")
     tiny.nar.write_bytes(evil)
     tiny.edit("NarHash", nar_hash(evil))
     assert refused(tiny, tmp_path, *trusting(tiny)) == untrusted(tiny)
@@ -128,11 +129,12 @@ def nar_hash(data: bytes) -> str:
 
 def test_a_content_addressed_path_needs_no_signature(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
-    (tmp_path / "source/run").write_text("#!/bin/sh\n")
+    (tmp_path / "source/run").write_bytes(b"\x7fELF")
+    (tmp_path / "source/run").chmod(0o755)
     output = nix("store", "add-path", str(tmp_path / "source")).strip()
     nix("copy", "--to", tiny.url, output)
     where = ("--from", tiny.url, "--store", str(tmp_path / "empty"))
-    done = build(output, *where, "--entrypoint", "/run", "-o", tmp_path / "image")
+    done = build(output, *where, "--entrypoint", f"{output}/run", "-o", tmp_path / "image")
     assert done.returncode == 0, done.stderr
 
 

@@ -49,12 +49,13 @@ def test_eight_kills_at_random_moments() -> None:
 def test_the_builders_of_nix_end_as_well(number: signal.Signals, tmp_path: Path) -> None:
     require("nix")
     token = f"{os.getpid()}-{number.name}"
-    (tmp_path / "flake.nix").write_text(FLAKE % (token, token))
+    (flake := tmp_path / "flake").mkdir()
+    (flake / "flake.nix").write_text(FLAKE % (token, token))
     env = {**os.environ, "HOME": str(tmp_path), "NIX2OCI_KILLS": token}  # noqa: TID251
     argv = [
         NIX2OCI,
         "build",
-        f"path:{tmp_path}",
+        f"path:{flake}",
         "--entrypoint",
         "/none",
         "-o",

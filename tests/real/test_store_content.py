@@ -58,7 +58,7 @@ def image(tmp_path: Path, path: str, *options: str) -> Path:
 def files(tmp_path: Path) -> Path:
     directory = tmp_path / "hostile"
     directory.mkdir()
-    (directory / "run").write_text("x")
+    (directory / "run").write_bytes(b"\x7fELF x")
     (directory / "run").chmod(0o755)
     return directory
 
@@ -181,7 +181,7 @@ def test_thousands_of_store_paths_are_one_small_manifest(tmp_path: Path) -> None
         """
     )
     path = run("nix-build", "--no-out-link", expression).decode().strip()
-    (program := tmp_path / "program").write_text("x")
+    (program := tmp_path / "program").write_bytes(b"\x7fELF x")
     program.chmod(0o755)
     main = add(program)
     layout = Layout(tmp_path / "image")

@@ -22,7 +22,8 @@ FLAKE = """{
     packages.SYSTEM = let
       make = name: derivation {
         inherit name; system = "SYSTEM"; builder = "/bin/bash"; PATH = "/usr/bin:/bin"; EXTRA
-        args = [ "-c" "mkdir -p $out/bin; cp /bin/true $out/bin/${name}; sleep 0.2; true" ];
+        args = [ "-c" "mkdir -p $out/bin; cd $out/bin;
+          printf '\\\\177ELF' > ${name}; chmod +x ${name}; sleep 0.2; true" ];
       };
     in { default = make "NAME"; migrate = make "NAME-migrate"; };
   };

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # What --file takes that is no path: a name in the search path, a URL, a channel.
 _NO_PATH = r"<|[\w+.-]+:"
 
+_MOST_LINKS = 64
+
 # What fixes a source, so that it is not what lies there now.
 _FIXED = {"rev", "ref", "narHash"}
 
@@ -63,7 +65,9 @@ def _directory_of_file(file: str) -> str | None:
     """The directory of the file that Nix evaluates; as Nix does, links are followed to it."""
     if re.match(_NO_PATH, file):
         return None
-    while os.path.islink(file):
+    for _ in range(_MOST_LINKS):  # Nix gives up as well, and says so
+        if not os.path.islink(file):
+            break
         file = os.path.join(os.path.dirname(file), os.readlink(file))
     return file if os.path.isdir(file) else os.path.dirname(file)
 

@@ -23,6 +23,7 @@ def top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / directory / "flake.nix").write_text("{ }")
     (tmp_path / "r/nix/default.nix").write_text("{ }")
     (tmp_path / "r/link.nix").symlink_to("nix/default.nix")
+    (tmp_path / "r/loop.nix").symlink_to("loop.nix")
     (tmp_path / "r/to-deep").symlink_to("api/deep")
     monkeypatch.chdir(tmp_path / "r")
     return tmp_path
@@ -67,6 +68,7 @@ def test_a_flake_by_its_path_is_found_without_asking_nix(
         pytest.param("nix/", "nix/", id="a directory with a slash"),
         pytest.param("nix/default.nix", "nix", id="the file in it"),
         pytest.param("link.nix", "nix", id="a link to a file is followed, as Nix does"),
+        pytest.param("loop.nix", "", id="a link to itself"),
         pytest.param("other.nix", "", id="a file here"),
         pytest.param("<nixpkgs>", None, id="a name in the search path"),
         pytest.param("https://example.com/x.tar.gz", None, id="a URL"),

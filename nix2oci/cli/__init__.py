@@ -10,6 +10,10 @@ import os
 import signal
 import sys
 
+TYPE_CHECKING = False  # of `typing`, which takes longer to load than all else that --help needs
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _INTERRUPTED = 130
 
 _interrupts: list[int] = []
@@ -47,11 +51,11 @@ def _say_interrupted() -> None:
         return  # it is closed
 
 
-def _catch_signals(handler: object) -> None:
+def _catch_signals(handler: Callable[[int, object], None] | signal.Handlers) -> None:
     """What somebody ignores for us, as nohup does, stays ignored."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
 
 
 def _run() -> int:

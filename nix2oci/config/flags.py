@@ -49,6 +49,7 @@ FLAGS: Mapping[str, Flag] = {
     "contents": _many("INSTALLABLE", "Installable to put into the image as well."),
     "users": _many("NAME:UID[:GID[:HOME[:SHELL]]]", "User to add to /etc/passwd."),
     "groups": _many("NAME:GID[:MEMBER,...]", "Group to add to /etc/group."),
+    "files": _many("PATH=SOURCE", "File or directory of the flake, or installable, at this path."),
     "view": _many("[no-]SWITCH", "Part of the root file system to switch on or off."),
     "shell": Flag(
         "auto|keep|forbid|drop", "What is done about wrappers and the shell that they need."

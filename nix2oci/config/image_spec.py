@@ -13,10 +13,11 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from nix2oci.config import values
+from nix2oci.config.files import WantedFile
 from nix2oci.config.flags import Given
 from nix2oci.config.keys import BY_FLAG, INSTEAD, KEYS, LAYERS, Document
 from nix2oci.config.layer_keys import Layers
-from nix2oci.config.reading import Location, known, mapping, number_of, one_line
+from nix2oci.config.reading import Location, known, line_of, mapping, number_of, one_line
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.host.regular_files import open_file
 from nix2oci.model.accounts import Accounts, Group, User
@@ -66,6 +67,8 @@ class ImageSpec(Struct, frozen=True):
     """Beside root, nobody and nonroot."""
     groups: tuple[Group, ...] = ()
     """Beside those that every image has."""
+    files: tuple[WantedFile, ...] = ()
+    """Files, directories and links of the last layer."""
     view: ViewSwitches = field(default_factory=ViewSwitches)
     shell: Mode = Mode.AUTO
     debug: bool = False
@@ -136,14 +139,15 @@ def flags(options: Mapping[str, Given]) -> Document:
 def merge(file: Document, given: Document) -> Document:
     """The file's document with the flags' laid over it.
 
-    Mappings (`env`, `labels`, `annotations`, `view`, `layers`) are joined by key, the flags' values
-    winning; `contents` has the file's and then the flags'; all else is replaced.
+    Mappings (`env`, `labels`, `annotations`, `files`, `view`, `layers`) are joined by key, the
+    flags' values winning; `contents` has the file's and then the flags'; all else is replaced.
     """
     merged = dict(file)
     for key, value in given.items():
         below = file.get(key)
         if isinstance(value, Mapping) and isinstance(below, Mapping):
-            merged[key] = {**below, **value}
+            kept = {name: v for name, v in below.items() if name not in value}
+            merged[key] = {**kept, **value} if key == "files" else {**below, **value}
         elif key == "contents" and isinstance(value, list) and isinstance(below, list):
             merged[key] = [*below, *(item for item in value if item not in below)]
         else:
@@ -203,4 +207,7 @@ def _field(key: str) -> str:
 
 def _read_keys(document: object, where: str) -> Mapping[str, object]:
     found = known(document, Location(where), tuple(KEYS), INSTEAD)
-    return {key: KEYS[key].read(v, Location(f"{where}: {key}")) for key, v in found.items()}
+    return {
+        key: KEYS[key].read(v, Location(f"{where}: {key}", file=where, line=line_of(key)))
+        for key, v in found.items()
+    }

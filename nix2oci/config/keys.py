@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from nix2oci.config import values
+from nix2oci.config.files import files_from_flag, wanted_files
 from nix2oci.config.layer_keys import PARTS, layers
 from nix2oci.config.reading import (
     Location,
@@ -160,6 +161,7 @@ KEYS: Mapping[str, Key] = {
     "contents": Key(_once(values.installable), _list),
     "users": Key(values.users, _each(_user_from_flag)),
     "groups": Key(values.groups, _each(_group_from_flag)),
+    "files": Key(wanted_files, files_from_flag),
     "view": Key(_view, _view_from_flag),
     "shell": Key(_shell),
     "debug": Key(switch),
@@ -170,21 +172,14 @@ KEYS: Mapping[str, Key] = {
     "created": Key(values.created),
 }
 
-_FILES = (
-    "files come from packages: put them into etc/ of one, or where the program looks for them, "
-    "and name the package in 'contents'"
-)
-_DIRECTORIES = (
-    "name directories that the program writes to in 'volumes' or as 'workdir', "
-    "or make one the home of a user in 'users'"
-)
+_FILES = "files, directories and links with an owner and a mode are named in 'files'"
 INSTEAD: Mapping[str, str] = {
     "healthcheck": (
         "the OCI image specification has no health check: use a probe of Kubernetes, "
         "or --health-cmd of the engine with a program of the image"
     ),
-    **dict.fromkeys(("files", "file", "extrafiles", "copy", "add"), _FILES),
-    **dict.fromkeys(("directories", "directory", "dirs", "mkdir"), _DIRECTORIES),
+    **dict.fromkeys(("file", "extrafiles", "copy", "add", "links", "symlinks"), _FILES),
+    **dict.fromkeys(("directories", "directory", "dirs", "mkdir"), _FILES),
 }
 """What to do instead of keys that other tools have."""
 

@@ -23,12 +23,24 @@ class Location(Struct, frozen=True):
 
     text: str
     is_flag: bool = False
+    file: str = ""
+    """What `text` begins with that is the name of a file."""
+    line: int = 0
+    """Of the file, 0 where it is not known."""
 
     def at(self, step: str | int) -> Location:
         """The place of an entry of the mapping, or of an item of the list, that is here."""
         if isinstance(step, int):
-            return self if self.is_flag else Location(f"{self.text}[{step}]")
-        return replace(self, text=f"{self.text}{' ' if self.is_flag else '.'}{plain(step)}")
+            return self if self.is_flag else replace(self, text=f"{self.text}[{step}]")
+        text = f"{self.text}{' ' if self.is_flag else '.'}{plain(step)}"
+        return replace(self, text=text, line=line_of(step) or self.line)
+
+    def numbered(self) -> Location:
+        """The same place, with its line where that is known."""
+        if not self.line or not self.file:
+            return self
+        rest = self.text.removeprefix(self.file)
+        return Location(f"{self.file}:{self.line}{rest}", file=self.file) if rest else self
 
     def expected(self, what: str, value: object, hint: str | None = None) -> ConfigError:
         if value is None:
@@ -37,6 +49,18 @@ class Location(Struct, frozen=True):
 
     def wrong(self, cause: str, hint: str | None = None) -> ConfigError:
         return ConfigError(f"{self.text}: {cause}", hint=hint)
+
+
+class Line(str):
+    """A key of a YAML file, which knows its line."""
+
+    __slots__ = ("number",)
+    number: int
+
+
+def line_of(key: str) -> int:
+    """The line of a key, 0 for one of no file."""
+    return key.number if isinstance(key, Line) else 0
 
 
 Reader = Callable[[object, Location], object]

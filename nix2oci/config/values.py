@@ -149,11 +149,12 @@ def environment(value: object, location: Location) -> Mapping[str, str]:
     for name in found:
         if "=" in name:
             raise location.wrong(f"'{plain(name.partition('=')[0])}=' is no name: it holds a '='")
-    return {name: text(item, location.at(name)) for name, item in found.items()}
+    return {str(name): text(item, location.at(name)) for name, item in found.items()}
 
 
 def image_labels(value: object, location: Location) -> Mapping[str, str]:
-    found = {name: text(item, location.at(name)) for name, item in mapping(value, location).items()}
+    given = mapping(value, location)
+    found = {str(name): text(item, location.at(name)) for name, item in given.items()}
     for name, item in found.items():
         size = len(name.encode()) + len(item.encode())
         if size > MAX_LABEL:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from nix2oci.config.reading import one_line, plain
+from nix2oci.config.reading import Line, one_line, plain
 from nix2oci.errors import ConfigError
 
 
@@ -56,12 +56,18 @@ class _Loader(yaml.BaseLoader):
             key = key_node.value
             if key in found:
                 raise self._error(key_node, f"the key '{plain(key)}' is there twice")
-            found[key] = self.construct_object(value_node, deep)
+            found[_line(key_node)] = self.construct_object(value_node, deep)
         return found
 
     @staticmethod
     def _error(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
         return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
+
+def _line(node: yaml.ScalarNode) -> Line:
+    key = Line(node.value)
+    key.number = node.start_mark.line + 1
+    return key
 
 
 def _scalar(node: yaml.ScalarNode) -> str | int | bool | None:

@@ -48,10 +48,12 @@ def survey(
     physical_root: str = "",
     facts_known: FactCache | None = None,
     fetch: Fetch = is_there,
+    enter: frozenset[bytes] = frozenset(),
 ) -> ClosureContents:
     """Look at the files of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
 
-    What `facts_known` know of a file's bytes is not read again.
+    What `facts_known` know of a file's bytes is not read again. `enter` are directories below etc/
+    of which the view needs what is in them, in whatever output they are.
 
     Where several store paths have a thing of which the view needs one, a root is preferred, then
     the first in the order of store paths. A program is an executable file in bin/ of a root, or
@@ -65,19 +67,19 @@ def survey(
     rest = sorted(set(closure).difference(roots))
     try:
         named = [_Place.of(files, path) for path in roots]
-        return _survey(named, [*named, *(_Place.of(files, path) for path in rest)])
+        return _survey(named, [*named, *(_Place.of(files, path) for path in rest)], enter)
     except OSError as err:
         raise unreadable(err) from err
 
 
-def _survey(named: list[_Place], places: list[_Place]) -> ClosureContents:
+def _survey(named: list[_Place], places: list[_Place], enter: frozenset[bytes]) -> ClosureContents:
     programs = [program for place in named for program in place.programs()]
     counts = Counter([b"sh", *(program.name for program in programs)])
     files = named[0].files
     return ClosureContents(
         store_dir=named[0].path.store_dir,
         programs=tuple(_by_bytes(files, p) if counts[p.name] > 1 else p for p in programs),
-        etc=tuple(_etc(named)),
+        etc=tuple(_etc(named, ETC_DIRECTORIES | enter)),
         loaders=tuple(_loaders(places)),
         ca_bundle=_first(places, _BUNDLES),
         zoneinfo=next(filter(None, (place.zoneinfo() for place in places)), None),
@@ -201,7 +203,7 @@ class _Etc(Struct, frozen=True):
         return b"link to " + os.path.join(where, target)
 
 
-def _etc(named: Iterable[_Place]) -> Iterator[FoundFile]:
+def _etc(named: Iterable[_Place], enter: frozenset[bytes]) -> Iterator[FoundFile]:
     """Level by level; only directories that the view may have to merge are entered.
 
     Two links on each level, to the same directory, are twice as many paths with every level.
@@ -225,7 +227,7 @@ def _etc(named: Iterable[_Place]) -> Iterator[FoundFile]:
             may_clash = child.found.name in shared or child.found.name in ETC_FILES
             by_bytes = may_clash and child.is_file
             yield _by_bytes(child.files, child.found) if by_bytes else child.found
-        level = [c for c in below if c.found.directory and c.found.name in shared | ETC_DIRECTORIES]
+        level = [c for c in below if c.found.directory and c.found.name in shared | enter]
 
 
 def _etc_of(named: Iterable[_Place]) -> Iterator[_Etc]:

@@ -110,6 +110,20 @@ def run_config(
     return inherit(base.config, ours, describe.assumed(spec))[0] if base else ours
 
 
+def account_files(tree: Tree, on: Overlay | None) -> tuple[bytes, bytes]:
+    """/etc/passwd and /etc/group of an image with this last layer; empty where one is missing."""
+    there = (on.lower if on else NOTHING_BELOW).under(tree)
+
+    def content(path: bytes) -> bytes:
+        real = there.follow(path)
+        entry = tree.get(real)
+        if isinstance(entry, File):
+            return b"".join(entry.chunks)
+        return on.base.read(real) if on and real in on.lower.files else b""
+
+    return content(b"etc/passwd"), content(b"etc/group")
+
+
 def with_directories(
     tree: Tree, on: Overlay | None, spec: ImageSpec, system: str, store_dir: str
 ) -> Tree:
@@ -121,19 +135,10 @@ def with_directories(
     config = run_config(spec, system, on.base if on else None)
     below = on.lower if on else NOTHING_BELOW
     wanted = [path for path in (*config.volumes, config.working_dir) if _is_plain(path)]
-    there = below.under(tree)
-    places = missing_directories(there, wanted, store_dir)
+    places = missing_directories(below.under(tree), wanted, store_dir)
     if not places:
         return tree
-
-    def content(path: bytes) -> bytes:
-        real = there.follow(path)
-        entry = tree.get(real)
-        if isinstance(entry, File):
-            return b"".join(entry.chunks)
-        return on.base.read(real) if on and real in on.lower.files else b""
-
-    owner = owner_of(config.user, content(b"etc/passwd"), content(b"etc/group"))
+    owner = owner_of(config.user, *account_files(tree, on))
     if owner is None and (spec.volumes or spec.working_dir):
         raise ConfigError(
             f"cannot run as user '{printable(config.user)}' of the base image: "

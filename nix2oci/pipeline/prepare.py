@@ -35,7 +35,7 @@ from nix2oci.pipeline.on_base import (
 )
 from nix2oci.pipeline.templates import launcher_template
 from nix2oci.plan.layers.layering import LayerHints, Plan, plan_layers, steps, store_layers
-from nix2oci.plan.rootfs import rootfs
+from nix2oci.plan.rootfs import entered_in_etc, rootfs
 from nix2oci.plan.shell import (
     Launchers,
     ShellDecision,
@@ -118,7 +118,8 @@ def prepare(
     base = open_base(spec, packages[0].system, opener)
     notes = FactCache(cache.facts if cache else None)
     with _closure(nix, packages, progress, notes) as (built, closure, store):
-        found = survey(closure, store.root, notes, store.fetch)
+        enter = entered_in_etc(_decided(spec))
+        found = survey(closure, store.root, notes, store.fetch, enter)
         progress.step("looking for wrappers, and for what else needs a shell")
         shells = keep_all(closure)
         if spec.shell is not Mode.KEEP:
@@ -126,13 +127,25 @@ def prepare(
             scanned = scan(closure, programs, store.root, notes, store.fetch)
             shells = _shells(closure, found, spec, built[0].package.system, scanned)
         if shells.dropped:
-            found = survey(shells.closure, store.root, notes, store.fetch)
-        tree = with_launchers(rootfs(found, spec.view, spec.users, spec.groups), shells)
+            found = survey(shells.closure, store.root, notes, store.fetch, enter)
+        tree = with_launchers(_root(found, spec), shells)
         on = on_base(base, spec, shells.closure, tree) if base else None
         plan = _plan(shells.closure, spec, on, hints, progress)
         tree = on.over.tree if on else tree
+        if spec.files:
+            from nix2oci.pipeline.files import with_wanted_files  # noqa: PLC0415  # few have any
+
+            tree = with_wanted_files(tree, on, spec, closure.store_dir)
         tree = with_directories(tree, on, spec, built[0].package.system, closure.store_dir)
         yield Prepared(built, shells, plan, found, tree, store, notes, on)
+
+
+def _decided(spec: ImageSpec) -> list[bytes]:
+    return [each.path[1:].encode() for each in spec.files]
+
+
+def _root(found: ClosureContents, spec: ImageSpec) -> Tree:
+    return rootfs(found, spec.view, spec.users, spec.groups, _decided(spec))
 
 
 def _plan(

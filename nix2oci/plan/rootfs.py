@@ -20,6 +20,7 @@ from nix2oci.model.closure_contents import (
     FoundFile,
     digest_content,
 )
+from nix2oci.model.links import At, resolve
 from nix2oci.model.tree import (
     ROOT,
     Directory,
@@ -28,6 +29,7 @@ from nix2oci.model.tree import (
     Owned,
     Symlink,
     Tree,
+    parents,
     sort_key,
     text_file,
 )
@@ -130,6 +132,7 @@ def rootfs(
     switches: ViewSwitches,
     users: tuple[User, ...] = (),
     groups: tuple[Group, ...] = (),
+    decided: Iterable[bytes] = (),
 ) -> Tree:
     """The whole root but the store: what is in the last layer.
 
@@ -137,18 +140,36 @@ def rootfs(
     else that an output has in bin/ or etc/ is one link to it. Where several have a thing of
     equal content, the link leads to the view's own, then to the first store path.
 
+    `decided` are paths of which `files` says what they are: nobody clashes there, and directories
+    above them are entered, so that the others in there stay.
+
     Raises `ConflictError` where contents differ,
     `ConfigError` for accounts that cannot be (`Accounts.of`), a home in the store, and a shell
     that is asked for and not there, and `RepresentationError` for a name no layer can carry.
     """
     accounts = Accounts.of(users, groups)
+    at = set(map(_followed, decided))
     hints = [*_base(accounts), *_homes(users, survey.store_dir), *_shared(survey, switches)]
     if switches.programs:
         hints += _programs(survey.programs, with_sh=switches.sh)
     if switches.etc:
         made = {claim.owned.entry.path for claim in hints}
-        hints += _etc(survey.etc, made)
-    return Tree.merge(_settle(hints))
+        hints += _etc(survey.etc, made, {above for path in at for above in parents(path)})
+    return Tree.merge(_settle(hints, at))
+
+
+def entered_in_etc(decided: Iterable[bytes]) -> frozenset[bytes]:
+    """The directories below etc/ in which something is decided, by their names there."""
+    above = {each for path in decided for each in parents(_followed(path))}
+    return frozenset(each[4:] for each in above if each.startswith(b"etc/"))
+
+
+def _followed(path: bytes) -> bytes:
+    """Where a path is, links that every image has followed."""
+    links = {b"/" + link.path: link.target for link in _LINKS}
+    above, _, name = path.rpartition(b"/")
+    real = resolve(above, lambda at: links.get(at, At.DIRECTORY)).path[1:]
+    return real + b"/" + name if real else name
 
 
 def _base(accounts: Accounts) -> Iterator[_Claim]:
@@ -237,7 +258,7 @@ def _programs(programs: Iterable[FoundFile], *, with_sh: bool) -> Iterator[_Clai
             yield _link(b"usr/bin/" + found.name, found)
 
 
-def _etc(etc: Iterable[FoundFile], made: set[bytes]) -> Iterator[_Claim]:
+def _etc(etc: Iterable[FoundFile], made: set[bytes], wanted: set[bytes]) -> Iterator[_Claim]:
     """Links to what the outputs have in etc/; shared directories are entered and merged."""
     groups: dict[bytes, list[FoundFile]] = {}
     for found in sorted(etc, key=_by_owner):
@@ -247,7 +268,7 @@ def _etc(etc: Iterable[FoundFile], made: set[bytes]) -> Iterator[_Claim]:
         path, group = b"etc/" + name, groups[name]
         if name.rpartition(b"/")[0] not in entered:
             continue
-        is_made = path in made and name in ETC_DIRECTORIES
+        is_made = (path in made and name in ETC_DIRECTORIES) or path in wanted
         if all(f.directory for f in group) and (is_made or len({f.content for f in group}) > 1):
             entered.add(name)
             yield _Claim(Owned(Directory(path, 0o755), str(group[0].owner)), b"directory")
@@ -260,12 +281,17 @@ def _by_owner(found: FoundFile) -> tuple[tuple[bytes, ...], str, str, str]:
     return sort_key(found.name), owner.name, owner.hash_part, owner.store_dir
 
 
-def _settle(hints: Iterable[_Claim]) -> Iterator[Owned]:
-    """The first wish for each path; the others must want the same content there."""
+def _settle(hints: Iterable[_Claim], decided: set[bytes]) -> Iterator[Owned]:
+    """The first wish for each path; the others must want the same content there.
+
+    But where it is decided elsewhere what is there.
+    """
     chosen: dict[bytes, _Claim] = {}
     for claim in hints:
         path = claim.owned.entry.path
         first = chosen.setdefault(path, claim)
+        if path in decided:
+            continue
         if first.content != claim.content and first.owned.entry != claim.owned.entry:
             raise _clash(path, first.owned.owner, claim.owned.owner)
     return (claim.owned for claim in chosen.values())

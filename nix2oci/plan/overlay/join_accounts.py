@@ -62,6 +62,17 @@ def owner_of(user: str, passwd: bytes, group: bytes) -> tuple[int, int] | None:
     return (of_user[0], of_group[0]) if of_user and of_group else None
 
 
+def owner_of_file(owner: str, passwd: bytes, group: bytes) -> tuple[int, int] | None:
+    """The uid and gid that `OWNER` or `OWNER:GROUP` means for a file; None for an unknown name.
+
+    Without a group that is the owner's own: the one of /etc/passwd, else of the same number.
+    """
+    name, _, group_name = owner.partition(":")
+    known = any(name in (line.name, str(line.numbers[0])) for line in _lines(passwd, 2))
+    of_owner = owner_of(owner, passwd, group)
+    return (of_owner[0], of_owner[0]) if of_owner and not (known or group_name) else of_owner
+
+
 def _numbers(name: str, lines: Iterable[_Line]) -> tuple[int, ...] | None:
     """Those of the first line with that name or number; a number without a line has group 0."""
     for line in lines:

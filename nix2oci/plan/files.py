@@ -1,0 +1,152 @@
+"""What `files` of nix2oci.yaml puts into the last layer, over all else that is there.
+
+Nothing of it is silent: an entry takes the place of links of outputs, of what every image has, and
+of files of a base image, as COPY in a Dockerfile does; a directory is merged with one that is
+there. What cannot be meant is an error that says where it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nix2oci.errors import ConfigError, RepresentationError
+from nix2oci.model.tree import ROOT, Directory, Entry, Owned, Symlink, Tree, check_name, parents
+from nix2oci.plan.overlay.lower_tree import LowerTree
+from nix2oci.plan.overlay.overlay import THE_BASE
+from nix2oci.text import display
+
+
+class Placed(Struct, frozen=True):
+    """An entry that is wanted at its path, links on the way followed; None: nothing is to be there.
+
+    `where` is where that was written, as errors begin.
+    """
+
+    path: bytes
+    entry: Entry | None
+    where: str
+    merges: bool = False
+    """Of a directory: whether one that is there keeps its owner and mode."""
+
+
+class _Placing(Struct):
+    tree: dict[bytes, Owned]
+    below: LowerTree
+    store: bytes
+    placed: dict[bytes, str]
+
+    def there(self) -> LowerTree:
+        return self.below.under(Tree(self.tree))
+
+    def remove(self, wanted: Placed) -> None:
+        """Take what the view or an output has at a path, with all that is in it."""
+        path = self.place(wanted, self.there())
+        gone = [each for each in self.tree if each == path or path in parents(each)]
+        if not gone:
+            of_base = path in self.below
+            cause = f"/{display(path)} is of {THE_BASE}, of which all stays" if of_base else ""
+            raise self.error(wanted, cause or "there is nothing at this path that could be absent")
+        for each in gone:
+            del self.tree[each]
+        self.placed[path] = wanted.where
+
+    def put(self, wanted: Placed, entry: Entry, there: LowerTree) -> None:
+        path = self.place(wanted, there)
+        if isinstance(entry, Directory):
+            leads_to = there.follow(path)
+            if leads_to in there.directories or leads_to == b"":
+                self.check_place(wanted, leads_to)
+                path = leads_to
+                if wanted.merges:
+                    return
+        elif self.in_the_way(path):
+            raise self.error(wanted, f"/{display(path)} is a directory of the image")
+        if isinstance(entry, Symlink) and _climbs(path, entry.target):
+            raise self.error(wanted, f"the link to {display(entry.target)} leaves the image")
+        other = self.placed.get(path)
+        if other is not None:
+            raise self.error(wanted, f"/{display(path)} is there twice, as {other} too")
+        self.placed[path] = wanted.where
+        self.tree[path] = Owned(replace(entry, path=path), "files")
+
+    def in_the_way(self, path: bytes) -> bool:
+        """Whether a directory is there that holds something, or is the base's."""
+        if path in self.below.directories:
+            return True
+        there = self.tree.get(path)
+        if there is None or not isinstance(there.entry, Directory):
+            return False
+        return any(path in parents(each) for each in self.tree)
+
+    def place(self, wanted: Placed, there: LowerTree) -> bytes:
+        """Where it really is: the links above are followed, one at the path itself is not."""
+        try:
+            check_name(wanted.path)
+            above, _, name = wanted.path.rpartition(b"/")
+            real = there.follow(above)
+        except RepresentationError as err:
+            raise self.error(wanted, str(err)) from err
+        path = real + b"/" + name if real else name
+        self.check_place(wanted, path)
+        for each in parents(path):
+            if each in there.files:
+                raise self.error(wanted, f"/{display(each)} is a file of the image")
+        return path
+
+    def check_place(self, wanted: Placed, path: bytes) -> None:
+        if self.store in (path, *parents(path)) or path in parents(self.store):
+            leads = f" (to which /{display(wanted.path)} leads)" if path != wanted.path else ""
+            raise ConfigError(
+                f"{wanted.where}: nothing can be put in or above the store, "
+                f"and /{display(path)} is{leads}",
+                hint="the store has what packages have; choose another path",
+            )
+
+    def error(self, wanted: Placed, cause: str) -> ConfigError:
+        return ConfigError(f"{wanted.where}: {cause}")
+
+
+def with_files(tree: Tree, below: LowerTree, wanted: Sequence[Placed], store_dir: str) -> Tree:
+    """A root that lies over `below`, with these entries and without what is to be absent.
+
+    Raises `ConfigError` for an entry that cannot be where it is wanted.
+    """
+    if not wanted:
+        return tree
+    placing = _Placing(dict(tree.owned), below, store_dir[1:].encode(), {})
+    for each in wanted:
+        if each.entry is None:
+            placing.remove(each)
+    # Directories come before what is in them, so links are followed once for each depth.
+    for group in _by_depth(each for each in wanted if each.entry is not None):
+        there = placing.there()
+        for each in group:
+            assert each.entry is not None
+            placing.put(each, each.entry, there)
+    made = [item for path, item in placing.tree.items() if path in placing.placed]
+    above = {path for item in made for path in parents(item.entry.path)} - placing.tree.keys()
+    of_base = [Owned(e, THE_BASE) for path, e in below.directories.items() if path in above]
+    return Tree.merge([*placing.tree.values(), *of_base])
+
+
+def _by_depth(wanted: Iterable[Placed]) -> list[list[Placed]]:
+    groups: dict[int, list[Placed]] = {}
+    for each in wanted:
+        depth = each.path.count(b"/") if each.path != ROOT else -1
+        groups.setdefault(depth, []).append(each)
+    return [groups[depth] for depth in sorted(groups)]
+
+
+def _climbs(path: bytes, target: bytes) -> bool:
+    """Whether a relative link has more `..` than there are directories above it."""
+    if target.startswith(b"/"):
+        return False
+    depth = path.count(b"/")
+    for part in target.split(b"/"):
+        depth += -1 if part == b".." else part not in (b"", b".")
+        if depth < 0:
+            return True
+    return False

@@ -39,6 +39,7 @@ FLAGS: Mapping[str, Flag] = {
     ),
     "cmd": _many("ARGUMENT", "Argument that `docker run IMAGE ...` may replace."),
     "env": _many("NAME=VALUE", "Environment variable."),
+    "env-file": Flag("FILE", "File of the flake with environment variables, NAME=VALUE a line."),
     "user": Flag("USER[:GROUP]", "User that runs the program, by name or number."),
     "workdir": Flag("PATH", "Directory that the program starts in."),
     "ports": _many("PORT[/PROTOCOL]", "Port that the program listens on."),

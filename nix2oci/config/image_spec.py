@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, field
 
 from nix2oci.config import values
-from nix2oci.config.files import WantedFile
 from nix2oci.config.flags import Given
 from nix2oci.config.keys import BY_FLAG, INSTEAD, KEYS, LAYERS, Document
 from nix2oci.config.layer_keys import Layers
@@ -24,6 +23,10 @@ from nix2oci.model.accounts import Accounts, Group, User
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.plan.rootfs import ViewSwitches
 from nix2oci.plan.shell_mode import Mode
+
+if TYPE_CHECKING:
+    from nix2oci.config.env_file import EnvFile
+    from nix2oci.config.wanted_files import WantedFile
 
 FILE_NAME = "nix2oci.yaml"
 
@@ -51,6 +54,8 @@ class ImageSpec(Struct, frozen=True):
     """A name in bin/ or an absolute path, then arguments; empty: the flake decides."""
     cmd: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    env_file: EnvFile | None = None
+    """A file with more variables; those of `env` win."""
     user: str | None = None
     """`UID` or `UID:GID`, always numbers; None: the base image's, else 65532:65532."""
     working_dir: str | None = None
@@ -80,6 +85,22 @@ class ImageSpec(Struct, frozen=True):
     compression: Compression = Compression.GZIP
     created: datetime | Literal["now"] | None = None
     """None: the rule of `created`."""
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """All installables beside the main one."""
+        return (*self.contents, *self.named_installables)
+
+    @property
+    def named_installables(self) -> tuple[str, ...]:
+        """What `files` and braces in values name beside `contents`: each once, in their order."""
+        found = [each.installable for each in self.files if each.installable]
+        texts = (*self.entrypoint, *self.cmd, *self.env.values())
+        if with_braces := [text for text in texts if "{" in text]:
+            from nix2oci.config.braces import installables_in  # noqa: PLC0415  # start-up counts
+
+            found += [each for text in with_braces for each in installables_in(text)]
+        return tuple(dict.fromkeys(found))
 
 
 def load(path: str) -> Document:

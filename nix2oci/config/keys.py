@@ -12,7 +12,6 @@ from typing import Any
 from msgspec import Struct
 
 from nix2oci.config import values
-from nix2oci.config.files import files_from_flag, wanted_files
 from nix2oci.config.layer_keys import PARTS, layers
 from nix2oci.config.reading import (
     Location,
@@ -23,7 +22,6 @@ from nix2oci.config.reading import (
     one_of,
     plain,
     switch,
-    texts,
 )
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.plan.rootfs import ViewSwitches
@@ -144,13 +142,32 @@ def _shell(value: object, location: Location) -> Mode:
     return Mode(one_of(tuple(Mode))(value, location))
 
 
+def _files(value: object, location: Location) -> object:
+    from nix2oci.config.wanted_files import wanted_files  # noqa: PLC0415  # few images have any
+
+    return wanted_files(value, location)
+
+
+def _files_from_flag(given: Sequence[str], location: Location) -> Document:
+    from nix2oci.config.wanted_files import files_from_flag  # noqa: PLC0415  # few images have any
+
+    return files_from_flag(given, location)
+
+
+def _env_file(value: object, location: Location) -> object:
+    from nix2oci.config.env_file import env_file  # noqa: PLC0415  # few images have one
+
+    return env_file(value, location)
+
+
 KEYS: Mapping[str, Key] = {
     "name": Key(values.image_name),
     "tag": Key(values.image_tags, tags_from_flag),
     "base": Key(values.base),
     "entrypoint": Key(values.entrypoint, _one_or_list),
-    "cmd": Key(texts, _list),
+    "cmd": Key(values.arguments, _list),
     "env": Key(values.environment, _pairs_from_flag),
+    "env-file": Key(_env_file),
     "user": Key(values.user),
     "workdir": Key(values.path),
     "ports": Key(_once(values.port), _list),
@@ -161,7 +178,7 @@ KEYS: Mapping[str, Key] = {
     "contents": Key(_once(values.installable), _list),
     "users": Key(values.users, _each(_user_from_flag)),
     "groups": Key(values.groups, _each(_group_from_flag)),
-    "files": Key(wanted_files, files_from_flag),
+    "files": Key(_files, _files_from_flag),
     "view": Key(_view, _view_from_flag),
     "shell": Key(_shell),
     "debug": Key(switch),

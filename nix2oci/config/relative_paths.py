@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from nix2oci.config.braces import with_installables
+from nix2oci.config.file_sources import sources_beside
+from nix2oci.config.image_spec import FILE_NAME
 from nix2oci.config.keys import Document
 from nix2oci.nix.flake_inputs import reference, within
 from nix2oci.nix.flake_place import FlakePlace, flake_above, inside, is_below, named_place
@@ -21,9 +24,13 @@ _OF_FILES = r"((?:path|(?:[a-z]+\+)?file):)(.*)"
 
 
 def document_beside(
-    document: Document, directory: str, place: FlakePlace, main_ref: str = ""
+    document: Document,
+    directory: str,
+    place: FlakePlace,
+    main_ref: str = "",
+    where: str = FILE_NAME,
 ) -> Document:
-    """A document of a file in `directory`, with what it names by path as seen from here.
+    """A document of the file `where` in `directory`, with what it names by path as seen from here.
 
     `main_ref` is the reference of the main flake, if that is one, and `place` where it is. Where
     the file is in a source that was fetched, raises `ConfigError` for a path that leads out of it.
@@ -43,15 +50,36 @@ def document_beside(
         found["contents"] = list(map(installable, contents))
     if "debug-tools" in found:
         found["debug-tools"] = installable(found["debug-tools"])
+    for key in ("env", "entrypoint", "cmd"):
+        if key in found:
+            found[key] = _braces(found[key], installable)
+    if {"files", "env-file"} & found.keys():
+        found = dict(sources_beside(found, directory, where, installable))
     if isinstance(layers := found.get("layers"), Mapping):
-        layers = dict(layers)
-        if "popularity" in layers:
-            path = os.path.join(directory, str(layers["popularity"]))
-            layers["popularity"] = inside(path, source)
-        if "plan-from" in layers:
-            layers["plan-from"] = image(layers["plan-from"])
-        found["layers"] = layers
+        found["layers"] = _layers_beside(layers, directory, source)
     return found
+
+
+def _layers_beside(
+    layers: Mapping[str, object], directory: str, source: str
+) -> Mapping[str, object]:
+    found = dict(layers)
+    if "popularity" in found:
+        found["popularity"] = inside(os.path.join(directory, str(found["popularity"])), source)
+    if "plan-from" in found:
+        found["plan-from"] = image_beside(str(found["plan-from"]), directory, source)
+    return found
+
+
+def _braces(value: object, installable: Callable[[object], str]) -> object:
+    """A value, or a list or mapping of values, with the installables that it names."""
+    if isinstance(value, str):
+        return with_installables(value, installable)
+    if isinstance(value, list):
+        return [_braces(each, installable) for each in value]
+    if isinstance(value, Mapping):
+        return {name: _braces(each, installable) for name, each in value.items()}
+    return value
 
 
 def image_beside(text: str, directory: str, source: str = "") -> str:

@@ -95,8 +95,10 @@ def entrypoint(value: object, location: Location) -> tuple[str, ...]:
     """The program, and its first arguments when it is a list; the empty list leaves it to us."""
     if isinstance(value, str) and len(value.split()) > 1:
         raise location.expected("a program", value, "write a program with arguments as a list")
-    found = texts([value] if isinstance(value, str) else value, location)
+    found = arguments([value] if isinstance(value, str) else value, location)
     for program in found[:1]:
+        if _has_braces(program):
+            continue
         bare = "/" not in program and program.strip() == program
         if not program or not (bare or program.startswith("/")):
             hint = None if program else "an image of data that starts nothing has 'none'"
@@ -105,6 +107,25 @@ def entrypoint(value: object, location: Location) -> tuple[str, ...]:
         if not bare:
             path(program, location)
     return found
+
+
+def arguments(value: object, location: Location) -> tuple[str, ...]:
+    """Texts, in which braces may name installables."""
+    found = texts(value, location)
+    for i, each in enumerate(found):
+        _has_braces(each, location.at(i))
+    return found
+
+
+def _has_braces(found: str, location: Location | None = None) -> bool:
+    """Whether braces of a value name installables; an error where they cannot."""
+    if "{" not in found:
+        return False
+    from nix2oci.config.braces import check_braces, has_braces  # noqa: PLC0415  # start-up counts
+
+    if location:
+        check_braces(found, location)
+    return has_braces(found)
 
 
 def path(value: object, location: Location) -> str:
@@ -149,7 +170,10 @@ def environment(value: object, location: Location) -> Mapping[str, str]:
     for name in found:
         if "=" in name:
             raise location.wrong(f"'{plain(name.partition('=')[0])}=' is no name: it holds a '='")
-    return {str(name): text(item, location.at(name)) for name, item in found.items()}
+    variables = {str(name): text(item, location.at(name)) for name, item in found.items()}
+    for name in found:
+        _has_braces(variables[name], location.at(name))
+    return variables
 
 
 def image_labels(value: object, location: Location) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from nix2oci.errors import ConfigError
+from nix2oci.errors import ConfigError, NixError
 from nix2oci.model.closure import STORE_DIR
 from nix2oci.nix.host import work_tree
 from nix2oci.nix.installable import Installable, names_path
@@ -132,6 +132,22 @@ def _fetched_place(stdout: str, store_root: str) -> FlakePlace:
     if not isinstance(path, str) or not os.path.isdir(source):
         return FlakePlace(None)
     return FlakePlace(os.path.normpath(os.path.join(source, below)), source=source, locked=locked)
+
+
+def fetched_source(nix: NixClient, installable: Installable) -> str:
+    """The directory that Nix has put the whole source of a flake into, to be read from here.
+
+    Raises `NixError` where there is none, and what goes wrong with Nix.
+    """
+    answer = read_json(nix.metadata(installable), "flake metadata")
+    path = answer.get("path") if isinstance(answer, dict) else None
+    source = f"{nix.physical()}{path}"
+    if not isinstance(path, str) or not os.path.isdir(source):
+        raise NixError(
+            f"cannot read the source of '{installable.text}': Nix has not put it into the store",
+            hint="without lazy trees it does: --option lazy-trees false",
+        )
+    return source
 
 
 def _checkout(url: str) -> str:

@@ -84,6 +84,7 @@ def build(
     ):
         if tools and tools.package.installable.became:
             progress.step(unpinned(tools.package.installable))
+        spec = prepared.spec
         identity = _decide(nix, prepared, spec, destination, progress)
         twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
         with destination.open(identity.names) as staging:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.cache.directory import Cache
+from nix2oci.config.braces import with_paths
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import RepresentationError
 from nix2oci.model.closure import Closure, StorePath
@@ -69,6 +70,8 @@ class Prepared(Struct, frozen=True):
 
     built: tuple[Built, ...]
     """What Nix made of each installable, in their order."""
+    spec: ImageSpec
+    """What was asked for, with the paths of installables that its values name."""
     shells: ShellDecision
     plan: Plan
     survey: ClosureContents
@@ -118,8 +121,11 @@ def prepare(
     base = open_base(spec, packages[0].system, opener)
     notes = FactCache(cache.facts if cache else None)
     with _closure(nix, packages, progress, notes) as (built, closure, store):
+        outputs = _named(spec, built)
+        spec = _with_paths(spec, outputs)
+        shown = {path for each in built[: len(built) - len(outputs)] for path in each.roots}
         enter = entered_in_etc(_decided(spec))
-        found = survey(closure, store.root, notes, store.fetch, enter)
+        found = survey(_shown(closure, shown), store.root, notes, store.fetch, enter)
         progress.step("looking for wrappers, and for what else needs a shell")
         shells = keep_all(closure)
         if spec.shell is not Mode.KEEP:
@@ -127,17 +133,40 @@ def prepare(
             scanned = scan(closure, programs, store.root, notes, store.fetch)
             shells = _shells(closure, found, spec, built[0].package.system, scanned)
         if shells.dropped:
-            found = survey(shells.closure, store.root, notes, store.fetch, enter)
+            found = survey(_shown(shells.closure, shown), store.root, notes, store.fetch, enter)
         tree = with_launchers(_root(found, spec), shells)
         on = on_base(base, spec, shells.closure, tree) if base else None
         plan = _plan(shells.closure, spec, on, hints, progress)
         tree = on.over.tree if on else tree
         if spec.files:
-            from nix2oci.pipeline.files import with_wanted_files  # noqa: PLC0415  # few have any
+            from nix2oci.pipeline.place_files import with_wanted_files  # noqa: PLC0415  # few have any
 
-            tree = with_wanted_files(tree, on, spec, closure.store_dir)
+            tree = with_wanted_files(
+                tree, on, spec, outputs, store_dir=closure.store_dir, store=store
+            )
         tree = with_directories(tree, on, spec, built[0].package.system, closure.store_dir)
-        yield Prepared(built, shells, plan, found, tree, store, notes, on)
+        yield Prepared(built, spec, shells, plan, found, tree, store, notes, on)
+
+
+def _named(spec: ImageSpec, built: Sequence[Built]) -> dict[str, tuple[StorePath, ...]]:
+    """The outputs of what `files` and values name; those come last."""
+    names = spec.named_installables
+    last = built[len(built) - len(names) :]
+    return {name: each.roots for name, each in zip(names, last, strict=True)}
+
+
+def _with_paths(spec: ImageSpec, outputs: Mapping[str, tuple[StorePath, ...]]) -> ImageSpec:
+    def path(value: str) -> str:
+        return with_paths(value, lambda name: str(outputs[name][0]))
+
+    env = {name: path(value) for name, value in spec.env.items()}
+    entrypoint, cmd = tuple(map(path, spec.entrypoint)), tuple(map(path, spec.cmd))
+    return replace(spec, entrypoint=entrypoint, cmd=cmd, env=env)
+
+
+def _shown(closure: Closure, roots: Collection[StorePath]) -> Closure:
+    """The closure with those roots alone whose bin/ and etc/ the view has."""
+    return replace(closure, roots=tuple(root for root in closure.roots if root in roots))
 
 
 def _decided(spec: ImageSpec) -> list[bytes]:

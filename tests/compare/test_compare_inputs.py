@@ -19,6 +19,7 @@ from nix2oci.compare.inputs import (
     kind_of,
     planned_reasons,
 )
+from nix2oci.config.image_spec import ImageSpec
 from nix2oci.model.closure import StorePath
 from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.model.shell_references import ReferenceKind as MentionKind
@@ -156,7 +157,14 @@ def test_a_launcher_no_longer_refers_to_the_shell_of_its_wrapper(store: FakeStor
 
     def references(shells: ShellDecision) -> list[str]:
         planned = Prepared(
-            (), shells, Plan(()), ClosureContents(), Tree({}), LocalStore(store.root), FactCache()
+            (),
+            ImageSpec(),
+            shells,
+            Plan(()),
+            ClosureContents(),
+            Tree({}),
+            LocalStore(store.root),
+            FactCache(),
         )
         return [path.name for path in planned_reasons(planned).graph.references[app]]
 

@@ -163,9 +163,8 @@ def test_load_refuses(load_text: Load, content: str | bytes, message: str) -> No
     [
         ("healthcheck", "the OCI image specification has no health check: use a probe of"),
         ("health-check", "the OCI image specification has no health check: use a probe of"),
-        ("files", "files come from packages: put them into etc/ of one, or where the program"),
-        ("extraFiles", "files come from packages: put them into etc/ of one, or where the"),
-        ("directories", "name directories that the program writes to in 'volumes' or as"),
+        ("extraFiles", "files, directories and links with an owner and a mode are named in"),
+        ("directories", "files, directories and links with an owner and a mode are named in"),
     ],
 )
 def test_a_key_of_other_tools_says_what_to_do_instead(load_text: Load, key: str, hint: str) -> None:

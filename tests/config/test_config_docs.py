@@ -86,7 +86,7 @@ def test_defaults_of_the_schema_change_nothing() -> None:
         name: key["default"] for name, key in SCHEMA["properties"].items() if "default" in key
     }
     assert parse(defaults) == ImageSpec()
-    without = {"name", "tag", "base", "user", "workdir", "debug-tools", "created"}
+    without = {"name", "tag", "base", "env-file", "user", "workdir", "debug-tools", "created"}
     assert set(KEYS) - set(defaults) == without
     user = SCHEMA["properties"]["users"]["items"]["properties"]
     assert user["shell"]["default"] == NOLOGIN
@@ -209,6 +209,15 @@ WRONG: list[dict[str, Any]] = [
     {"users": [{"name": "a", "uid": 1, "comment": "x"}]},
     {"groups": [{"name": "a", "gid": -1}]},
     {"groups": [{"name": "a", "gid": 7, "members": "root"}]},
+    {"files": {"a": {"text": ""}}},
+    {"files": {"/a": {}}},
+    {"files": {"/a": {"text": "", "link": "/b"}}},
+    {"files": {"/a": {"directory": "yes"}}},
+    {"files": {"/a": {"text": "", "mode": 640}}},
+    {"files": {"/a": {"text": "", "mode": "rw"}}},
+    {"files": {"/a": {"text": "", "owner": "a b"}}},
+    {"files": {"/a": {"source": ""}}},
+    {"env-file": ""},
     {"view": {"shell": True}},
     {"view": {"sh": "yes"}},
     {"view": []},

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.bases import base
-from support.fakestore import Node, Program
+from support.fakenix import DRV, OUT
+from support.fakestore import Link, Node, Program, nar, sri, write
 from support.smallimage import SmallImage, directory, entry
-from support.terminal import APP, Terminal
+from support.terminal import APP, Terminal, infos
 
 from nix2oci.oci.validate.check_image import validate_layout
 
@@ -198,3 +201,283 @@ def test_refused_with_the_line(tmp_path: Path, files: str, message: str) -> None
     assert "nix2oci.yaml:3" in done.stderr or "nix2oci.yaml:4" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (terminal.directory / "../x").exists()
+
+
+# --- sources of the repository --------------------------------------------------------------
+
+SOURCE = "/nix/store/00000000000000000000000000000009-source"
+
+
+def in_git(scratch: Path, files: str, untracked: str = "") -> Terminal:
+    """A flake in git, whose source, as Nix has it in the store, lacks what is not tracked."""
+    terminal = Terminal.make(scratch)
+    metadata = {"path": SOURCE, "resolved": {}, "locks": {"nodes": {"root": {}}, "root": "root"}}
+    terminal.fake.answer("flake metadata", json.dumps(metadata))
+    terminal.fake.nix()
+    here, source = terminal.directory, terminal.fake.place(SOURCE)
+    source.unlink()
+    for root in (here, source):
+        (root / "public" / "deep").mkdir(parents=True)
+        (root / "public" / "index.html").write_text("hello")
+        (root / "public" / "deep" / "run").write_text("#!")
+        (root / "public" / "deep" / "run").chmod(0o755)
+        (root / "public" / "to").symlink_to("index.html")
+        (root / "out").symlink_to("/etc")
+        (root / "flake.nix").write_text("{}")
+    (here / ".git").mkdir()
+    if untracked:
+        (here / untracked).write_text("x")
+    (here / "nix2oci.yaml").write_text(f"files:\n  {files}\n")
+    return terminal
+
+
+def below(found: dict[str, str], top: str) -> dict[str, str]:
+    return {path: said for path, said in found.items() if f"{path}/".startswith(f"{top}/")}
+
+
+TREE = {
+    "/srv/www": "0755 0:0 dir",
+    "/srv/www/deep": "0755 0:0 dir",
+    "/srv/www/deep/run": "0755 0:0 #!",
+    "/srv/www/index.html": "0644 0:0 hello",
+    "/srv/www/to": "-> index.html",
+}
+
+
+def test_a_directory_of_the_repository_is_what_git_tracks(tmp_path: Path) -> None:
+    terminal = in_git(tmp_path, "/srv/www: {source: ./public}", untracked="public/new")
+    assert below(listed(terminal), "/srv/www") == TREE
+
+
+def test_a_mode_is_that_of_files_and_of_directories_with_x_for_r(tmp_path: Path) -> None:
+    terminal = in_git(tmp_path, '/srv/www: {source: ./public, mode: "0640", owner: "7:8"}')
+    found = listed(terminal)
+    assert found["/srv/www/deep"] == "0750 7:8 dir"
+    assert found["/srv/www/deep/run"] == "0640 7:8 #!"
+
+
+def test_one_file(tmp_path: Path) -> None:
+    found = listed(in_git(tmp_path, "/etc/x: {source: public/index.html}"))
+    assert found["/etc/x"] == "0644 0:0 hello"
+
+
+def test_a_tree_at_the_root_merges_with_what_is_there(tmp_path: Path) -> None:
+    terminal = in_git(tmp_path, "/: {source: public}")
+    directory_there = Path(f"{terminal.fake.root}{SOURCE}/public/bin")
+    directory_there.mkdir()
+    (directory_there / "x").write_text("x")
+    found = listed(terminal)
+    assert found["/usr/bin/x"] == "0644 0:0 x"
+    assert found["/bin"] == "-> usr/bin"
+    assert found["/usr/bin/app"].startswith("-> ")
+
+
+def test_the_flag_is_taken_from_the_working_directory(tmp_path: Path) -> None:
+    terminal = in_git(tmp_path, "/etc/x: {text: the file's}")
+    found = listed(terminal, "--files", "/srv/www=public", "--files", "/etc/x=public/index.html")
+    assert below(found, "/srv/www") == TREE
+    assert found["/etc/x"] == "0644 0:0 hello"
+
+
+def test_without_a_flake_it_is_the_directory_without_git(tmp_path: Path) -> None:
+    terminal = in_git(tmp_path, "/srv/www: {source: .}", untracked=".git/HEAD")
+    (terminal.directory / "default.nix").write_text("{}")
+    done = terminal.run("build", "-f", "default.nix", "-o", "../x")
+    assert done.returncode == 0, done.stderr
+    assert terminal.run("export", "../x", "-o", "../x.tar").returncode == 0
+    with tarfile.open(terminal.directory / "../x.tar") as tar:
+        names = {name for name in tar.getnames() if name.startswith("srv/www/")}
+    assert "srv/www/default.nix" in names
+    assert not [name for name in names if ".git" in name]
+
+
+NOT_OF_IT = [
+    pytest.param("/a: {source: /etc/passwd}", "is an absolute path", id="absolute"),
+    pytest.param("/a: {source: ../x}", "is not in", id="above"),
+    pytest.param("/a: {source: out}", "is a link that leads out of", id="a link"),
+    pytest.param("/a: {source: out/passwd}", "is a link that leads out of", id="behind a link"),
+    pytest.param("/a: {source: new}", "git add it", id="untracked"),
+    pytest.param("/a: {source: nothing}", "there is no", id="not there"),
+    pytest.param("/a: {source: ''}", "the text is empty", id="empty"),
+    pytest.param("/a: {source: public, path: x}", "'path' is for a source that", id="path"),
+    pytest.param(
+        "/a: {source: public}\n  /a/to: {text: x}", "/a/to is there twice", id="twice, in a tree"
+    ),
+]
+
+
+@pytest.mark.parametrize(("files", "message"), NOT_OF_IT)
+def test_a_source_that_is_refused(tmp_path: Path, files: str, message: str) -> None:
+    terminal = in_git(tmp_path, files, untracked="new")
+    done = terminal.run("build", ".#app", "-o", "../x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "nix2oci.yaml:2: files." in done.stderr or "nix2oci.yaml:3: files." in done.stderr
+    assert not (terminal.directory / "../x").exists()
+
+
+# --- installables ---------------------------------------------------------------------------
+
+TOOL = "/nix/store/00000000000000000000000000000008-tool"
+TOOL_NODE: Node = {
+    b"bin": {b"tool": Program(b"\x7fELF")},
+    b"share": {
+        b"tool": {
+            b"run": Program(b"run"),
+            b"text": b"text",
+            b"near": Link(b"text"),
+            b"far": Link(b"../other"),
+            b"whole": Link(f"{TOOL}/share/other".encode()),
+        },
+        b"other": b"other",
+    },
+}
+
+
+def with_tool(scratch: Path, settings: str) -> Terminal:
+    """A flake, and beside its package a store path that settings may name."""
+    terminal = Terminal.make(scratch)
+    fake = terminal.fake
+    made = [{"drvPath": DRV, "outputs": {"out": OUT}}, TOOL]
+    fake.answer("build --json", json.dumps(made))
+    known = infos(APP)
+    known[TOOL] = {**known[OUT], "narHash": sri(TOOL_NODE), "narSize": len(nar(TOOL_NODE))}
+    del fake.rules[0]
+    fake.answer(f"{OUT} {TOOL}", json.dumps(known))
+    fake.answer("path-info", json.dumps(infos(APP)))
+    fake.nix()
+    place = fake.place(TOOL)
+    place.unlink()
+    write(os.fsencode(place), TOOL_NODE)
+    (terminal.directory / "flake.nix").write_text("{}")
+    (terminal.directory / "nix2oci.yaml").write_text(settings)
+    return terminal
+
+
+def test_an_installable_is_linked_and_its_programs_are_not_in_the_view(tmp_path: Path) -> None:
+    entry = f"{{source: {TOOL}, path: share/tool}}"
+    found = listed(
+        with_tool(tmp_path, f"files: {{/opt/tool: {entry}, /opt/all: {{source: {TOOL}}}}}")
+    )
+    assert found["/opt/tool"] == f"-> {TOOL}/share/tool"
+    assert found["/opt/all"] == f"-> {TOOL}"
+    assert found[f"{TOOL}/share/tool/text"].endswith("text")
+    assert "/usr/bin/tool" not in found
+
+
+def test_what_is_copied_has_an_owner_and_its_links_still_lead_there(tmp_path: Path) -> None:
+    settings = (
+        f"files: {{/opt/tool: {{source: {TOOL}, path: share/tool, copy: true, owner: '7:8'}}}}"
+    )
+    assert below(listed(with_tool(tmp_path, settings)), "/opt/tool") == {
+        "/opt/tool": "0755 7:8 dir",
+        "/opt/tool/far": f"-> {TOOL}/share/other",
+        "/opt/tool/near": "-> text",
+        "/opt/tool/run": "0755 7:8 run",
+        "/opt/tool/text": "0644 7:8 text",
+        "/opt/tool/whole": f"-> {TOOL}/share/other",
+    }
+
+
+def config(terminal: Terminal, *flags: str) -> dict[str, Any]:
+    """How an image is started."""
+    done = terminal.run("build", ".#app", "-o", "../x", *flags)
+    assert done.returncode == 0, done.stderr
+    inspected = terminal.run("inspect", "../x", "--json")
+    found: dict[str, Any] = json.loads(inspected.stdout)["config"]["config"]
+    return found
+
+
+VALUES = [
+    pytest.param(f"{{{TOOL}}}/share/other", f"{TOOL}/share/other", id="a path"),
+    pytest.param(f"{{{TOOL}}}:{{{TOOL}}}/b", f"{TOOL}:{TOOL}/b", id="two"),
+    pytest.param(f"{{{{x}}}}{{{TOOL}}}", f"{{x}}{TOOL}", id="doubled braces beside one"),
+    pytest.param(f"{{x}}{{{TOOL}}}", f"{{x}}{TOOL}", id="other braces beside one"),
+    pytest.param("{x}{{y}} } {", "{x}{{y}} } {", id="text to the byte"),
+    pytest.param("{{a#b}}", "{a#b}", id="a literal brace that holds a sharp"),
+    pytest.param(TOOL, TOOL, id="a store path without braces"),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), VALUES)
+def test_values_name_paths_of_installables(tmp_path: Path, value: str, expected: str) -> None:
+    needed = f"/tool: {{source: {TOOL}}}"  # so that Nix is asked for the same in every row
+    terminal = with_tool(tmp_path, "")
+    (terminal.directory / "nix2oci.yaml").write_text(
+        f"env: {{A: {json.dumps(value)}}}\ncmd: [{json.dumps(value)}]\nfiles: {{{needed}}}\n"
+    )
+    found = config(terminal)
+    assert f"A={expected}" in found["Env"]
+    assert found["Cmd"] == [expected]
+
+
+def test_a_path_in_a_value_is_in_the_closure_and_may_be_the_program(tmp_path: Path) -> None:
+    terminal = with_tool(tmp_path, f'entrypoint: ["{{{TOOL}}}/bin/tool", x]\n')
+    assert config(terminal)["Entrypoint"] == [f"{TOOL}/bin/tool", "x"]
+    assert f"{TOOL}/bin/tool" in listed(terminal)
+
+
+NO_INSTALLABLE = [
+    pytest.param('env: {A: \'{"color":"#fff"}\'}', "nix2oci.yaml:1: env.A:", id="JSON in env"),
+    pytest.param("\ncmd: ['{ #a}']", "nix2oci.yaml:2: cmd[0]:", id="a space in cmd"),
+    pytest.param("entrypoint: ['{-#a}/x']", "nix2oci.yaml:1: entrypoint[0]:", id="a flag"),
+    pytest.param(
+        f"files: {{/a: {{source: {TOOL}, path: bin/none}}}}", "has no bin/none", id="no path"
+    ),
+    pytest.param(
+        f"files: {{/a: {{source: {TOOL}, mode: '0600'}}}}", "hint: have it copied", id="a mode"
+    ),
+    pytest.param(f"files: {{/a: {{source: {TOOL}, path: ../x}}}}", "a path within", id="out of it"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), NO_INSTALLABLE)
+def test_braces_and_paths_that_are_refused(tmp_path: Path, settings: str, message: str) -> None:
+    done = with_tool(tmp_path, settings).run("build", ".#app", "-o", "../x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "nix2oci.yaml:" in done.stderr
+    assert "#fff" not in done.stderr
+
+
+# --- env-file -------------------------------------------------------------------------------
+
+
+def with_env_file(scratch: Path, content: str, settings: str = "env-file: app.env") -> Terminal:
+    terminal = in_git(scratch, "/a: {text: x}")
+    for root in (terminal.directory, Path(f"{terminal.fake.root}{SOURCE}")):
+        (root / "app.env").write_text(content, newline="")
+    (terminal.directory / "nix2oci.yaml").write_text(settings)
+    return terminal
+
+
+def test_env_file_is_below_env_and_text_to_the_byte(tmp_path: Path) -> None:
+    content = "# a comment\r\n\r\nA=1\nB={a#b} 'x' $HOME \nC=\nD=x=y\n"
+    terminal = with_env_file(tmp_path, content, "env-file: ./app.env\nenv: {A: 2}\n")
+    env = config(terminal)["Env"]
+    assert {"A=2", "B={a#b} 'x' $HOME ", "C=", "D=x=y"} <= set(env)
+    (terminal.directory / "nix2oci.yaml").write_text("")
+    assert "A=1" in config(terminal, "--env-file", "app.env")["Env"]
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "message"),
+    [
+        pytest.param(
+            "A=1\nB", "env-file: app.env", "line 2 of the file is not NAME", id="no value"
+        ),
+        pytest.param("=secret", "env-file: app.env", "line 1 of the file is not", id="no name"),
+        pytest.param("A=1\nA=2", "env-file: app.env", "is there already: 'A'", id="twice"),
+        pytest.param("", "env-file: ../app.env", "is not in", id="above"),
+        pytest.param("", "env-file: /etc/passwd", "is an absolute path", id="absolute"),
+        pytest.param("", "env-file: out/passwd", "is a link that leads out", id="a link"),
+    ],
+)
+def test_an_env_file_that_is_refused(
+    tmp_path: Path, content: str, settings: str, message: str
+) -> None:
+    done = with_env_file(tmp_path, content, settings).run("build", ".#app", "-o", "../x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "nix2oci.yaml:1: env-file" in done.stderr
+    assert "secret" not in done.stderr

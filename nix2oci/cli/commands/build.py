@@ -92,7 +92,7 @@ def build(
     hints = read_hints(spec, options)
     open_base = locate_base(settings, options, write_lock=True, refresh=refresh_base, cache=kept)
     preload = "nix2oci.cli.steps.publish"
-    builds = evaluate(client, systems, named, spec.contents, output, preload=preload)
+    builds = evaluate(client, systems, named, spec.added, output, preload=preload)
     from nix2oci.cli.steps.publish import publish_image  # loaded while Nix was evaluating
     from nix2oci.pipeline.image_target import ImageTarget
 

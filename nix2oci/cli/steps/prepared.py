@@ -46,7 +46,7 @@ def planned_image(
     hints = read_hints(spec, options) if with_hints else None
     open_base = locate_base(settings, options)
     preload = "nix2oci.pipeline.prepare"
-    ((_, packages),) = evaluate(client, (), named, spec.contents, output, preload=preload)
+    ((_, packages),) = evaluate(client, (), named, spec.added, output, preload=preload)
     from nix2oci.pipeline.prepare import prepare  # loaded while Nix was evaluating
 
     progress = console.progress(output)
@@ -58,7 +58,7 @@ def planned_image(
         if with_program:
             from nix2oci.pipeline.startable import entrypoint
 
-            entrypoint(found, spec, progress)
+            entrypoint(found, found.spec, progress)
         yield found
 
 

@@ -18,9 +18,10 @@ from nix2oci.config.lock import LOCK_NAME
 from nix2oci.config.options.files import Format
 from nix2oci.config.options.image import ImageOptions
 from nix2oci.config.options.output import OutputOptions
+from nix2oci.config.reading import one_line
 from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
-from nix2oci.nix.flake_place import FlakePlace, inside, is_below, place_of
+from nix2oci.nix.flake_place import FlakePlace, fetched_source, inside, is_below, place_of
 from nix2oci.nix.installable import Installable
 
 
@@ -55,6 +56,11 @@ def read_settings(
     if path:
         console.progress(output).step(f"settings of {path}")
     spec = _spec(image, path, place, main.flake_ref)
+    if spec.files or spec.env_file:
+        from nix2oci.config.file_sources import with_sources  # few builds have any
+
+        directory = os.path.dirname(path or "")
+        spec = with_sources(spec, directory, place, partial(fetched_source, nix, main))
     if path is None or image.flags["base"] is not None:
         return Settings(spec, None, place)
     lock = os.path.join(os.path.dirname(path), LOCK_NAME)
@@ -74,8 +80,14 @@ def _spec(
     if path:
         from nix2oci.config.relative_paths import document_beside  # few builds have a file
 
-        document = document_beside(image_spec.load(path), os.path.dirname(path), place, main_ref)
+        document = document_beside(
+            image_spec.load(path), os.path.dirname(path), place, main_ref, one_line(path)
+        )
     flags = image_spec.flags(image.flags)
+    if {"files", "env-file"} & flags.keys():
+        from nix2oci.config.file_sources import sources_beside  # few builds have any
+
+        flags = sources_beside(flags, "", "", str)
     spec = image_spec.parse(image_spec.merge(document, flags), path or image_spec.FILE_NAME)
     if "debug-tools" in flags and not spec.debug:
         raise ConfigError("--debug-tools: there is no debug twin to have them", hint="add --debug")

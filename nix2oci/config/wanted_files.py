@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 from nix2oci.config.reading import Location, filled, known, mapping, show, switch, text
 from nix2oci.config.values import account_id, path
+from nix2oci.model.closure import STORE_DIR
 
 Kind = Literal["directory", "text", "source", "link", "absent"]
 _KINDS: tuple[Kind, ...] = ("directory", "text", "source", "link", "absent")
@@ -38,7 +39,25 @@ class WantedFile(Struct, frozen=True):
     @property
     def installable(self) -> str:
         """The installable that the source is, `""` where it is none."""
-        return self.value if self.kind == "source" and "#" in self.value else ""
+        return self.value if self.kind == "source" and is_installable(self.value) else ""
+
+    def __eq__(self, other: object) -> bool:
+        """Where it is written does not count."""
+        return isinstance(other, WantedFile) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        return (
+            *(self.path, self.kind, self.value, self.below, self.copy),
+            *(self.owner, self.mode),
+        )
+
+
+def is_installable(source: str) -> bool:
+    """Whether a source is one, and no path: it has a `#`, or is in the store."""
+    return "#" in source or source.startswith(f"{STORE_DIR}/")
 
 
 def wanted_files(value: object, location: Location) -> tuple[WantedFile, ...]:
@@ -152,11 +171,11 @@ def _mode(value: object, location: Location) -> int:
     return int(value, 8)
 
 
-def files_from_flag(given: object, location: Location) -> Mapping[str, object]:
+def files_from_flag(given: Sequence[str], location: Location) -> Mapping[str, object]:
     """`PATH=SOURCE`, several times."""
     found: dict[str, object] = {}
-    for item in given if isinstance(given, list | tuple) else ():
-        name, equals, source = str(item).partition("=")
+    for item in given:
+        name, equals, source = item.partition("=")
         if not equals:
             raise location.expected("PATH=SOURCE", item)
         if name in found:

@@ -1,0 +1,122 @@
+"""`files` of nix2oci.yaml: what each entry is, with its bytes and the numbers of its owner."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.config.wanted_files import WantedFile
+from nix2oci.errors import ConfigError
+from nix2oci.model.closure import StorePath
+from nix2oci.model.links import MAX_LINKS
+from nix2oci.model.tree import Directory, Entry, File, Symlink, Tree
+from nix2oci.nix.store import Store
+from nix2oci.pipeline.on_base import Overlay, account_files
+from nix2oci.pipeline.source_files import FileBytes, Owner, source_entries
+from nix2oci.plan.overlay.join_accounts import owner_of_file
+from nix2oci.plan.overlay.lower_tree import NOTHING_BELOW
+from nix2oci.plan.placing import Placed, with_files
+
+
+def with_wanted_files(
+    tree: Tree,
+    on: Overlay | None,
+    spec: ImageSpec,
+    outputs: Mapping[str, tuple[StorePath, ...]],
+    *,
+    store_dir: str,
+    store: Store,
+) -> Tree:
+    """The last layer with what `files` asks for; `outputs` are those of each installable.
+
+    Raises `ConfigError` for an owner that nobody knows, and for a path that an installable lacks;
+    and what `with_files` and `source_entries` raise.
+    """
+    accounts = account_files(tree, on)
+    wanted: list[Placed] = []
+    for one in spec.files:
+        owner = Owner(*_owner(one, accounts), one.mode)
+        named = outputs.get(one.installable)
+        entries = _of_installable(one, named, store, owner) if named else _entries(one, owner)
+        merges = one.kind == "source"
+        wanted += [Placed(entry.path, entry, one.where, merges=merges) for entry in entries]
+        if one.kind == "absent":
+            wanted.append(Placed(_path(one), None, one.where))
+    return with_files(tree, on.lower if on else NOTHING_BELOW, wanted, store_dir)
+
+
+def _path(wanted: WantedFile) -> bytes:
+    return wanted.path[1:].encode()
+
+
+def _entries(wanted: WantedFile, owner: Owner) -> Iterator[Entry]:
+    path, ids = _path(wanted), (owner.uid, owner.gid)
+    if wanted.kind == "directory":
+        yield Directory(path, _mode(wanted, 0o755), *ids)
+    elif wanted.kind == "link":
+        yield Symlink(path, wanted.value.encode())
+    elif wanted.kind == "text":
+        data = wanted.value.encode()
+        yield File(path, len(data), (data,), _mode(wanted, 0o644), *ids)
+    elif wanted.kind == "source":
+        yield from source_entries(os.fsencode(wanted.value), path, owner, lambda _, target: target)
+
+
+def _of_installable(
+    wanted: WantedFile, outputs: Sequence[StorePath], store: Store, owner: Owner
+) -> Iterator[Entry]:
+    """A link to what the first output has that has it, or the files themselves."""
+    below = f"/{wanted.below}" if wanted.below else ""
+    there = [f"{path}{below}" for path in outputs if os.path.lexists(f"{store.root}{path}{below}")]
+    if not there:
+        raise ConfigError(
+            f"{wanted.where}: '{wanted.installable}' has no {wanted.below}: "
+            f"it is {', '.join(map(str, outputs))}",
+            hint="another output is named with ^, such as nixpkgs#hello^dev",
+        )
+    if not wanted.copy:
+        yield Symlink(_path(wanted), there[0].encode())
+        return
+    top, root = there[0].encode(), os.fsencode(store.root)
+
+    def target(at: bytes, written: bytes) -> bytes:
+        """A link that leads out of what is copied leads into the store."""
+        above = os.path.dirname(at.removeprefix(root))
+        whole = os.path.normpath(os.path.join(above, written))
+        inside = whole == top or whole.startswith(top + b"/")
+        return written if inside and not written.startswith(b"/") else whole
+
+    source = _followed(root + top, root)
+    for entry in source_entries(source, _path(wanted), owner, target):
+        if isinstance(entry, File):
+            assert isinstance(entry.chunks, FileBytes)
+            store.fetch(entry.chunks.path.removeprefix(root))
+        yield entry
+
+
+def _followed(path: bytes, root: bytes) -> bytes:
+    """Where the file or directory is that is to be copied, which may be behind a link."""
+    for _ in range(MAX_LINKS):
+        if not os.path.islink(path):
+            break
+        above = os.path.dirname(path.removeprefix(root))
+        path = root + os.path.normpath(os.path.join(above, os.readlink(path)))
+    return path
+
+
+def _mode(wanted: WantedFile, otherwise: int) -> int:
+    return otherwise if wanted.mode is None else wanted.mode
+
+
+def _owner(wanted: WantedFile, accounts: tuple[bytes, bytes]) -> tuple[int, int]:
+    if not wanted.owner:
+        return 0, 0
+    found = owner_of_file(wanted.owner, *accounts)
+    if found is None:
+        raise ConfigError(
+            f"{wanted.where}: nobody knows the owner '{wanted.owner}': "
+            "it is not in the image's /etc/passwd or /etc/group",
+            hint="name it in 'users' or 'groups', or give numbers",
+        )
+    return found

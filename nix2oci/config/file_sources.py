@@ -16,7 +16,7 @@ from nix2oci.config.env_file import read_env_file
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.keys import Document
 from nix2oci.config.reading import Location, line_of, plain
-from nix2oci.config.wanted_files import is_installable
+from nix2oci.config.wanted_files import Located, is_installable
 from nix2oci.errors import ConfigError
 from nix2oci.nix.flake_place import FlakePlace, is_below
 from nix2oci.nix.host import work_tree
@@ -38,7 +38,7 @@ def sources_beside(
                 f"the source {source} is an absolute path",
                 "name it as seen from the directory of the file, such as ./public",
             )
-        return os.path.normpath(os.path.join(os.path.realpath(directory), source))
+        return Located(os.path.normpath(os.path.join(os.path.realpath(directory), source)))
 
     def beside(name: str, entry: object) -> object:
         if not isinstance(entry, Mapping) or not isinstance(entry.get("source"), str):
@@ -108,4 +108,4 @@ def _located(whole: str, where: str, root: str, copied: str) -> str:
         raise ConfigError(f"{where}: there is no {whole} in the source", hint=hint)
     if not is_below(os.path.realpath(found), os.path.realpath(copied)):
         raise ConfigError(f"{where}: the source {whole} is a link that leads out of {root}")
-    return os.path.realpath(found)
+    return Located(os.path.realpath(found))

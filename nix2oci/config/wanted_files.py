@@ -55,8 +55,16 @@ class WantedFile(Struct, frozen=True):
         )
 
 
+class Located(str):
+    """A source that is an absolute path of this machine, which may be in the store, too."""
+
+    __slots__ = ()
+
+
 def is_installable(source: str) -> bool:
     """Whether a source is one, and no path: it has a `#`, or is in the store."""
+    if isinstance(source, Located):
+        return False
     return "#" in source or source.startswith(f"{STORE_DIR}/")
 
 

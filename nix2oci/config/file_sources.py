@@ -7,7 +7,7 @@ on another machine. So a source is read where Nix has put the flake's source.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -75,6 +75,9 @@ def with_sources(
     top = _top(place)
     is_flake = bool(top) and is_below(real, top)
     root = top if is_flake else real
+    for whole, where in _places(spec):
+        if not is_below(whole, root):
+            raise ConfigError(f"{where}: {whole} is not in {root}, of which all files have to be")
     copied = fetched() if is_flake and not place.source else root
     files = tuple(
         replace(each, value=_located(each.value, each.where, root, copied)) if here else each
@@ -88,6 +91,15 @@ def with_sources(
     return replace(spec, files=files, env={**variables, **spec.env})
 
 
+def _places(spec: ImageSpec) -> Iterator[tuple[str, str]]:
+    """Each path that is of the repository, and where it is named."""
+    for each in spec.files:
+        if each.kind == "source" and not each.installable:
+            yield each.value, each.where
+    if spec.env_file:
+        yield spec.env_file.path, spec.env_file.where
+
+
 def _top(place: FlakePlace) -> str:
     """The real directory of the whole source that a flake is in; `""` where there is none."""
     if place.source or place.copied:
@@ -96,10 +108,6 @@ def _top(place: FlakePlace) -> str:
 
 
 def _located(whole: str, where: str, root: str, copied: str) -> str:
-    if not is_below(whole, root):
-        raise ConfigError(
-            f"{where}: the source {whole} is not in {root}, of which files can be",
-        )
     found = os.path.normpath(os.path.join(copied, os.path.relpath(whole, root)))
     if not os.path.lexists(found):
         hint = None

@@ -9,9 +9,8 @@ from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.wanted_files import WantedFile
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import StorePath
-from nix2oci.model.links import MAX_LINKS
 from nix2oci.model.tree import Directory, Entry, File, Symlink, Tree
-from nix2oci.nix.store import Store
+from nix2oci.nix.store_files import StoreFiles
 from nix2oci.pipeline.on_base import Overlay, account_files
 from nix2oci.pipeline.source_files import FileBytes, Owner, source_entries
 from nix2oci.plan.overlay.join_accounts import owner_of_file
@@ -26,7 +25,7 @@ def with_wanted_files(
     outputs: Mapping[str, tuple[StorePath, ...]],
     *,
     store_dir: str,
-    store: Store,
+    store: StoreFiles,
 ) -> Tree:
     """The last layer with what `files` asks for; `outputs` are those of each installable.
 
@@ -64,45 +63,37 @@ def _entries(wanted: WantedFile, owner: Owner) -> Iterator[Entry]:
 
 
 def _of_installable(
-    wanted: WantedFile, outputs: Sequence[StorePath], store: Store, owner: Owner
+    wanted: WantedFile, outputs: Sequence[StorePath], store: StoreFiles, owner: Owner
 ) -> Iterator[Entry]:
     """A link to what the first output has that has it, or the files themselves."""
     below = f"/{wanted.below}" if wanted.below else ""
-    there = [f"{path}{below}" for path in outputs if os.path.lexists(f"{store.root}{path}{below}")]
+    found = [
+        (f"{path}{below}".encode(), *store.follow(b"", f"{path}{below}".encode()))
+        for path in outputs
+    ]
+    there = [(path, real) for path, real, mode in found if mode]
     if not there:
         raise ConfigError(
             f"{wanted.where}: '{wanted.installable}' has no {wanted.below}: "
             f"it is {', '.join(map(str, outputs))}",
             hint="another output is named with ^, such as nixpkgs#hello^dev",
         )
+    path, real = there[0]
     if not wanted.copy:
-        yield Symlink(_path(wanted), there[0].encode())
+        yield Symlink(_path(wanted), path)
         return
-    top, root = there[0].encode(), os.fsencode(store.root)
 
     def target(at: bytes, written: bytes) -> bytes:
         """A link that leads out of what is copied leads into the store."""
-        above = os.path.dirname(at.removeprefix(root))
+        above = os.path.dirname(at.removeprefix(store.at(b"")))
         whole = os.path.normpath(os.path.join(above, written))
-        inside = whole == top or whole.startswith(top + b"/")
-        return written if inside and not written.startswith(b"/") else whole
+        is_inside = whole == real or whole.startswith(real + b"/")
+        return written if is_inside and not written.startswith(b"/") else whole
 
-    source = _followed(root + top, root)
-    for entry in source_entries(source, _path(wanted), owner, target):
-        if isinstance(entry, File):
-            assert isinstance(entry.chunks, FileBytes)
-            store.fetch(entry.chunks.path.removeprefix(root))
+    for entry in source_entries(store.at(real), _path(wanted), owner, target):
+        if isinstance(entry, File) and isinstance(entry.chunks, FileBytes):
+            store.content(entry.chunks.path.removeprefix(store.at(b"")))
         yield entry
-
-
-def _followed(path: bytes, root: bytes) -> bytes:
-    """Where the file or directory is that is to be copied, which may be behind a link."""
-    for _ in range(MAX_LINKS):
-        if not os.path.islink(path):
-            break
-        above = os.path.dirname(path.removeprefix(root))
-        path = root + os.path.normpath(os.path.join(above, os.readlink(path)))
-    return path
 
 
 def _mode(wanted: WantedFile, otherwise: int) -> int:

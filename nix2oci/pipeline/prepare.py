@@ -131,7 +131,8 @@ def prepare(
         if spec.shell is not Mode.KEEP:
             programs = [program.target for program in found.programs]
             scanned = scan(closure, programs, store.root, notes, store.fetch)
-            shells = _shells(closure, found, spec, built[0].package.system, scanned)
+            copied = _copied(spec, outputs, closure)
+            shells = _shells(closure, found, spec, built[0].package.system, scanned, copied=copied)
         if shells.dropped:
             found = survey(_shown(shells.closure, shown), store.root, notes, store.fetch, enter)
         tree = with_launchers(_root(found, spec), shells)
@@ -139,10 +140,12 @@ def prepare(
         plan = _plan(shells.closure, spec, on, hints, progress)
         tree = on.over.tree if on else tree
         if spec.files:
-            from nix2oci.pipeline.place_files import with_wanted_files  # noqa: PLC0415  # few have any
+            from nix2oci.nix.store_files import StoreFiles  # noqa: PLC0415
+            from nix2oci.pipeline.place_files import with_wanted_files  # noqa: PLC0415  # few do
 
+            files = StoreFiles.of(closure, store.root, notes, store.fetch)
             tree = with_wanted_files(
-                tree, on, spec, outputs, store_dir=closure.store_dir, store=store
+                tree, on, spec, outputs, store_dir=closure.store_dir, store=files
             )
         tree = with_directories(tree, on, spec, built[0].package.system, closure.store_dir)
         yield Prepared(built, spec, shells, plan, found, tree, store, notes, on)
@@ -153,6 +156,16 @@ def _named(spec: ImageSpec, built: Sequence[Built]) -> dict[str, tuple[StorePath
     names = spec.named_installables
     last = built[len(built) - len(names) :]
     return {name: each.roots for name, each in zip(names, last, strict=True)}
+
+
+def _copied(
+    spec: ImageSpec, outputs: Mapping[str, tuple[StorePath, ...]], closure: Closure
+) -> dict[StorePath, str]:
+    """What files may need that are copied out of the store, where no launcher takes their place."""
+    of = {each.installable for each in spec.files if each.copy}
+    roots = [path for name, paths in outputs.items() if name in of for path in paths]
+    needed = [other for root in roots for other in (root, *closure.references(root))]
+    return dict.fromkeys(needed, "files that are copied may need it")
 
 
 def _with_paths(spec: ImageSpec, outputs: Mapping[str, tuple[StorePath, ...]]) -> ImageSpec:
@@ -228,11 +241,17 @@ def _roots(built: Sequence[Built]) -> list[StorePath]:
 
 
 def _shells(
-    closure: Closure, found: ClosureContents, spec: ImageSpec, system: str, scanned: Scan
+    closure: Closure,
+    found: ClosureContents,
+    spec: ImageSpec,
+    system: str,
+    scanned: Scan,
+    *,
+    copied: Mapping[StorePath, str],
 ) -> ShellDecision:
     """What is replaced and dropped, so that the image needs no shell."""
     launchers = _launchers(scanned, system.partition("-")[0])
-    wanted = describe.wanted_paths(spec, found, closure, scanned.shells)
+    wanted = {**copied, **describe.wanted_paths(spec, found, closure, scanned.shells)}
     return decide(closure, scanned, launchers, spec.shell, wanted)
 
 

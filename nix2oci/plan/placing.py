@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, RepresentationError
@@ -17,6 +17,9 @@ from nix2oci.model.tree import ROOT, Directory, Entry, Owned, Symlink, Tree, che
 from nix2oci.plan.overlay.lower_tree import LowerTree
 from nix2oci.plan.overlay.overlay import THE_BASE
 from nix2oci.text import display
+
+_LONGEST = 255
+"""Bytes of a name in every file system of Linux."""
 
 
 class Placed(Struct, frozen=True):
@@ -36,7 +39,9 @@ class _Placing(Struct):
     tree: dict[bytes, Owned]
     below: LowerTree
     store: bytes
-    placed: dict[bytes, str]
+    placed: dict[bytes, str] = field(default_factory=dict)
+    """Where each was written that is at its place, but for directories that merge."""
+    made: set[bytes] = field(default_factory=set)
 
     def there(self) -> LowerTree:
         return self.below.under(Tree(self.tree))
@@ -62,6 +67,12 @@ class _Placing(Struct):
                 path = leads_to
                 if wanted.merges:
                     return
+            elif wanted.merges and self.is_directory(path):
+                return
+            elif wanted.merges and path not in self.placed:
+                self.tree[path] = Owned(replace(entry, path=path), "files")
+                self.made.add(path)
+                return
         elif self.in_the_way(path):
             raise self.error(wanted, f"/{display(path)} is a directory of the image")
         if isinstance(entry, Symlink) and _climbs(path, entry.target):
@@ -70,16 +81,18 @@ class _Placing(Struct):
         if other is not None:
             raise self.error(wanted, f"/{display(path)} is there twice, as {other} too")
         self.placed[path] = wanted.where
+        self.made.add(path)
         self.tree[path] = Owned(replace(entry, path=path), "files")
+
+    def is_directory(self, path: bytes) -> bool:
+        there = self.tree.get(path)
+        return there is not None and isinstance(there.entry, Directory)
 
     def in_the_way(self, path: bytes) -> bool:
         """Whether a directory is there that holds something, or is the base's."""
         if path in self.below.directories:
             return True
-        there = self.tree.get(path)
-        if there is None or not isinstance(there.entry, Directory):
-            return False
-        return any(path in parents(each) for each in self.tree)
+        return self.is_directory(path) and any(path in parents(each) for each in self.tree)
 
     def place(self, wanted: Placed, there: LowerTree) -> bytes:
         """Where it really is: the links above are followed, one at the path itself is not."""
@@ -90,6 +103,8 @@ class _Placing(Struct):
         except RepresentationError as err:
             raise self.error(wanted, str(err)) from err
         path = real + b"/" + name if real else name
+        if max(map(len, path.split(b"/"))) > _LONGEST:
+            raise self.error(wanted, f"a name in it is longer than {_LONGEST} bytes")
         self.check_place(wanted, path)
         for each in parents(path):
             if each in there.files:
@@ -116,17 +131,17 @@ def with_files(tree: Tree, below: LowerTree, wanted: Sequence[Placed], store_dir
     """
     if not wanted:
         return tree
-    placing = _Placing(dict(tree.owned), below, store_dir[1:].encode(), {})
+    placing = _Placing(dict(tree.owned), below, store_dir[1:].encode())
     for each in wanted:
         if each.entry is None:
             placing.remove(each)
     # Directories come before what is in them, so links are followed once for each depth.
     for group in _by_depth(each for each in wanted if each.entry is not None):
         there = placing.there()
-        for each in group:
+        for each in sorted(group, key=lambda each: each.merges):
             assert each.entry is not None
             placing.put(each, each.entry, there)
-    made = [item for path, item in placing.tree.items() if path in placing.placed]
+    made = [item for path, item in placing.tree.items() if path in placing.made]
     above = {path for item in made for path in parents(item.entry.path)} - placing.tree.keys()
     of_base = [Owned(e, THE_BASE) for path, e in below.directories.items() if path in above]
     return Tree.merge([*placing.tree.values(), *of_base])
@@ -141,10 +156,8 @@ def _by_depth(wanted: Iterable[Placed]) -> list[list[Placed]]:
 
 
 def _climbs(path: bytes, target: bytes) -> bool:
-    """Whether a relative link has more `..` than there are directories above it."""
-    if target.startswith(b"/"):
-        return False
-    depth = path.count(b"/")
+    """Whether a link has more `..` than there are directories above it."""
+    depth = 0 if target.startswith(b"/") else path.count(b"/")
     for part in target.split(b"/"):
         depth += -1 if part == b".." else part not in (b"", b".")
         if depth < 0:

@@ -187,6 +187,8 @@ REFUSED = [
     pytest.param("/etc/passwd/x: {text: x}", "/etc/passwd is a file", id="below a file"),
     pytest.param("/a: {link: /b, mode: '0644'}", "'mode' has no meaning", id="a link's mode"),
     pytest.param("/a: {txt: x}", "did you mean 'text'?", id="an unknown key"),
+    pytest.param(f"/a/{'b' * 256}: {{text: x}}", "longer than 255 bytes", id="a long name"),
+    pytest.param("/a: {link: /b/../../c}", "leaves the image", id="an absolute link out"),
     pytest.param("/a/.wh.b: {text: x}", "mark deletions", id="a whiteout"),
     pytest.param("/l: {link: /l}\n  /l/x: {text: x}", "in circles", id="circles"),
 ]
@@ -261,6 +263,13 @@ def test_one_file(tmp_path: Path) -> None:
     assert found["/etc/x"] == "0644 0:0 hello"
 
 
+def test_a_directory_of_a_source_has_the_owner_that_another_entry_says(tmp_path: Path) -> None:
+    entry = "/srv/www/deep: {directory: true, owner: '7:8', mode: '0700'}"
+    found = listed(in_git(tmp_path, f"/srv/www: {{source: ./public}}\n  {entry}"))
+    assert found["/srv/www/deep"] == "0700 7:8 dir"
+    assert found["/srv/www/deep/run"] == "0755 0:0 #!"
+
+
 def test_a_tree_at_the_root_merges_with_what_is_there(tmp_path: Path) -> None:
     terminal = in_git(tmp_path, "/: {source: public}")
     directory_there = Path(f"{terminal.fake.root}{SOURCE}/public/bin")
@@ -289,6 +298,14 @@ def test_without_a_flake_it_is_the_directory_without_git(tmp_path: Path) -> None
         names = {name for name in tar.getnames() if name.startswith("srv/www/")}
     assert "srv/www/default.nix" in names
     assert not [name for name in names if ".git" in name]
+
+
+def test_the_image_is_not_written_into_a_source(tmp_path: Path) -> None:
+    terminal = in_git(tmp_path, "/srv/www: {source: .}")
+    (terminal.directory / "default.nix").write_text("{}")
+    done = terminal.run("build", "-f", "default.nix", "-o", "x")
+    assert done.returncode == 2
+    assert "as a part of the source of /srv/www" in done.stderr
 
 
 NOT_OF_IT = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from nix2oci.cli import context
@@ -10,7 +11,7 @@ from nix2oci.cli.steps.read_spec import Settings
 from nix2oci.config.options.files import FileOptions, Format
 from nix2oci.config.options.output import OutputOptions
 from nix2oci.errors import ConfigError
-from nix2oci.nix.flake_place import check_outside, named_place
+from nix2oci.nix.flake_place import check_outside, is_below, named_place
 from nix2oci.nix.host import is_ignored, work_tree
 from nix2oci.nix.installable import Installable, attribute_names
 
@@ -57,9 +58,16 @@ def check_place(
     default = f"{name}.oci" if output_format == "oci" else f"{name}.tar"
     output = files.output or default
     flakes = [one.flake_ref for one in named if one.kind == "flake"]
-    flakes += [text.partition("#")[0] for text in settings.spec.contents]
+    flakes += [text.partition("#")[0] for text in settings.spec.added]
     places = (settings.place, *filter(None, map(named_place, flakes)))
     check_outside(output, places)
+    for wanted in settings.spec.files:
+        if wanted.kind == "source" and is_below(os.path.realpath(output), wanted.value):
+            raise ConfigError(
+                f"cannot write {output}: it would be in the next image, as a part of the source "
+                f"of {wanted.path}",
+                hint="write it elsewhere with -o",
+            )
     return is_in_git(output)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.elf_heads import elf_with_interpreter
-from support.fakenix import OUT, value
+from support.fakenix import DRV, OUT, value
 from support.fakestore import Node, Program, nar, sri, store_path, write
 from support.paths import DOCS
 from support.terminal import Completed, Terminal
@@ -89,6 +89,27 @@ def test_a_wrapper_becomes_a_launcher_and_the_shell_goes(here: Terminal) -> None
     assert said(done) == [line], done.stderr
     assert ", of 1 store path; digest" in done.stderr
     assert here.run("validate", "x").stdout == "x is valid: 0 errors, 0 warnings\n"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(f"{{source: {OUT}, path: bin/app, copy: true}}", id="a copy of a wrapper"),
+        pytest.param(f"{{text: '#!{BASH}/bin/bash'}}", id="a text that names it"),
+        pytest.param(f"{{link: {BASH}/bin/bash}}", id="a link to it"),
+    ],
+)
+def test_a_shell_that_files_need_stays(here: Terminal, entry: str) -> None:
+    give(here, WRAPPED)
+    made = [{"drvPath": DRV, "outputs": {"out": OUT}}, OUT]
+    here.fake.answer("build --json", json.dumps(made))
+    here.fake.nix()
+    (here.directory / "flake.nix").write_text("{}")
+    (here.directory / "nix2oci.yaml").write_text(f"files: {{/opt/app: {entry}}}")
+    done = here.run("build", ".#app", "-o", "../x")
+    assert done.returncode == 0, done.stderr
+    assert "dropped" not in done.stderr
+    assert here.run("ls", "../x", BASH).returncode == 0
 
 
 @pytest.mark.parametrize("mode", ["auto", "drop"])

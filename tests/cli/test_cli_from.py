@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.fakenix import OUT
-from support.fakestore import nar
+from support.fakenix import DRV, OUT
+from support.fakestore import Node, Program, nar
 from support.terminal import APP, Terminal
 
 URL = "https://user:secret@cache.test"
@@ -106,3 +106,20 @@ def test_no_check_sigs_is_about_from(terminal: Terminal) -> None:
         2,
         "error: cannot use --no-check-sigs without --from\n",
     )
+
+
+def test_files_that_are_copied_out_of_a_store_path_are_fetched(tmp_path: Path) -> None:
+    big = b"x" * (3 << 20)
+    node: Node = {b"bin": {b"app": Program(b"\x7fELF")}, b"share": {b"big": big}}
+    terminal = Terminal.make(tmp_path, node)
+    shutil.rmtree(f"{terminal.fake.root}{OUT}")
+    sends(terminal, nar(node))
+    made = [{"drvPath": DRV, "outputs": {"out": OUT}}, OUT]
+    terminal.fake.answer("build --json", json.dumps(made))
+    terminal.fake.nix()
+    (terminal.directory / "flake.nix").write_text("{}")
+    copied = f"{{source: {OUT}, path: share/big, copy: true}}"
+    (terminal.directory / "nix2oci.yaml").write_text(f"files: {{/opt/big: {copied}}}")
+    done = terminal.run("build", ".#app", "--from", URL, "-o", "../x")
+    assert done.returncode == 0, done.stderr
+    assert terminal.run("cat", "../x", "/opt/big").stdout.encode() == big

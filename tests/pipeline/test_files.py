@@ -288,6 +288,19 @@ def test_the_flag_is_taken_from_the_working_directory(tmp_path: Path) -> None:
     assert found["/etc/x"] == "0644 0:0 hello"
 
 
+def test_a_flake_that_was_fetched_has_its_own(tmp_path: Path) -> None:
+    terminal = in_git(tmp_path, "")
+    source = Path(f"{terminal.fake.root}{SOURCE}")
+    (source / "nix2oci.yaml").write_text("files: {/srv/www: {source: public}}\n")
+    done = terminal.run("build", "github:o/r#app", "-o", "../x")
+    assert done.returncode == 0, done.stderr
+    listing = terminal.run("ls", "../x", "/srv/www/deep").stdout
+    assert "run" in listing
+    (source / "nix2oci.yaml").write_text("files: {/srv/www: {source: ../..}}\n")
+    done = terminal.run("build", "github:o/r#app", "-o", "../y")
+    assert (done.returncode, "is not in" in done.stderr) == (2, True)
+
+
 def test_without_a_flake_it_is_the_directory_without_git(tmp_path: Path) -> None:
     terminal = in_git(tmp_path, "/srv/www: {source: .}", untracked=".git/HEAD")
     (terminal.directory / "default.nix").write_text("{}")

@@ -128,6 +128,7 @@ def test_clash(survey: ClosureContents, path: str, owners: tuple[str, str]) -> N
         expected = f"leave it out of the package; {switch}"
     assert caught.value.hint == expected
     assert rootfs(survey, replace(ViewSwitches(), **{part: False}))
+    assert rootfs(survey, ViewSwitches(), decided=[path[1:].encode()])
 
 
 def content_of(text: str) -> bytes:

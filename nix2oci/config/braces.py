@@ -12,7 +12,7 @@ from collections.abc import Callable
 from nix2oci.config.reading import Location
 from nix2oci.model.closure import STORE_DIR
 
-_NAMED = rf"\{{((?:[^{{}}]*#|{STORE_DIR}/)[^{{}}]*)\}}"
+_NAMED = rf"\{{(?=[^{{}}]*#|{STORE_DIR}/)([^{{}}]*)\}}"
 _TOKEN = re.compile(rf"(\{{\{{)|(\}}\}})|{_NAMED}")
 _INSTALLABLE = re.compile(r"[^\s\"'-][^\s\"']*")
 

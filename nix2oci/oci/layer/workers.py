@@ -181,8 +181,8 @@ def _work(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         try:
+            leave_guard()  # before a signal can come: it would be lost in what goes away there
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-            leave_guard()
             for other in others:
                 other.close()
             while True:

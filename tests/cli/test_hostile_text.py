@@ -176,7 +176,7 @@ COMMANDS = [
     *(("index", "hostile", "-o", "joined", "--tag", "x:1", *more) for more in ((), ("--json",))),
     *(("ls", "hostile", *more) for more in ((), ("--json",), (f"/b{ORDERS}",), (ORDERS,))),
     ("cat", "hostile", ORDERS),
-    ("export", "hostile", "-o", f"no/{ORDERS}"),
+    ("export", "hostile", "-o", f"absent/{ORDERS}"),
     ("help", ORDERS),
     ("index", "hostile", "plain", "--tag", "x:1", "-o", f"no/{IN_A_LINE}"),
     *(("cache", "show", *more) for more in ((), ("--json",))),

@@ -43,6 +43,5 @@ def ls(
         found = list_path(files, os.fsencode(path))
     if output.as_json:
         console.result_json(listing_document(found))
-        return
-    for line in listing_lines(found):
-        console.result(line)
+    else:
+        console.result(*listing_lines(found))

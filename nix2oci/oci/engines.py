@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from nix2oci.errors import EngineError
 from nix2oci.host.children import started
+from nix2oci.host.scratch import scratch_directory
 from nix2oci.oci.layout.archive import Sink, chunks, write_archive
 from nix2oci.oci.layout.names import Entry, archive_documents, qualified
 from nix2oci.oci.layout.source import ImageSource, host_platform
@@ -141,7 +142,10 @@ class Engine(Struct, frozen=True, dict=True):
         known = tuple(map(self.known_as, names))
         platform = str(image.platform())
         argv = tuple(platform if word == "PLATFORM" else word for word in self._command.load)
-        finished = self._run(argv, lambda out: _write(_Counted(out, done), image, known))
+        with self._env_of_load() as env:
+            finished = self._run(
+                argv, lambda out: _write(_Counted(out, done), image, known), env=env
+            )
         if finished.returncode:
             raise EngineError(f"cannot load {known[0]} into {self.name}: {finished.words}")
         found = [self._found(name, image) for name in known]
@@ -165,6 +169,29 @@ class Engine(Struct, frozen=True, dict=True):
             )
         return found
 
+    @contextmanager
+    def _env_of_load(self) -> Iterator[Mapping[str, str]]:
+        """The environment, with a directory for the copy of an archive that is made while it loads.
+
+        podman leaves that copy when it is ended, among temporary files. Where no directory can be
+        made, the environment is as it was: podman is on another machine, or says what it lacks.
+        """
+        with ExitStack() as stack:
+            env = dict(self.env)
+            if home := self._copies_in():
+                with suppress(OSError):
+                    env["TMPDIR"] = stack.enter_context(scratch_directory(home))
+            yield env
+
+    def _copies_in(self) -> str | None:
+        """The directory for copies of archives; None for an engine that makes none here."""
+        if self.name != "podman":
+            return None
+        if named := self.env.get("TMPDIR"):
+            return named
+        asked = self._ask(("info", "--format", "{{.Store.ImageCopyTmpDir}}"))
+        return None if asked.returncode else asked.stdout.decode(errors="replace").strip()
+
     @property
     def _command(self) -> _Command:
         return _COMMANDS[self.name]
@@ -185,12 +212,14 @@ class Engine(Struct, frozen=True, dict=True):
         arguments: tuple[str, ...],
         feed: Callable[[IO[bytes]], None] | None = None,
         limit: float | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> _Finished:
         program = self._command.program
         namespace = ("--namespace", self.namespace) if self.namespace else ()
         with self._pages() as (out, err):
             argv = (program, *namespace, *arguments)
-            with self._started(argv, subprocess.PIPE if feed else None, out, err) as process:
+            stdin = subprocess.PIPE if feed else subprocess.DEVNULL
+            with self._started(argv, stdin, out, err, env or self.env) as process:
                 _attend(process, feed, limit)
             out.seek(0)
             err.seek(0)
@@ -198,16 +227,15 @@ class Engine(Struct, frozen=True, dict=True):
 
     @contextmanager
     def _started(
-        self, argv: tuple[str, ...], stdin: int | None, out: IO[bytes], err: IO[bytes]
+        self,
+        argv: tuple[str, ...],
+        stdin: int,
+        out: IO[bytes],
+        err: IO[bytes],
+        env: Mapping[str, str],
     ) -> Iterator[subprocess.Popen[bytes]]:
         with ExitStack() as stack:
-            child = started(
-                *(argv, _TO_END),
-                stdin=stdin or subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=self.env,
-            )
+            child = started(argv, _TO_END, stdin=stdin, stdout=out, stderr=err, env=env)
             try:
                 process = stack.enter_context(child)
             except FileNotFoundError as error:

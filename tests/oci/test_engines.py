@@ -86,6 +86,7 @@ NAMED = "io.containerd.image.name"
             "podman",
             [
                 ["podman", "info", "--format", "{{.Host.OS}}/{{.Host.Arch}}"],
+                ["podman", "info", "--format", "{{.Store.ImageCopyTmpDir}}"],
                 ["podman", "load"],
                 ["podman", "image", "inspect", "--format", "{{.Id}}", "localhost/app:1"],
             ],
@@ -110,6 +111,30 @@ def test_an_engine_is_asked_by_its_own_command(
     assert mine.platform == Platform("amd64")
     mine.load(image, [NAME])
     assert fake.calls == calls
+
+
+@pytest.mark.parametrize("named_by", ["TMPDIR", "podman"])
+def test_the_copy_that_podman_makes_of_an_archive_is_gone_whatever_becomes_of_podman(
+    fake: FakeEngine, image: ImageSource, tmp_path: Path, named_by: str
+) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    engine = fake.engine("podman")
+    if named_by == "TMPDIR":
+        engine = replace(engine, env={**engine.env, "TMPDIR": str(copies)})
+    else:
+        fake.answer("info --format {{.Store", f"{copies}\n")
+    at_start = copies.stat().st_mtime_ns
+    engine.load(image, [NAME])
+    assert list(copies.iterdir()) == []
+    assert copies.stat().st_mtime_ns > at_start, "nothing was ever there"
+
+
+def test_a_podman_on_another_machine_makes_its_copies_there(
+    fake: FakeEngine, image: ImageSource, tmp_path: Path
+) -> None:
+    fake.answer("info --format {{.Store", f"{tmp_path}/not-here\n")
+    assert fake.engine("podman").load(image, [NAME]).names == ("localhost/app:1",)
 
 
 def test_the_platform_is_that_of_the_engine(fake: FakeEngine) -> None:

@@ -84,7 +84,8 @@ def test_what_the_same_images_have_is_cheaper_together() -> None:
     def stored_once_more(prices: Prices) -> float:
         one, other = prices.alone[LIB], prices.alone[LIBC]
         weight = one.again + other.again
-        return (prices.dearer(one, other) - moved_more(prices)) / (prices.stored * weight)
+        (dearer,) = prices.dearer(one, [other])
+        return (dearer - moved_more(prices)) / (prices.stored * weight)
 
     def moved_more(prices: Prices) -> float:
         return moved(prices, LIB, LIBC) - moved(prices, LIB) - moved(prices, LIBC)
@@ -121,4 +122,5 @@ def test_two_layers_never_move_more_than_the_one_that_they_make(graph: Graph) ->
     for one, other in itertools.pairwise(whole):
         together = moved(prices, one, other)
         assert together >= moved(prices, one) + moved(prices, other) - 1e-6
-        assert prices.dearer(prices.alone[one], prices.alone[other]) >= -1e-3
+        (dearer,) = prices.dearer(prices.alone[one], [prices.alone[other]])
+        assert dearer >= -1e-3

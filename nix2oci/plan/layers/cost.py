@@ -37,7 +37,8 @@ class Group(NamedTuple):
 
     size: int
     reach: int
-    """The set of what the paths refer to, transitively, themselves included."""
+    """The set of what a change of moves the layer: what the paths refer to, transitively,
+    themselves included, as far as it may change."""
     every: int
     """The set of users that all of the paths have."""
     some: int
@@ -56,10 +57,8 @@ class Prices(Struct, frozen=True):
 
     alone: Mapping[StorePath, Group]
     """Each path as a layer of its own."""
-    changing: int
-    """The set of paths that may change; never empty."""
     number: int
-    """How many these are."""
+    """How many paths may change; never 0."""
     stored: float
     """What a byte that is stored once more weighs against one that moves."""
     known: Mapping[int, int]
@@ -70,27 +69,31 @@ class Prices(Struct, frozen=True):
         cls, closure: Closure, fleet: Popularity | None = None, stable: Collection[StorePath] = ()
     ) -> Prices:
         """Count over a closure, and over a fleet if there is one; `stable` paths never change."""
-        bit = {path: 1 << i for i, path in enumerate(closure)}
-        changing = sum(bit[path] for path in closure if path not in stable) or 1
+        order = closure.references_first()
+        bit = {path: 1 << i for i, path in enumerate(order)}  # few bits for what is at the bottom
+        changing = sum(bit[path] for path in closure if path not in stable)
+        changing = changing or bit[next(iter(closure))]
         number = changing.bit_count()
-        reach, users = closure.reach(bit), closure.users(bit)
+        reach = closure.reach(bit)
+        users = closure.users({path: 1 << i for i, path in enumerate(reversed(order))})
         outside = fleet.outside(closure.roots) if fleet else 0
         alone = {}
         for path, info in closure.infos.items():
             package, using = package_of(path.name), users[path]
             holders = _guess(using.bit_count())
             if fleet and (images := fleet.holders(package)):
-                using, holders = images << len(bit), images.bit_count() + outside
-            elif fleet:
-                holders = 1 + _NEW_TO_FLEET * (holders - 1)
+                using, holders = images, images.bit_count() + outside
+            elif fleet:  # its users are paths, no images: no package has both
+                using, holders = using << len(fleet.images), 1 + _NEW_TO_FLEET * (holders - 1)
             size, part = info.nar_size, info.nar_size / holders
-            moved = _moved(size, reach[path], changing, number)
+            changes = reach[path] & changing
+            moved = _moved(size, changes, number)
             mark = mark_of([package])
-            alone[path] = Group(size, reach[path], using, using, size - part, part, mark, moved)
+            alone[path] = Group(size, changes, using, using, size - part, part, mark, moved)
         layers = fleet.layers if fleet else ()
         known = {mark_of(layer.packages): layer.images + outside for layer in layers}
         weight = STORED_IF_COUNTED if fleet else STORED_IF_GUESSED
-        return cls(alone, changing, number, weight, known)
+        return cls(alone, number, weight, known)
 
     def of_paths(self, paths: Iterable[StorePath]) -> Group:
         """Some paths, at least one, as one layer."""
@@ -98,10 +101,11 @@ class Prices(Struct, frozen=True):
 
     def moved(self, group: Group) -> float:
         """Bytes of a layer that a change somewhere in the closure is expected to move."""
-        return _moved(group.size, group.reach, self.changing, self.number)
+        return _moved(group.size, group.reach, self.number)
 
     def joined(self, one: Group, other: Group) -> Group:
         """Two groups as one layer."""
+        (dearer,) = self.dearer(one, [other])
         return Group(
             one.size + other.size,
             one.reach | other.reach,
@@ -110,18 +114,26 @@ class Prices(Struct, frozen=True):
             one.again + other.again,
             one.part + other.part,
             one.mark + other.mark,
-            one.price + other.price + self.dearer(one, other),
+            one.price + other.price + dearer,
         )
 
-    def dearer(self, one: Group, other: Group) -> float:
-        """How much more two groups cost as one layer than as two."""
-        size, reach = one.size + other.size, one.reach | other.reach
-        moved = _moved(size, reach, self.changing, self.number)
-        alike = (one.every & other.every).bit_count() / (one.some | other.some).bit_count()
-        stored = (one.again + other.again) * (1 - _ALIKE * alike)
-        if (images := self.known.get(one.mark + other.mark, 0)) > 1:
-            stored = min(stored, max(0.0, size / images - one.part - other.part))
-        return moved + self.stored * stored - one.price - other.price
+    def dearer(self, one: Group, others: Iterable[Group]) -> list[float]:
+        """How much more a group and each of some others cost as one layer than as two.
+
+        All at once, since nearly all the time that a plan takes is spent here.
+        """
+        size0, reach0, every0, some0, again0, part0, mark0, price0 = one
+        number, known, weight = self.number, self.known, self.stored
+        found = []
+        for size1, reach1, every1, some1, again1, part1, mark1, price1 in others:
+            size = size0 + size1
+            moved = size * (reach0 | reach1).bit_count() / number
+            alike = (every0 & every1).bit_count() / (some0 | some1).bit_count()
+            stored = (again0 + again1) * (1 - _ALIKE * alike)
+            if known and (images := known.get(mark0 + mark1, 0)) > 1:
+                stored = min(stored, max(0.0, size / images - part0 - part1))
+            found.append(moved + weight * stored - price0 - price1)
+        return found
 
 
 def _guess(users: int) -> float:
@@ -133,6 +145,6 @@ def _guess(users: int) -> float:
     return 1 + 0.3 * math.pow(users - 1, 1.5)
 
 
-def _moved(size: int, reach: int, changing: int, number: int) -> float:
+def _moved(size: int, changes: int, number: int) -> float:
     """Bytes that move when one of the `number` paths that may change does, each as likely."""
-    return size * (reach & changing).bit_count() / number
+    return size * changes.bit_count() / number

@@ -7,6 +7,7 @@ Nothing here knows what a layer costs: `prices` does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct, field
@@ -24,10 +25,14 @@ _MAX_SETTLED = 2000
 
 
 class Merging(Struct):
-    """Groups that are open to more, and for each the partner that is cheapest to join."""
+    """Groups that are open to more, and what any two of them cost more as one.
+
+    Each pair stands once, in the row of the group that was put later; `nearest` is the least of a
+    row with its group. Of pairs that cost as much the one with the lowest numbers counts.
+    """
 
     prices: Prices
-    members: dict[int, Paths] = field(default_factory=dict)
+    members: dict[int, list[StorePath]] = field(default_factory=dict)
     groups: dict[int, Group] = field(default_factory=dict)
     extra: dict[int, dict[int, float]] = field(default_factory=dict)
     nearest: dict[int, tuple[float, int]] = field(default_factory=dict)
@@ -37,38 +42,42 @@ class Merging(Struct):
     def add(self, paths: Paths) -> None:
         """Open a group."""
         number = max(self.members, default=-1) + 1
-        self._put(number, paths, self.prices.of_paths(paths))
+        self._put(number, list(paths), self.prices.of_paths(paths))
 
     def join_cheapest(self) -> None:
         """Join the two groups that cost least as one."""
-        (extra, other), one = min((best, number) for number, best in self.nearest.items())
-        one, other = sorted((one, other))
+        extra, one, other = min(
+            (extra, min(pair), max(pair))
+            for number, (extra, other) in self.nearest.items()
+            for pair in [(number, other)]
+        )
         self.dearest = max(self.dearest, extra)
         joined = self.prices.joined(self.groups[one], self.groups[other])
-        members = self.members[one] + self.members[other]
+        members = self.members[one]
+        members += self.members[other]
         self._take(one)
         self._take(other)
         self._put(one, members, joined)
 
-    def _put(self, number: int, paths: Paths, group: Group) -> None:
-        row = {other: self.prices.dearer(group, theirs) for other, theirs in self.groups.items()}
+    def _put(self, number: int, paths: list[StorePath], group: Group) -> None:
+        row = dict(zip(self.groups, self.prices.dearer(group, self.groups.values()), strict=True))
         self.members[number], self.groups[number], self.extra[number] = paths, group, row
-        for other, extra in row.items():
-            self.extra[other][number] = extra
-            self.nearest[other] = min(self.nearest.get(other, (extra, number)), (extra, number))
-        if row:
-            self.nearest[number] = min((extra, other) for other, extra in row.items())
+        self._find_nearest(number)
 
     def _take(self, number: int) -> None:
         del self.members[number], self.groups[number], self.extra[number]
         self.nearest.pop(number, None)
         for other, row in self.extra.items():
-            del row[number]
-            if self.nearest[other][1] == number:
-                if row:
-                    self.nearest[other] = min((extra, third) for third, extra in row.items())
-                else:
-                    del self.nearest[other]
+            if row.pop(number, None) is not None and self.nearest[other][1] == number:
+                self._find_nearest(other)
+
+    def _find_nearest(self, number: int) -> None:
+        row = self.extra[number]
+        if row:
+            least = min(row.values())
+            self.nearest[number] = least, min(other for other in row if row[other] == least)
+        else:
+            self.nearest.pop(number, None)
 
 
 def _nothing(_: int) -> None:
@@ -89,7 +98,7 @@ def merged(
         if len(merging.members) > budget:
             merging.join_cheapest()
         done(len(paths))
-    return list(merging.members.values()), merging.dearest
+    return [tuple(paths) for paths in merging.members.values()], merging.dearest
 
 
 def settled(
@@ -114,41 +123,39 @@ def _move_out(
     number: int, members: list[list[StorePath]], whole: list[Group], prices: Prices
 ) -> bool:
     """Move paths of one group to where they cost less; whether there were any."""
-    moved = False
-    for path, without in _without_each(members[number], prices):
-        if len(members[number]) == 1:
-            break
-        rest = without
-        if moved:  # the group is another one by now
-            rest = prices.of_paths(other for other in members[number] if other != path)
-        saved = whole[number].price - rest.price
+    paths = list(members[number])
+    behind = _unions_behind(paths, prices)
+    before: Group | None = None  # those of the paths so far that stay
+    for path, later in zip(paths, behind, strict=True):
         alone = prices.alone[path]
-        cost, target = min(
-            (prices.dearer(group, alone) + alone.price, other)
-            for other, group in enumerate(whole)
-            if other != number
-        )
-        if cost < saved - 1e-6 * abs(saved):
+        rest = _union(before, later, prices)
+        if rest is None:  # the last one of a group stays
+            break
+        saved = whole[number].price - rest.price
+        costs = [extra + alone.price for extra in prices.dearer(alone, whole)]
+        costs[number] = math.inf
+        target = costs.index(min(costs))
+        if costs[target] < saved - 1e-6 * abs(saved):
             members[number].remove(path)
             members[target].append(path)
             whole[number], whole[target] = rest, prices.joined(whole[target], alone)
-            moved = True
-    return moved
+        else:
+            before = _union(before, alone, prices)
+    return len(members[number]) < len(paths)
 
 
-def _without_each(paths: Sequence[StorePath], prices: Prices) -> list[tuple[StorePath, Group]]:
-    """Each path with the group that the others are; nothing for a group of one."""
-    if len(paths) == 1:
-        return []
-    alone = [prices.alone[path] for path in paths]
-    before, behind = [alone[0]], [alone[-1]]
-    for group in alone[1:-1]:
-        before.append(prices.joined(before[-1], group))
-    for group in alone[-2:0:-1]:
-        behind.append(prices.joined(group, behind[-1]))
-    behind.reverse()
-    inner = [prices.joined(*pair) for pair in zip(before[:-1], behind[1:], strict=True)]
-    return list(zip(paths, [behind[0], *inner, before[-1]], strict=True))
+def _unions_behind(paths: Sequence[StorePath], prices: Prices) -> list[Group | None]:
+    """For each path, the group that those behind it are; None for the last."""
+    unions: list[Group | None] = [None]
+    for path in paths[:0:-1]:
+        unions.append(_union(prices.alone[path], unions[-1], prices))
+    unions.reverse()
+    return unions
+
+
+def _union(one: Group | None, other: Group | None, prices: Prices) -> Group | None:
+    """Two groups as one, where either may have no path."""
+    return prices.joined(one, other) if one and other else one or other
 
 
 def total(groups: Iterable[Paths], prices: Prices) -> float:

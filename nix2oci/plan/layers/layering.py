@@ -179,7 +179,7 @@ def _as_before(
             kept.append((path,))
             whole.append(alone)
         else:
-            added = [prices.dearer(group, alone) for group in whole]
+            added = prices.dearer(alone, whole)
             place = added.index(min(added))
             kept[place] = (*kept[place], path)
             whole[place] = prices.joined(whole[place], alone)

@@ -11,6 +11,7 @@ from nix2oci.oci.layer.untar import (
     DIRECTORY,
     FILE,
     HARDLINK,
+    MAX_NAME,
     SYMLINK,
     EndMarkError,
     Member,
@@ -21,9 +22,6 @@ from nix2oci.oci.layer.whiteouts import Hidden, is_whiteout
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor
 from nix2oci.text import display
-
-_LONGEST = 4096
-"""Bytes of a name that Linux takes (PATH_MAX)."""
 
 
 class Inode(Struct, frozen=True):
@@ -120,8 +118,8 @@ class LayerNames(Struct):
 def _checked(name: bytes) -> bytes:
     """The normal form of a name that may be in a layer; raises `TarError` for others."""
     if b".." in name.split(b"/"):
-        raise TarError(f"the name {display(name[:_LONGEST])} leads upwards")
-    if len(name) > _LONGEST or b"\0" in name:
+        raise TarError(f"the name {display(name[:MAX_NAME])} leads upwards")
+    if len(name) > MAX_NAME or b"\0" in name:
         raise TarError(f"no file can have the name {display(name[:100])}…")
     return normal(name)
 

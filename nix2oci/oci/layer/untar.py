@@ -21,7 +21,7 @@ _MAX_EXTENDED = 1 << 20
 _REPEATED = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
 """How PAX 0.0 says what 0.1 has in one record."""
 
-_MAX_NAME = 4096
+MAX_NAME = 4096
 """Bytes of a name or target: a longer path no kernel takes (PATH_MAX)."""
 
 _MAX_NUMBER = 2**63 - 1
@@ -224,8 +224,8 @@ def _member(header: bytes) -> Member:
 def _extend(member: Member, extended: dict[bytes, bytes]) -> Member:
     if not extended:
         return member
-    if any(len(extended.get(key, b"")) > _MAX_NAME for key in (b"path", b"linkpath")):
-        raise TarError(f"a name has more than {_MAX_NAME} bytes")
+    if any(len(extended.get(key, b"")) > MAX_NAME for key in (b"path", b"linkpath")):
+        raise TarError(f"a name has more than {MAX_NAME} bytes")
     size = member.size
     if b"size" in extended and member.kind not in b"123456":
         size = _decimal(extended[b"size"])

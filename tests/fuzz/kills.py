@@ -175,6 +175,11 @@ def has_begun(said: str) -> bool:
     return "nix2oci: " in said or "nix2oci/cli/app.py" in said
 
 
+def is_python_itself(said: str) -> bool:
+    """Whether Python was interrupted while it read its own settings: its exit code is 1 then."""
+    return '"<frozen site>"' in said and not has_begun(said)
+
+
 def try_one(place: Place, kill: Kill, right: Right) -> tuple[str, list[str]]:
     """End a run, and let the next one go to its end: the exit code, and what is wrong."""
     token = f"{os.getpid()}-{kill.number}"
@@ -191,6 +196,8 @@ def try_one(place: Place, kill: Kill, right: Right) -> tuple[str, list[str]]:
     allowed = {0, INTERRUPTED} if interrupted else {0, -kill.signal}
     if not has_begun(said):
         allowed.add(-kill.signal)
+    if is_python_itself(said):
+        allowed.add(1)
     if ended not in allowed:
         wrong.append(f"exit code {ended}: {said.splitlines()[-3:]}")
     if "Traceback" in said and has_begun(said):

@@ -1,4 +1,7 @@
-"""docs/migration.md answers every argument of the tools that people come from, by keys of ours."""
+"""docs/migration.md answers every argument of the tools that people come from, by keys of ours.
+
+Its YAML, and that of docs/recipes.md, which it leads to, is read by the program.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,11 @@ ARGUMENTS = {
 }
 ENTRY_KEYS = {"source", "link", "text", "directory", "copy", "owner", "mode"}
 SPAN = re.compile(r"`([^`]+)`")
-BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+BLOCKS = [
+    block
+    for page in ("migration.md", "recipes.md")
+    for block in re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+]
 PROSE = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
 TABLES = PROSE[: PROSE.index("\n## What takes a command")]
 OF_OTHERS = {"--chown", "--chmod", "--health-cmd", "--short"}
@@ -93,7 +100,7 @@ def test_keys_and_flags_that_a_row_names_are_there() -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.partition("\n")[0])
-def test_blocks_of_the_page_are_read(block: str, tmp_path: Path) -> None:
+def test_blocks_of_the_pages_are_read(block: str, tmp_path: Path) -> None:
     assert accepted(block, tmp_path)
 
 

@@ -26,9 +26,8 @@ _TAKEN = {"root", "nobody", "nonroot", "tty", "staff", "true", "false", "null"}
 _HEAD = f"""\
 # yaml-language-server: $schema={SCHEMA_NAME}
 
-# What the images of this flake are like, for nix2oci build. It works without this file, too:
-# every key is optional, and most are flags as well (env is --env).
-# Remove the # in front of what you need; nix2oci plan shows what comes of it.
+# What an image is like that nix2oci build makes. Every key is optional, and most are flags as
+# well (env is --env). Remove the # in front of what you need.
 """
 
 # Each key with an example that works with any program, alone and with all others.

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.nix.installable import Installable, attribute_names, no_such_attribute
 from nix2oci.nix.json_output import read_json, unknown_shape
@@ -21,11 +22,13 @@ raw: with builtins; let
   try = x: let r = tryEval x; in if r.success then r.value else null;
   text = x: let s = try x; in if isString s then unsafeDiscardStringContext s else "";
   set = x: let s = try x; in if isAttrs s then s else { };
+  inBin = path: let m = match ".*/bin/([^/]+)" path; in if m == null then "" else head m;
   described = x: let v = set x; meta = set (v.meta or null); in {
     kind = if try x == null then "broken" else
       if v ? imageTag then "image" else text (v.type or null);
     name = text (v.pname or v.name or null);
-    program = text (meta.mainProgram or null);
+    program = if text (v.type or null) == "app" then inBin (text (v.program or null))
+      else text (meta.mainProgram or null);
     description = text (meta.description or null);
   };
 in mapAttrs (_: described) (set raw)
@@ -42,26 +45,34 @@ class FlakeOutput(Struct, frozen=True):
     """`derivation`, `app`, `image` for what is an image already, `broken` for what throws."""
     name: str = ""
     program: str = ""
-    """The name in `bin/` that `meta.mainProgram` gives."""
+    """The name in `bin/` of what is started: an app's program, or `meta.mainProgram`."""
     description: str = ""
 
     @property
     def fragment(self) -> str:
         """What stands behind `#` to name it."""
-        return self.attr if re.fullmatch(_PLAIN_NAME, self.attr) else f'"{self.attr}"'
+        if re.fullmatch(_PLAIN_NAME, self.attr):
+            return self.attr
+        return '"' + re.sub(r'(["\\])', r"\\\1", self.attr) + '"'
 
 
 def outputs_of(nix: NixClient, installable: Installable) -> tuple[FlakeOutput, ...]:
     """What the flake of an installable has for the system, each name once, `default` first.
 
-    An app counts before the package of its name, as for `nix run`. Raises `NixError` when the
-    installable names one that the flake does not have, and what goes wrong with Nix.
+    An app counts before the package of its name, as for `nix run`, and has the name of that.
+    Raises `NixError` when the installable names one that the flake does not have, and what goes
+    wrong with Nix.
     """
     answers = {
         group: _described(nix, installable, f"{group}.{nix.system()}")
         for group in ("packages", "apps")
     }
-    found = {output.attr: output for outputs in answers.values() for output in outputs}
+    found = {output.attr: output for output in answers["packages"]}
+    for app in answers["apps"]:
+        package = found.get(app.attr)
+        name = package.name if package else app.program
+        what = app.description or (package.description if package else "")
+        found[app.attr] = replace(app, name=name, description=what)
     wanted = attribute_names(installable.attr)
     if len(wanted) == 1 and wanted[0] not in found:
         names = {

@@ -32,13 +32,13 @@ def output(kind: str = "derivation", **known: str) -> dict[str, str]:
 
 PACKAGES = {
     "default": output(name="shop", program="shop", description="Sells\n  things"),
-    "app": output(name="app", program="app"),
+    "app": output(name="app", program="app", description="The app"),
     "image": output("image", name="image.tar.gz"),
     "two words": output(name="words"),
     "gone": output("broken"),
     "lib": output(""),
 }
-APPS = {"serve": output("app", description="Serve it")}
+APPS = {"serve": output("app", program="serve-it"), "default": output("app", program="shop-web")}
 
 
 @pytest.fixture
@@ -85,11 +85,11 @@ def test_init_lists_the_flake_and_says_what_to_type_next(terminal: Terminal) -> 
     text = (terminal.directory / "nix2oci.yaml").read_text()
     assert text.startswith(f"# yaml-language-server: $schema={SCHEMA_NAME}\n")
     assert text.split("as nix2oci build takes it:\n")[1].split("\n\n")[0].splitlines() == [
-        "#   .              shop, starts shop: Sells things",
-        "#   .#app          app, starts app",
+        "#   .              shop, starts shop-web: Sells things",
+        "#   .#app          app: The app",
         "#   .#gone         does not evaluate",
         "#   .#image        an image already, which dockerTools or nix2container makes",
-        "#   .#serve        an app: Serve it",
+        "#   .#serve        serve-it",
         '#   .#"two words"  words',
     ]
     assert max(map(len, text.splitlines())) <= 100
@@ -124,7 +124,7 @@ def test_each_key_alone_and_all_together_are_read(terminal: Terminal, tmp_path: 
     spec = settings_of(SETTING.sub("", text), tmp_path)
     assert (spec.name, spec.entrypoint, spec.user) == (
         "ghcr.io/example/shop",
-        ("shop",),
+        ("shop-web",),
         "1000:1000",
     )
 

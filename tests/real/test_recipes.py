@@ -191,8 +191,8 @@ def test_init_lists_what_the_flake_has(repository: Path, scratch: Path) -> None:
     assert nix2oci("init", copy) == str(copy / "nix2oci.yaml")
     text = (copy / "nix2oci.yaml").read_text()
     assert re.findall(r"^#   (.*)$", text, re.MULTILINE) == [
-        ".       shop, starts shop",
-        ".#shop  shop, starts shop",
+        ".       shop",
+        ".#shop  shop",
         ".#site  index.html",
     ]
     nix2oci("plan", "-q", f"path:{copy}")

@@ -106,7 +106,7 @@ def _first(found: Sequence[FlakeOutput], named: Installable) -> FlakeOutput | No
 
 def _content(found: Sequence[FlakeOutput] | None, first: FlakeOutput | None, system: str) -> bytes:
     listed = None if found is None else [Found(_installable(".", o), _what(o)) for o in found]
-    name, program = (first.name or first.attr, first.program) if first else ("", "")
+    name, program = (first.name, first.program) if first else ("", "")
     return beginning(listed, system, name=name, program=program).encode()
 
 
@@ -119,8 +119,8 @@ def _what(output: FlakeOutput) -> str:
         return "an image already, which dockerTools or nix2container makes"
     if output.kind == "broken":
         return "does not evaluate"
-    what = "an app" if output.kind == "app" else output.name
-    starts = f", starts {output.program}" if output.program else ""
+    what = output.name or "an app"
+    starts = f", starts {output.program}" if output.program not in {"", output.name} else ""
     return f"{what}{starts}" + (f": {output.description}" if output.description else "")
 
 

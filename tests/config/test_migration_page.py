@@ -13,7 +13,6 @@ import pytest
 from jsonschema import Draft202012Validator
 from support import cli_page
 from support.paths import DOCS
-from test_docs import section
 
 from nix2oci.config.image_spec import load, parse
 from nix2oci.config.keys import KEYS
@@ -68,8 +67,10 @@ OF_OTHERS = {"--chown", "--chmod", "--health-cmd", "--short"}
 
 
 def rows(heading: str) -> list[tuple[str, str]]:
-    """The first two cells of the tables below a heading, up to the next heading of any level."""
-    text = re.split(r"\n#+ ", section(PROSE, heading), maxsplit=1)[0]
+    """The two cells of each row below a heading, up to the next heading of any level."""
+    text = re.split(r"^#+ ", PROSE.partition(f"\n{heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[
+        0
+    ]
     found = re.findall(r"^\| (`.*?) \| (.*) \|$", text, re.MULTILINE)
     return [(first, second) for first, second in found]
 

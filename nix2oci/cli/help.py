@@ -5,6 +5,7 @@ from __future__ import annotations
 COMMANDS = {
     "build": "Build flake outputs into one OCI image.",
     "plan": "Show what would be in which layer; write nothing.",
+    "init": "Write a nix2oci.yaml to begin with, beside the flake.",
     "popularity": "Count what images share, so that they can share layers.",
     "push": "Push an image to a registry.",
     "inspect": "Show the layers, store paths and configuration of an image.",

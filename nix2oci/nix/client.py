@@ -165,9 +165,14 @@ class NixClient:
 
     def _value(self, installable: Installable, operand: str) -> EvalResult | None:
         """The value of an attribute; None when the flake has no such attribute."""
-        done = self._evaluate(installable, operand, EVAL_EXPRESSION)
+        stdout = self.ask(installable, operand, EVAL_EXPRESSION)
+        return None if stdout is None else EvalResult.parse(stdout)
+
+    def ask(self, installable: Installable, operand: str, question: str) -> str | None:
+        """What Nix prints of a function of an attribute; None when the flake has no such one."""
+        done = self._evaluate(installable, operand, question)
         if done.returncode == 0:
-            return EvalResult.parse(done.stdout)
+            return done.stdout
         missing = "does not provide attribute" in cause(done.said)
         if installable.kind == "flake" and missing:
             return None

@@ -1,4 +1,4 @@
-"""What the package brings as files: launchers without operations, and the page without a plan."""
+"""What the package brings as files: templates of launchers and pages, a schema."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def launcher_template(machine: str) -> bytes:
 def page_template() -> str:
     """The template that `page.page` takes."""
     return _file("report.page", "page.html").decode()
+
+
+def settings_schema() -> bytes:
+    """The JSON schema of nix2oci.yaml."""
+    return _file("config", "nix2oci.schema.json")
 
 
 def _file(package: str, name: str) -> bytes:

@@ -178,6 +178,7 @@ COMMANDS = [
     ("cat", "hostile", ORDERS),
     ("export", "hostile", "-o", f"absent/{ORDERS}"),
     ("help", ORDERS),
+    *(("init", name) for name in (f"no{ORDERS}", f".#{ORDERS}")),
     ("index", "hostile", "plain", "--tag", "x:1", "-o", f"no/{IN_A_LINE}"),
     *(("cache", "show", *more) for more in ((), ("--json",))),
     ("cache", ORDERS),

@@ -6,6 +6,7 @@ A command's own module is loaded when it is called. stdout carries results alone
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sized
 from contextlib import suppress
 
@@ -66,6 +67,7 @@ def run(interrupts: Sized = ()) -> int:
 
     Once there are `interrupts`, whatever ends it is one.
     """
+    sys.unraisablehook = _unraisable
     try:
         code = program.main(prog_name="nix2oci", standalone_mode=False)
         context.flush_output()
@@ -105,6 +107,16 @@ def _report(err: BaseException) -> None:
     if _is_very_verbose():
         console.traceback(err)
     return None
+
+
+def _unraisable(what: sys.UnraisableHookArgs) -> None:
+    """Keep to ourselves what went wrong where nobody can be told, as in a finalizer.
+
+    One may be called while a document nests so deeply that no call is left, and its traceback
+    would be all that a terminal shows of it.
+    """
+    if what.exc_value and _is_very_verbose():
+        console.traceback(what.exc_value)
 
 
 def _usage_error(err: click.ClickException) -> None:

@@ -83,6 +83,13 @@ COMMANDS["buggy"] = "Fail."
 cli.main()
 """
 
+IN_FINALIZER = BUGGY.replace(
+    'raise ZeroDivisionError("division by zero")',
+    """class Closing:
+        def __del__(self): raise RecursionError("too deep")
+    Closing()""",
+)
+
 
 @pytest.mark.parametrize("options", [(), ("-v",), ("-vv",), ("-v", "--verbose")], ids=" ".join)
 def test_a_bug_is_two_lines_and_a_traceback_only_when_asked_for(options: tuple[str, ...]) -> None:
@@ -99,6 +106,15 @@ def test_a_bug_is_two_lines_and_a_traceback_only_when_asked_for(options: tuple[s
         if "".join(options).count("v") > 1
         else []
     )
+
+
+@pytest.mark.parametrize("options", [(), ("-vv",)], ids=" ".join)
+def test_what_fails_in_a_finalizer_is_shown_only_when_asked_for(options: tuple[str, ...]) -> None:
+    argv = (sys.executable, "-c", IN_FINALIZER, "buggy", *options)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert ("RecursionError: too deep" in done.stderr) == bool(options)
+    assert bool(done.stderr) == bool(options)
 
 
 def test_an_error_of_the_user_has_a_traceback_only_when_asked_for(terminal: Terminal) -> None:

@@ -83,7 +83,9 @@ def _sparse() -> bytes:
     """A file with holes, as GNU tar writes it."""
     head = bytearray(_tar((entry("etc/sparse", b"data"),), tarfile.GNU_FORMAT)[:512])
     head[156:157] = b"S"
-    head[482] = 1
+    head[386:397], head[398:409] = b"00000000002", b"00000000004"  # four bytes behind a hole
+    head[482] = 1  # the map goes on in a block of its own, and has nothing more there
+    head[483:494] = b"00000000010"
     extension = bytes(512)
     return with_checksum(bytes(head)) + extension + b"data".ljust(512, b"\0") + bytes(1024)
 

@@ -54,6 +54,7 @@ class Outcome:
 def run(argv: list[str], directory: Path, env: Mapping[str, str]) -> Outcome:
     """Run a command line in a directory, with no other environment than this."""
     before = sys.argv, sys.stdout, sys.stderr, os.getcwd()
+    unraisable = sys.unraisablehook
     sys.argv = ["nix2oci", *argv]
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(2))
     sys.stdout, sys.stderr = out, err
@@ -68,6 +69,7 @@ def run(argv: list[str], directory: Path, env: Mapping[str, str]) -> Outcome:
         code = app.run()
     finally:
         sys.argv, sys.stdout, sys.stderr = before[:3]
+        sys.unraisablehook = unraisable
         os.chdir(before[3])  # noqa: TID251
     taken, peak = time.monotonic() - started, _peak() - held
     return Outcome(code, taken, peak, *map(_text, (out, err)))

@@ -41,6 +41,9 @@ FLAGS: Mapping[str, Flag] = {
     "env": _many("NAME=VALUE", "Environment variable."),
     "env-file": Flag("FILE", "File of the flake with environment variables, NAME=VALUE a line."),
     "user": Flag("USER[:GROUP]", "User that runs the program, by name or number."),
+    "arbitrary-uid": Flag(
+        "", "Let any user id of group 0 write where the user may, as OpenShift starts images."
+    ),
     "workdir": Flag("PATH", "Directory that the program starts in."),
     "ports": _many("PORT[/PROTOCOL]", "Port that the program listens on."),
     "volumes": _many("PATH", "Directory to declare as a volume."),

@@ -58,6 +58,8 @@ class ImageSpec(Struct, frozen=True):
     """A file with more variables; those of `env` win."""
     user: str | None = None
     """`UID` or `UID:GID`, always numbers; None: the base image's, else 65532:65532."""
+    arbitrary_uid: bool = False
+    """Whether any user id of group 0 may write where the user may."""
     working_dir: str | None = None
     """None: the base image's, else `/`."""
     ports: tuple[str, ...] = ()

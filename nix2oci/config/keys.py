@@ -169,6 +169,7 @@ KEYS: Mapping[str, Key] = {
     "env": Key(values.environment, _pairs_from_flag),
     "env-file": Key(_env_file),
     "user": Key(values.user),
+    "arbitrary-uid": Key(switch),
     "workdir": Key(values.path),
     "ports": Key(_once(values.port), _list),
     "volumes": Key(_once(values.volume), _list),
@@ -195,6 +196,7 @@ INSTEAD: Mapping[str, str] = {
         "the OCI image specification has no health check: use a probe of Kubernetes, "
         "or --health-cmd of the engine with a program of the image"
     ),
+    **dict.fromkeys(("openshift", "anyuid", "anyuser", "randomuid"), "it is 'arbitrary-uid: true'"),
     **dict.fromkeys(("file", "extrafiles", "copy", "add", "links", "symlinks"), _FILES),
     **dict.fromkeys(("directories", "directory", "dirs", "mkdir"), _FILES),
 }

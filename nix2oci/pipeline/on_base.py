@@ -134,7 +134,7 @@ def with_directories(
     """
     config = run_config(spec, system, on.base if on else None)
     below = on.lower if on else NOTHING_BELOW
-    wanted = [path for path in (*config.volumes, config.working_dir) if _is_plain(path)]
+    wanted = [path for path in (*config.volumes, config.working_dir) if is_plain(path)]
     places = missing_directories(below.under(tree), wanted, store_dir)
     if not places:
         return tree
@@ -148,7 +148,7 @@ def with_directories(
     return with_writable(tree, below, places, owner or (0, 0))
 
 
-def _is_plain(path: str) -> bool:
+def is_plain(path: str) -> bool:
     """Whether a path can be made; those of a base image may be anything."""
     return path.startswith("/") and path.isprintable()
 

@@ -19,7 +19,7 @@ from nix2oci.nix.store_files import StoreFiles, unreadable
 from nix2oci.oci.spec import Platform
 from nix2oci.oci.validate.interpreter import HEAD, Start, start_of
 from nix2oci.oci.validate.merged import LayeredFiles
-from nix2oci.oci.validate.program import ABSENT, Behind, Fault, command_of, program_fault
+from nix2oci.oci.validate.program import Behind, Fault, command_of, program_fault
 from nix2oci.pipeline import describe
 from nix2oci.pipeline.on_base import run_config
 from nix2oci.pipeline.prepare import Prepared, Progress
@@ -154,7 +154,7 @@ def _may_come_later(fault: Fault, spec: ImageSpec, store_dir: str) -> bool:
     path, name = os.fsdecode(fault.missing), fault.missing.rpartition(b"/")[2]
     expected = name in (b"env", *SHELLS) or b".so" in name or not name.isalnum()
     outside = all(one.startswith("/") and not one.startswith(store) for one in (named, path))
-    return outside and fault.message.endswith(ABSENT) and not expected
+    return outside and fault.is_nowhere and not expected
 
 
 def _check_damage(prepared: Prepared, program: bytes) -> None:

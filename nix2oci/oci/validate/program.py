@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.model.links import At, Resolved
 from nix2oci.oci.validate.finding import Finding
@@ -21,9 +22,6 @@ AT_RUN_TIME = (b"/proc/", b"/dev/", b"/sys/", b"/run/", b"/var/run/")
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What engines take when the configuration has no PATH."""
-
-ABSENT = "is not in the image"
-"""How a message ends that is about what a program needs."""
 
 _DEPTH = 5
 """As many interpreters of interpreters as Linux follows (execve(2))."""
@@ -75,6 +73,8 @@ class Fault(Struct, frozen=True):
     message: str
     missing: bytes = b""
     """What the image would have to have."""
+    is_nowhere: bool = False
+    """Whether nothing is at that path, so that a volume may bring it."""
 
     @property
     def finding(self) -> Finding:
@@ -104,8 +104,8 @@ def interpreter_fault(files: Files, program: bytes, interpreter: bytes) -> Fault
     is_there = interpreter.startswith(AT_RUN_TIME) or files.resolve(interpreter).exists
     if not interpreter.startswith(b"/"):
         return _of(program, f"its interpreter '{display(interpreter)}' is no absolute path")
-    what = f"its interpreter '{display(interpreter)}' {ABSENT}"
-    return None if is_there else _of(program, what, interpreter)
+    what = f"its interpreter '{display(interpreter)}' is not in the image"
+    return None if is_there else replace(_of(program, what, interpreter), is_nowhere=True)
 
 
 def _of(program: bytes, message: str, missing: bytes = b"") -> Fault:

@@ -50,6 +50,11 @@ FLAGS: Mapping[str, Flag] = {
     "labels": _many("NAME=VALUE", "Label in the image configuration."),
     "annotations": _many("NAME=VALUE", "Annotation of the manifest."),
     "stop-signal": Flag("SIGNAL", "Signal that asks the program to end."),
+    "healthcheck": _many(
+        "PROGRAM",
+        "Program that says whether the container works, none for no check; "
+        "again for each argument.",
+    ),
     "contents": _many("INSTALLABLE", "Installable to put into the image as well."),
     "users": _many("NAME:UID[:GID[:HOME[:SHELL]]]", "User to add to /etc/passwd."),
     "groups": _many("NAME:GID[:MEMBER,...]", "Group to add to /etc/group."),

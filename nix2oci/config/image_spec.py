@@ -27,6 +27,7 @@ from nix2oci.plan.shell_mode import Mode
 if TYPE_CHECKING:
     from nix2oci.config.env_file import EnvFile
     from nix2oci.config.wanted_files import WantedFile
+    from nix2oci.oci.healthcheck import Healthcheck
 
 FILE_NAME = "nix2oci.yaml"
 
@@ -68,6 +69,8 @@ class ImageSpec(Struct, frozen=True):
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     stop_signal: str = ""
+    healthcheck: Healthcheck | None = None
+    """None: the base image's, if it has one."""
     contents: tuple[str, ...] = ()
     """Installables beside the main one."""
     users: tuple[User, ...] = ()
@@ -97,7 +100,8 @@ class ImageSpec(Struct, frozen=True):
     def named_installables(self) -> tuple[str, ...]:
         """What `files` and braces in values name beside `contents`: each once, in their order."""
         found = [each.installable for each in self.files if each.installable]
-        texts = (*self.entrypoint, *self.cmd, *self.env.values())
+        test = self.healthcheck.test if self.healthcheck else ()
+        texts = (*self.entrypoint, *self.cmd, *self.env.values(), *test)
         if with_braces := [text for text in texts if "{" in text]:
             from nix2oci.config.braces import installables_in  # noqa: PLC0415  # start-up counts
 

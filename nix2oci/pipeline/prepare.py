@@ -179,7 +179,9 @@ def _with_paths(spec: ImageSpec, outputs: Mapping[str, tuple[StorePath, ...]]) -
 
     env = {name: path(value) for name, value in spec.env.items()}
     entrypoint, cmd = tuple(map(path, spec.entrypoint)), tuple(map(path, spec.cmd))
-    return replace(spec, entrypoint=entrypoint, cmd=cmd, env=env)
+    check = spec.healthcheck
+    check = replace(check, test=tuple(map(path, check.test))) if check else None
+    return replace(spec, entrypoint=entrypoint, cmd=cmd, env=env, healthcheck=check)
 
 
 def _shown(closure: Closure, roots: Collection[StorePath]) -> Closure:

@@ -81,8 +81,17 @@ class Fault(Struct, frozen=True):
         return Finding(self.code, self.where, self.message)
 
 
-def program_fault(files: Files, command: Command, behind: Behind = lambda _: None) -> Fault | None:
-    """What keeps the program of an image, or what that starts first, from being started."""
+def program_fault(
+    files: Files,
+    command: Command,
+    behind: Behind = lambda _: None,
+    *,
+    code: str = "entrypoint",
+) -> Fault | None:
+    """What keeps the program of an image, or what that starts first, from being started.
+
+    `code` is the rule for one that is not there; another rule is for its interpreter.
+    """
     if not command.argv:
         return None
     name = command.argv[0]
@@ -90,13 +99,19 @@ def program_fault(files: Files, command: Command, behind: Behind = lambda _: Non
     there = [each for each in found if each.exists]
     programs = [each.path for each in there if _is_program(files, each)]
     if not there:
-        return Fault("entrypoint", "config", f"'{name}' is not in the image")
+        return Fault(code, "config", f"'{name}' is not in the image")
     if not programs:
-        return Fault("entrypoint", "config", f"'{name}' is not an executable file")
+        return Fault(code, "config", f"'{name}' is not an executable file")
     if files.start(programs[0]) is None:
         message = f"'{name}' is no program: neither ELF nor a script that begins with '#!'"
-        return Fault("entrypoint", "config", message)
+        return Fault(code, "config", message)
     return _fault(files, programs[0], command.search_path, behind)
+
+
+def program_of(files: Files, command: Command) -> bytes | None:
+    """The file that an engine starts, all links followed; None where there is none."""
+    found = (files.resolve(path) for path in _places(command.argv[0], command))
+    return next((each.path for each in found if _is_program(files, each)), None)
 
 
 def interpreter_fault(files: Files, program: bytes, interpreter: bytes) -> Fault | None:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.nix
 
 CACHE = FLAKES.parent / ".cache"
 SYSTEM = f"{platform.machine()}-linux"
-SAMPLES = ("hello-c", "web-python", "server-config", "tools", "metadata")
+SAMPLES = ("hello-c", "web-python", "server-config", "guestbook", "tools", "metadata")
 PAGE = "<p>served from the store</p>\n"
 
 # The name that a Nix user knows, its program, and what that says.

@@ -41,6 +41,7 @@ PROGRAMS = [
     ("python3", ["python3", "-c", "import ssl, sqlite3, zlib; print(ssl.OPENSSL_VERSION)"], "^O"),
     ("python3-flask", ["flask", "--version"], r"^Flask \d"),
     ("redis", ["redis-server", "--version"], "^Redis server v="),
+    ("tini", ["tini", "--version"], "^tini version"),
 ]
 FILES = [
     ("cacert", "etc/ssl/certs/ca-bundle.crt", "-----BEGIN CERTIFICATE-----"),

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Tree
-from nix2oci.pipeline.on_base import Overlay, account_files, is_plain, run_config
+from nix2oci.pipeline.on_base import Overlay, account_files, is_plain, run_config, unknown_user
 from nix2oci.plan.overlay.join_accounts import home_of, owner_of
 from nix2oci.plan.overlay.lower_tree import NOTHING_BELOW
 from nix2oci.plan.writable import with_group_0
@@ -24,11 +24,14 @@ def for_arbitrary_uid(
     """
     config = run_config(spec, system, on.base if on else None)
     passwd, group = account_files(tree, on)
-    uid = (owner_of(config.user, passwd, group) or (0,))[0]
-    if not uid:
+    owner = owner_of(config.user, passwd, group)
+    if owner is None:
+        raise unknown_user(config.user)
+    uid, _ = owner
+    if uid == 0:
         raise ConfigError(
-            f"cannot share what belongs to user '{printable(config.user)}' with group 0: "
-            "nothing of root's is shared, and nothing of nobody's",
+            f"cannot let any user id write where user {printable(config.user)} may: it is root, "
+            "and nothing of root's is shared",
             hint="name another user, such as --user nonroot, or leave arbitrary-uid out",
         )
     below = on.lower if on else NOTHING_BELOW

@@ -140,12 +140,17 @@ def with_directories(
         return tree
     owner = owner_of(config.user, *account_files(tree, on))
     if owner is None and (spec.volumes or spec.working_dir):
-        raise ConfigError(
-            f"cannot run as user '{printable(config.user)}' of the base image: "
-            "it is not in its /etc/passwd or /etc/group",
-            hint="name another one with --user",
-        )
+        raise unknown_user(config.user)
     return with_writable(tree, below, places, owner or (0, 0))
+
+
+def unknown_user(user: str) -> ConfigError:
+    """The error for a user of a base image that has no number."""
+    return ConfigError(
+        f"cannot run as user '{printable(user)}' of the base image: "
+        "it is not in its /etc/passwd or /etc/group",
+        hint="name another one with --user",
+    )
 
 
 def is_plain(path: str) -> bool:

@@ -167,7 +167,18 @@ def test_home_is_told_to_who_has_none(
 def test_nothing_of_roots_is_shared(tmp_path: Path, user: str) -> None:
     done = Terminal.make(tmp_path).run("build", ".#app", "-q", "--arbitrary-uid", "--user", user)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[0].startswith("error: cannot share what belongs to user '0")
+    assert done.stderr.splitlines()[0].startswith(
+        "error: cannot let any user id write where user 0"
+    )
+
+
+def test_a_user_of_the_base_without_a_number_has_nothing_to_share(tmp_path: Path) -> None:
+    terminal = Terminal.make(tmp_path)
+    base(directory("etc"), run={"User": "node"}).write(terminal.directory / "base.oci")
+    flags = ("-q", "--base", "base.oci:1.0", "-o", "x", "--arbitrary-uid")
+    done = terminal.run("build", ".#app", *flags)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot run as user 'node' of the base image: ")
 
 
 def test_the_names_that_people_try_lead_to_the_key(tmp_path: Path) -> None:

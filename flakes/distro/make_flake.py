@@ -27,7 +27,8 @@ HERE = Path(__file__).resolve().parent
 ALWAYS = ("bash", "coreutils", "findutils", "gawk", "grep", "libc6", "libgcc-s1", "sed")
 DEFAULT = (
     *("busybox-static", "ca-certificates", "curl", "git", "media-types", "netbase", "nginx"),
-    *("openssl", "python3", "python3-flask", "python3-gunicorn", "redis-server", "tzdata"),
+    *("openssl", "python3", "python3-flask", "python3-gunicorn", "redis-server", "tini"),
+    "tzdata",
 )
 # Tools by the Debian package that has them.
 TOOLS = {

@@ -41,12 +41,20 @@ FLAGS: Mapping[str, Flag] = {
     "env": _many("NAME=VALUE", "Environment variable."),
     "env-file": Flag("FILE", "File of the flake with environment variables, NAME=VALUE a line."),
     "user": Flag("USER[:GROUP]", "User that runs the program, by name or number."),
+    "arbitrary-uid": Flag(
+        "", "Let any user id of group 0 write where the user may, as OpenShift starts images."
+    ),
     "workdir": Flag("PATH", "Directory that the program starts in."),
     "ports": _many("PORT[/PROTOCOL]", "Port that the program listens on."),
     "volumes": _many("PATH", "Directory to declare as a volume."),
     "labels": _many("NAME=VALUE", "Label in the image configuration."),
     "annotations": _many("NAME=VALUE", "Annotation of the manifest."),
     "stop-signal": Flag("SIGNAL", "Signal that asks the program to end."),
+    "healthcheck": _many(
+        "PROGRAM",
+        "Program that says whether the container works, none for no check; "
+        "again for each argument.",
+    ),
     "contents": _many("INSTALLABLE", "Installable to put into the image as well."),
     "users": _many("NAME:UID[:GID[:HOME[:SHELL]]]", "User to add to /etc/passwd."),
     "groups": _many("NAME:GID[:MEMBER,...]", "Group to add to /etc/group."),

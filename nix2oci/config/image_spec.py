@@ -27,6 +27,7 @@ from nix2oci.plan.shell_mode import Mode
 if TYPE_CHECKING:
     from nix2oci.config.env_file import EnvFile
     from nix2oci.config.wanted_files import WantedFile
+    from nix2oci.oci.healthcheck import Healthcheck
 
 FILE_NAME = "nix2oci.yaml"
 
@@ -58,6 +59,8 @@ class ImageSpec(Struct, frozen=True):
     """A file with more variables; those of `env` win."""
     user: str | None = None
     """`UID` or `UID:GID`, always numbers; None: the base image's, else 65532:65532."""
+    arbitrary_uid: bool = False
+    """Whether any user id of group 0 may write where the user may."""
     working_dir: str | None = None
     """None: the base image's, else `/`."""
     ports: tuple[str, ...] = ()
@@ -66,6 +69,8 @@ class ImageSpec(Struct, frozen=True):
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     stop_signal: str = ""
+    healthcheck: Healthcheck | None = None
+    """None: the base image's, if it has one."""
     contents: tuple[str, ...] = ()
     """Installables beside the main one."""
     users: tuple[User, ...] = ()
@@ -95,7 +100,8 @@ class ImageSpec(Struct, frozen=True):
     def named_installables(self) -> tuple[str, ...]:
         """What `files` and braces in values name beside `contents`: each once, in their order."""
         found = [each.installable for each in self.files if each.installable]
-        texts = (*self.entrypoint, *self.cmd, *self.env.values())
+        test = self.healthcheck.test if self.healthcheck else ()
+        texts = (*self.entrypoint, *self.cmd, *self.env.values(), *test)
         if with_braces := [text for text in texts if "{" in text]:
             from nix2oci.config.braces import installables_in  # noqa: PLC0415  # start-up counts
 

@@ -160,6 +160,18 @@ def _env_file(value: object, location: Location) -> object:
     return env_file(value, location)
 
 
+def _healthcheck(value: object, location: Location) -> object:
+    from nix2oci.config.wanted_healthcheck import healthcheck  # noqa: PLC0415  # few have one
+
+    return healthcheck(value, location)
+
+
+def _healthcheck_from_flag(given: Sequence[str], _: Location) -> object:
+    from nix2oci.config.wanted_healthcheck import healthcheck_from_flag  # noqa: PLC0415  # few do
+
+    return healthcheck_from_flag(given)
+
+
 KEYS: Mapping[str, Key] = {
     "name": Key(values.image_name),
     "tag": Key(values.image_tags, tags_from_flag),
@@ -169,12 +181,14 @@ KEYS: Mapping[str, Key] = {
     "env": Key(values.environment, _pairs_from_flag),
     "env-file": Key(_env_file),
     "user": Key(values.user),
+    "arbitrary-uid": Key(switch),
     "workdir": Key(values.path),
     "ports": Key(_once(values.port), _list),
     "volumes": Key(_once(values.volume), _list),
     "labels": Key(values.image_labels, _pairs_from_flag),
     "annotations": Key(values.image_annotations, _pairs_from_flag),
     "stop-signal": Key(values.stop_signal),
+    "healthcheck": Key(_healthcheck, _healthcheck_from_flag),
     "contents": Key(_once(values.installable), _list),
     "users": Key(values.users, _each(_user_from_flag)),
     "groups": Key(values.groups, _each(_group_from_flag)),
@@ -191,10 +205,7 @@ KEYS: Mapping[str, Key] = {
 
 _FILES = "files, directories and links with an owner and a mode are named in 'files'"
 INSTEAD: Mapping[str, str] = {
-    "healthcheck": (
-        "the OCI image specification has no health check: use a probe of Kubernetes, "
-        "or --health-cmd of the engine with a program of the image"
-    ),
+    **dict.fromkeys(("openshift", "anyuid", "anyuser", "randomuid"), "it is 'arbitrary-uid: true'"),
     **dict.fromkeys(("file", "extrafiles", "copy", "add", "links", "symlinks"), _FILES),
     **dict.fromkeys(("directories", "directory", "dirs", "mkdir"), _FILES),
 }

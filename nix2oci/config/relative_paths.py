@@ -50,7 +50,7 @@ def document_beside(
         found["contents"] = list(map(installable, contents))
     if "debug-tools" in found:
         found["debug-tools"] = installable(found["debug-tools"])
-    for key in ("env", "entrypoint", "cmd"):
+    for key in ("env", "entrypoint", "cmd", "healthcheck"):
         if key in found:
             found[key] = _braces(found[key], installable)
     if {"files", "env-file"} & found.keys():

@@ -61,7 +61,7 @@ def inherit(
         *_each("Labels", run.labels, ours.labels, ()),
         _joined("ExposedPorts", run.exposed_ports, ours.exposed_ports),
         _joined("Volumes", run.volumes, ours.volumes),
-        *(Inherited(key, value, None, "base") for key, value in kept.items()),
+        *(_kept(key, value, ours) for key, value in kept.items()),
     ]
     rows = {row.key: row for row in table if row.base}
     won = {key: _won(rows, key, image) for key, (_, image) in single.items()}
@@ -105,6 +105,13 @@ def _each(
 def _program(run: RunConfig, ours: ImageConfig) -> Iterator[Inherited]:
     yield Inherited("Entrypoint", list(run.entrypoint), list(ours.entrypoint) or None, "image")
     yield Inherited("Cmd", list(run.cmd), list(ours.cmd) or None, "image")
+
+
+def _kept(key: str, base: object, ours: ImageConfig) -> Inherited:
+    """A field of Docker's: of these, an image of ours has at most a health check."""
+    is_ours = key == "Healthcheck" and ours.healthcheck is not None
+    image = ours.healthcheck.to_json() if is_ours and ours.healthcheck else None
+    return Inherited(key, base, image, "image" if image else "base")
 
 
 def _joined(key: str, base: tuple[str, ...], image: tuple[str, ...]) -> Inherited:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 
 from nix2oci.oci.documents import ForeignConfig
+from nix2oci.oci.healthcheck import Healthcheck
 from nix2oci.oci.layout.source import ImageSource
 
 _OWN = "nix2oci."
@@ -36,6 +37,7 @@ def _of_config(config: ForeignConfig) -> Iterator[tuple[str, str]]:
     for name, value in run.variables.items():
         yield f"env {name}", value
     texts = {"user": run.user, "workdir": run.working_dir, "stop-signal": run.stop_signal}
+    texts["healthcheck"] = str(Healthcheck.read(run.fields["Healthcheck"].value) or "")
     yield from ((name, value) for name, value in texts.items() if value)
     yield from ((f"port {port}", "") for port in sorted(run.exposed_ports))
     yield from ((f"volume {volume}", "") for volume in sorted(run.volumes))

@@ -10,11 +10,15 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError, LayoutError, RepresentationError
 from nix2oci.oci.fields import Fields, Json, Value
+
+if TYPE_CHECKING:
+    from nix2oci.oci.healthcheck import Healthcheck
 
 LAYOUT_VERSION = "1.0.0"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -234,6 +238,7 @@ class ImageConfig(Struct, frozen=True):
     volumes: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     stop_signal: str = ""
+    healthcheck: Healthcheck | None = None
     inherited: Json = field(default_factory=dict)
     """Fields of `config` that a base image has and this class has no name for."""
     history_below: tuple[Json, ...] = ()
@@ -250,6 +255,7 @@ class ImageConfig(Struct, frozen=True):
             Volumes={volume: {} for volume in self.volumes},
             Labels=dict(self.labels),
             StopSignal=self.stop_signal,
+            Healthcheck=self.healthcheck.to_json() if self.healthcheck else None,
         )
         created = rfc3339(self.created)
         history = [

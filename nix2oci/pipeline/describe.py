@@ -173,6 +173,7 @@ def image_config(
         volumes=spec.volumes,
         labels={**identity.annotations, **spec.labels},
         stop_signal=spec.stop_signal,
+        healthcheck=spec.healthcheck,
     )
 
 
@@ -202,6 +203,7 @@ def wanted_paths(
     """
     texts = [*spec.entrypoint, *spec.cmd, *spec.env.values(), *(user.shell for user in spec.users)]
     texts += [each.value for each in spec.files]
+    texts += spec.healthcheck.test if spec.healthcheck else ()
     named = {word for text in texts for word in re.findall(r"[0-9a-z]{32}", text)}
     wanted = {path: "the configuration names it" for path in closure if path.hash_part in named}
     if spec.view.sh and survey.shell:

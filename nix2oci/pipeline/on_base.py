@@ -134,21 +134,26 @@ def with_directories(
     """
     config = run_config(spec, system, on.base if on else None)
     below = on.lower if on else NOTHING_BELOW
-    wanted = [path for path in (*config.volumes, config.working_dir) if _is_plain(path)]
+    wanted = [path for path in (*config.volumes, config.working_dir) if is_plain(path)]
     places = missing_directories(below.under(tree), wanted, store_dir)
     if not places:
         return tree
     owner = owner_of(config.user, *account_files(tree, on))
     if owner is None and (spec.volumes or spec.working_dir):
-        raise ConfigError(
-            f"cannot run as user '{printable(config.user)}' of the base image: "
-            "it is not in its /etc/passwd or /etc/group",
-            hint="name another one with --user",
-        )
+        raise unknown_user(config.user)
     return with_writable(tree, below, places, owner or (0, 0))
 
 
-def _is_plain(path: str) -> bool:
+def unknown_user(user: str) -> ConfigError:
+    """The error for a user of a base image that has no number."""
+    return ConfigError(
+        f"cannot run as user '{printable(user)}' of the base image: "
+        "it is not in its /etc/passwd or /etc/group",
+        hint="name another one with --user",
+    )
+
+
+def is_plain(path: str) -> bool:
     """Whether a path can be made; those of a base image may be anything."""
     return path.startswith("/") and path.isprintable()
 

@@ -147,7 +147,12 @@ def prepare(
             tree = with_wanted_files(
                 tree, on, spec, outputs, store_dir=closure.store_dir, store=files
             )
-        tree = with_directories(tree, on, spec, built[0].package.system, closure.store_dir)
+        system = built[0].package.system
+        tree = with_directories(tree, on, spec, system, closure.store_dir)
+        if spec.arbitrary_uid:
+            from nix2oci.pipeline.arbitrary_uid import for_arbitrary_uid  # noqa: PLC0415  # few do
+
+            tree, spec = for_arbitrary_uid(tree, on, spec, system)
         yield Prepared(built, spec, shells, plan, found, tree, store, notes, on)
 
 
@@ -174,7 +179,9 @@ def _with_paths(spec: ImageSpec, outputs: Mapping[str, tuple[StorePath, ...]]) -
 
     env = {name: path(value) for name, value in spec.env.items()}
     entrypoint, cmd = tuple(map(path, spec.entrypoint)), tuple(map(path, spec.cmd))
-    return replace(spec, entrypoint=entrypoint, cmd=cmd, env=env)
+    check = spec.healthcheck
+    check = replace(check, test=tuple(map(path, check.test))) if check else None
+    return replace(spec, entrypoint=entrypoint, cmd=cmd, env=env, healthcheck=check)
 
 
 def _shown(closure: Closure, roots: Collection[StorePath]) -> Closure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -16,10 +16,17 @@ from nix2oci.model.links import At, Resolved, resolve
 from nix2oci.model.tree import Directory, File, Symlink, Tree
 from nix2oci.nix.machine import check_machines
 from nix2oci.nix.store_files import StoreFiles, unreadable
-from nix2oci.oci.spec import Platform
+from nix2oci.oci.spec import ImageConfig, Platform
 from nix2oci.oci.validate.interpreter import HEAD, Start, start_of
 from nix2oci.oci.validate.merged import LayeredFiles
-from nix2oci.oci.validate.program import ABSENT, Behind, Fault, command_of, program_fault
+from nix2oci.oci.validate.program import (
+    Behind,
+    Command,
+    Fault,
+    command_of,
+    program_fault,
+    program_of,
+)
 from nix2oci.pipeline import describe
 from nix2oci.pipeline.on_base import run_config
 from nix2oci.pipeline.prepare import Prepared, Progress
@@ -39,29 +46,47 @@ def entrypoint(
 ) -> tuple[str, ...]:
     """The program that the image starts, and its fixed arguments; none for an image of data.
 
-    `progress` is told what may be wrong, `remedy` may know for the name of another processor how to
-    build for that. Raises `ConfigError` where there is none to choose, or one that no engine can
-    start, and `RepresentationError` for one of another machine.
+    That of the health check is looked at as well. `progress` is told what may be wrong, `remedy`
+    may know for the name of another processor how to build for that. Raises `ConfigError` where
+    there is none to choose, or one that no engine can start, and `RepresentationError` for one of
+    another machine.
     """
     argv = describe.entrypoint(spec, prepared.built[0], prepared.survey)
     on, closure, store = prepared.on_base, prepared.closure, prepared.store
     disk = StoreFiles.of(closure, store.root, prepared.notes, store.fetch)
-    below = LayeredFiles(on.base.nodes, on.base.contents) if on else None
+    files = _Files(
+        prepared.rootfs, disk, LayeredFiles(on.base.nodes, on.base.contents) if on else None
+    )
     config = run_config(spec, prepared.package.system, on.base if on else None, argv)
     variables = dict(pair.partition("=")[::2] for pair in config.env)
-    command = command_of((*config.entrypoint, *config.cmd), config.working_dir, variables)
+    started = list(argv[:1])
+    for code, words in _commands(config):
+        command = command_of(words, config.working_dir, variables)
+        if fault := _fault_of(prepared, files, command, code):
+            if code != "entrypoint" or not _may_come_later(fault, spec, closure.store_dir):
+                _check_damage(prepared, files.resolve(os.fsencode(words[0])).path)
+                raise _unstartable(command.argv[0], fault, prepared, code)
+            progress.step(str(fault.finding))
+        elif code != "entrypoint":
+            started.append(os.fsdecode(program_of(files, command) or b""))
+    _check_machines(prepared, disk, started, remedy)
+    return argv
+
+
+def _commands(config: ImageConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What is started, each with the rule of `validate` for it."""
+    yield "entrypoint", (*config.entrypoint, *config.cmd)
+    if config.healthcheck and config.healthcheck.argv:
+        yield "healthcheck", config.healthcheck.argv
+
+
+def _fault_of(prepared: Prepared, files: _Files, command: Command, code: str) -> Fault | None:
+    """What keeps a program from being started."""
+    behind = _behind(prepared.shells, files.store.store_dir)
     try:
-        files = _Files(prepared.rootfs, disk, below)
-        fault = program_fault(files, command, _behind(prepared.shells, disk.store_dir))
+        return program_fault(files, command, behind, code=code)
     except OSError as err:
         raise unreadable(err) from err
-    if fault and _may_come_later(fault, spec, closure.store_dir):
-        progress.step(str(fault.finding))
-    elif fault:
-        _check_damage(prepared, files.resolve(os.fsencode(command.argv[0])).path)
-        raise _unstartable(command.argv[0], fault, prepared)
-    _check_machines(prepared, disk, argv, remedy)
-    return argv
 
 
 class _Files(Struct, frozen=True):
@@ -154,7 +179,7 @@ def _may_come_later(fault: Fault, spec: ImageSpec, store_dir: str) -> bool:
     path, name = os.fsdecode(fault.missing), fault.missing.rpartition(b"/")[2]
     expected = name in (b"env", *SHELLS) or b".so" in name or not name.isalnum()
     outside = all(one.startswith("/") and not one.startswith(store) for one in (named, path))
-    return outside and fault.message.endswith(ABSENT) and not expected
+    return outside and fault.is_nowhere and not expected
 
 
 def _check_damage(prepared: Prepared, program: bytes) -> None:
@@ -166,12 +191,13 @@ def _check_damage(prepared: Prepared, program: bytes) -> None:
                 pass
 
 
-def _unstartable(name: str, fault: Fault, prepared: Prepared) -> ConfigError:
+def _unstartable(name: str, fault: Fault, prepared: Prepared, code: str) -> ConfigError:
     about = "" if fault.where in ("config", name) else f"{fault.where}: "
     message = fault.message.removeprefix(f"'{name}' ")
     message = message if message == fault.message else f"it {message}"
+    remedy = _remedy if code == "entrypoint" else _remedy_of_check
     return ConfigError(
-        f"cannot use entrypoint {name}: {about}{message}", hint=_remedy(fault, name, prepared)
+        f"cannot use {code} {name}: {about}{message}", hint=remedy(fault, name, prepared)
     )
 
 
@@ -184,6 +210,18 @@ def _remedy(fault: Fault, used: str, prepared: Prepared) -> str:
     if programs:
         return "choose one with --entrypoint: " + and_more(programs, _SHOWN)
     return f"{other}; an image of data that starts nothing has --entrypoint {describe.NO_PROGRAM}"
+
+
+def _remedy_of_check(fault: Fault, used: str, prepared: Prepared) -> str:
+    if fault.missing:
+        return f"{_missing_remedy(fault.missing, prepared)}, or test with another program"
+    name = used.rpartition("/")[2]
+    if not re.fullmatch(r"[\w.+-]+", name):
+        return "test with another program"
+    return (
+        f'name its path, such as "{{nixpkgs#{name}}}/bin/{name}", or add it to the image, such as '
+        f"with --contents nixpkgs#{name}"
+    )
 
 
 def _missing_remedy(missing: bytes, prepared: Prepared) -> str:
@@ -207,11 +245,11 @@ def _missing_remedy(missing: bytes, prepared: Prepared) -> str:
 
 
 def _check_machines(
-    prepared: Prepared, disk: StoreFiles, argv: tuple[str, ...], remedy: Remedy
+    prepared: Prepared, disk: StoreFiles, programs: Sequence[str], remedy: Remedy
 ) -> None:
     """Raise `RepresentationError` for a program that the image's platform cannot run."""
     steps = (step.path for chain in prepared.shells.programs.values() for step in chain.steps)
     system = prepared.package.system
-    started = [*map(os.fsencode, argv[:1]), *steps]
+    started = [*map(os.fsencode, programs), *steps]
     platform = str(Platform.of_system(system))
     check_machines(disk, prepared.closure, started, system, platform, remedy=remedy)

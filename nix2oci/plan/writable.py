@@ -6,10 +6,12 @@ directory, it makes one that is root's (moby/moby#2259). The same holds for the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
+
+from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError
-from nix2oci.model.tree import Directory, Owned, Tree, parents
+from nix2oci.model.tree import Directory, Entry, File, Owned, Symlink, Tree, parents
 from nix2oci.plan.overlay.lower_tree import LowerTree
 from nix2oci.plan.overlay.overlay import THE_BASE
 from nix2oci.text import display
@@ -51,6 +53,37 @@ def with_writable(
     The directories above them are those of the root or of `lower`, else they are root's.
     """
     made = [Owned(Directory(place, 0o755, *owner), "volumes and workdir") for place in places]
+    return _with(tree, lower, made)
+
+
+def with_group_0(tree: Tree, lower: LowerTree, places: Container[bytes], uid: int) -> Tree:
+    """A root that lies over `lower`, with what is that user's as after `chgrp 0` and `chmod g=u`.
+
+    Of `lower` that is done to the directories at `places` alone.
+    """
+    of_base = [Owned(e, THE_BASE) for path, e in lower.directories.items() if path in places]
+    found = [*(item for item in of_base if item.entry.path not in tree.owned), *tree.owned.values()]
+    shared = [
+        item
+        if item.owner == THE_BASE and item.entry.path not in places
+        else Owned(_shared(item.entry, uid), item.owner)
+        for item in found
+    ]
+    return _with(Tree({}), lower, shared)
+
+
+def _shared(entry: Entry, uid: int) -> Entry:
+    if isinstance(entry, Symlink) or entry.uid != uid:
+        return entry
+    mode = entry.mode & ~0o070 | (entry.mode & 0o700) >> 3
+    if isinstance(entry, File):
+        mode &= ~0o6000  # the kernel takes setuid and setgid when a file changes hands, chown(2)
+    return replace(entry, mode=mode, gid=0)
+
+
+def _with(tree: Tree, lower: LowerTree, made: Sequence[Owned]) -> Tree:
+    """A root with more entries; the directories above them are as `lower` has them."""
     above = {above for item in made for above in parents(item.entry.path)} - tree.owned.keys()
+    above -= {item.entry.path for item in made}
     below = [Owned(e, THE_BASE) for path, e in lower.directories.items() if path in above]
     return Tree.merge([*tree.owned.values(), *below, *made])

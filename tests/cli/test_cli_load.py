@@ -47,6 +47,17 @@ def test_the_name_is_all_that_is_printed(
     assert fake.received.exists()
 
 
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize("engine", ["docker", "podman", "containerd"])
+def test_a_health_check_that_the_engine_passes_over_is_told(
+    terminal: Terminal, engine: str
+) -> None:
+    """tests/real/test_health_in_engines.py sees that podman does."""
+    done = terminal.run("build", ".#app", "--healthcheck", "app", "--load", engine)
+    told = f"nix2oci: {engine} reads no health check of an OCI image\n" in done.stderr
+    assert (done.returncode, told) == (0, engine != "docker")
+
+
 def test_what_the_engine_says_is_shown_when_asked_for(terminal: Terminal, fake: FakeEngine) -> None:
     done = terminal.run("build", ".#app", "--tag", "app:1", "--load", "docker", "-v")
     assert "Loaded image: docker.io/library/app:1\n" in done.stderr

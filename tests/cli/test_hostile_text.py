@@ -67,6 +67,7 @@ def _config(config: Json) -> None:
         "ExposedPorts": {f"80{ORDERS}": {}},
         "Volumes": {f"/v{ORDERS}": {}},
         "Labels": {f"l{ORDERS}": ORDERS},
+        "Healthcheck": {"Test": ["CMD", ORDERS, ORDERS]},
     }
 
 

@@ -161,8 +161,8 @@ def test_load_refuses(load_text: Load, content: str | bytes, message: str) -> No
 @pytest.mark.parametrize(
     ("key", "hint"),
     [
-        ("healthcheck", "the OCI image specification has no health check: use a probe of"),
-        ("health-check", "the OCI image specification has no health check: use a probe of"),
+        ("health-check", "did you mean 'healthcheck'?"),
+        ("anyuid", "it is 'arbitrary-uid: true'"),
         ("extraFiles", "files, directories and links with an owner and a mode are named in"),
         ("directories", "files, directories and links with an owner and a mode are named in"),
     ],

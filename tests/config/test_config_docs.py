@@ -87,6 +87,7 @@ def test_defaults_of_the_schema_change_nothing() -> None:
     }
     assert parse(defaults) == ImageSpec()
     without = {"name", "tag", "base", "env-file", "user", "workdir", "debug-tools", "created"}
+    without |= {"healthcheck"}
     assert set(KEYS) - set(defaults) == without
     user = SCHEMA["properties"]["users"]["items"]["properties"]
     assert user["shell"]["default"] == NOLOGIN
@@ -198,6 +199,15 @@ WRONG: list[dict[str, Any]] = [
     {"stop-signal": "TERM"},
     {"stop-signal": 65},
     {"stop-signal": "0"},
+    {"healthcheck": {}},
+    {"healthcheck": "a"},
+    {"healthcheck": {"test": []}},
+    {"healthcheck": {"test": "a b"}},
+    {"healthcheck": {"test": "a", "interval": "0s"}},
+    {"healthcheck": {"test": "a", "timeout": 30}},
+    {"healthcheck": {"test": "a", "start-period": "1s1m"}},
+    {"healthcheck": {"test": "a", "retries": 0}},
+    {"healthcheck": {"test": "a", "command": "b"}},
     {"contents": ["-f"]},
     {"contents": [""]},
     {"contents": ["a", "a"]},

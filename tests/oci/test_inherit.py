@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from nix2oci.oci.documents import read_config
+from nix2oci.oci.healthcheck import Healthcheck
 from nix2oci.oci.inherit import Inherited, inherit
 from nix2oci.oci.spec import Digest, History, ImageConfig, Platform, canonical_json
 
@@ -163,6 +164,13 @@ ROWS = [
         {"Healthcheck": {"Test": ["CMD", "x"]}, "Shell": ["/bin/bash"], "OnBuild": ["RUN x"]},
         [("Healthcheck", "base"), ("OnBuild", "base"), ("Shell", "base")],
         id="health check, shell and triggers are the base's",
+    ),
+    pytest.param(
+        {"Healthcheck": {"Test": ["CMD", "x"], "Retries": 2}},
+        {"healthcheck": Healthcheck(("CMD", "y"), interval=5)},
+        {"Healthcheck": {"Test": ["CMD", "y"], "Interval": 5}},
+        [("Healthcheck", "image")],
+        id="a health check that is asked for wins as a whole",
     ),
     pytest.param(
         {"Image": "sha256:1", "Hostname": "x", "Labels": None, "Cmd": None},

@@ -442,8 +442,10 @@ def test_values_name_paths_of_installables(tmp_path: Path, value: str, expected:
 
 
 def test_a_path_in_a_value_is_in_the_closure_and_may_be_the_program(tmp_path: Path) -> None:
-    terminal = with_tool(tmp_path, f'entrypoint: ["{{{TOOL}}}/bin/tool", x]\n')
+    program = f'["{{{TOOL}}}/bin/tool", x]\n'
+    terminal = with_tool(tmp_path, f"entrypoint: {program}healthcheck:\n  test: {program}")
     assert config(terminal)["Entrypoint"] == [f"{TOOL}/bin/tool", "x"]
+    assert config(terminal)["Healthcheck"] == {"Test": ["CMD", f"{TOOL}/bin/tool", "x"]}
     assert f"{TOOL}/bin/tool" in listed(terminal)
 
 

@@ -46,6 +46,8 @@ class Job:
     user: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
+    read_only: bool = False
+    """Whether nothing but what is mounted can be written to."""
 
 
 class Container(Protocol):
@@ -157,6 +159,8 @@ class ClientEngine:
             yield f"--user={job.user}"
         for key, value in job.env.items():
             yield f"--env={key}={value}"
+        if job.read_only:
+            yield "--read-only"
         for mount in job.mounts:
             access = ":ro" if mount.read_only else ""
             yield f"--volume={mount.source}:{mount.target}{access}"
@@ -329,6 +333,7 @@ class Runc:
         if job.user is not None:
             uid, gid = job.user.split(":")
             config["process"]["user"] = {"uid": int(uid), "gid": int(gid)}
+        config["root"]["readonly"] = job.read_only
         config["mounts"] += [_runc_mount(mount) for mount in job.mounts]
         return config
 

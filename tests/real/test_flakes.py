@@ -20,7 +20,7 @@ pytestmark = pytest.mark.nix
 
 CACHE = FLAKES.parent / ".cache"
 SYSTEM = f"{platform.machine()}-linux"
-SAMPLES = ("hello-c", "web-python", "server-config", "tools", "metadata")
+SAMPLES = ("hello-c", "web-python", "server-config", "guestbook", "tools", "metadata")
 PAGE = "<p>served from the store</p>\n"
 
 # The name that a Nix user knows, its program, and what that says.
@@ -41,6 +41,7 @@ PROGRAMS = [
     ("python3", ["python3", "-c", "import ssl, sqlite3, zlib; print(ssl.OPENSSL_VERSION)"], "^O"),
     ("python3-flask", ["flask", "--version"], r"^Flask \d"),
     ("redis", ["redis-server", "--version"], "^Redis server v="),
+    ("tini", ["tini", "--version"], "^tini version"),
 ]
 FILES = [
     ("cacert", "etc/ssl/certs/ca-bundle.crt", "-----BEGIN CERTIFICATE-----"),

@@ -23,6 +23,7 @@ let
     redis = "redis-cli";
     redis-server = "redis-server";
     sed = "sed";
+    tini = "tini";
   };
   program =
     if programs ? ${name} then programs.${name}

@@ -78,9 +78,11 @@ def load(
 ) -> Loaded:
     """Load the image of these names of the layout or archive at `path`.
 
-    Of several platforms the engine gets its own; one alone may be another's, which is said. So is
-    that most of it was loaded before, `again` being for an image with the layers of another.
+    Of several platforms the engine gets its own; one alone may be another's, which is said. So are
+    a health check that nobody will ask for, and that most of it was loaded before, `again` being
+    for an image with the layers of another.
     """
+    from nix2oci.oci.healthcheck import Healthcheck
     from nix2oci.oci.layout.source import open_layout
 
     progress = console.progress(output)
@@ -89,6 +91,9 @@ def load(
     if platform is None:
         progress.step(f"{engine.name} runs {engine.platform}, the image is for {platforms[0]}")
     image = layout.image(names[0].tag or "latest", platform)
+    check = Healthcheck.read(image.config().run.fields["Healthcheck"].value)
+    if check and check.argv and engine.name != "docker":
+        progress.step(f"{engine.name} reads no health check of an OCI image")
     size = sum(layer.size for layer in image.layers())
     what = f"loading {names[0]} into {engine.name}"
     if again:

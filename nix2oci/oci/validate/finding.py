@@ -40,6 +40,7 @@ RULES: Mapping[str, tuple[Level, str]] = {
     "replaced": ("warning", "a layer keeps the directories and links of the layers below"),
     "store-paths": ("error", "store paths have the NAR hashes that the layer's descriptor records"),
     "entrypoint": ("error", "the program that the image starts is in it and executable"),
+    "healthcheck": ("error", "the program of the health check is in the image and executable"),
     "link": ("warning", "an absolute link leads to something in the image"),
     "interpreter": ("warning", "the interpreter of an executable file is in the image"),
 }

@@ -10,6 +10,7 @@ from nix2oci.model import links
 from nix2oci.model.links import At
 from nix2oci.model.tree import parents
 from nix2oci.oci.documents import RunConfig
+from nix2oci.oci.healthcheck import Healthcheck
 from nix2oci.oci.layer.untar import DIRECTORY, FILE, SYMLINK
 from nix2oci.oci.layer.whiteouts import lay_over, target_of
 from nix2oci.oci.validate.finding import Finding
@@ -141,11 +142,19 @@ class MergedLayers(Struct, frozen=True):
     findings: list[Finding]
 
     def check_start(self, run: RunConfig) -> Iterator[Finding]:
-        """Whether the image's program can be started, unless that was told already."""
-        command = command_of(run.command, run.working_dir, run.variables)
-        fault = program_fault(self.files, command)
-        if fault and all(fault.message != finding.message for finding in self.findings):
-            yield fault.finding
+        """Whether the programs that are started can be, unless that was told already.
+
+        Those are the image's own, and that of its health check.
+        """
+        check = Healthcheck.read(run.fields["Healthcheck"].value)
+        for code, argv in (
+            ("entrypoint", run.command),
+            ("healthcheck", check.argv if check else ()),
+        ):
+            command = command_of(argv, run.working_dir, run.variables)
+            fault = program_fault(self.files, command, code=code)
+            if fault and all(fault.message != finding.message for finding in self.findings):
+                yield fault.finding
 
 
 def check_merged(layers: Sequence[LayerContents]) -> MergedLayers:

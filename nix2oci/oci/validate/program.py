@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.model.links import At, Resolved
 from nix2oci.oci.validate.finding import Finding
@@ -21,9 +22,6 @@ AT_RUN_TIME = (b"/proc/", b"/dev/", b"/sys/", b"/run/", b"/var/run/")
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What engines take when the configuration has no PATH."""
-
-ABSENT = "is not in the image"
-"""How a message ends that is about what a program needs."""
 
 _DEPTH = 5
 """As many interpreters of interpreters as Linux follows (execve(2))."""
@@ -75,14 +73,25 @@ class Fault(Struct, frozen=True):
     message: str
     missing: bytes = b""
     """What the image would have to have."""
+    is_nowhere: bool = False
+    """Whether nothing is at that path, so that a volume may bring it."""
 
     @property
     def finding(self) -> Finding:
         return Finding(self.code, self.where, self.message)
 
 
-def program_fault(files: Files, command: Command, behind: Behind = lambda _: None) -> Fault | None:
-    """What keeps the program of an image, or what that starts first, from being started."""
+def program_fault(
+    files: Files,
+    command: Command,
+    behind: Behind = lambda _: None,
+    *,
+    code: str = "entrypoint",
+) -> Fault | None:
+    """What keeps the program of an image, or what that starts first, from being started.
+
+    `code` is the rule for one that is not there; another rule is for its interpreter.
+    """
     if not command.argv:
         return None
     name = command.argv[0]
@@ -90,13 +99,19 @@ def program_fault(files: Files, command: Command, behind: Behind = lambda _: Non
     there = [each for each in found if each.exists]
     programs = [each.path for each in there if _is_program(files, each)]
     if not there:
-        return Fault("entrypoint", "config", f"'{name}' is not in the image")
+        return Fault(code, "config", f"'{name}' is not in the image")
     if not programs:
-        return Fault("entrypoint", "config", f"'{name}' is not an executable file")
+        return Fault(code, "config", f"'{name}' is not an executable file")
     if files.start(programs[0]) is None:
         message = f"'{name}' is no program: neither ELF nor a script that begins with '#!'"
-        return Fault("entrypoint", "config", message)
+        return Fault(code, "config", message)
     return _fault(files, programs[0], command.search_path, behind)
+
+
+def program_of(files: Files, command: Command) -> bytes | None:
+    """The file that an engine starts, all links followed; None where there is none."""
+    found = (files.resolve(path) for path in _places(command.argv[0], command))
+    return next((each.path for each in found if _is_program(files, each)), None)
 
 
 def interpreter_fault(files: Files, program: bytes, interpreter: bytes) -> Fault | None:
@@ -104,8 +119,8 @@ def interpreter_fault(files: Files, program: bytes, interpreter: bytes) -> Fault
     is_there = interpreter.startswith(AT_RUN_TIME) or files.resolve(interpreter).exists
     if not interpreter.startswith(b"/"):
         return _of(program, f"its interpreter '{display(interpreter)}' is no absolute path")
-    what = f"its interpreter '{display(interpreter)}' {ABSENT}"
-    return None if is_there else _of(program, what, interpreter)
+    what = f"its interpreter '{display(interpreter)}' is not in the image"
+    return None if is_there else replace(_of(program, what, interpreter), is_nowhere=True)
 
 
 def _of(program: bytes, message: str, missing: bytes = b"") -> Fault:

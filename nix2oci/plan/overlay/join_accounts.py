@@ -73,6 +73,15 @@ def owner_of_file(owner: str, passwd: bytes, group: bytes) -> tuple[int, int] | 
     return (of_owner[0], of_owner[0]) if of_owner and not (known or group_name) else of_owner
 
 
+def home_of(uid: int, passwd: bytes) -> str:
+    """Where a user is at home; empty for one that has no line."""
+    for line in passwd.decode("utf-8", "surrogateescape").split("\n"):
+        fields = line.split(":")
+        if len(fields) > 5 and fields[2] == str(uid):
+            return fields[5]
+    return ""
+
+
 def _numbers(name: str, lines: Iterable[_Line]) -> tuple[int, ...] | None:
     """Those of the first line with that name or number; a number without a line has group 0."""
     for line in lines:

@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from nix2oci import text
 from nix2oci.compare.image_contents import Inspected
 from nix2oci.model.annotation_keys import POPULARITY
+from nix2oci.oci.healthcheck import Healthcheck
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Digest
 from nix2oci.oci.validate.layer_contents import LayerContents
@@ -57,6 +58,7 @@ def _fields(source: ImageSource) -> dict[str, Sequence[str]]:
         "user": [run.user or "root"],
         "workdir": [run.working_dir],
         "env": run.env,
+        "health": [str(Healthcheck.read(run.fields["Healthcheck"].value) or "")],
         "ports": [" ".join(run.exposed_ports)],
         "volumes": [" ".join(run.volumes)],
         "popularity": [source.manifest().annotations.get(POPULARITY, "")],

@@ -211,6 +211,11 @@ def remove_manifest(root: Path) -> None:
             id="a command that is not on PATH",
         ),
         pytest.param(
+            SmallImage(config=setting("config", "Healthcheck", to={"Test": ["CMD-SHELL", "x"]})),
+            "error: config: '/bin/sh' is not in the image [healthcheck]",
+            id="a health check without its shell",
+        ),
+        pytest.param(
             SmallImage(files=remove_blob(1)),
             "error: layer 2: there is no blob sha256:… [blob-missing]",
             id="no blob of a layer",

@@ -6,7 +6,8 @@ is laid over it is decided in `plan.base`, how its configuration goes on in `oci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -95,7 +96,7 @@ def present_paths(closure: Closure, base: BaseImage) -> tuple[StorePath, ...]:
 
 def on_base(base: BaseImage, spec: ImageSpec, closure: Closure, rootfs: Tree) -> Overlay:
     """Lay the view over the base; raises as `lay_over`, and `ConfigError` for users that clash."""
-    lower = _lower(base)
+    lower = lower_tree(base)
     over = lay_over(rootfs, lower, closure.store_dir, _accounts(base, lower, spec))
     return Overlay(base, present_paths(closure, base), lower, over)
 
@@ -135,7 +136,8 @@ def with_directories(
     config = run_config(spec, system, on.base if on else None)
     below = on.lower if on else NOTHING_BELOW
     wanted = [path for path in (*config.volumes, config.working_dir) if _is_plain(path)]
-    places = missing_directories(below.under(tree), wanted, store_dir)
+    made = {path for path in _made_for_outputs(tree, store_dir) if f"/{path}" in config.volumes}
+    places = missing_directories(below.under(tree), wanted, store_dir, set(map(os.fsencode, made)))
     if not places:
         return tree
     owner = owner_of(config.user, *account_files(tree, on))
@@ -146,6 +148,13 @@ def with_directories(
             hint="name another one with --user",
         )
     return with_writable(tree, below, places, owner or (0, 0))
+
+
+def _made_for_outputs(tree: Tree, store_dir: str) -> Iterator[str]:
+    """Directories that are real ones only for what outputs have in them."""
+    for path, item in tree.owned.items():
+        if isinstance(item.entry, Directory) and item.owner.startswith(f"{store_dir}/"):
+            yield os.fsdecode(path)
 
 
 def _is_plain(path: str) -> bool:
@@ -163,7 +172,8 @@ def refuse_zstd(base: BaseImage) -> None:
         )
 
 
-def _lower(base: BaseImage) -> LowerTree:
+def lower_tree(base: BaseImage) -> LowerTree:
+    """The files of a base image."""
     attributes = base.directories()
     directories, links, files = {}, {}, set()
     for path, node in base.nodes.items():

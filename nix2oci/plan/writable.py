@@ -6,7 +6,7 @@ directory, it makes one that is root's (moby/moby#2259). The same holds for the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Directory, Owned, Tree, parents
@@ -18,12 +18,14 @@ _AT_RUN_TIME = (b"dev", b"proc", b"run", b"sys", b"tmp")
 """Engines and Kubernetes mount over these, so that what is below them is not seen."""
 
 
-def missing_directories(there: LowerTree, paths: Iterable[str], store_dir: str) -> list[bytes]:
+def missing_directories(
+    there: LowerTree, paths: Iterable[str], store_dir: str, made: Container[bytes] = ()
+) -> list[bytes]:
     """Where the directories of these absolute paths are to be made; links are followed.
 
-    Nothing is made that is there, nor at or above the store, nor below it or what is mounted when
-    a container starts. Raises `ConfigError` where a file is in the way, and what
-    `LowerTree.follow` raises.
+    Nothing is made that is there, unless it was `made` only for what outputs have in it, nor at or
+    above the store, nor below it or what is mounted when a container starts. Raises `ConfigError`
+    where a file is in the way, and what `LowerTree.follow` raises.
     """
     store = store_dir[1:].encode()
     found: dict[bytes, None] = {}
@@ -38,7 +40,7 @@ def missing_directories(there: LowerTree, paths: Iterable[str], store_dir: str) 
                 f"/{display(min(in_the_way))} is a file of the image",
                 hint="volumes and workdir name directories",
             )
-        if place and place not in there.directories:
+        if place and (place not in there.directories or place in made):
             found[place] = None
     return list(found)
 
@@ -53,4 +55,5 @@ def with_writable(
     made = [Owned(Directory(place, 0o755, *owner), "volumes and workdir") for place in places]
     above = {above for item in made for above in parents(item.entry.path)} - tree.owned.keys()
     below = [Owned(e, THE_BASE) for path, e in lower.directories.items() if path in above]
-    return Tree.merge([*tree.owned.values(), *below, *made])
+    others = tree.owned.keys() - {item.entry.path for item in made}
+    return Tree.merge([*(tree.owned[path] for path in others), *below, *made])

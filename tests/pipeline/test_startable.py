@@ -274,10 +274,10 @@ def test_what_the_root_does_not_show_is_told_once(tmp_path: Path, command: tuple
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("also has") == 1
     assert (
-        "nix2oci: app-1.0 also has srv, in the store alone: the root has bin/ and etc/; "
+        "nix2oci: app-1.0 also has share, in the store alone; "
         "and etc/hosts, etc/mtab, left out: the engine brings its own\n"
     ) in done.stderr
-    names = ["srv", "etc/hosts", "etc/mtab"]
+    names = ["share", "etc/hosts", "etc/mtab"]
     assert json.loads(done.stdout)["left_out"] == [{"path": OUT, "names": names}]
 
 

@@ -37,8 +37,8 @@ def over(*entries: Entry, tree: Tree = VIEW) -> Overlaid:
 
 def etc(name: bytes, *, directory: bool = False) -> Tree:
     """A view whose output has something in etc/."""
-    found = FoundFile(name, f"{APP}/etc/".encode() + name, APP, b"x", directory)
-    return rootfs(ClosureContents(etc=(found,)), ViewSwitches())
+    found = FoundFile(b"etc/" + name, f"{APP}/etc/".encode() + name, APP, b"x", directory)
+    return rootfs(ClosureContents(places=(found,)), ViewSwitches())
 
 
 def entries(found: Overlaid) -> dict[bytes, Entry]:

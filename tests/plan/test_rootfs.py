@@ -34,7 +34,7 @@ from nix2oci.plan.rootfs import ViewSwitches, rootfs
 GOLDENS = DATA / "view"
 FULL = ClosureContents(
     programs=(found("app-1.0", "bin/app"), found("app-1.0", "bin/appctl")),
-    etc=(found("app-1.0", "etc/app", directory=True), found("app-1.0", "etc/app.conf")),
+    places=(found("app-1.0", "etc/app", directory=True), found("app-1.0", "etc/app.conf")),
     loaders=(closure_level("glibc-2.39", "lib/ld-linux-x86-64.so.2"),),
     ca_bundle=CACERT,
     zoneinfo=TZDATA,
@@ -52,7 +52,7 @@ CACERT_ETC = (
     found("nss-cacert-3.101", "etc/ssl/trust-source", directory=True),
 )
 NOTHING = ViewSwitches(
-    programs=False, etc=False, certificates=False, databases=False, zoneinfo=False
+    programs=False, etc=False, places=False, certificates=False, databases=False, zoneinfo=False
 )
 
 
@@ -65,13 +65,13 @@ NOTHING = ViewSwitches(
         pytest.param("off", FULL, NOTHING, id="the same, all switched off"),
         pytest.param(
             "cacert-named",
-            ClosureContents(ca_bundle=CACERT, etc=CACERT_ETC),
+            ClosureContents(ca_bundle=CACERT, places=CACERT_ETC),
             ViewSwitches(),
             id="certificates as a named output are merged with the view's links",
         ),
         pytest.param(
             "cacert-named-off",
-            ClosureContents(ca_bundle=CACERT, etc=CACERT_ETC),
+            ClosureContents(ca_bundle=CACERT, places=CACERT_ETC),
             ViewSwitches(certificates=False),
             id="and are a link where the view makes none",
         ),
@@ -79,7 +79,7 @@ NOTHING = ViewSwitches(
             "two-outputs",
             ClosureContents(
                 programs=(found("b", "bin/x", SAME), found("a", "bin/x", SAME)),
-                etc=(
+                places=(
                     found("a", "etc/app", directory=True),
                     found("a", "etc/app/a.conf"),
                     found("a", "etc/app/same.conf", SAME),
@@ -152,7 +152,7 @@ def test_a_shell_that_is_not_there() -> None:
 
 def test_a_name_that_marks_a_deletion() -> None:
     with pytest.raises(RepresentationError, match=r"cannot put /etc/\.wh\.x into a layer"):
-        rootfs(ClosureContents(etc=(found("a", "etc/.wh.x"),)), ViewSwitches())
+        rootfs(ClosureContents(places=(found("a", "etc/.wh.x"),)), ViewSwitches())
 
 
 def lines(tree: Tree, prefix: str) -> list[str]:
@@ -241,7 +241,7 @@ def listing_of(survey: ClosureContents) -> list[str]:
 
 MANY = ClosureContents(
     programs=tuple(found(o, f"bin/{n}", SAME) for o in "cab" for n in ("x", "y", "sh")),
-    etc=(
+    places=(
         *CACERT_ETC,
         *(found(o, "etc/d", directory=True) for o in "ba"),
         *(found(o, f"etc/d/{o}") for o in "ba"),
@@ -258,13 +258,13 @@ MANY = ClosureContents(
 
 @given(
     st.permutations(MANY.programs),
-    st.permutations(MANY.etc),
+    st.permutations(MANY.places),
     st.permutations(MANY.loaders),
 )
 def test_the_order_of_what_was_found_does_not_count(
     programs: list[FoundFile], etc: list[FoundFile], loaders: list[FoundFile]
 ) -> None:
-    turned = replace(MANY, programs=tuple(programs), etc=tuple(etc), loaders=tuple(loaders))
+    turned = replace(MANY, programs=tuple(programs), places=tuple(etc), loaders=tuple(loaders))
     assert listing_of(turned) == listing_of(MANY)
 
 

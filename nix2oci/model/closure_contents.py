@@ -118,7 +118,8 @@ class ClosureContents(Struct, frozen=True):
     `places` are what else the outputs have for the root, by their names there: the direct children
     of each, and all children of those directories that are in `OWN_DIRECTORIES`, that several
     outputs have, or that have to be real ones, and so on down. `loaders` are dynamic
-    loaders, one for each name. `zoneinfo` is a directory of time zones, `shell` a POSIX shell.
+    loaders, one for each name. `zoneinfo` is a directory of time zones, `locales` one of glibc's
+    locales and `locale_archive` the archive in it, `shell` a POSIX shell.
     `left_out` has an item for each output that has something that the root does not show.
     """
 
@@ -128,6 +129,8 @@ class ClosureContents(Struct, frozen=True):
     loaders: tuple[FoundFile, ...] = ()
     ca_bundle: FoundFile | None = None
     zoneinfo: FoundFile | None = None
+    locales: FoundFile | None = None
+    locale_archive: FoundFile | None = None
     services: FoundFile | None = None
     protocols: FoundFile | None = None
     mime_types: FoundFile | None = None

@@ -31,6 +31,9 @@ from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
 _LOADER = re.compile(rb"(ld-linux(-[\w-]+)?|ld64|ld-musl-[\w-]+)\.so\.[0-9]+")
 _TRIPLET = re.compile(rb"\w+-(\w+-)?linux-\w+")
 
+_LOCALES = (b"lib/locale", b"usr/lib/locale")
+_ARCHIVE = b"locale-archive"
+
 # In each list the first name that is there counts.
 _BUNDLES = (b"etc/ssl/certs/ca-bundle.crt", b"etc/ssl/certs/ca-certificates.crt")
 _SHELLS = (b"bin/sh", b"bin/dash", b"bin/bash", b"bin/busybox")
@@ -75,6 +78,7 @@ def _survey(named: list[_Place], places: list[_Place], enter: Enter) -> ClosureC
     programs = [program for place in named for program in place.programs()]
     counts = Counter([b"sh", *(program.name for program in programs)])
     files = named[0].files
+    locales = _locales(named, places)
     shown, left = places_of(files, [place.top() for place in named], enter)
     found = ClosureContents(
         store_dir=named[0].path.store_dir,
@@ -87,6 +91,8 @@ def _survey(named: list[_Place], places: list[_Place], enter: Enter) -> ClosureC
         protocols=_first(places, (b"etc/protocols",)),
         mime_types=_first(places, (b"etc/mime.types",)),
         shell=_first(places, _SHELLS, stat.S_IXUSR),
+        locales=locales.directory if locales else None,
+        locale_archive=locales.archive if locales else None,
     )
     return replace(found, left_out=tuple(_left_out(found, left)))
 
@@ -95,12 +101,27 @@ def _left_out(
     found: ClosureContents, left: Mapping[StorePath, Mapping[bytes, Reason]]
 ) -> Iterator[LeftOut]:
     """In the order of roots; what is shown of an output says whether it is a package."""
-    whole = (found.zoneinfo, found.ca_bundle, found.services, found.protocols, found.mime_types)
+    whole = (
+        found.zoneinfo,
+        found.locales,
+        found.ca_bundle,
+        found.services,
+        found.protocols,
+        found.mime_types,
+    )
     of_package = {each.owner for each in (*found.programs, *found.loaders, *whole) if each}
     of_package |= {each.owner for each in found.places if each.name.startswith(b"etc/")}
     more = {each.owner for each in found.places if each.name.partition(b"/")[0] != b"etc"}
     for owner, names in left.items():
         yield LeftOut(owner, names, owner in of_package and owner not in more)
+
+
+class _Locales(Struct, frozen=True):
+    """A directory of glibc's locales (locale(7)), and whether all are for the language C."""
+
+    directory: FoundFile
+    archive: FoundFile | None
+    of_c: bool
 
 
 class _Place(Struct, frozen=True):
@@ -157,6 +178,22 @@ class _Place(Struct, frozen=True):
         is_there = stat.S_ISDIR(mode) and stat.S_ISREG(self.files.follow(real, b"UTC")[1])
         return self.found(b"share/zoneinfo", real) if is_there else None
 
+    def locales(self) -> _Locales | None:
+        """The first directory that has any."""
+        for where in _LOCALES:
+            real, mode = self.look(where)
+            names = self.files.names(real) if stat.S_ISDIR(mode) else []
+            archive = self._regular(where, real, _ARCHIVE) if _ARCHIVE in names else None
+            known = [name for name in names if self._regular(where, real, name + b"/LC_CTYPE")]
+            if archive or known:
+                of_c = not archive and all(name.startswith(b"C.") for name in known)
+                return _Locales(self.found(where, real), archive, of_c)
+        return None
+
+    def _regular(self, where: bytes, directory: bytes, name: bytes) -> FoundFile | None:
+        real, mode = self.files.follow(directory, name)
+        return self.found(where + b"/" + name, real) if stat.S_ISREG(mode) else None
+
     def loaders(self, directory: bytes) -> Iterator[FoundFile]:
         """The loaders in a directory and, as Debian has it, in <triplet>/ below it."""
         where, mode = self.look(directory)
@@ -177,6 +214,13 @@ def _first(places: Iterable[_Place], names: Iterable[bytes], bits: int = 0) -> F
             if stat.S_ISREG(mode) and mode & bits == bits:
                 return by_bytes(place.files, place.found(name, real))
     return None
+
+
+def _locales(named: Iterable[_Place], places: Iterable[_Place]) -> _Locales | None:
+    """The locales of a named output, else of any path, but for the C.UTF-8 of the C library."""
+    own = [found for place in named if (found := place.locales())]
+    known = [*own, *(found for place in places if (found := place.locales()))]
+    return next((found for found in known if not found.of_c), own[0] if own else None)
 
 
 def _loaders(places: Iterable[_Place]) -> list[FoundFile]:

@@ -161,14 +161,18 @@ def image_config(
     *,
     platform: Platform,
     certificates: bool,
+    locale_archive: str = "",
 ) -> ImageConfig:
     """The image configuration; environment and labels of the image spec win.
 
-    `layers` are diff IDs and how each came to be, base layer first.
+    `layers` are diff IDs and how each came to be, base layer first; `locale_archive` is where the
+    locales are.
     """
     env = {"PATH": DEFAULT_PATH}
     if certificates:
         env |= {"SSL_CERT_FILE": CA_BUNDLE, "NIX_SSL_CERT_FILE": CA_BUNDLE}
+    if locale_archive:
+        env |= {"LOCALE_ARCHIVE": locale_archive}
     env |= dict(spec.env)
     return ImageConfig(
         platform,
@@ -189,7 +193,7 @@ def image_config(
 
 def assumed(spec: ImageSpec) -> frozenset[str]:
     """What `image_config` says though the image spec does not, by `Inherited.key`."""
-    variables = {"PATH", "SSL_CERT_FILE", "NIX_SSL_CERT_FILE"} - spec.env.keys()
+    variables = {"PATH", "SSL_CERT_FILE", "NIX_SSL_CERT_FILE", "LOCALE_ARCHIVE"} - spec.env.keys()
     fields = {"User": spec.user, "WorkingDir": spec.working_dir}
     unsaid = {key for key, value in fields.items() if value is None}
     return frozenset(unsaid | {f"Env {name}" for name in variables})

@@ -39,6 +39,9 @@ from nix2oci.text import display
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 """Where the certificates are in an image that has them: the value of SSL_CERT_FILE."""
 
+LOCALES = b"usr/lib/locale"
+"""Where a C library that is not of nixpkgs looks for locales."""
+
 # glibc has `files` and `dns` built in; every other service is a library that an image lacks.
 _NSSWITCH = """\
 passwd:    files
@@ -105,6 +108,7 @@ class ViewSwitches(Struct, frozen=True):
     certificates: bool = True
     databases: bool = True
     zoneinfo: bool = True
+    locales: bool = True
     sh: bool = False
 
 
@@ -240,6 +244,8 @@ def _shared(survey: ClosureContents, switches: ViewSwitches) -> Iterator[Claim]:
     if switches.zoneinfo and survey.zoneinfo:
         yield link(b"usr/share/zoneinfo", survey.zoneinfo)
         yield link(b"etc/zoneinfo", survey.zoneinfo)
+    if switches.locales and survey.locales:
+        yield link(LOCALES, survey.locales)
     if switches.sh:
         if survey.shell is None:
             raise ConfigError(

@@ -167,6 +167,48 @@ LIBC = {"lib/ld-linux-x86-64.so.2": "x:", "lib/libc.so.6": "x:"}
             id="time zones have UTC",
         ),
         pytest.param(
+            {"app": {}, "glibc-locales": {"lib/locale/locale-archive": "A"}},
+            "locales",
+            "glibc-locales/lib/locale",
+            id="an archive of locales",
+        ),
+        pytest.param(
+            {"app": {}, "glibc-locales": {"lib/locale/locale-archive": "A"}},
+            "locale_archive",
+            "glibc-locales/lib/locale/locale-archive",
+            id="and the archive itself",
+        ),
+        pytest.param(
+            {"app": {}, "x": {"usr/lib/locale/de_DE/LC_CTYPE": "A"}},
+            "locales",
+            "x/usr/lib/locale",
+            id="directories of locales, as Debian names the place",
+        ),
+        pytest.param(
+            {"app": {}, "glibc": {"lib/locale/C.utf8/LC_CTYPE": "A"}},
+            "locales",
+            None,
+            id="the locale that the C library itself brings is not looked for elsewhere",
+        ),
+        pytest.param(
+            {"app": {"lib/locale/C.utf8/LC_CTYPE": "A"}},
+            "locales",
+            "app/lib/locale",
+            id="but in a named output it counts",
+        ),
+        pytest.param(
+            {"app": {"lib/locale/C.utf8/LC_CTYPE": "A"}, "x": {"lib/locale/de_DE/LC_CTYPE": "A"}},
+            "locales",
+            "x/lib/locale",
+            id="where there are no more locales",
+        ),
+        pytest.param(
+            {"app": {}, "x": {"lib/locale/readme": "", "lib/locale/locale-archive": "-> gone"}},
+            "locales",
+            None,
+            id="a directory without locales is none",
+        ),
+        pytest.param(
             {"app": {}, "iana-etc": {"etc/services": "s"}},
             "services",
             "iana-etc/etc/services",

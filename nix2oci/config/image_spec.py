@@ -21,8 +21,8 @@ from nix2oci.errors import ConfigError, OutputError
 from nix2oci.host.regular_files import open_file
 from nix2oci.model.accounts import Accounts, Group, User
 from nix2oci.oci.layer.compression import Compression
-from nix2oci.plan.rootfs import ViewSwitches
 from nix2oci.plan.shell_mode import Mode
+from nix2oci.plan.view_switches import ViewSwitches
 
 if TYPE_CHECKING:
     from nix2oci.config.env_file import EnvFile

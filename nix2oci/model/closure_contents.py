@@ -83,6 +83,17 @@ def reason_left_out(name: bytes) -> Reason | None:
     return Reason.FURNITURE if b"/" not in name and (is_document or name[:1] == b".") else None
 
 
+class Copied(Struct, frozen=True):
+    """What the root has as a file of its own in place of a link.
+
+    `owner` is `USER:GROUP`, names or numbers.
+    """
+
+    data: bytes
+    mode: int = 0o644
+    owner: str = "0:0"
+
+
 class FoundFile(Struct, frozen=True):
     """A file or directory of the closure that the view can link to.
 
@@ -90,7 +101,8 @@ class FoundFile(Struct, frozen=True):
     `target` is its logical absolute path, `owner` the store path that it was reached by.
     `content` says what is there: equal values mean equal contents, whatever the path. It is
     `digest_content` of its bytes for every name that has, or could have, more than one owner, and
-    where the links lead to otherwise. `priority` is that of its package.
+    where the links lead to otherwise. `priority` is that of its package; `copied` is the file that
+    the root has in place of a link.
     """
 
     name: bytes
@@ -99,6 +111,7 @@ class FoundFile(Struct, frozen=True):
     content: bytes
     directory: bool = False
     priority: int = DEFAULT_PRIORITY
+    copied: Copied | None = None
 
 
 class LeftOut(Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,18 +24,30 @@ from nix2oci.model.closure_contents import (
     OWN_DIRECTORIES,
     OWN_FILES,
     PROGRAM_DIRECTORIES,
+    Copied,
     FoundFile,
     Reason,
     digest_content,
     reason_left_out,
 )
+from nix2oci.model.tree import parents
 from nix2oci.nix.store_files import StoreFiles
+from nix2oci.text import display
 
 _MOST = 50_000
 """Paths in directories that are entered, after which there is no end in sight."""
 
 _ALWAYS = OWN_DIRECTORIES - ETC_DIRECTORIES
 """Directories of every root: only what is in them is shown."""
+
+_ACCOUNTS = frozenset({b"etc/passwd", b"etc/group"})
+"""Files that are joined with those of every image."""
+
+_STATIC = b"link to /etc/static/"
+"""Where the files in /etc of a NixOS lead: a link to the output that has them."""
+_SIDE_FILES = (b".mode", b".uid", b".gid")
+_LONGEST_WORD = 100
+_LARGEST = 1 << 20
 
 Enter = Callable[[bytes], bool]
 """Whether a directory of the root is to be a real one, by its name there."""
@@ -51,6 +64,8 @@ class _Found(Struct, frozen=True):
     found: FoundFile
     mode: int
     above: tuple[bytes, ...] = ()
+    attributes: Copied | None = None
+    """Mode and owner that NixOS gives to the copy of a file of /etc."""
 
     @property
     def is_file(self) -> bool:
@@ -60,8 +75,13 @@ class _Found(Struct, frozen=True):
         """What is in it. A link to a directory above is not a directory: it has no end."""
         where, prefix = self.found.content, self.found.name + b"/" if self.found.name else b""
         above = (*self.above, where)
-        for name in files.names(where):
-            real, mode = files.follow(where, name)
+        names = files.names(where)
+        given = _attributes(files, where, names) if prefix.startswith(b"etc/") else {}
+        beside = {name + end for name in given for end in _SIDE_FILES}
+        for name in names:
+            if name in beside:
+                continue
+            real, mode = _follow(files, above, name)
             found = replace(
                 self.found,
                 name=prefix + name,
@@ -69,7 +89,18 @@ class _Found(Struct, frozen=True):
                 content=real if mode else _link(files, where, name),
                 directory=stat.S_ISDIR(mode) and real not in above,
             )
-            yield _Found(found, mode, above)
+            yield _Found(found, mode, above, given.get(name))
+
+    def with_copy(self, files: StoreFiles) -> FoundFile:
+        """With its bytes, where they are joined with others or have a mode and an owner."""
+        if not self.is_file:
+            return self.found
+        attributes = self.attributes
+        if attributes is None and self.found.name in _ACCOUNTS:
+            attributes = Copied(b"")
+        if attributes is None:
+            return self.found
+        return replace(self.found, copied=replace(attributes, data=_read(files, self.found)))
 
     def reason_left_out(self, store_dir: bytes) -> Reason | None:
         name = self.found.name
@@ -81,6 +112,69 @@ class _Found(Struct, frozen=True):
             or (not self.mode and _leads_to_itself(name, self.found.content))
         )
         return Reason.IN_THE_WAY if is_in_the_way else None
+
+
+def _follow(files: StoreFiles, above: tuple[bytes, ...], name: bytes) -> tuple[bytes, int]:
+    """Where a name of the last directory leads; /etc/static of NixOS is the output's own."""
+    real, mode = files.follow(above[-1], name)
+    target = b"" if mode else _link(files, above[-1], name)
+    if target.startswith(_STATIC):
+        return files.follow(above[0], target.removeprefix(b"link to /"))
+    return real, mode
+
+
+def _attributes(
+    files: StoreFiles, where: bytes, names: Sequence[bytes]
+) -> dict[bytes, Copied | None]:
+    """The files that NixOS has modes and owners for, in files beside them (nixpkgs, etc.nix).
+
+    None is said of a link that is to stay one (`direct-symlink`).
+    """
+    found: dict[bytes, Copied | None] = {}
+    known = set(names)
+    for name in [name.removesuffix(b".mode") for name in names if name.endswith(b".mode")]:
+        if not {name, *(name + end for end in _SIDE_FILES)} <= known:
+            continue
+        mode, uid, gid = (_text(files, where, name + end) for end in _SIDE_FILES)
+        if mode == "direct-symlink":
+            found[name] = None
+        elif re.fullmatch("[0-7]{3,4}", mode) and uid and gid:
+            owner = ":".join(part.removeprefix("+") for part in (uid, gid))
+            found[name] = Copied(b"", int(mode, 8), owner)
+    return found
+
+
+def _with_attributes(files: StoreFiles, top: FoundFile) -> set[bytes]:
+    """The directories in etc/ of an output in which files have a mode and an owner."""
+    etc, mode = files.follow(top.content, b"etc")
+    found: set[bytes] = set()
+    for directory, _, names in os.walk(files.at(etc)) if stat.S_ISDIR(mode) else ():
+        real = directory.removeprefix(files.physical_root)
+        if any(name.endswith(b".mode") for name in names) and _attributes(files, real, names):
+            inside = b"etc" + real.removeprefix(etc)
+            found |= {inside, *parents(inside)}
+    return found
+
+
+def _text(files: StoreFiles, where: bytes, name: bytes) -> str:
+    """A word in a small file; empty for anything else."""
+    real, mode = files.follow(where, name)
+    if not stat.S_ISREG(mode):
+        return ""
+    with open(files.content(real), "rb") as file:
+        word = file.read(_LONGEST_WORD + 1).strip()
+    return word.decode("ascii", "replace") if len(word) <= _LONGEST_WORD else ""
+
+
+def _read(files: StoreFiles, found: FoundFile) -> bytes:
+    with open(files.content(found.content), "rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise RepresentationError(
+            f"cannot copy {display(found.target)} to /{display(found.name)}: "
+            f"it is larger than {_LARGEST >> 20} MiB"
+        )
+    return data
 
 
 def _link(files: StoreFiles, where: bytes, name: bytes) -> bytes:
@@ -107,6 +201,7 @@ def places_of(
     shown: list[FoundFile] = []
     left: dict[StorePath, dict[bytes, Reason]] = {}
     level = [_Found(top, stat.S_IFDIR) for top in tops if top.directory]
+    with_attributes = {name for each in level for name in _with_attributes(files, each.found)}
     room = _MOST
     while level:
         found = chain.from_iterable(directory.children(files) for directory in level)
@@ -117,18 +212,20 @@ def places_of(
         below = list(_without_left_out(below, files.store_dir, left))
         counts = Counter(each.found.name for each in below)
         several = {name for name, count in counts.items() if count > 1}
-        for each in below:
-            name = each.found.name
-            is_known = each.is_file and (name in several or name in OWN_FILES)
-            if name not in _ALWAYS:
-                shown.append(by_bytes(files, each.found) if is_known else each.found)
-        level = [each for each in below if _is_entered(each.found, several, enter)]
+        shown += (_shown(each, files, several) for each in below if each.found.name not in _ALWAYS)
+        level = [e for e in below if _is_entered(e.found, several | with_attributes, enter)]
     return shown, left
 
 
-def _is_entered(found: FoundFile, several: set[bytes], enter: Enter) -> bool:
+def _shown(each: _Found, files: StoreFiles, several: set[bytes]) -> FoundFile:
+    found = each.with_copy(files)
+    may_clash = found.name in several or found.name in OWN_FILES
+    return by_bytes(files, found) if each.is_file and may_clash else found
+
+
+def _is_entered(found: FoundFile, wanted: set[bytes], enter: Enter) -> bool:
     name = found.name
-    return found.directory and (name in several or name in OWN_DIRECTORIES or enter(name))
+    return found.directory and (name in wanted or name in OWN_DIRECTORIES or enter(name))
 
 
 def _without_left_out(

@@ -23,7 +23,7 @@ from nix2oci.oci.layout.source import ImageSource, open_image
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import LAYER_ZSTD, MAX_LAYERS, ImageConfig, Platform
 from nix2oci.pipeline import describe
-from nix2oci.plan.overlay.join_accounts import join_group, join_passwd, owner_of
+from nix2oci.plan.overlay.join_accounts import join_group, join_passwd, names_in, owner_of
 from nix2oci.plan.overlay.lower_tree import NOTHING_BELOW, LowerTree
 from nix2oci.plan.overlay.overlay import Overlaid, lay_over
 from nix2oci.plan.rootfs import CA_BUNDLE
@@ -97,7 +97,7 @@ def present_paths(closure: Closure, base: BaseImage) -> tuple[StorePath, ...]:
 def on_base(base: BaseImage, spec: ImageSpec, closure: Closure, rootfs: Tree) -> Overlay:
     """Lay the view over the base; raises as `lay_over`, and `ConfigError` for users that clash."""
     lower = lower_tree(base)
-    over = lay_over(rootfs, lower, closure.store_dir, _accounts(base, lower, spec))
+    over = lay_over(rootfs, lower, closure.store_dir, _accounts(base, lower, spec, rootfs))
     return Overlay(base, present_paths(closure, base), lower, over)
 
 
@@ -187,17 +187,24 @@ def lower_tree(base: BaseImage) -> LowerTree:
     return LowerTree(directories, links, frozenset(files))
 
 
-def _accounts(base: BaseImage, lower: LowerTree, spec: ImageSpec) -> Mapping[bytes, bytes]:
-    """The files of accounts that the base has, where something is added to them."""
-    accounts = Accounts.of(spec.users, spec.groups)
+def _accounts(
+    base: BaseImage, lower: LowerTree, spec: ImageSpec, rootfs: Tree
+) -> Mapping[bytes, bytes]:
+    """The files of accounts that the base has, where something is added to them.
+
+    What the image spec adds is asked for, and what an output has.
+    """
+    ours = Accounts.of(spec.users, spec.groups)
     users, groups = {user.name for user in spec.users}, {group.name for group in spec.groups}
     joined: dict[bytes, bytes] = {}
-    for path, join, asked in (
-        (b"etc/passwd", join_passwd, users),
-        (b"etc/group", join_group, groups),
+    for path, join, asked, known in (
+        (b"etc/passwd", join_passwd, users, ours.passwd()),
+        (b"etc/group", join_group, groups, ours.group()),
     ):
-        if lower.has(path):
-            below = base.read(lower.follow(path))
-            content = join(below, accounts, asked)
+        entry = rootfs.get(path)
+        if lower.has(path) and isinstance(entry, File):
+            below, above = base.read(lower.follow(path)), b"".join(entry.chunks)
+            of_outputs = names_in(above) - names_in(known.encode())
+            content = join(below, above, asked | of_outputs)
             joined |= {path: content} if content != below else {}
     return joined

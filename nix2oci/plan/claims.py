@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from nix2oci.errors import ConflictError
 from nix2oci.model.closure_contents import FoundFile
-from nix2oci.model.tree import Owned, Symlink
+from nix2oci.model.tree import Directory, Entry, Owned, Symlink
 from nix2oci.text import display
 
 OWN = "nix2oci's own"
@@ -34,6 +34,18 @@ class Claim(Struct, frozen=True):
 
     def agrees(self, other: Claim) -> bool:
         return self.content == other.content or self.owned.entry == other.owned.entry
+
+
+def own(entry: Entry, content: bytes | None = None) -> Claim:
+    """What every image has: whoever has something else there is in error."""
+    if content is None:
+        content = b"directory" if isinstance(entry, Directory) else _target(entry)
+    return Claim(Owned(entry, f"{OWN} /{display(entry.path)}"), content)
+
+
+def _target(entry: Entry) -> bytes:
+    assert isinstance(entry, Symlink), entry
+    return b"link to " + entry.target
 
 
 def link(path: bytes, found: FoundFile) -> Claim:
@@ -83,11 +95,6 @@ def _place(claim: Claim) -> str:
 
 def _remedy(path: bytes, first: str) -> str:
     switch = f"all such links are left out with: --view no-{_switch(path)}"
-    if path in (b"etc/passwd", b"etc/group"):
-        return (
-            "name users and groups under 'users' and 'groups', from which nix2oci makes this file, "
-            "and leave the package out (fakeNss and the like)"
-        )
     if first.startswith(OWN):
         return f"leave it out of the package; {switch}"
     return (

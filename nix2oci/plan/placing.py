@@ -14,8 +14,7 @@ from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, RepresentationError
 from nix2oci.model.tree import ROOT, Directory, Entry, Owned, Symlink, Tree, check_name, parents
-from nix2oci.plan.overlay.lower_tree import LowerTree
-from nix2oci.plan.overlay.overlay import THE_BASE
+from nix2oci.plan.overlay.lower_tree import THE_BASE, LowerTree
 from nix2oci.text import display
 
 _LONGEST = 255

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from msgspec import Struct
-
 from nix2oci.errors import ConfigError
 from nix2oci.model.accounts import Accounts, Group, User
 from nix2oci.model.closure_contents import (
@@ -18,52 +16,26 @@ from nix2oci.model.closure_contents import (
     OWN_FILES,
     ClosureContents,
     FoundFile,
-    digest_content,
 )
 from nix2oci.model.links import At, resolve
 from nix2oci.model.tree import (
     ROOT,
     Directory,
-    Entry,
-    File,
     Owned,
     Symlink,
     Tree,
     parents,
     sort_key,
-    text_file,
 )
-from nix2oci.plan.claims import OWN, Claim, link, settle
-from nix2oci.text import display
+from nix2oci.plan.claims import Claim, link, own, settle
+from nix2oci.plan.own_files import Asked, OwnFiles
+from nix2oci.plan.view_switches import ViewSwitches
 
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 """Where the certificates are in an image that has them: the value of SSL_CERT_FILE."""
 
 LOCALES = b"usr/lib/locale"
 """Where a C library that is not of nixpkgs looks for locales."""
-
-# glibc has `files` and `dns` built in; every other service is a library that an image lacks.
-_NSSWITCH = """\
-passwd:    files
-group:     files
-shadow:    files
-gshadow:   files
-hosts:     files dns
-networks:  files
-protocols: files
-services:  files
-ethers:    files
-rpc:       files
-"""
-
-# os-release(5). Scanners choose a feed of advisories by ID: an image holds no distribution's
-# packages, so it has an ID of its own. No version, lest every release change every image.
-_OS_RELEASE = """\
-ID=nix2oci
-ID_LIKE=nixos
-NAME="nix2oci"
-PRETTY_NAME="nix2oci image"
-"""
 
 # Runtimes mount over dev, proc and sys.
 _DIRECTORIES = (
@@ -78,7 +50,6 @@ _DIRECTORIES = (
 
 _LINKS = (
     Symlink(b"bin", b"usr/bin"),
-    Symlink(b"etc/os-release", b"../usr/lib/os-release"),
     Symlink(b"lib", b"usr/lib"),
     Symlink(b"lib64", b"usr/lib"),
     Symlink(b"sbin", b"usr/bin"),
@@ -94,24 +65,6 @@ _CA_ALIASES = (
 )
 
 
-class ViewSwitches(Struct, frozen=True):
-    """What of the view an image has; the directories, users and os-release are always there.
-
-    `programs` and `etc` are what the outputs have in bin/ and etc/, `places` what they have
-    elsewhere for the root, `databases` is /etc/services, /etc/protocols and /etc/mime.types, `sh`
-    is /bin/sh.
-    """
-
-    programs: bool = True
-    etc: bool = True
-    places: bool = True
-    certificates: bool = True
-    databases: bool = True
-    zoneinfo: bool = True
-    locales: bool = True
-    sh: bool = False
-
-
 def is_common(path: bytes) -> bool:
     """Whether a path of the view is there for every program, and not what one output brings."""
     if path in {each.path for each in (*_LINKS, *_CA_ALIASES)}:
@@ -119,12 +72,6 @@ def is_common(path: bytes) -> bool:
     if path in OWN_FILES or path == b"etc/zoneinfo":
         return True
     return path.startswith((b"usr/lib/", b"usr/share/zoneinfo"))
-
-
-def _text_content(data: bytes) -> bytes:
-    import hashlib  # noqa: PLC0415  # start-up counts
-
-    return digest_content(hashlib.sha256(data).digest())
 
 
 def rootfs(
@@ -151,17 +98,18 @@ def rootfs(
     that is asked for and not there, and `RepresentationError` for a name no layer can carry.
     """
     accounts = Accounts.of(users, groups)
+    asked = Asked({user.name for user in users}, {group.name for group in groups})
     at = set(map(_followed, decided))
-    claims = [*_base(accounts), *_homes(users, survey.store_dir), *_shared(survey, switches)]
+    places = [each for each in survey.places if _is_on(each.name, switches)]
+    files = OwnFiles.of(accounts, asked, places)
+    claims = [*_base(), *files.claims()]
+    claims += [*_homes(users, survey.store_dir), *_shared(survey, switches)]
     if switches.programs:
         claims += _programs(survey.programs, with_sh=switches.sh)
     made = {claim.path for claim in claims if isinstance(claim.owned.entry, Directory)}
     inside = real_directories(decided, users)
-    claims += _places(
-        [each for each in survey.places if _is_on(each.name, switches)],
-        made,
-        lambda path: path in inside or enter(path),
-    )
+    inside |= {above for each in places if each.copied for above in parents(each.name)}
+    claims += _places(places, made, files, lambda path: path in inside or enter(path))
     return Tree.merge(settle(claims, at))
 
 
@@ -187,30 +135,10 @@ def _followed(path: bytes) -> bytes:
     return real + b"/" + name if real else name
 
 
-def _base(accounts: Accounts) -> Iterator[Claim]:
-    """What every image has."""
-    files = (
-        text_file("etc/passwd", accounts.passwd()),
-        text_file("etc/group", accounts.group()),
-        text_file("etc/nsswitch.conf", _NSSWITCH),
-        text_file("usr/lib/os-release", _OS_RELEASE),
-    )
-    entries: tuple[Entry, ...] = (*_DIRECTORIES, *_LINKS, *files)
-    return map(_own, entries)
-
-
-def _own(entry: Entry, content: bytes | None = None) -> Claim:
-    if content is None:
-        content = _own_content(entry)
-    return Claim(Owned(entry, f"{OWN} /{display(entry.path)}"), content)
-
-
-def _own_content(entry: Entry) -> bytes:
-    if isinstance(entry, File):
-        return _text_content(b"".join(entry.chunks))
-    if entry.path == b"etc/os-release":
-        return _text_content(_OS_RELEASE.encode())
-    return b"directory" if isinstance(entry, Directory) else b"link to " + entry.target
+def _base() -> Iterator[Claim]:
+    """The directories and links of every image."""
+    yield from map(own, _DIRECTORIES)
+    yield from map(own, _LINKS)
 
 
 def _homes(users: Iterable[User], store_dir: str) -> Iterator[Claim]:
@@ -257,10 +185,10 @@ def _shared(survey: ClosureContents, switches: ViewSwitches) -> Iterator[Claim]:
 
 def _certificates(bundle: FoundFile) -> Iterator[Claim]:
     for path in sorted(ETC_DIRECTORIES):
-        yield _own(Directory(path, 0o755))
+        yield own(Directory(path, 0o755))
     yield link(CA_BUNDLE[1:].encode(), bundle)
     for alias in _CA_ALIASES:
-        yield _own(alias, bundle.content)
+        yield own(alias, bundle.content)
 
 
 def _programs(programs: Iterable[FoundFile], *, with_sh: bool) -> Iterator[Claim]:
@@ -270,7 +198,10 @@ def _programs(programs: Iterable[FoundFile], *, with_sh: bool) -> Iterator[Claim
 
 
 def _places(
-    places: Iterable[FoundFile], made: set[bytes], enter: Callable[[bytes], bool]
+    places: Iterable[FoundFile],
+    made: set[bytes],
+    files: OwnFiles,
+    enter: Callable[[bytes], bool],
 ) -> Iterator[Claim]:
     """Links to what the outputs have for the root; what must be a real directory is entered."""
     groups: dict[bytes, list[FoundFile]] = {}
@@ -283,7 +214,7 @@ def _places(
             continue
         is_real = path in made or enter(path) or len({found.content for found in group}) > 1
         if not (is_real and all(found.directory for found in group)):
-            yield from (link(path, found) for found in group)
+            yield from (files.copy(path, found) for found in group)
             continue
         entered.add(path)
         if path not in made:

@@ -10,8 +10,7 @@ from collections.abc import Container, Iterable
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Directory, Owned, Tree, parents
-from nix2oci.plan.overlay.lower_tree import LowerTree
-from nix2oci.plan.overlay.overlay import THE_BASE
+from nix2oci.plan.overlay.lower_tree import THE_BASE, LowerTree
 from nix2oci.text import display
 
 _AT_RUN_TIME = (b"dev", b"proc", b"run", b"sys", b"tmp")

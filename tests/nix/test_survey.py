@@ -13,7 +13,8 @@ from nix2oci.errors import RepresentationError, StoreError
 from nix2oci.model.closure import Closure, PathInfo
 from nix2oci.model.closure_contents import FoundFile, Reason, digest_content
 from nix2oci.nix.survey import survey
-from nix2oci.plan.rootfs import ViewSwitches, rootfs
+from nix2oci.plan.rootfs import rootfs
+from nix2oci.plan.view_switches import ViewSwitches
 
 
 def targets(found: tuple[FoundFile, ...]) -> list[str]:

@@ -43,12 +43,12 @@ SHOWN = [
         id="directories that every image has stay real ones",
     ),
     pytest.param(
-        {"a": {b"home": {b"nonroot": {b".x": b""}}, b"root": {b"y": b""}}},
+        {"a": {b"home": {b"nonroot": {b".x": b""}}, b"root": {b".x": b""}}},
         {
             "/home/nonroot": "0700 65532:65532 dir",
             "/home/nonroot/.x": to("a", "home/nonroot/.x"),
             "/root": "0700 0:0 dir",
-            "/root/y": to("a", "root/y"),
+            "/root/.x": to("a", "root/.x"),
         },
         id="homes keep their owners and modes",
     ),

@@ -29,7 +29,8 @@ from nix2oci.errors import ConfigError, ConflictError, RepresentationError
 from nix2oci.model.accounts import Group, User
 from nix2oci.model.closure_contents import ClosureContents, FoundFile
 from nix2oci.model.tree import Directory, File, Symlink, Tree, parents, sort_key
-from nix2oci.plan.rootfs import ViewSwitches, rootfs
+from nix2oci.plan.rootfs import rootfs
+from nix2oci.plan.view_switches import ViewSwitches
 
 GOLDENS = DATA / "view"
 FULL = ClosureContents(

@@ -20,7 +20,8 @@ from support.surveys import (
 
 from nix2oci.errors import ConflictError
 from nix2oci.model.closure_contents import ClosureContents, digest_content
-from nix2oci.plan.rootfs import ViewSwitches, rootfs
+from nix2oci.plan.rootfs import rootfs
+from nix2oci.plan.view_switches import ViewSwitches
 
 OWN = "nix2oci's own"
 
@@ -65,7 +66,7 @@ OWN = "nix2oci's own"
             ClosureContents(places=(found("fake-nss", "etc/passwd", SAME),)),
             "/etc/passwd",
             (f"{OWN} /etc/passwd", str(path_of("fake-nss"))),
-            id="an output's passwd",
+            id="an output's passwd that leads out of the closure",
         ),
         pytest.param(
             ClosureContents(places=(found("a", "etc/passwd", directory=True),)),
@@ -74,10 +75,12 @@ OWN = "nix2oci's own"
             id="a directory where the view has a file",
         ),
         pytest.param(
-            ClosureContents(places=(found("a", "etc/os-release", SAME),)),
+            ClosureContents(
+                places=(found("a", "etc/os-release", SAME), found("b", "etc/os-release", OTHER))
+            ),
             "/etc/os-release",
-            (f"{OWN} /etc/os-release", str(path_of("a"))),
-            id="an output's os-release",
+            (str(path_of("a")), str(path_of("b"))),
+            id="the os-release of two outputs",
         ),
         pytest.param(
             ClosureContents(ca_bundle=CACERT, places=(found("a", "etc/ssl", SAME),)),
@@ -121,12 +124,7 @@ def test_clash(survey: ClosureContents, path: str, owners: tuple[str, str]) -> N
         "leave one of them out, give one a lower meta.priority in the flake (lib.hiPrio), "
         f"or say in 'files' what is there; {switch}"
     )
-    if path in ("/etc/passwd", "/etc/group"):
-        expected = (
-            "name users and groups under 'users' and 'groups', from which nix2oci makes this "
-            "file, and leave the package out (fakeNss and the like)"
-        )
-    elif owners[0].startswith(OWN):
+    if owners[0].startswith(OWN):
         expected = f"leave it out of the package; {switch}"
     assert caught.value.hint == expected
     assert rootfs(survey, replace(ViewSwitches(), **{part: False}))

@@ -16,6 +16,9 @@ from nix2oci.model.links import At, resolve
 from nix2oci.model.tree import Directory, Symlink, Tree
 from nix2oci.text import display
 
+THE_BASE = "the base image"
+"""Its name as an owner."""
+
 
 class LowerTree(Struct, frozen=True):
     """All paths of a base image, relative to its root, by what is there; no link is followed."""

@@ -156,7 +156,7 @@ def _documents(
         ],
         platform=Platform.of_system(prepared.package.system),
         certificates=prepared.rootfs.get(CA_BUNDLE[1:].encode()) is not None
-        or (on is not None and on.certificates),
+        or (on is not None and on.has_certificates(prepared.rootfs)),
         locale_archive=_locale_archive(prepared),
     )
     changed = spec.max_layers == 1 and bool(prepared.shells.launchers)

@@ -43,10 +43,9 @@ class Overlay(Struct, frozen=True):
     lower: LowerTree
     over: Overlaid
 
-    @property
-    def certificates(self) -> bool:
-        """Whether the base has a bundle of them where the image would have it."""
-        return self.lower.has(CA_BUNDLE[1:].encode())
+    def has_certificates(self, rootfs: Tree) -> bool:
+        """Whether a bundle of them is where the image would have it, with this last layer."""
+        return self.lower.under(rootfs).has(CA_BUNDLE[1:].encode())
 
 
 Opener = Callable[[str, Platform], ImageSource]
@@ -120,7 +119,7 @@ def account_files(tree: Tree, on: Overlay | None) -> tuple[bytes, bytes]:
         entry = tree.get(real)
         if isinstance(entry, File):
             return b"".join(entry.chunks)
-        return on.base.read(real) if on and real in on.lower.files else b""
+        return on.base.read(real) if on and real in there.files else b""
 
     return content(b"etc/passwd"), content(b"etc/group")
 

@@ -154,9 +154,13 @@ def prepare(
 
             files = StoreFiles.of(closure, store.root, notes, store.fetch)
             tree = with_wanted_files(
-                tree, on, spec, outputs, store_dir=closure.store_dir, store=files
+                *(tree, on, spec, outputs),
+                store_dir=closure.store_dir,
+                store=files,
+                warn=progress.step,
             )
         tree = with_directories(tree, on, spec, built[0].package.system, closure.store_dir)
+        tree = tree.with_opaque()
         yield Prepared(built, spec, shells, plan, found, tree, store, notes, on)
 
 

@@ -128,7 +128,7 @@ def prepare(
     with _closure(nix, packages, progress, notes) as (built, closure, store):
         outputs = _named(spec, built)
         spec = _with_paths(spec, outputs)
-        enter = _entered(spec, outputs, store.root, base)
+        enter = _entered(spec, outputs, store.root, base, closure.store_dir)
         shown = _priorities(built[: len(built) - len(outputs)])
         look = partial(
             survey, physical_root=store.root, facts_known=notes, fetch=store.fetch,
@@ -209,9 +209,16 @@ def _decided(spec: ImageSpec) -> list[bytes]:
 
 
 def _entered(
-    spec: ImageSpec, outputs: Mapping[str, tuple[StorePath, ...]], root: str, base: BaseImage | None
+    spec: ImageSpec,
+    outputs: Mapping[str, tuple[StorePath, ...]],
+    root: str,
+    base: BaseImage | None,
+    store_dir: str,
 ) -> Callable[[bytes], bool]:
-    """Which directories of the root are to be real ones: something is put in them, or is there."""
+    """Which directories of the root are to be real ones: something is put in them, or is there.
+
+    What a base of ours links to is in the store, where nothing can be put.
+    """
     inside = [path for path in spec.volumes if path.startswith("/")]
     for each in spec.files:
         places = [f"{root}{path}/{each.below}" for path in outputs.get(each.installable, ())]
@@ -220,8 +227,13 @@ def _entered(
         inside += [each.path] if merges or each.kind == "directory" else []
     decided = [*_decided(spec), *([spec.working_dir[1:].encode()] if spec.working_dir else [])]
     real = real_directories(decided, spec.users, (path[1:].encode() for path in inside))
-    lower = lower_tree(base) if base else NOTHING_BELOW
-    return lambda path: path in real or lower.follow(path) in lower.directories
+    lower, store = lower_tree(base) if base else NOTHING_BELOW, f"{store_dir[1:]}/".encode()
+
+    def enter(path: bytes) -> bool:
+        there = lower.follow(path)
+        return path in real or (there in lower.directories and not there.startswith(store))
+
+    return enter
 
 
 def _root(found: ClosureContents, spec: ImageSpec, enter: Callable[[bytes], bool]) -> Tree:

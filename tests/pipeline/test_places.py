@@ -157,6 +157,14 @@ def test_over_a_base_its_directories_and_links_to_them_are_real_ones(tmp_path: P
     assert {path: found.get(path, "")[: len(said)] for path, said in expected.items()} == expected
 
 
+def test_over_an_image_of_its_own_the_links_are_the_same(tmp_path: Path) -> None:
+    packages: dict[str, Node] = {"app": {**APP, **WWW, b"etc": {b"d": {b"x": b""}}}}
+    terminal = flake_of(tmp_path, packages)
+    first = listed(terminal, *flags_of(packages))
+    assert terminal.run("build", ".#app", "-o", "../base", "--tag", "1").returncode == 0
+    assert listed(terminal, *flags_of(packages), "--base", "../base:1") == first
+
+
 def test_places_can_be_switched_off(tmp_path: Path) -> None:
     packages: dict[str, Node] = {"app": {**APP, **WWW, b"etc": {b"x": b""}}}
     terminal = flake_of(tmp_path, packages)

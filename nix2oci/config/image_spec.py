@@ -185,8 +185,19 @@ def parse(document: Document, where: str = FILE_NAME) -> ImageSpec:
     found: dict[str, Any] = {_field(k): v for k, v in _read_keys(document, where).items()}
     accounts = Accounts.of(found.get("users", ()), found.get("groups", ()))
     if "user" in found:
-        found["user"] = accounts.run_as(found["user"])
+        found["user"] = _run_as(accounts, found)
     return ImageSpec(**found)
+
+
+def _run_as(accounts: Accounts, found: Mapping[str, Any]) -> str:
+    """The numbers of the user; a name that is not ours where others may bring accounts."""
+    user: str = found["user"]
+    try:
+        return accounts.run_as(user)
+    except ConfigError:
+        if found.get("contents") or found.get("base"):
+            return user
+        raise
 
 
 def created(

@@ -34,6 +34,14 @@ OWN_FILES = frozenset(
 )
 """What the root has itself: where an output has one, it is known by its bytes."""
 
+_OF_STATE = frozenset({b"var/cache", b"var/lib", b"var/log", b"var/spool"})
+
+
+def is_of_state(name: bytes) -> bool:
+    """Whether a directory is a real one since programs expect to write there: var/lib/nginx."""
+    return name in _OF_STATE or name.rpartition(b"/")[0] in _OF_STATE
+
+
 DEFAULT_PRIORITY = 5
 """`meta.priority` of a package that says none, as for `nix profile` and buildEnv; lower wins."""
 
@@ -112,6 +120,8 @@ class FoundFile(Struct, frozen=True):
     directory: bool = False
     priority: int = DEFAULT_PRIORITY
     copied: Copied | None = None
+    is_empty: bool = False
+    """Of a directory outside of etc/: whether there is nothing in it that a link could show."""
 
 
 class LeftOut(Struct, frozen=True):

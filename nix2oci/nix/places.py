@@ -28,6 +28,7 @@ from nix2oci.model.closure_contents import (
     FoundFile,
     Reason,
     digest_content,
+    is_of_state,
     reason_left_out,
 )
 from nix2oci.model.tree import parents
@@ -82,12 +83,14 @@ class _Found(Struct, frozen=True):
             if name in beside:
                 continue
             real, mode = _follow(files, above, name)
+            is_directory = stat.S_ISDIR(mode) and real not in above
             found = replace(
                 self.found,
                 name=prefix + name,
                 target=self.found.target + b"/" + name,
                 content=real if mode else _link(files, where, name),
-                directory=stat.S_ISDIR(mode) and real not in above,
+                directory=is_directory,
+                is_empty=is_directory and prefix[:4] != b"etc/" and not files.names(real),
             )
             yield _Found(found, mode, above, given.get(name))
 
@@ -225,7 +228,9 @@ def _shown(each: _Found, files: StoreFiles, several: set[bytes]) -> FoundFile:
 
 def _is_entered(found: FoundFile, wanted: set[bytes], enter: Enter) -> bool:
     name = found.name
-    return found.directory and (name in wanted or name in OWN_DIRECTORIES or enter(name))
+    return found.directory and (
+        name in wanted or name in OWN_DIRECTORIES or is_of_state(name) or enter(name)
+    )
 
 
 def _without_left_out(

@@ -7,9 +7,11 @@ is laid over it is decided in `plan.base`, how its configuration goes on in `oci
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.config.image_spec import OLDEST, ImageSpec
 from nix2oci.errors import ConfigError, RepresentationError
@@ -23,7 +25,13 @@ from nix2oci.oci.layout.source import ImageSource, open_image
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import LAYER_ZSTD, MAX_LAYERS, ImageConfig, Platform
 from nix2oci.pipeline import describe
-from nix2oci.plan.overlay.join_accounts import join_group, join_passwd, names_in, owner_of
+from nix2oci.plan.overlay.join_accounts import (
+    is_member,
+    join_group,
+    join_passwd,
+    names_in,
+    owner_of,
+)
 from nix2oci.plan.overlay.lower_tree import NOTHING_BELOW, LowerTree
 from nix2oci.plan.overlay.overlay import Overlaid, lay_over
 from nix2oci.plan.rootfs import CA_BUNDLE
@@ -122,6 +130,26 @@ def account_files(tree: Tree, on: Overlay | None) -> tuple[bytes, bytes]:
         return on.base.read(real) if on and real in there.files else b""
 
     return content(b"etc/passwd"), content(b"etc/group")
+
+
+def with_user(spec: ImageSpec, tree: Tree, on: Overlay | None) -> ImageSpec:
+    """With the numbers of a user whom only an output or the base image has, as config.md has them.
+
+    Raises `ConfigError` for one that nobody has.
+    """
+    user = spec.user
+    if user is None or re.fullmatch("[0-9]+(:[0-9]+)?", user):
+        return spec
+    passwd, group = account_files(tree, on)
+    found = owner_of(user, passwd, group)
+    if found is None:
+        raise ConfigError(
+            f"cannot run as user '{user}': it is neither in the image's /etc/passwd and /etc/group "
+            "nor a number",
+            hint="give numbers, or name it in 'users' and 'groups'",
+        )
+    is_alone = ":" not in user and is_member(user, group)
+    return replace(spec, user=str(found[0]) if is_alone else f"{found[0]}:{found[1]}")
 
 
 def with_directories(

@@ -37,6 +37,7 @@ from nix2oci.pipeline.on_base import (
     on_base,
     open_base,
     with_directories,
+    with_user,
 )
 from nix2oci.pipeline.templates import launcher_template
 from nix2oci.plan.layers.layering import LayerHints, Plan, plan_layers, steps, store_layers
@@ -159,6 +160,7 @@ def prepare(
                 store=files,
                 warn=progress.step,
             )
+        spec = with_user(spec, tree, on)
         tree = with_directories(tree, on, spec, built[0].package.system, closure.store_dir)
         tree = tree.with_opaque()
         yield Prepared(built, spec, shells, plan, found, tree, store, notes, on)

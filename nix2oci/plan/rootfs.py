@@ -16,6 +16,7 @@ from nix2oci.model.closure_contents import (
     OWN_FILES,
     ClosureContents,
     FoundFile,
+    is_of_state,
 )
 from nix2oci.model.links import At, resolve
 from nix2oci.model.tree import (
@@ -212,14 +213,22 @@ def _places(
         group = groups[path]
         if path.rpartition(b"/")[0] not in entered:
             continue
-        is_real = path in made or enter(path) or len({found.content for found in group}) > 1
-        if not (is_real and all(found.directory for found in group)):
+        if not (all(found.directory for found in group) and _is_real(path, group, made, enter)):
             yield from (files.copy(path, found) for found in group)
             continue
         entered.add(path)
         if path not in made:
             owner = str(group[0].owner)
             yield Claim(Owned(Directory(path, 0o755), owner), b"directory", group[0].priority)
+
+
+def _is_real(
+    path: bytes, group: list[FoundFile], made: set[bytes], enter: Callable[[bytes], bool]
+) -> bool:
+    """Whether a directory of outputs is one of the root, too, and no link."""
+    if path in made or is_of_state(path) or enter(path):
+        return True
+    return all(found.is_empty for found in group) or len({found.content for found in group}) > 1
 
 
 def _by_owner(found: FoundFile) -> tuple[tuple[bytes, ...], str, str, str]:

@@ -460,7 +460,7 @@ MOUNTED, IN_THE_WAY = Reason.MOUNTED, Reason.IN_THE_WAY
         ),
         pytest.param(
             {"var/lib/app/x": "", "var/www/x": "", "home/nonroot/x": "", "home/app/x": ""},
-            ["home/app/", "home/nonroot/x", "var/lib/app/", "var/www/"],
+            ["home/app/", "home/nonroot/x", "var/lib/app/", "var/lib/app/x", "var/www/"],
             {},
             id="in directories that every root has it is one level down",
         ),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.bases import base
 from support.fakestore import Link, Node, Program
-from support.several import flags_of, flake_of, listed, out_of
+from support.several import flags_of, flake_of, image_of, listed, out_of
 from support.smallimage import directory, entry
 from support.surveys import GROUP, NSSWITCH, PASSWD
 
@@ -54,6 +54,41 @@ def test_the_accounts_of_an_output_come_first(tmp_path: Path) -> None:
     assert found["/etc/nsswitch.conf"] == f"-> {out_of('more')}/etc/nsswitch.conf"
     assert found["/var/empty"] == "0755 0:0 dir"
     assert found["/data"] == "0755 9001:9001 dir"
+
+
+@pytest.mark.parametrize(
+    ("user", "numbers"),
+    [
+        pytest.param("shop", "9001:9001", id="a user of the output"),
+        pytest.param("shop:staff", "9001:5" + "0", id="and a group of every image"),
+        pytest.param("nobody", "65534:65534", id="a user of every image"),
+        pytest.param("www", "33", id="who has more groups, so that engines look for them"),
+    ],
+)
+def test_the_image_runs_as_a_user_of_an_output(tmp_path: Path, user: str, numbers: str) -> None:
+    etc: dict[bytes, Node] = {
+        b"passwd": FAKE_PASSWD.encode() + b"www:x:33:33:::\n",
+        b"group": FAKE_GROUP.encode() + b"www:x:33:\nlogs:x:44:shop1,www\n",
+    }
+    packages: dict[str, Node] = {"app": APP, "more": {b"etc": etc}}
+    terminal = flake_of(tmp_path, packages, f"user: '{user}'\nworkdir: /work")
+    found = listed(terminal, *flags_of(packages))
+    assert image_of(terminal).user == numbers
+    assert found["/work"].startswith(f"0755 {numbers.partition(':')[0]}:")
+
+
+def test_the_image_runs_as_a_user_of_the_base(tmp_path: Path) -> None:
+    terminal = flake_of(tmp_path, {"app": APP}, "base: ./base.oci:1.0\nuser: www")
+    passwd = entry("etc/passwd", b"www:x:33:34:::\n")
+    base(directory("etc"), passwd).write(terminal.directory / "base.oci")
+    listed(terminal, ".#app")
+    assert image_of(terminal).user == "33:34"
+
+
+def test_a_user_whom_nobody_has_is_an_error(tmp_path: Path) -> None:
+    said = error(tmp_path, {"more": FAKE_NSS}, "user: bob")
+    assert "error: cannot run as user 'bob': it is neither in the image's /etc/passwd" in said
+    assert "hint: give numbers" in said
 
 
 def test_users_that_are_added_come_behind(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.bases import base
 from support.fakestore import Node, Program
-from support.several import flags_of, flake_of, listed, out_of, variables_of
+from support.several import flags_of, flake_of, image_of, listed, out_of
 from support.smallimage import SmallImage, directory, entry
 
 ARCHIVE: Node = {b"lib": {b"locale": {b"locale-archive": b"A"}}}
@@ -30,7 +30,7 @@ def shown(tmp_path: Path, locales: Node, settings: str, on: SmallImage | None = 
     if on:
         on.write(terminal.directory / "base.oci")
         flags += ("--base", "base.oci:1.0")
-    return listed(terminal, *flags).get("/usr/lib/locale"), variables_of(terminal).get(
+    return listed(terminal, *flags).get("/usr/lib/locale"), image_of(terminal).variables.get(
         "LOCALE_ARCHIVE"
     )
 

@@ -33,14 +33,15 @@ SHOWN = [
         id="a directory of two is a real one",
     ),
     pytest.param(
-        {"a": {b"var": {b"lib": {b"a": {b"x": b""}}, b"www": {}}, b"opt": {}}},
+        {"a": {b"var": {b"lib": {b"a": {b"x": b""}}, b"www": {b"y": b""}}, b"opt": {}}},
         {
             "/var/lib": DIR,
-            "/var/lib/a": to("a", "var/lib/a"),
+            "/var/lib/a": DIR,
+            "/var/lib/a/x": to("a", "var/lib/a/x"),
             "/var/www": to("a", "var/www"),
-            "/opt": to("a", "opt"),
+            "/opt": DIR,
         },
-        id="directories that every image has stay real ones",
+        id="directories for state, and empty ones, are real ones",
     ),
     pytest.param(
         {"a": {b"home": {b"nonroot": {b".x": b""}}, b"root": {b".x": b""}}},
@@ -135,7 +136,11 @@ def test_the_working_directory_that_a_package_has_is_there_already(tmp_path: Pat
 
 
 def test_over_a_base_its_directories_and_links_to_them_are_real_ones(tmp_path: Path) -> None:
-    more: Node = {b"srv": {b"www": {b"x": b""}}, b"opt": {b"o": {}}, b"etc": {b"d": {b"y": b""}}}
+    more: Node = {
+        b"srv": {b"www": {b"x": b""}},
+        b"opt": {b"o": {b"z": b""}},
+        b"etc": {b"d": {b"y": b""}},
+    }
     packages = {"app": APP, "more": more}
     terminal = flake_of(tmp_path, packages)
     base(
@@ -223,6 +228,24 @@ def test_two_programs_of_one_package_are_named(tmp_path: Path) -> None:
     done = flake_of(tmp_path, packages).run("build", ".#app", "-o", "../x", "--entrypoint", "x")
     out = out_of("app")
     assert f"/usr/bin/x: both {out}/bin/x and {out}/usr/bin/x provide it" in done.stderr
+
+
+# --- what is as it was ------------------------------------------------------------------------
+
+PLAIN: Node = {
+    **APP,
+    b"etc": {b"app": {b"x": b"1"}, b"hosts": b"", b"empty": {}},
+    **{name: {b"x": b"1"} for name in (b"share", b"lib", b"nix-support")},
+}
+
+
+def test_an_image_with_nothing_of_it_has_the_bytes_that_it_had(tmp_path: Path) -> None:
+    packages = {"app": PLAIN, "more": {b"etc": {b"app": {b"y": b"2"}}}}
+    terminal = flake_of(tmp_path, packages)
+    done = terminal.run("build", *flags_of(packages), "-o", "../x", "--json")
+    *_, last = json.loads(done.stdout)["layers"]
+    was = "cdd0af94b23e74316eb8565ae49b3f2cb2c5f07e8f1673028654a708982f114f"
+    assert last["diff_id"] == f"sha256:{was}"
 
 
 # --- what is not shown ------------------------------------------------------------------------

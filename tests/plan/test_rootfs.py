@@ -27,7 +27,12 @@ from support.treedump import treedump
 
 from nix2oci.errors import ConfigError, ConflictError, RepresentationError
 from nix2oci.model.accounts import Group, User
-from nix2oci.model.closure_contents import ClosureContents, FoundFile
+from nix2oci.model.closure_contents import (
+    AT_RUN_TIME,
+    OWN_DIRECTORIES,
+    ClosureContents,
+    FoundFile,
+)
 from nix2oci.model.tree import Directory, File, Symlink, Tree, parents, sort_key
 from nix2oci.plan.rootfs import rootfs
 from nix2oci.plan.view_switches import ViewSwitches
@@ -115,6 +120,13 @@ def test_listing(golden: str, survey: ClosureContents, switches: ViewSwitches) -
 def test_content(path: bytes, content: str) -> None:
     entry = rootfs(ClosureContents(), ViewSwitches()).get(path)
     assert entry == File(path, len(content), (content.encode(),), 0o644)
+
+
+def test_the_survey_looks_into_all_directories_of_every_root() -> None:
+    tree = rootfs(ClosureContents(ca_bundle=CACERT), ViewSwitches())
+    directories = {entry.path for entry in tree if isinstance(entry, Directory)}
+    left_out = {b".", b"usr/bin", b"usr/lib", *AT_RUN_TIME}
+    assert directories - left_out == OWN_DIRECTORIES
 
 
 def test_a_shell_can_read_os_release(tmp_path: Path) -> None:

@@ -20,8 +20,10 @@ FLAKE = """\
       busybox = prio 10 pkgs.busybox-static;
       site = run "site" "mkdir -p $out/srv/www $out/var/lib/site $out/share/site
         echo hello > $out/srv/www/index.html; echo 1 > $out/var/lib/site/db";
-      uploads = run "uploads" "mkdir -p $out/srv/www/old; echo old > $out/srv/www/old/x";
-      env = prio 1 (run "env" "mkdir -p $out/usr/bin
+      uploads = run "uploads" "mkdir -p $out/srv/www/old $out/bin
+        echo loses > $out/bin/tool; chmod +x $out/bin/tool; echo old > $out/srv/www/old/x";
+      env = prio 1 (run "env" "mkdir -p $out/usr/bin $out/bin
+        echo wins > $out/bin/tool; chmod +x $out/bin/tool
         ln -s ${pkgs.busybox-static}/bin/busybox $out/usr/bin/env");
       locales = run "locales" "mkdir -p $out/usr/lib/locale
         localedef --prefix=$out -i de_DE -f UTF-8 de_DE.UTF-8
@@ -38,7 +40,7 @@ FLAKE = """\
 SETTINGS = """\
 name: nix2oci.test/places
 entrypoint: python3
-user: 9001:9001
+user: shop
 contents: [".#busybox", ".#site", ".#uploads", ".#env", ".#locales", ".#fakeNss"]
 env: {LANG: de_DE.UTF-8}
 files: {/srv/www/uploads: {directory: true, owner: shop}}
@@ -52,6 +54,7 @@ open("/srv/www/uploads/mine", "w").close()
 locale.setlocale(locale.LC_ALL, "")
 print(locale.localeconv()["decimal_point"], os.environ["LOCALE_ARCHIVE"])
 print(pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(65532).gr_name, pwd.getpwnam("root").pw_dir)
+print(open("/usr/bin/tool").read().strip(), os.path.islink("/var/lib/site"))
 print(os.readlink("/usr/bin/env").rpartition("/usr/")[2])
 """
 SAID = """\
@@ -61,6 +64,7 @@ old
 False True False
 , /usr/lib/locale/locale-archive
 shop nonroot /var/empty
+wins False
 bin/env
 """
 

@@ -15,6 +15,7 @@ from support.fakestore import Node, nar, sri, store_path, write
 from support.terminal import Terminal
 
 from nix2oci.oci.base_image import read_base_image
+from nix2oci.oci.documents import RunConfig
 from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.spec import Platform
 from nix2oci.oci.validate.check_image import validate_layout
@@ -65,10 +66,10 @@ def flags_of(packages: Mapping[str, Node]) -> tuple[str, ...]:
     return (f".#{main}", *(flag for name in others for flag in ("--contents", f".#{name}")))
 
 
-def variables_of(terminal: Terminal) -> dict[str, str]:
-    """The environment of the image that was listed last."""
+def image_of(terminal: Terminal) -> RunConfig:
+    """How the image is started that was listed last."""
     source = open_image(str(terminal.directory / "../x"))
-    return read_base_image(source, Platform("amd64")).config.run.variables
+    return read_base_image(source, Platform("amd64")).config.run
 
 
 def listed(terminal: Terminal, *flags: str) -> dict[str, str]:

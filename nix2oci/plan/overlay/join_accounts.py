@@ -59,6 +59,11 @@ def names_in(content: bytes) -> set[str]:
     return {line.name for line in _lines(content, 1)}
 
 
+def is_member(user: str, group: bytes) -> bool:
+    """Whether a user has more groups: engines add them only where no group is named."""
+    return any(user in line.text.rpartition(":")[2].split(",") for line in _lines(group, 1))
+
+
 def owner_of(user: str, passwd: bytes, group: bytes) -> tuple[int, int] | None:
     """The uid and gid of a process that `USER` or `USER:GROUP` of a configuration starts.
 

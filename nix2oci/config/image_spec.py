@@ -21,8 +21,8 @@ from nix2oci.errors import ConfigError, OutputError
 from nix2oci.host.regular_files import open_file
 from nix2oci.model.accounts import Accounts, Group, User
 from nix2oci.oci.layer.compression import Compression
-from nix2oci.plan.rootfs import ViewSwitches
 from nix2oci.plan.shell_mode import Mode
+from nix2oci.plan.view_switches import ViewSwitches
 
 if TYPE_CHECKING:
     from nix2oci.config.env_file import EnvFile
@@ -191,8 +191,19 @@ def parse(document: Document, where: str = FILE_NAME) -> ImageSpec:
     found: dict[str, Any] = {_field(k): v for k, v in _read_keys(document, where).items()}
     accounts = Accounts.of(found.get("users", ()), found.get("groups", ()))
     if "user" in found:
-        found["user"] = accounts.run_as(found["user"])
+        found["user"] = _run_as(accounts, found)
     return ImageSpec(**found)
+
+
+def _run_as(accounts: Accounts, found: Mapping[str, Any]) -> str:
+    """The numbers of the user; a name that is not ours where others may bring accounts."""
+    user: str = found["user"]
+    try:
+        return accounts.run_as(user)
+    except ConfigError:
+        if found.get("contents") or found.get("base"):
+            return user
+        raise
 
 
 def created(

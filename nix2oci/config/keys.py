@@ -24,8 +24,8 @@ from nix2oci.config.reading import (
     switch,
 )
 from nix2oci.oci.layer.compression import Compression
-from nix2oci.plan.rootfs import ViewSwitches
 from nix2oci.plan.shell_mode import Mode
+from nix2oci.plan.view_switches import ViewSwitches
 
 Document = Mapping[str, object]
 """Keys of nix2oci.yaml and what stands under them."""

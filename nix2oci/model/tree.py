@@ -18,6 +18,8 @@ from nix2oci.text import display
 ROOT = b"."
 WHITEOUT = b".wh."
 """How names begin that mark deletions in a layer (image-spec layer.md, Whiteouts)."""
+OPAQUE = b".wh..wh..opq"
+"""The name that hides all that lower layers have in its directory."""
 
 
 class Directory(Struct, frozen=True):
@@ -50,7 +52,27 @@ class Symlink(Struct, frozen=True):
     target: bytes
 
 
-Entry = Directory | File | Symlink
+class Whiteout(Struct, frozen=True):
+    """A mark that hides what a base image has (image-spec layer.md, Whiteouts).
+
+    `etc/.wh.motd` hides `etc/motd`, and `srv/.wh..wh..opq` all that is in `srv`.
+    """
+
+    path: bytes
+
+    @classmethod
+    def of(cls, hidden: bytes) -> Whiteout:
+        above, slash, name = hidden.rpartition(b"/")
+        return cls(above + slash + WHITEOUT + name)
+
+    @property
+    def about(self) -> bytes:
+        """The path that it hides, or that of which it hides all that is in it."""
+        above, slash, name = self.path.rpartition(b"/")
+        return above if name == OPAQUE else above + slash + name.removeprefix(WHITEOUT)
+
+
+Entry = Directory | File | Symlink | Whiteout
 
 
 def text_file(path: str, content: str, mode: int = 0o644) -> File:
@@ -98,7 +120,7 @@ class Tree(Struct, frozen=True):
         """
         found: dict[bytes, Owned] = {}
         for item in entries:
-            check_name(item.entry.path)
+            check_name(item.entry.about if isinstance(item.entry, Whiteout) else item.entry.path)
             other = found.setdefault(item.entry.path, item)
             if not _same(other.entry, item.entry):
                 raise _conflict(item.entry.path, other, item)
@@ -114,6 +136,29 @@ class Tree(Struct, frozen=True):
 
     def __len__(self) -> int:
         return len(self.owned)
+
+    def without_marks(self) -> Tree:
+        """The entries that are something."""
+        kept = {p: each for p, each in self.owned.items() if not isinstance(each.entry, Whiteout)}
+        return Tree(kept)
+
+    def hides(self, path: bytes) -> bool:
+        """Whether what a base image has at a path is hidden by a mark."""
+        above = tuple(parents(path))
+        marks = [Whiteout.of(each).path for each in (path, *above)]
+        return any(mark in self.owned for mark in (*marks, *(p + b"/" + OPAQUE for p in above)))
+
+    def with_opaque(self) -> Tree:
+        """With marks inside of directories that are there, in place of those beside them.
+
+        Of a mark and a directory of one name, engines forget the mark.
+        """
+        owned = dict(self.owned)
+        for path, each in self.owned.items():
+            if isinstance(each.entry, Whiteout) and each.entry.about in self.owned:
+                mark = Whiteout(each.entry.about + b"/" + OPAQUE)
+                owned[mark.path] = Owned(mark, owned.pop(path).owner)
+        return Tree.merge(owned.values()) if owned.keys() != self.owned.keys() else self
 
     def get(self, path: bytes) -> Entry | None:
         """The entry of a path, links not followed."""

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from nix2oci.errors import ClosureError, NixError
 from nix2oci.model.closure import StorePath
+from nix2oci.model.closure_contents import DEFAULT_PRIORITY
 from nix2oci.nix.installable import Installable, attribute_names, quoted
 from nix2oci.nix.json_output import Source, read_json, unknown_shape
 
@@ -55,6 +56,7 @@ if type == "derivation" then {
   mainProgram = text (meta.mainProgram or null);
   description = text (meta.description or null);
   homepages = texts (meta.homepage or null);
+  priority = let p = try (meta.priority or null); in if isInt p then p else null;
   licenses = map (l: text ((set l).spdxId or null)) (list (meta.license or null));
 }
 else if type == "app" then { kind = "app"; } // string "${v.program}"
@@ -87,7 +89,8 @@ class Package(Struct, frozen=True):
     `wanted` is what becomes a root; `program` is the absolute path of the program of
     `apps.<system>.<name>`, and `program_wanted` what has to be built for it. Before the build
     `program` may hold a placeholder, when its derivation is content-addressed: `Built.program`
-    has the path. `license` is an SPDX expression. `revision`, `last_modified` and `url` are
+    has the path. `license` is an SPDX expression. `priority` decides between two packages that have
+    the same file: the lower wins. `revision`, `last_modified` and `url` are
     those of the flake (`answers.Source`).
     """
 
@@ -103,6 +106,7 @@ class Package(Struct, frozen=True):
     revision: str = ""
     last_modified: int | None = None
     url: str = ""
+    priority: int = DEFAULT_PRIORITY
     wanted: tuple[BuildTarget, ...] = ()
     program_wanted: tuple[BuildTarget, ...] = ()
 
@@ -127,6 +131,10 @@ class EvalResult(Struct, frozen=True):
     def texts(self, key: str) -> tuple[str, ...]:
         value = self.fields.get(key)
         return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
+
+    def number(self, key: str, otherwise: int) -> int:
+        value = self.fields.get(key)
+        return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
 
     @property
     def context(self) -> tuple[BuildTarget, ...]:
@@ -235,6 +243,7 @@ def _described(installable: Installable, value: EvalResult) -> dict[str, Any]:
         "description": " ".join(value.text("description").split()),
         "homepage": next(iter(value.texts("homepages")), ""),
         "license": _license(value.texts("licenses")),
+        "priority": value.number("priority", DEFAULT_PRIORITY),
         "wanted": (BuildTarget(value.text("drv"), _outputs(installable, value)),),
     }
     return known | ({"system": value.text("system")} if value.text("system") else {})

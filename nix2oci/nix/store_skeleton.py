@@ -224,13 +224,11 @@ class StoreSkeleton(Struct):
 def _note(entry: Entry, above: int) -> list[Any]:
     """An entry as `_lay` has it, its name without the first `above` bytes."""
     name = entry.path[above:].decode("latin-1")
-    match entry:
-        case Directory():
-            return ["d", name, None]
-        case Symlink(_, target):
-            return ["l", name, target.decode("latin-1")]
-        case File():
-            return ["x" if entry.mode & 0o100 else "f", name, entry.size]
+    if isinstance(entry, File):
+        return ["x" if entry.mode & 0o100 else "f", name, entry.size]
+    if isinstance(entry, Symlink):
+        return ["l", name, entry.target.decode("latin-1")]
+    return ["d", name, None]
 
 
 @contextmanager

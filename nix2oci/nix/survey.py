@@ -1,42 +1,38 @@
-"""What the store objects of a closure have that a view can show: programs, etc/, certificates.
+"""What the store objects of a closure have that a root can show: programs, etc/, certificates.
 
 A few known directories of each store path are looked at, none is walked.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.errors import RepresentationError
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.closure_contents import (
-    ETC_DIRECTORIES,
-    ETC_FILES,
-    FURNITURE,
-    OF_THE_ENGINE,
+    DEFAULT_PRIORITY,
+    PROGRAM_DIRECTORIES,
     ClosureContents,
     FoundFile,
     LeftOut,
-    digest_content,
+    Reason,
 )
 from nix2oci.nix.fact_cache import FactCache
+from nix2oci.nix.places import Enter, by_bytes, nowhere, places_of
 from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
 
 # The dynamic loaders of glibc and musl: glibc's sysdeps/*/shlib-versions, musl's configure.
 _LOADER = re.compile(rb"(ld-linux(-[\w-]+)?|ld64|ld-musl-[\w-]+)\.so\.[0-9]+")
 _TRIPLET = re.compile(rb"\w+-(\w+-)?linux-\w+")
 
-_MOST_IN_ETC = 50_000
-"""Paths in directories that several outputs have, after which there is no end in sight."""
+_LOCALES = (b"lib/locale", b"usr/lib/locale")
+_ARCHIVE = b"locale-archive"
 
 # In each list the first name that is there counts.
 _BUNDLES = (b"etc/ssl/certs/ca-bundle.crt", b"etc/ssl/certs/ca-certificates.crt")
@@ -48,38 +44,46 @@ def survey(
     physical_root: str = "",
     facts_known: FactCache | None = None,
     fetch: Fetch = is_there,
-    enter: frozenset[bytes] = frozenset(),
+    *,
+    enter: Enter = nowhere,
+    priorities: Mapping[StorePath, int] | None = None,
 ) -> ClosureContents:
     """Look at the files of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
 
-    What `facts_known` know of a file's bytes is not read again. `enter` are directories below etc/
-    of which the view needs what is in them, in whatever output they are.
+    What `facts_known` know of a file's bytes is not read again. `enter` says of which directories
+    the root needs what is in them, in whatever output they are. `priorities` are those of roots.
 
-    Where several store paths have a thing of which the view needs one, a root is preferred, then
-    the first in the order of store paths. A program is an executable file in bin/ of a root, or
+    Where several store paths have a thing of which the view needs one, a root is preferred, the
+    one of lower priority first, then the first in the order of store paths. A program is an
+    executable file in bin/, sbin/ or these below usr/ of a root, or
     a link to one that lies in the closure; hidden names (a wrapper's `.app-wrapped`), other files
-    and links that lead nowhere are left out. In etc/ a link that leads nowhere counts: it may
+    and links that lead nowhere are left out. Elsewhere a link that leads nowhere counts: it may
     mean a path of the image, such as /etc/localtime.
     Raises `StoreError` where a store path is missing or unreadable.
     """
-    roots = sorted(closure.roots)
+    ranks = priorities or {}
     files = StoreFiles.of(closure, physical_root, facts_known, fetch)
-    rest = sorted(set(closure).difference(roots))
+    rest = sorted(set(closure).difference(closure.roots))
     try:
-        named = [_Place.of(files, path) for path in roots]
+        named = [
+            _Place.of(files, path, ranks.get(path, DEFAULT_PRIORITY)) for path in closure.roots
+        ]
+        named.sort(key=lambda place: (place.priority, place.path))
         return _survey(named, [*named, *(_Place.of(files, path) for path in rest)], enter)
     except OSError as err:
         raise unreadable(err) from err
 
 
-def _survey(named: list[_Place], places: list[_Place], enter: frozenset[bytes]) -> ClosureContents:
+def _survey(named: list[_Place], places: list[_Place], enter: Enter) -> ClosureContents:
     programs = [program for place in named for program in place.programs()]
     counts = Counter([b"sh", *(program.name for program in programs)])
     files = named[0].files
-    return ClosureContents(
+    locales = _locales(named, places)
+    shown, left = places_of(files, [place.top() for place in named], enter)
+    found = ClosureContents(
         store_dir=named[0].path.store_dir,
-        programs=tuple(_by_bytes(files, p) if counts[p.name] > 1 else p for p in programs),
-        etc=tuple(_etc(named, ETC_DIRECTORIES | enter)),
+        programs=tuple(by_bytes(files, p) if counts[p.name] > 1 else p for p in programs),
+        places=tuple(shown),
         loaders=tuple(_loaders(places)),
         ca_bundle=_first(places, _BUNDLES),
         zoneinfo=next(filter(None, (place.zoneinfo() for place in places)), None),
@@ -87,8 +91,37 @@ def _survey(named: list[_Place], places: list[_Place], enter: frozenset[bytes]) 
         protocols=_first(places, (b"etc/protocols",)),
         mime_types=_first(places, (b"etc/mime.types",)),
         shell=_first(places, _SHELLS, stat.S_IXUSR),
-        left_out=tuple(found for place in named if (found := place.left_out())),
+        locales=locales.directory if locales else None,
+        locale_archive=locales.archive if locales else None,
     )
+    return replace(found, left_out=tuple(_left_out(found, left)))
+
+
+def _left_out(
+    found: ClosureContents, left: Mapping[StorePath, Mapping[bytes, Reason]]
+) -> Iterator[LeftOut]:
+    """In the order of roots; what is shown of an output says whether it is a package."""
+    whole = (
+        found.zoneinfo,
+        found.locales,
+        found.ca_bundle,
+        found.services,
+        found.protocols,
+        found.mime_types,
+    )
+    of_package = {each.owner for each in (*found.programs, *found.loaders, *whole) if each}
+    of_package |= {each.owner for each in found.places if each.name.startswith(b"etc/")}
+    more = {each.owner for each in found.places if each.name.partition(b"/")[0] != b"etc"}
+    for owner, names in left.items():
+        yield LeftOut(owner, names, owner in of_package and owner not in more)
+
+
+class _Locales(Struct, frozen=True):
+    """A directory of glibc's locales (locale(7)), and whether all are for the language C."""
+
+    directory: FoundFile
+    archive: FoundFile | None
+    of_c: bool
 
 
 class _Place(Struct, frozen=True):
@@ -99,14 +132,15 @@ class _Place(Struct, frozen=True):
     text: bytes
     real: bytes
     names: frozenset[bytes]
+    priority: int = DEFAULT_PRIORITY
 
     @classmethod
-    def of(cls, files: StoreFiles, path: StorePath) -> _Place:
+    def of(cls, files: StoreFiles, path: StorePath, priority: int = DEFAULT_PRIORITY) -> _Place:
         text = str(path).encode()
         os.lstat(files.at(text))  # a store path that is gone is an error, not an empty one
         real, mode = files.follow(b"", text)
         names = frozenset(files.names(real)) if stat.S_ISDIR(mode) else frozenset[bytes]()
-        return cls(files, path, text, real, names)
+        return cls(files, path, text, real, names, priority)
 
     def look(self, name: bytes) -> tuple[bytes, int]:
         """Where a name below the store path leads, and its mode, 0 for nothing."""
@@ -115,32 +149,50 @@ class _Place(Struct, frozen=True):
         return self.files.follow(self.real, name)
 
     def found(self, name: bytes, real: bytes) -> FoundFile:
-        return FoundFile(name.rpartition(b"/")[2], self.text + b"/" + name, self.path, real)
+        last = name.rpartition(b"/")[2]
+        target = self.text + b"/" + name
+        return FoundFile(last, target, self.path, real, priority=self.priority)
+
+    def top(self) -> FoundFile:
+        """The output itself, as what is at the root."""
+        is_directory, rank = bool(self.names), self.priority
+        return FoundFile(b"", self.text, self.path, self.real, is_directory, rank)
 
     def programs(self) -> Iterator[FoundFile]:
-        directory, mode = self.look(b"bin")
-        for name in self.files.names(directory) if stat.S_ISDIR(mode) else ():
+        seen = set()
+        for where in PROGRAM_DIRECTORIES:
+            directory, mode = self.look(where)
+            if stat.S_ISDIR(mode) and directory not in seen:
+                seen.add(directory)
+                yield from self._programs_in(where, directory)
+
+    def _programs_in(self, where: bytes, directory: bytes) -> Iterator[FoundFile]:
+        for name in self.files.names(directory):
             real, mode = self.files.follow(directory, name)
             if not name.startswith(b".") and stat.S_ISREG(mode) and mode & stat.S_IXUSR:
-                yield self.found(b"bin/" + name, real)
-
-    def left_out(self) -> LeftOut | None:
-        """What lies beside bin/ and etc/, or is in etc/ and the engine's."""
-        names = sorted(self.names - FURNITURE)
-        if self.look(b"sbin")[0] == self.look(b"bin")[0]:
-            names = [name for name in names if name != b"sbin"]
-        etc, mode = self.look(b"etc")
-        there = self.files.names(etc) if stat.S_ISDIR(mode) else ()
-        of_the_engine = tuple(b"etc/" + name for name in there if name in OF_THE_ENGINE)
-        if not names and not of_the_engine:
-            return None
-        return LeftOut(self.path, tuple(names), of_the_engine)
+                yield self.found(where + b"/" + name, real)
 
     def zoneinfo(self) -> FoundFile | None:
         """The time zones; a directory of that name without UTC in it is something else."""
         real, mode = self.look(b"share/zoneinfo")
         is_there = stat.S_ISDIR(mode) and stat.S_ISREG(self.files.follow(real, b"UTC")[1])
         return self.found(b"share/zoneinfo", real) if is_there else None
+
+    def locales(self) -> _Locales | None:
+        """The first directory that has any."""
+        for where in _LOCALES:
+            real, mode = self.look(where)
+            names = self.files.names(real) if stat.S_ISDIR(mode) else []
+            archive = self._regular(where, real, _ARCHIVE) if _ARCHIVE in names else None
+            known = [name for name in names if self._regular(where, real, name + b"/LC_CTYPE")]
+            if archive or known:
+                of_c = not archive and all(name.startswith(b"C.") for name in known)
+                return _Locales(self.found(where, real), archive, of_c)
+        return None
+
+    def _regular(self, where: bytes, directory: bytes, name: bytes) -> FoundFile | None:
+        real, mode = self.files.follow(directory, name)
+        return self.found(where + b"/" + name, real) if stat.S_ISREG(mode) else None
 
     def loaders(self, directory: bytes) -> Iterator[FoundFile]:
         """The loaders in a directory and, as Debian has it, in <triplet>/ below it."""
@@ -160,8 +212,15 @@ def _first(places: Iterable[_Place], names: Iterable[bytes], bits: int = 0) -> F
         for name in names:
             real, mode = place.look(name)
             if stat.S_ISREG(mode) and mode & bits == bits:
-                return _by_bytes(place.files, place.found(name, real))
+                return by_bytes(place.files, place.found(name, real))
     return None
+
+
+def _locales(named: Iterable[_Place], places: Iterable[_Place]) -> _Locales | None:
+    """The locales of a named output, else of any path, but for the C.UTF-8 of the C library."""
+    own = [found for place in named if (found := place.locales())]
+    known = [*own, *(found for place in places if (found := place.locales()))]
+    return next((found for found in known if not found.of_c), own[0] if own else None)
 
 
 def _loaders(places: Iterable[_Place]) -> list[FoundFile]:
@@ -172,78 +231,3 @@ def _loaders(places: Iterable[_Place]) -> list[FoundFile]:
             for loader in place.loaders(directory):
                 loaders.setdefault(loader.name, loader)
     return list(loaders.values())
-
-
-class _Etc(Struct, frozen=True):
-    """Something in etc/ of a root: as the view sees it, and the real directories above it."""
-
-    files: StoreFiles
-    found: FoundFile
-    is_file: bool = False
-    above: tuple[bytes, ...] = ()
-
-    def children(self) -> Iterator[_Etc]:
-        """What is in it. A link to a directory above is not a directory: it has no end."""
-        where, prefix = self.found.content, self.found.name + b"/" if self.found.name else b""
-        above = (*self.above, where)
-        for name in self.files.names(where):
-            real, mode = self.files.follow(where, name)
-            found = FoundFile(
-                prefix + name,
-                self.found.target + b"/" + name,
-                self.found.owner,
-                real if mode else self._link(where, name),
-                stat.S_ISDIR(mode) and real not in above,
-            )
-            yield _Etc(self.files, found, stat.S_ISREG(mode), above)
-
-    def _link(self, where: bytes, name: bytes) -> bytes:
-        """The content of a link that leads out of the closure: what it says, made absolute."""
-        target = os.readlink(self.files.at(where + b"/" + name))
-        return b"link to " + os.path.join(where, target)
-
-
-def _etc(named: Iterable[_Place], enter: frozenset[bytes]) -> Iterator[FoundFile]:
-    """Level by level; only directories that the view may have to merge are entered.
-
-    Two links on each level, to the same directory, are twice as many paths with every level.
-    """
-    level = list(_etc_of(named))
-    left = _MOST_IN_ETC
-    while level:
-        found = chain.from_iterable(directory.children() for directory in level)
-        children = (child for child in found if child.found.name not in OF_THE_ENGINE)
-        below = list(islice(children, left + 1))
-        left -= len(below)
-        if left < 0:
-            raise RepresentationError(
-                f"cannot merge what the outputs have in etc/: it is more than {_MOST_IN_ETC} paths",
-                hint="links in there lead to directories with links, or the image can do without: "
-                "--view no-etc",
-            )
-        counts = Counter(child.found.name for child in below)
-        shared = {name for name, count in counts.items() if count > 1}
-        for child in below:
-            may_clash = child.found.name in shared or child.found.name in ETC_FILES
-            by_bytes = may_clash and child.is_file
-            yield _by_bytes(child.files, child.found) if by_bytes else child.found
-        level = [c for c in below if c.found.directory and c.found.name in shared | enter]
-
-
-def _etc_of(named: Iterable[_Place]) -> Iterator[_Etc]:
-    for place in named:
-        real, mode = place.look(b"etc")
-        if stat.S_ISDIR(mode):
-            top = FoundFile(b"", place.text + b"/etc", place.path, real, directory=True)
-            yield _Etc(place.files, top)
-
-
-def _by_bytes(files: StoreFiles, found: FoundFile) -> FoundFile:
-    """The same file, its content known by its bytes instead of by where it lies."""
-
-    def digest() -> str:
-        with open(files.content(found.content), "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    known = files.get_or_compute(found.content, "sha256", digest)
-    return replace(found, content=digest_content(bytes.fromhex(known)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -11,6 +12,7 @@ from msgspec import Struct
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import LayoutError
 from nix2oci.model.closure import PathInfo, StorePath
+from nix2oci.model.tree import Symlink
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_inputs import unpinned
 from nix2oci.nix.installable import Installable
@@ -44,7 +46,7 @@ from nix2oci.pipeline.on_base import refuse_zstd
 from nix2oci.pipeline.prepare import Prepared, Progress, prepare
 from nix2oci.pipeline.startable import entrypoint
 from nix2oci.plan.layers.layering import LayerHints, LayerPlan
-from nix2oci.plan.rootfs import CA_BUNDLE
+from nix2oci.plan.rootfs import CA_BUNDLE, LOCALES
 from nix2oci.plan.shell_record import annotations_of
 
 
@@ -154,7 +156,8 @@ def _documents(
         ],
         platform=Platform.of_system(prepared.package.system),
         certificates=prepared.rootfs.get(CA_BUNDLE[1:].encode()) is not None
-        or (on is not None and on.certificates),
+        or (on is not None and on.has_certificates(prepared.rootfs)),
+        locale_archive=_locale_archive(prepared),
     )
     changed = spec.max_layers == 1 and bool(prepared.shells.launchers)
     infos = {} if changed else prepared.closure.infos
@@ -167,6 +170,19 @@ def _documents(
         return config, described, ()
     config, inherited = inherit(on.base.config, config, describe.assumed(spec))
     return config, (*on.base.layers, *described), inherited
+
+
+def _locale_archive(prepared: Prepared) -> str:
+    """Where nixpkgs' C library finds locales: the link of the root, or behind it, in the store.
+
+    A base image may have other locales in that place, of another version of the C library.
+    """
+    found, archive = prepared.survey.locales, prepared.survey.locale_archive
+    if not (found and archive and prepared.spec.view.locales):
+        return ""
+    is_linked = prepared.rootfs.get(LOCALES) == Symlink(LOCALES, found.target)
+    archive_of = f"/{os.fsdecode(LOCALES)}/{os.fsdecode(archive.name)}"
+    return archive_of if is_linked else os.fsdecode(archive.target)
 
 
 def _check(staging: Staging, image: Image) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -17,7 +17,7 @@ from msgspec import Struct
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure, StorePath
-from nix2oci.model.closure_contents import ClosureContents
+from nix2oci.model.closure_contents import ClosureContents, FoundFile
 from nix2oci.nix.package import Package
 from nix2oci.nix.realise import Built
 from nix2oci.oci.reference import Reference
@@ -65,14 +65,14 @@ def entrypoint(spec: ImageSpec, built: Built, survey: ClosureContents) -> tuple[
     `NO_PROGRAM`, where no program has that name, is nothing: an image of data.
     """
     package, outputs = built.package, built.roots
-    programs = _programs(outputs, survey)
-    if spec.entrypoint == (NO_PROGRAM,) and NO_PROGRAM not in _programs((), survey):
+    programs, anywhere = _of_package(outputs, survey), _of_image(outputs, survey)
+    if spec.entrypoint == (NO_PROGRAM,) and NO_PROGRAM not in anywhere:
         return ()
     if spec.entrypoint:
         first, *rest = spec.entrypoint
         if spec.base and first.startswith("/"):
             return spec.entrypoint  # it may be a program of the base image
-        return (_named(first, _programs((), survey) | programs), *rest)
+        return (_named(first, anywhere), *rest)
     if built.program:
         return (built.program,)
     name = package.main_program or package.name
@@ -93,13 +93,24 @@ def entrypoint(spec: ImageSpec, built: Built, survey: ClosureContents) -> tuple[
     )
 
 
-def _programs(outputs: Sequence[StorePath], survey: ClosureContents) -> dict[str, str]:
-    """Programs by name, of these outputs, or of all when none are named; the first one counts."""
-    found: dict[str, str] = {}
-    for program in survey.programs:
-        if not outputs or program.owner in outputs:
-            found.setdefault(display(program.name), os.fsdecode(program.target))
-    return found
+def _programs(found: Iterable[FoundFile]) -> dict[str, str]:
+    """Programs by name; the first one counts."""
+    programs: dict[str, str] = {}
+    for each in found:
+        programs.setdefault(display(each.name), os.fsdecode(each.target))
+    return programs
+
+
+def _of_package(outputs: Sequence[StorePath], survey: ClosureContents) -> dict[str, str]:
+    """What an image may start unasked: programs in bin/, where `nix run` looks, else all others."""
+    own = [each for each in survey.programs if each.owner in outputs]
+    in_bin = [each for each in own if each.target == f"{each.owner}/bin/".encode() + each.name]
+    return _programs(in_bin or own)
+
+
+def _of_image(outputs: Sequence[StorePath], survey: ClosureContents) -> dict[str, str]:
+    """What /usr/bin has: of two of a name the lower priority counts, then the package's own."""
+    return _programs(sorted(survey.programs, key=lambda p: (p.priority, p.owner not in outputs)))
 
 
 def _named(name: str, programs: Mapping[str, str]) -> str:
@@ -150,14 +161,18 @@ def image_config(
     *,
     platform: Platform,
     certificates: bool,
+    locale_archive: str = "",
 ) -> ImageConfig:
     """The image configuration; environment and labels of the image spec win.
 
-    `layers` are diff IDs and how each came to be, base layer first.
+    `layers` are diff IDs and how each came to be, base layer first; `locale_archive` is where the
+    locales are.
     """
     env = {"PATH": DEFAULT_PATH}
     if certificates:
         env |= {"SSL_CERT_FILE": CA_BUNDLE, "NIX_SSL_CERT_FILE": CA_BUNDLE}
+    if locale_archive:
+        env |= {"LOCALE_ARCHIVE": locale_archive}
     env |= dict(spec.env)
     return ImageConfig(
         platform,
@@ -179,7 +194,7 @@ def image_config(
 
 def assumed(spec: ImageSpec) -> frozenset[str]:
     """What `image_config` says though the image spec does not, by `Inherited.key`."""
-    variables = {"PATH", "SSL_CERT_FILE", "NIX_SSL_CERT_FILE"} - spec.env.keys()
+    variables = {"PATH", "SSL_CERT_FILE", "NIX_SSL_CERT_FILE", "LOCALE_ARCHIVE"} - spec.env.keys()
     fields = {"User": spec.user, "WorkingDir": spec.working_dir}
     unsaid = {key for key, value in fields.items() if value is None}
     return frozenset(unsaid | {f"Env {name}" for name in variables})

@@ -9,16 +9,17 @@ from nix2oci.nix.no_package import kind_of_output
 from nix2oci.nix.package import Package
 from nix2oci.nix.store_files import StoreFiles
 from nix2oci.oci.spec import Platform
+from nix2oci.pipeline.describe import NO_PROGRAM
 from nix2oci.pipeline.prepare import Prepared
 
 
 def check_is_package(prepared: Prepared, spec: ImageSpec) -> None:
     """Raise `ConfigError` where an image is to start what is an image already, or one file.
 
-    Who names a path to start wants just that.
+    Who names a path to start wants just that, and an image of data starts nothing.
     """
-    first = prepared.built[0]
-    if first.program or (spec.entrypoint and spec.entrypoint[0].startswith("/")):
+    first, named = prepared.built[0], "".join(spec.entrypoint[:1])
+    if first.program or named.startswith("/") or named == NO_PROGRAM:
         return
     disk = StoreFiles.of(
         prepared.closure, prepared.store.root, prepared.notes, prepared.store.fetch

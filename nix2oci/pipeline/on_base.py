@@ -6,9 +6,12 @@ is laid over it is decided in `plan.base`, how its configuration goes on in `oci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.config.image_spec import OLDEST, ImageSpec
 from nix2oci.errors import ConfigError, RepresentationError
@@ -22,7 +25,13 @@ from nix2oci.oci.layout.source import ImageSource, open_image
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import LAYER_ZSTD, MAX_LAYERS, ImageConfig, Platform
 from nix2oci.pipeline import describe
-from nix2oci.plan.overlay.join_accounts import join_group, join_passwd, owner_of
+from nix2oci.plan.overlay.join_accounts import (
+    is_member,
+    join_group,
+    join_passwd,
+    names_in,
+    owner_of,
+)
 from nix2oci.plan.overlay.lower_tree import NOTHING_BELOW, LowerTree
 from nix2oci.plan.overlay.overlay import Overlaid, lay_over
 from nix2oci.plan.rootfs import CA_BUNDLE
@@ -42,10 +51,9 @@ class Overlay(Struct, frozen=True):
     lower: LowerTree
     over: Overlaid
 
-    @property
-    def certificates(self) -> bool:
-        """Whether the base has a bundle of them where the image would have it."""
-        return self.lower.has(CA_BUNDLE[1:].encode())
+    def has_certificates(self, rootfs: Tree) -> bool:
+        """Whether a bundle of them is where the image would have it, with this last layer."""
+        return self.lower.under(rootfs).has(CA_BUNDLE[1:].encode())
 
 
 Opener = Callable[[str, Platform], ImageSource]
@@ -95,8 +103,8 @@ def present_paths(closure: Closure, base: BaseImage) -> tuple[StorePath, ...]:
 
 def on_base(base: BaseImage, spec: ImageSpec, closure: Closure, rootfs: Tree) -> Overlay:
     """Lay the view over the base; raises as `lay_over`, and `ConfigError` for users that clash."""
-    lower = _lower(base)
-    over = lay_over(rootfs, lower, closure.store_dir, _accounts(base, lower, spec))
+    lower = lower_tree(base)
+    over = lay_over(rootfs, lower, closure.store_dir, _accounts(base, lower, spec, rootfs))
     return Overlay(base, present_paths(closure, base), lower, over)
 
 
@@ -119,9 +127,29 @@ def account_files(tree: Tree, on: Overlay | None) -> tuple[bytes, bytes]:
         entry = tree.get(real)
         if isinstance(entry, File):
             return b"".join(entry.chunks)
-        return on.base.read(real) if on and real in on.lower.files else b""
+        return on.base.read(real) if on and real in there.files else b""
 
     return content(b"etc/passwd"), content(b"etc/group")
+
+
+def with_user(spec: ImageSpec, tree: Tree, on: Overlay | None) -> ImageSpec:
+    """With the numbers of a user whom only an output or the base image has, as config.md has them.
+
+    Raises `ConfigError` for one that nobody has.
+    """
+    user = spec.user
+    if user is None or re.fullmatch("[0-9]+(:[0-9]+)?", user):
+        return spec
+    passwd, group = account_files(tree, on)
+    found = owner_of(user, passwd, group)
+    if found is None:
+        raise ConfigError(
+            f"cannot run as user '{user}': it is neither in the image's /etc/passwd and /etc/group "
+            "nor a number",
+            hint="give numbers, or name it in 'users' and 'groups'",
+        )
+    is_alone = ":" not in user and is_member(user, group)
+    return replace(spec, user=str(found[0]) if is_alone else f"{found[0]}:{found[1]}")
 
 
 def with_directories(
@@ -135,7 +163,8 @@ def with_directories(
     config = run_config(spec, system, on.base if on else None)
     below = on.lower if on else NOTHING_BELOW
     wanted = [path for path in (*config.volumes, config.working_dir) if is_plain(path)]
-    places = missing_directories(below.under(tree), wanted, store_dir)
+    made = {path for path in _made_for_outputs(tree, store_dir) if f"/{path}" in config.volumes}
+    places = missing_directories(below.under(tree), wanted, store_dir, set(map(os.fsencode, made)))
     if not places:
         return tree
     owner = owner_of(config.user, *account_files(tree, on))
@@ -153,6 +182,13 @@ def unknown_user(user: str) -> ConfigError:
     )
 
 
+def _made_for_outputs(tree: Tree, store_dir: str) -> Iterator[str]:
+    """Directories that are real ones only for what outputs have in them."""
+    for path, item in tree.owned.items():
+        if isinstance(item.entry, Directory) and item.owner.startswith(f"{store_dir}/"):
+            yield os.fsdecode(path)
+
+
 def is_plain(path: str) -> bool:
     """Whether a path can be made; those of a base image may be anything."""
     return path.startswith("/") and path.isprintable()
@@ -168,7 +204,8 @@ def refuse_zstd(base: BaseImage) -> None:
         )
 
 
-def _lower(base: BaseImage) -> LowerTree:
+def lower_tree(base: BaseImage) -> LowerTree:
+    """The files of a base image."""
     attributes = base.directories()
     directories, links, files = {}, {}, set()
     for path, node in base.nodes.items():
@@ -182,17 +219,24 @@ def _lower(base: BaseImage) -> LowerTree:
     return LowerTree(directories, links, frozenset(files))
 
 
-def _accounts(base: BaseImage, lower: LowerTree, spec: ImageSpec) -> Mapping[bytes, bytes]:
-    """The files of accounts that the base has, where something is added to them."""
-    accounts = Accounts.of(spec.users, spec.groups)
+def _accounts(
+    base: BaseImage, lower: LowerTree, spec: ImageSpec, rootfs: Tree
+) -> Mapping[bytes, bytes]:
+    """The files of accounts that the base has, where something is added to them.
+
+    What the image spec adds is asked for, and what an output has.
+    """
+    ours = Accounts.of(spec.users, spec.groups)
     users, groups = {user.name for user in spec.users}, {group.name for group in spec.groups}
     joined: dict[bytes, bytes] = {}
-    for path, join, asked in (
-        (b"etc/passwd", join_passwd, users),
-        (b"etc/group", join_group, groups),
+    for path, join, asked, known in (
+        (b"etc/passwd", join_passwd, users, ours.passwd()),
+        (b"etc/group", join_group, groups, ours.group()),
     ):
-        if lower.has(path):
-            below = base.read(lower.follow(path))
-            content = join(below, accounts, asked)
+        entry = rootfs.get(path)
+        if lower.has(path) and isinstance(entry, File):
+            below, above = base.read(lower.follow(path)), b"".join(entry.chunks)
+            of_outputs = names_in(above) - names_in(known.encode())
+            content = join(below, above, asked | of_outputs)
             joined |= {path: content} if content != below else {}
     return joined

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.wanted_files import WantedFile
@@ -26,6 +26,7 @@ def with_wanted_files(
     *,
     store_dir: str,
     store: StoreFiles,
+    warn: Callable[[str], None],
 ) -> Tree:
     """The last layer with what `files` asks for; `outputs` are those of each installable.
 
@@ -42,7 +43,8 @@ def with_wanted_files(
         wanted += [Placed(entry.path, entry, one.where, merges=merges) for entry in entries]
         if one.kind == "absent":
             wanted.append(Placed(_path(one), None, one.where))
-    return with_files(tree, on.lower if on else NOTHING_BELOW, wanted, store_dir)
+    below = on.lower if on else NOTHING_BELOW
+    return with_files(tree, below, wanted, store_dir, warn)
 
 
 def _path(wanted: WantedFile) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Protocol
 
 from msgspec import Struct
@@ -25,18 +27,22 @@ from nix2oci.nix.remote import known_outputs, remote_closure, remote_store
 from nix2oci.nix.scan import scan
 from nix2oci.nix.store import LocalStore, Store
 from nix2oci.nix.survey import survey
+from nix2oci.oci.base_image import BaseImage
 from nix2oci.pipeline import describe
 from nix2oci.pipeline.on_base import (
     LOCAL,
     Opener,
     Overlay,
+    lower_tree,
     on_base,
     open_base,
     with_directories,
+    with_user,
 )
 from nix2oci.pipeline.templates import launcher_template
 from nix2oci.plan.layers.layering import LayerHints, Plan, plan_layers, steps, store_layers
-from nix2oci.plan.rootfs import entered_in_etc, rootfs
+from nix2oci.plan.overlay.lower_tree import NOTHING_BELOW
+from nix2oci.plan.rootfs import real_directories, rootfs
 from nix2oci.plan.shell import (
     Launchers,
     ShellDecision,
@@ -123,9 +129,13 @@ def prepare(
     with _closure(nix, packages, progress, notes) as (built, closure, store):
         outputs = _named(spec, built)
         spec = _with_paths(spec, outputs)
-        shown = {path for each in built[: len(built) - len(outputs)] for path in each.roots}
-        enter = entered_in_etc(_decided(spec))
-        found = survey(_shown(closure, shown), store.root, notes, store.fetch, enter)
+        enter = _entered(spec, outputs, store.root, base, closure.store_dir)
+        shown = _priorities(built[: len(built) - len(outputs)])
+        look = partial(
+            survey, physical_root=store.root, facts_known=notes, fetch=store.fetch,
+            enter=enter, priorities=shown,
+        )  # fmt: skip
+        found = look(_shown(closure, shown))
         progress.step("looking for wrappers, and for what else needs a shell")
         shells = keep_all(closure)
         if spec.shell is not Mode.KEEP:
@@ -134,8 +144,8 @@ def prepare(
             copied = _copied(spec, outputs, closure)
             shells = _shells(closure, found, spec, built[0].package.system, scanned, copied=copied)
         if shells.dropped:
-            found = survey(_shown(shells.closure, shown), store.root, notes, store.fetch, enter)
-        tree = with_launchers(_root(found, spec), shells)
+            found = look(_shown(shells.closure, shown))
+        tree = with_launchers(_root(found, spec, enter), shells)
         on = on_base(base, spec, shells.closure, tree) if base else None
         plan = _plan(shells.closure, spec, on, hints, progress)
         tree = on.over.tree if on else tree
@@ -145,14 +155,19 @@ def prepare(
 
             files = StoreFiles.of(closure, store.root, notes, store.fetch)
             tree = with_wanted_files(
-                tree, on, spec, outputs, store_dir=closure.store_dir, store=files
+                *(tree, on, spec, outputs),
+                store_dir=closure.store_dir,
+                store=files,
+                warn=progress.step,
             )
         system = built[0].package.system
+        spec = with_user(spec, tree, on)
         tree = with_directories(tree, on, spec, system, closure.store_dir)
         if spec.arbitrary_uid:
             from nix2oci.pipeline.arbitrary_uid import for_arbitrary_uid  # noqa: PLC0415  # few do
 
             tree, spec = for_arbitrary_uid(tree, on, spec, system)
+        tree = tree.with_opaque()
         yield Prepared(built, spec, shells, plan, found, tree, store, notes, on)
 
 
@@ -189,12 +204,50 @@ def _shown(closure: Closure, roots: Collection[StorePath]) -> Closure:
     return replace(closure, roots=tuple(root for root in closure.roots if root in roots))
 
 
+def _priorities(built: Iterable[Built]) -> dict[StorePath, int]:
+    """The outputs that the root shows, with the priority of their packages."""
+    found: dict[StorePath, int] = {}
+    for each in built:
+        for path in each.roots:
+            found[path] = min(each.package.priority, found.get(path, each.package.priority))
+    return found
+
+
 def _decided(spec: ImageSpec) -> list[bytes]:
     return [each.path[1:].encode() for each in spec.files]
 
 
-def _root(found: ClosureContents, spec: ImageSpec) -> Tree:
-    return rootfs(found, spec.view, spec.users, spec.groups, _decided(spec))
+def _entered(
+    spec: ImageSpec,
+    outputs: Mapping[str, tuple[StorePath, ...]],
+    root: str,
+    base: BaseImage | None,
+    store_dir: str,
+) -> Callable[[bytes], bool]:
+    """Which directories of the root are to be real ones: something is put in them, or is there.
+
+    What a base of ours links to is in the store, where nothing can be put.
+    """
+    inside = [path for path in spec.volumes if path.startswith("/")]
+    for each in spec.files:
+        places = [f"{root}{path}/{each.below}" for path in outputs.get(each.installable, ())]
+        is_copied = each.kind == "source" and (each.copy or not each.installable)
+        merges = is_copied and os.path.isdir(places[0] if places else each.value)
+        inside += [each.path] if merges or each.kind == "directory" else []
+    decided = [*_decided(spec), *([spec.working_dir[1:].encode()] if spec.working_dir else [])]
+    real = real_directories(decided, spec.users, (path[1:].encode() for path in inside))
+    lower, store = lower_tree(base) if base else NOTHING_BELOW, f"{store_dir[1:]}/".encode()
+
+    def enter(path: bytes) -> bool:
+        there = lower.follow(path)
+        return path in real or (there in lower.directories and not there.startswith(store))
+
+    return enter
+
+
+def _root(found: ClosureContents, spec: ImageSpec, enter: Callable[[bytes], bool]) -> Tree:
+    decided = _decided(spec)
+    return rootfs(found, spec.view, spec.users, spec.groups, decided=decided, enter=enter)
 
 
 def _plan(

@@ -109,7 +109,9 @@ class _Files(Struct, frozen=True):
             case File():
                 return At.FILE
         found = self.store.look(path)
-        return self.base.look(path) if found is At.NOTHING and self.base else found
+        if found is not At.NOTHING or self.base is None or self.tree.hides(path[1:]):
+            return found
+        return self.base.look(path)
 
     def is_executable(self, path: bytes) -> bool:
         """As `program.Files` has it."""

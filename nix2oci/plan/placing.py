@@ -7,17 +7,28 @@ there. What cannot be meant is an error that says where it was written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, RepresentationError
-from nix2oci.model.tree import ROOT, Directory, Entry, Owned, Symlink, Tree, check_name, parents
-from nix2oci.plan.overlay.lower_tree import LowerTree
-from nix2oci.plan.overlay.overlay import THE_BASE
+from nix2oci.model.closure_contents import AT_RUN_TIME
+from nix2oci.model.tree import (
+    ROOT,
+    Directory,
+    Entry,
+    Owned,
+    Symlink,
+    Tree,
+    Whiteout,
+    check_name,
+    parents,
+)
+from nix2oci.plan.overlay.lower_tree import THE_BASE, LowerTree
 from nix2oci.text import display
 
+_OF_THE_KERNEL = frozenset({b"dev", b"proc", b"sys"})
 _LONGEST = 255
 """Bytes of a name in every file system of Linux."""
 
@@ -42,24 +53,29 @@ class _Placing(Struct):
     placed: dict[bytes, str] = field(default_factory=dict)
     """Where each was written that is at its place, but for directories that merge."""
     made: set[bytes] = field(default_factory=set)
+    unseen: dict[str, bytes] = field(default_factory=dict)
+    """Where each was written that something may be mounted over, and over what."""
 
     def there(self) -> LowerTree:
         return self.below.under(Tree(self.tree))
 
     def remove(self, wanted: Placed) -> None:
-        """Take what the view or an output has at a path, with all that is in it."""
+        """Take what the view, an output or the base has at a path, with all that is in it."""
         path = self.place(wanted, self.there())
         gone = [each for each in self.tree if each == path or path in parents(each)]
-        if not gone:
-            of_base = path in self.below
-            cause = f"/{display(path)} is of {THE_BASE}, of which all stays" if of_base else ""
-            raise self.error(wanted, cause or "there is nothing at this path that could be absent")
+        if not gone and path not in self.below:
+            raise self.error(wanted, "there is nothing at this path that could be absent")
         for each in gone:
             del self.tree[each]
+        if path in self.below:
+            mark = Whiteout.of(path)
+            self.tree[mark.path] = Owned(mark, "files")
+            self.made.add(mark.path)
         self.placed[path] = wanted.where
 
     def put(self, wanted: Placed, entry: Entry, there: LowerTree) -> None:
         path = self.place(wanted, there)
+        self.check_is_seen(wanted, path, is_merged=wanted.merges and isinstance(entry, Directory))
         if isinstance(entry, Directory):
             leads_to = there.follow(path)
             if leads_to in there.directories or leads_to == b"":
@@ -120,14 +136,30 @@ class _Placing(Struct):
                 hint="the store has what packages have; choose another path",
             )
 
+    def check_is_seen(self, wanted: Placed, path: bytes, *, is_merged: bool) -> None:
+        """Raise for what no container sees; write down what some do not."""
+        above = set(parents(path))
+        if hidden := (above if is_merged else {path, *above}) & _OF_THE_KERNEL:
+            over = f"/{display(min(hidden))}"
+            raise self.error(wanted, f"every engine mounts over {over}, so nobody would see it")
+        for directory in above & AT_RUN_TIME:
+            self.unseen[wanted.where] = directory
+
     def error(self, wanted: Placed, cause: str) -> ConfigError:
         return ConfigError(f"{wanted.where}: {cause}")
 
 
-def with_files(tree: Tree, below: LowerTree, wanted: Sequence[Placed], store_dir: str) -> Tree:
+def with_files(
+    tree: Tree,
+    below: LowerTree,
+    wanted: Sequence[Placed],
+    store_dir: str,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Tree:
     """A root that lies over `below`, with these entries and without what is to be absent.
 
-    Raises `ConfigError` for an entry that cannot be where it is wanted.
+    Raises `ConfigError` for an entry that cannot be where it is wanted; `warn` is told of those
+    that are not seen where something is mounted over them.
     """
     if not wanted:
         return tree
@@ -141,9 +173,13 @@ def with_files(tree: Tree, below: LowerTree, wanted: Sequence[Placed], store_dir
         for each in sorted(group, key=lambda each: each.merges):
             assert each.entry is not None
             placing.put(each, each.entry, there)
+    for where, over in placing.unseen.items():
+        hidden = f"it is below /{display(over)}, over which podman --read-only, Kubernetes"
+        warn(f"warning: {where}: {hidden} and others mount, and is not seen there")
     made = [item for path, item in placing.tree.items() if path in placing.made]
     above = {path for item in made for path in parents(item.entry.path)} - placing.tree.keys()
-    of_base = [Owned(e, THE_BASE) for path, e in below.directories.items() if path in above]
+    directories = placing.there().directories
+    of_base = [Owned(e, THE_BASE) for path, e in directories.items() if path in above]
     return Tree.merge([*placing.tree.values(), *of_base])
 
 

@@ -7,60 +7,36 @@ what every image has meet in the same directories, and nobody may win in silence
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from msgspec import Struct
-
-from nix2oci.errors import ConfigError, ConflictError
+from nix2oci.errors import ConfigError
 from nix2oci.model.accounts import Accounts, Group, User
 from nix2oci.model.closure_contents import (
     ETC_DIRECTORIES,
-    ETC_FILES,
+    OWN_FILES,
     ClosureContents,
     FoundFile,
-    digest_content,
+    is_of_state,
 )
 from nix2oci.model.links import At, resolve
 from nix2oci.model.tree import (
     ROOT,
     Directory,
-    Entry,
-    File,
     Owned,
     Symlink,
     Tree,
     parents,
     sort_key,
-    text_file,
 )
-from nix2oci.text import display
+from nix2oci.plan.claims import Claim, link, own, settle
+from nix2oci.plan.own_files import Asked, OwnFiles
+from nix2oci.plan.view_switches import ViewSwitches
 
-_OWN = "nix2oci's own"
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 """Where the certificates are in an image that has them: the value of SSL_CERT_FILE."""
 
-# glibc has `files` and `dns` built in; every other service is a library that an image lacks.
-_NSSWITCH = """\
-passwd:    files
-group:     files
-shadow:    files
-gshadow:   files
-hosts:     files dns
-networks:  files
-protocols: files
-services:  files
-ethers:    files
-rpc:       files
-"""
-
-# os-release(5). Scanners choose a feed of advisories by ID: an image holds no distribution's
-# packages, so it has an ID of its own. No version, lest every release change every image.
-_OS_RELEASE = """\
-ID=nix2oci
-ID_LIKE=nixos
-NAME="nix2oci"
-PRETTY_NAME="nix2oci image"
-"""
+LOCALES = b"usr/lib/locale"
+"""Where a C library that is not of nixpkgs looks for locales."""
 
 # Runtimes mount over dev, proc and sys.
 _DIRECTORIES = (
@@ -75,7 +51,6 @@ _DIRECTORIES = (
 
 _LINKS = (
     Symlink(b"bin", b"usr/bin"),
-    Symlink(b"etc/os-release", b"../usr/lib/os-release"),
     Symlink(b"lib", b"usr/lib"),
     Symlink(b"lib64", b"usr/lib"),
     Symlink(b"sbin", b"usr/bin"),
@@ -91,40 +66,13 @@ _CA_ALIASES = (
 )
 
 
-class ViewSwitches(Struct, frozen=True):
-    """What of the view an image has; the directories, users and os-release are always there.
-
-    `programs` and `etc` are what the outputs have in bin/ and etc/, `databases` is /etc/services,
-    /etc/protocols and /etc/mime.types, `sh` is /bin/sh.
-    """
-
-    programs: bool = True
-    etc: bool = True
-    certificates: bool = True
-    databases: bool = True
-    zoneinfo: bool = True
-    sh: bool = False
-
-
-class _Claim(Struct, frozen=True):
-    """An entry that somebody wants; two for one path agree when their contents do."""
-
-    owned: Owned
-    content: bytes
-
-
 def is_common(path: bytes) -> bool:
     """Whether a path of the view is there for every program, and not what one output brings."""
-    if path in {link.path for link in (*_LINKS, *_CA_ALIASES)}:
+    if path in {each.path for each in (*_LINKS, *_CA_ALIASES)}:
         return True
-    in_etc = path.startswith(b"etc/") and path[4:] in ETC_FILES | {b"zoneinfo"}
-    return in_etc or path.startswith((b"usr/lib/", b"usr/share/zoneinfo"))
-
-
-def _text_content(data: bytes) -> bytes:
-    import hashlib  # noqa: PLC0415  # start-up counts
-
-    return digest_content(hashlib.sha256(data).digest())
+    if path in OWN_FILES or path == b"etc/zoneinfo":
+        return True
+    return path.startswith((b"usr/lib/", b"usr/share/zoneinfo"))
 
 
 def rootfs(
@@ -132,36 +80,52 @@ def rootfs(
     switches: ViewSwitches,
     users: tuple[User, ...] = (),
     groups: tuple[Group, ...] = (),
+    *,
     decided: Iterable[bytes] = (),
+    enter: Callable[[bytes], bool] = lambda _: False,
 ) -> Tree:
     """The whole root but the store: what is in the last layer.
 
-    Directories that the view and an output, or several outputs, have in etc/ are merged; all
-    else that an output has in bin/ or etc/ is one link to it. Where several have a thing of
-    equal content, the link leads to the view's own, then to the first store path.
+    Directories that the root has itself, or several outputs have, are merged; all else that an
+    output has for the root is one link to it. Where several have a thing of equal content, the
+    link leads to the root's own, then to the first store path.
 
-    `decided` are paths of which `files` says what they are: nobody clashes there, and directories
-    above them are entered, so that the others in there stay.
+    `decided` are paths of which `files` says what they are: nobody clashes there. Directories of
+    outputs that are above them, or that `enter` names, are real ones, so that something can be
+    put there and the others in there stay.
 
     Raises `ConflictError` where contents differ,
     `ConfigError` for accounts that cannot be (`Accounts.of`), a home in the store, and a shell
     that is asked for and not there, and `RepresentationError` for a name no layer can carry.
     """
     accounts = Accounts.of(users, groups)
+    asked = Asked({user.name for user in users}, {group.name for group in groups})
     at = set(map(_followed, decided))
-    hints = [*_base(accounts), *_homes(users, survey.store_dir), *_shared(survey, switches)]
+    places = [each for each in survey.places if _is_on(each.name, switches)]
+    files = OwnFiles.of(accounts, asked, places)
+    claims = [*_base(), *files.claims()]
+    claims += [*_homes(users, survey.store_dir), *_shared(survey, switches)]
     if switches.programs:
-        hints += _programs(survey.programs, with_sh=switches.sh)
-    if switches.etc:
-        made = {claim.owned.entry.path for claim in hints}
-        hints += _etc(survey.etc, made, {above for path in at for above in parents(path)})
-    return Tree.merge(_settle(hints, at))
+        claims += _programs(survey.programs, with_sh=switches.sh)
+    made = {claim.path for claim in claims if isinstance(claim.owned.entry, Directory)}
+    inside = real_directories(decided, users)
+    inside |= {above for each in places if each.copied for above in parents(each.name)}
+    claims += _places(places, made, files, lambda path: path in inside or enter(path))
+    return Tree.merge(settle(claims, at))
 
 
-def entered_in_etc(decided: Iterable[bytes]) -> frozenset[bytes]:
-    """The directories below etc/ in which something is decided, by their names there."""
-    above = {each for path in decided for each in parents(_followed(path))}
-    return frozenset(each[4:] for each in above if each.startswith(b"etc/"))
+def real_directories(
+    decided: Iterable[bytes], users: Iterable[User], writable: Iterable[bytes] = ()
+) -> frozenset[bytes]:
+    """Directories of the root in which something is decided, a home or `writable`."""
+    homes = [user.home_path.strip("/").encode() for user in users]
+    inside = {_followed(path) for path in (*homes, *writable)}
+    above = {each for path in (*inside, *map(_followed, decided)) for each in parents(path)}
+    return frozenset(inside | above)
+
+
+def _is_on(name: bytes, switches: ViewSwitches) -> bool:
+    return switches.etc if name.partition(b"/")[0] == b"etc" else switches.places
 
 
 def _followed(path: bytes) -> bytes:
@@ -172,33 +136,13 @@ def _followed(path: bytes) -> bytes:
     return real + b"/" + name if real else name
 
 
-def _base(accounts: Accounts) -> Iterator[_Claim]:
-    """What every image has."""
-    files = (
-        text_file("etc/passwd", accounts.passwd()),
-        text_file("etc/group", accounts.group()),
-        text_file("etc/nsswitch.conf", _NSSWITCH),
-        text_file("usr/lib/os-release", _OS_RELEASE),
-    )
-    entries: tuple[Entry, ...] = (*_DIRECTORIES, *_LINKS, *files)
-    return map(_own, entries)
+def _base() -> Iterator[Claim]:
+    """The directories and links of every image."""
+    yield from map(own, _DIRECTORIES)
+    yield from map(own, _LINKS)
 
 
-def _own(entry: Entry, content: bytes | None = None) -> _Claim:
-    if content is None:
-        content = _own_content(entry)
-    return _Claim(Owned(entry, f"{_OWN} /{display(entry.path)}"), content)
-
-
-def _own_content(entry: Entry) -> bytes:
-    if isinstance(entry, File):
-        return _text_content(b"".join(entry.chunks))
-    if entry.path == b"etc/os-release":
-        return _text_content(_OS_RELEASE.encode())
-    return b"directory" if isinstance(entry, Directory) else b"link to " + entry.target
-
-
-def _homes(users: Iterable[User], store_dir: str) -> Iterator[_Claim]:
+def _homes(users: Iterable[User], store_dir: str) -> Iterator[Claim]:
     """A home for each user, but none where the image has a directory already, or never has one."""
     there = {directory.path for directory in _DIRECTORIES} | {b"", b"nonexistent"}
     for user in users:
@@ -209,15 +153,13 @@ def _homes(users: Iterable[User], store_dir: str) -> Iterator[_Claim]:
             )
         if path.encode() not in there:
             home = Directory(path.encode(), 0o700, user.uid, user.gid)
-            yield _Claim(
-                Owned(home, f"user '{user.name}'"), b"home of %d:%d" % (user.uid, user.gid)
-            )
+            yield Claim(Owned(home, f"user '{user.name}'"), b"home of %d:%d" % (user.uid, user.gid))
 
 
-def _shared(survey: ClosureContents, switches: ViewSwitches) -> Iterator[_Claim]:
+def _shared(survey: ClosureContents, switches: ViewSwitches) -> Iterator[Claim]:
     """What any path of the closure may provide."""
     for loader in survey.loaders:
-        yield _link(b"usr/lib/" + loader.name, loader)
+        yield link(b"usr/lib/" + loader.name, loader)
     if switches.certificates and survey.ca_bundle:
         yield from _certificates(survey.ca_bundle)
     if switches.databases:
@@ -227,93 +169,68 @@ def _shared(survey: ClosureContents, switches: ViewSwitches) -> Iterator[_Claim]
             (b"mime.types", survey.mime_types),
         ):
             if found:
-                yield _link(b"etc/" + name, found)
+                yield link(b"etc/" + name, found)
     if switches.zoneinfo and survey.zoneinfo:
-        yield _link(b"usr/share/zoneinfo", survey.zoneinfo)
-        yield _link(b"etc/zoneinfo", survey.zoneinfo)
+        yield link(b"usr/share/zoneinfo", survey.zoneinfo)
+        yield link(b"etc/zoneinfo", survey.zoneinfo)
+    if switches.locales and survey.locales:
+        yield link(LOCALES, survey.locales)
     if switches.sh:
         if survey.shell is None:
             raise ConfigError(
                 "cannot link /bin/sh: there is no shell in the closure",
                 hint="add one to the image, such as nixpkgs#bash, or do not ask for /bin/sh",
             )
-        yield _link(b"usr/bin/sh", survey.shell)
+        yield link(b"usr/bin/sh", survey.shell)
 
 
-def _certificates(bundle: FoundFile) -> Iterator[_Claim]:
+def _certificates(bundle: FoundFile) -> Iterator[Claim]:
     for path in sorted(ETC_DIRECTORIES):
-        yield _own(Directory(b"etc/" + path, 0o755))
-    yield _link(CA_BUNDLE[1:].encode(), bundle)
+        yield own(Directory(path, 0o755))
+    yield link(CA_BUNDLE[1:].encode(), bundle)
     for alias in _CA_ALIASES:
-        yield _own(alias, bundle.content)
+        yield own(alias, bundle.content)
 
 
-def _link(path: bytes, found: FoundFile) -> _Claim:
-    return _Claim(Owned(Symlink(path, found.target), str(found.owner)), found.content)
-
-
-def _programs(programs: Iterable[FoundFile], *, with_sh: bool) -> Iterator[_Claim]:
+def _programs(programs: Iterable[FoundFile], *, with_sh: bool) -> Iterator[Claim]:
     for found in sorted(programs, key=_by_owner):
         if with_sh or found.name != b"sh":
-            yield _link(b"usr/bin/" + found.name, found)
+            yield link(b"usr/bin/" + found.name, found)
 
 
-def _etc(etc: Iterable[FoundFile], made: set[bytes], wanted: set[bytes]) -> Iterator[_Claim]:
-    """Links to what the outputs have in etc/; shared directories are entered and merged."""
+def _places(
+    places: Iterable[FoundFile],
+    made: set[bytes],
+    files: OwnFiles,
+    enter: Callable[[bytes], bool],
+) -> Iterator[Claim]:
+    """Links to what the outputs have for the root; what must be a real directory is entered."""
     groups: dict[bytes, list[FoundFile]] = {}
-    for found in sorted(etc, key=_by_owner):
+    for found in sorted(places, key=_by_owner):
         groups.setdefault(found.name, []).append(found)
-    entered = {b""}
-    for name in sorted(groups, key=sort_key):
-        path, group = b"etc/" + name, groups[name]
-        if name.rpartition(b"/")[0] not in entered:
+    entered = {b"", *made}
+    for path in sorted(groups, key=sort_key):
+        group = groups[path]
+        if path.rpartition(b"/")[0] not in entered:
             continue
-        is_made = (path in made and name in ETC_DIRECTORIES) or path in wanted
-        if all(f.directory for f in group) and (is_made or len({f.content for f in group}) > 1):
-            entered.add(name)
-            yield _Claim(Owned(Directory(path, 0o755), str(group[0].owner)), b"directory")
-        else:
-            yield from (_link(path, found) for found in group)
+        if not (all(found.directory for found in group) and _is_real(path, group, made, enter)):
+            yield from (files.copy(path, found) for found in group)
+            continue
+        entered.add(path)
+        if path not in made:
+            owner = str(group[0].owner)
+            yield Claim(Owned(Directory(path, 0o755), owner), b"directory", group[0].priority)
+
+
+def _is_real(
+    path: bytes, group: list[FoundFile], made: set[bytes], enter: Callable[[bytes], bool]
+) -> bool:
+    """Whether a directory of outputs is one of the root, too, and no link."""
+    if path in made or is_of_state(path) or enter(path):
+        return True
+    return all(found.is_empty for found in group) or len({found.content for found in group}) > 1
 
 
 def _by_owner(found: FoundFile) -> tuple[tuple[bytes, ...], str, str, str]:
     owner = found.owner
     return sort_key(found.name), owner.name, owner.hash_part, owner.store_dir
-
-
-def _settle(hints: Iterable[_Claim], decided: set[bytes]) -> Iterator[Owned]:
-    """The first wish for each path; the others must want the same content there.
-
-    But where it is decided elsewhere what is there.
-    """
-    chosen: dict[bytes, _Claim] = {}
-    for claim in hints:
-        path = claim.owned.entry.path
-        first = chosen.setdefault(path, claim)
-        if path in decided:
-            continue
-        if first.content != claim.content and first.owned.entry != claim.owned.entry:
-            raise _clash(path, first.owned.owner, claim.owned.owner)
-    return (claim.owned for claim in chosen.values())
-
-
-def _clash(path: bytes, one: str, other: str) -> ConflictError:
-    error = ConflictError("/" + display(path), (one, other))
-    error.hint = _remedy(path, one)
-    return error
-
-
-def _remedy(path: bytes, first: str) -> str:
-    part = "programs" if path.startswith(b"usr/bin/") else "etc"
-    switch = f"all such links are left out with: --view no-{part}"
-    if path in (b"etc/passwd", b"etc/group"):
-        return (
-            "name users and groups under 'users' and 'groups', from which nix2oci makes this file, "
-            "and leave the package out (fakeNss and the like)"
-        )
-    if first.startswith(_OWN):
-        return f"leave it out of the package; {switch}"
-    return (
-        "leave one of them out, or join them in the flake with buildEnv, where the lower "
-        f"meta.priority wins, and name that; {switch}"
-    )

@@ -11,21 +11,22 @@ from collections.abc import Container, Iterable, Sequence
 from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError
-from nix2oci.model.tree import Directory, Entry, File, Owned, Symlink, Tree, parents
-from nix2oci.plan.overlay.lower_tree import LowerTree
-from nix2oci.plan.overlay.overlay import THE_BASE
+from nix2oci.model.tree import Directory, Entry, File, Owned, Symlink, Tree, Whiteout, parents
+from nix2oci.plan.overlay.lower_tree import THE_BASE, LowerTree
 from nix2oci.text import display
 
 _AT_RUN_TIME = (b"dev", b"proc", b"run", b"sys", b"tmp")
 """Engines and Kubernetes mount over these, so that what is below them is not seen."""
 
 
-def missing_directories(there: LowerTree, paths: Iterable[str], store_dir: str) -> list[bytes]:
+def missing_directories(
+    there: LowerTree, paths: Iterable[str], store_dir: str, made: Container[bytes] = ()
+) -> list[bytes]:
     """Where the directories of these absolute paths are to be made; links are followed.
 
-    Nothing is made that is there, nor at or above the store, nor below it or what is mounted when
-    a container starts. Raises `ConfigError` where a file is in the way, and what
-    `LowerTree.follow` raises.
+    Nothing is made that is there, unless it was `made` only for what outputs have in it, nor at or
+    above the store, nor below it or what is mounted when a container starts. Raises `ConfigError`
+    where a file is in the way, and what `LowerTree.follow` raises.
     """
     store = store_dir[1:].encode()
     found: dict[bytes, None] = {}
@@ -40,7 +41,7 @@ def missing_directories(there: LowerTree, paths: Iterable[str], store_dir: str) 
                 f"/{display(min(in_the_way))} is a file of the image",
                 hint="volumes and workdir name directories",
             )
-        if place and place not in there.directories:
+        if place and (place not in there.directories or place in made):
             found[place] = None
     return list(found)
 
@@ -73,7 +74,7 @@ def with_group_0(tree: Tree, lower: LowerTree, places: Container[bytes], uid: in
 
 
 def _shared(entry: Entry, uid: int) -> Entry:
-    if isinstance(entry, Symlink) or entry.uid != uid:
+    if isinstance(entry, Symlink | Whiteout) or entry.uid != uid:
         return entry
     mode = entry.mode & ~0o070 | (entry.mode & 0o700) >> 3
     if isinstance(entry, File):
@@ -86,4 +87,5 @@ def _with(tree: Tree, lower: LowerTree, made: Sequence[Owned]) -> Tree:
     above = {above for item in made for above in parents(item.entry.path)} - tree.owned.keys()
     above -= {item.entry.path for item in made}
     below = [Owned(e, THE_BASE) for path, e in lower.directories.items() if path in above]
-    return Tree.merge([*tree.owned.values(), *below, *made])
+    others = tree.owned.keys() - {item.entry.path for item in made}
+    return Tree.merge([*(tree.owned[path] for path in others), *below, *made])

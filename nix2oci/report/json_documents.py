@@ -52,7 +52,7 @@ def plan_document(
 def left_out_document(found: ClosureContents) -> list[Json]:
     """What outputs have that the root does not show."""
     return [
-        {"path": str(each.owner), "names": [display(name) for name in each.all_names]}
+        {"path": str(each.owner), "names": [display(name) for name in each.names]}
         for each in found.left_out
     ]
 

@@ -21,7 +21,7 @@ from nix2oci.config.keys import BY_FLAG, KEYS, LAYERS, Document
 from nix2oci.config.options.image import IMAGE, ImageOptions
 from nix2oci.errors import ConfigError
 from nix2oci.model.accounts import NOLOGIN
-from nix2oci.plan.rootfs import ViewSwitches
+from nix2oci.plan.view_switches import ViewSwitches
 
 PAGE = (DOCS / "configuration.md").read_text()
 SCHEMA: dict[str, Any] = json.loads((DOCS / "nix2oci.schema.json").read_text())

@@ -9,7 +9,7 @@ import pytest
 from nix2oci.config.image_spec import ImageSpec, parse
 from nix2oci.model.accounts import Group, User
 from nix2oci.oci.layer.compression import Compression
-from nix2oci.plan.rootfs import ViewSwitches
+from nix2oci.plan.view_switches import ViewSwitches
 
 
 def moment(*parts: int) -> datetime:

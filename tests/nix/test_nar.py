@@ -18,7 +18,7 @@ from support.nodes import ANY_NODE, NODES
 
 from nix2oci.errors import RepresentationError, StoreError
 from nix2oci.model.closure import PathInfo, format_nar_hash
-from nix2oci.model.tree import Directory, Entry, File
+from nix2oci.model.tree import Directory, Entry, File, Symlink
 from nix2oci.nix.nar import CHUNK, nar_entries, strings
 from nix2oci.nix.store import store_entries
 from nix2oci.oci.layer.tar import tar_blocks
@@ -111,6 +111,7 @@ def node_of(entries: list[Entry]) -> Node:
     if isinstance(first, File):
         content = b"".join(first.chunks)
         return Program(content) if first.mode & 0o100 else content
+    assert isinstance(first, Symlink)
     return Link(first.target)
 
 

@@ -11,9 +11,10 @@ from support.storefiles import Files, path_of, put, store
 
 from nix2oci.errors import RepresentationError, StoreError
 from nix2oci.model.closure import Closure, PathInfo
-from nix2oci.model.closure_contents import FoundFile, digest_content
+from nix2oci.model.closure_contents import FoundFile, Reason, digest_content
 from nix2oci.nix.survey import survey
-from nix2oci.plan.rootfs import ViewSwitches, rootfs
+from nix2oci.plan.rootfs import rootfs
+from nix2oci.plan.view_switches import ViewSwitches
 
 
 def targets(found: tuple[FoundFile, ...]) -> list[str]:
@@ -33,7 +34,7 @@ def one(found: FoundFile | None) -> str | None:
         pytest.param({"app": {"bin/.app-wrapped": "x:"}}, [], id="hidden names are left out"),
         pytest.param({"app": {"bin/readme": ""}}, [], id="a file must be executable"),
         pytest.param({"app": {"bin/d/app": "x:"}}, [], id="a directory is no program"),
-        pytest.param({"app": {"sbin/app": "x:"}}, [], id="only bin counts"),
+        pytest.param({"app": {"libexec/app": "x:"}}, [], id="only bin counts"),
         pytest.param({"app": {"share/x": ""}}, [], id="an output need not have bin"),
         pytest.param({"app": "x:#!"}, [], id="an output may be a file"),
         pytest.param({"app": {"bin/app": "-> gone"}}, [], id="a dangling link is no program"),
@@ -76,6 +77,16 @@ def test_programs(tmp_path: Path, objects: dict[str, Files | str], expected: lis
     result = survey(store(tmp_path, ("app",), objects), str(tmp_path))
     assert targets(result.programs) == [f"{name} -> app/bin/{name}" for name in expected]
     assert all(program.owner == path_of("app") for program in result.programs)
+
+
+def test_other_directories_of_programs_count_as_bin(tmp_path: Path) -> None:
+    app = {"bin/a": "x:", "sbin/d": "x:", "usr/bin/u": "x:", "usr/sbin": "-> ../sbin"}
+    result = survey(store(tmp_path, ("app",), {"app": app}), str(tmp_path))
+    assert targets(result.programs) == [
+        "a -> app/bin/a",
+        "d -> app/sbin/d",
+        "u -> app/usr/bin/u",
+    ]
 
 
 def test_names_need_not_be_text(tmp_path: Path) -> None:
@@ -155,6 +166,48 @@ LIBC = {"lib/ld-linux-x86-64.so.2": "x:", "lib/libc.so.6": "x:"}
             "zoneinfo",
             None,
             id="time zones have UTC",
+        ),
+        pytest.param(
+            {"app": {}, "glibc-locales": {"lib/locale/locale-archive": "A"}},
+            "locales",
+            "glibc-locales/lib/locale",
+            id="an archive of locales",
+        ),
+        pytest.param(
+            {"app": {}, "glibc-locales": {"lib/locale/locale-archive": "A"}},
+            "locale_archive",
+            "glibc-locales/lib/locale/locale-archive",
+            id="and the archive itself",
+        ),
+        pytest.param(
+            {"app": {}, "x": {"usr/lib/locale/de_DE/LC_CTYPE": "A"}},
+            "locales",
+            "x/usr/lib/locale",
+            id="directories of locales, as Debian names the place",
+        ),
+        pytest.param(
+            {"app": {}, "glibc": {"lib/locale/C.utf8/LC_CTYPE": "A"}},
+            "locales",
+            None,
+            id="the locale that the C library itself brings is not looked for elsewhere",
+        ),
+        pytest.param(
+            {"app": {"lib/locale/C.utf8/LC_CTYPE": "A"}},
+            "locales",
+            "app/lib/locale",
+            id="but in a named output it counts",
+        ),
+        pytest.param(
+            {"app": {"lib/locale/C.utf8/LC_CTYPE": "A"}, "x": {"lib/locale/de_DE/LC_CTYPE": "A"}},
+            "locales",
+            "x/lib/locale",
+            id="where there are no more locales",
+        ),
+        pytest.param(
+            {"app": {}, "x": {"lib/locale/readme": "", "lib/locale/locale-archive": "-> gone"}},
+            "locales",
+            None,
+            id="a directory without locales is none",
         ),
         pytest.param(
             {"app": {}, "iana-etc": {"etc/services": "s"}},
@@ -258,43 +311,48 @@ def test_loaders(tmp_path: Path, objects: dict[str, Files], expected: list[str])
     [
         pytest.param(
             {"a": {"etc/nginx/nginx.conf": "", "etc/x": ""}, "b": {}},
-            ["nginx/ -> a/etc/nginx", "x -> a/etc/x"],
+            ["etc/nginx/ -> a/etc/nginx", "etc/x -> a/etc/x"],
             id="a directory of one output is not entered",
         ),
         pytest.param(
             {"a": {"etc/d/x/1": ""}, "b": {"etc/d/y": ""}},
-            ["d/ -> a/etc/d", "d/ -> b/etc/d", "d/x/ -> a/etc/d/x", "d/y -> b/etc/d/y"],
+            [
+                "etc/d/ -> a/etc/d",
+                "etc/d/ -> b/etc/d",
+                "etc/d/x/ -> a/etc/d/x",
+                "etc/d/y -> b/etc/d/y",
+            ],
             id="one that two outputs have is entered",
         ),
         pytest.param(
             {"a": {"etc/ssl/certs/x.crt": "", "etc/ssl/misc/y": ""}, "b": {}},
             [
-                "ssl/ -> a/etc/ssl",
-                "ssl/certs/ -> a/etc/ssl/certs",
-                "ssl/misc/ -> a/etc/ssl/misc",
-                "ssl/certs/x.crt -> a/etc/ssl/certs/x.crt",
+                "etc/ssl/ -> a/etc/ssl",
+                "etc/ssl/certs/ -> a/etc/ssl/certs",
+                "etc/ssl/misc/ -> a/etc/ssl/misc",
+                "etc/ssl/certs/x.crt -> a/etc/ssl/certs/x.crt",
             ],
             id="so is one that the view makes",
         ),
         pytest.param(
             {"a": {"etc": "-> @b/etc"}, "b": {"etc/x": ""}},
-            ["x -> a/etc/x", "x -> b/etc/x"],
+            ["etc/x -> a/etc/x", "etc/x -> b/etc/x"],
             id="etc itself may be a link",
         ),
         pytest.param(
             {"a": {"etc/localtime": "-> /etc/zoneinfo/UTC"}, "b": {}},
-            ["localtime -> a/etc/localtime"],
+            ["etc/localtime -> a/etc/localtime"],
             id="a link to a path of the image is kept",
         ),
         pytest.param(
             {"a": {"etc/loop": "-> ."}, "b": {"etc/loop": "-> ."}},
-            ["loop -> a/etc/loop", "loop -> b/etc/loop"],
+            ["etc/loop -> a/etc/loop", "etc/loop -> b/etc/loop"],
             id="a link to a directory above is not entered",
         ),
     ],
 )
 def test_etc(tmp_path: Path, objects: dict[str, Files], expected: list[str]) -> None:
-    found = survey(store(tmp_path, ("a", "b"), objects), str(tmp_path)).etc
+    found = survey(store(tmp_path, ("a", "b"), objects), str(tmp_path)).places
     marked = [line.replace(" ", "/ ", 1) if f.directory else line for f, line in with_lines(found)]
     assert marked == expected
 
@@ -318,13 +376,13 @@ def test_contents_say_what_is_equal(
     tmp_path: Path, content: tuple[str, str], *, same: bool
 ) -> None:
     objects = {"a": {"etc/x": content[0]}, "b": {"etc/x": content[1]}}
-    one_file, other = survey(store(tmp_path, ("a", "b"), objects), str(tmp_path)).etc
+    one_file, other = survey(store(tmp_path, ("a", "b"), objects), str(tmp_path)).places
     assert (one_file.content == other.content) is same
 
 
 def test_a_name_that_every_image_has_is_known_by_its_bytes(tmp_path: Path) -> None:
     closure = store(tmp_path, ("a",), {"a": {"etc/passwd": "root", "etc/motd": "hello"}})
-    motd, passwd = survey(closure, str(tmp_path)).etc
+    motd, passwd = survey(closure, str(tmp_path)).places
     digest = "4813494d137e1631bba301d5acab6e7bb7aa74ce1185d456565ef51d737677b2"
     assert passwd.content == digest_content(bytes.fromhex(digest))
     assert motd.content == f"{path_of('a')}/etc/motd".encode()
@@ -368,7 +426,7 @@ def test_links_in_etc_may_not_be_more_and_more(tmp_path: Path) -> None:
     with pytest.raises(RepresentationError) as caught:
         survey(closure, str(tmp_path))
     assert str(caught.value) == (
-        "cannot merge what the outputs have in etc/: it is more than 50000 paths"
+        "cannot merge the directories that several outputs have: they are more than 50000 paths"
     )
     assert "--view no-etc" in (caught.value.hint or "")
 
@@ -387,55 +445,109 @@ def test_a_shell_that_is_also_a_program_is_one_link(tmp_path: Path) -> None:
     assert tree.owned[b"usr/bin/sh"].owner == str(path_of("bash"))
 
 
+FURNITURE, ENGINE = Reason.FURNITURE, Reason.OF_THE_ENGINE
+MOUNTED, IN_THE_WAY = Reason.MOUNTED, Reason.IN_THE_WAY
+
+
 @pytest.mark.parametrize(
-    ("app", "names", "of_the_engine"),
+    ("app", "shown", "left"),
     [
         pytest.param(
-            {"bin/app": "x:", "srv/www/x": "", "opt": "/", "usr/bin/env": "x:", "readme": ""},
-            ["opt", "readme", "srv", "usr"],
-            [],
-            id="what nobody expects in a package",
+            {"srv/www/x": "", "opt": "/", "usr/local/bin/x": "", "app/x": "", "index.html": ""},
+            ["app/", "index.html", "opt/", "srv/", "usr/local/"],
+            {},
+            id="whatever is no furniture has its place",
+        ),
+        pytest.param(
+            {"var/lib/app/x": "", "var/www/x": "", "home/nonroot/x": "", "home/app/x": ""},
+            ["home/app/", "home/nonroot/x", "var/lib/app/", "var/lib/app/x", "var/www/"],
+            {},
+            id="in directories that every root has it is one level down",
         ),
         pytest.param(
             {
-                "share/x": "",
-                "lib/x": "",
+                **dict.fromkeys(("share/x", "lib/x", "libexec/x", "include/x"), ""),
+                **dict.fromkeys(("man", "info", "doc"), "/"),
+                **dict.fromkeys(("README.md", "license", "COPYING", ".x"), ""),
                 "lib64": "-> lib",
-                "libexec/x": "",
-                "man": "/",
-                "include/x": "",
                 "nix-support/x": "",
-                "info": "/",
-                "doc": "/",
-                "etc/x": "",
+                "usr/share/x": "",
+                "usr/lib/x": "",
             },
-            None,
-            None,
-            id="the furniture of packages",
+            [],
+            dict.fromkeys(
+                [
+                    *(".x", "COPYING", "README.md", "doc", "include", "info", "lib", "lib64"),
+                    *("libexec", "license", "man", "nix-support", "share", "usr/lib", "usr/share"),
+                ],
+                FURNITURE,
+            ),
+            id="the furniture of packages has none",
         ),
-        pytest.param({"bin/app": "x:", "sbin": "-> bin"}, None, None, id="another name of bin/"),
-        pytest.param({"bin/app": "x:", "sbin/d": "x:"}, ["sbin"], [], id="an sbin/ of its own"),
+        pytest.param(
+            {"bin/app": "x:", "sbin": "-> bin", "usr/bin": "-> ../bin", "usr/sbin/d": "x:"},
+            [],
+            {},
+            id="directories of programs are none of these",
+        ),
         pytest.param(
             {"etc/hosts": "", "etc/mtab": "-> /proc/mounts", "etc/d/hosts": "", "etc/app": ""},
-            [],
-            ["etc/hosts", "etc/mtab"],
+            ["etc/app", "etc/d/"],
+            {"etc/hosts": ENGINE, "etc/mtab": ENGINE},
             id="what engines lay their own over",
         ),
-        pytest.param("x:#!", None, None, id="an output that is a file"),
+        pytest.param(
+            {
+                f"{name}/x": ""
+                for name in ("dev", "proc", "run", "sys", "tmp", "var/tmp", "var/run")
+            },
+            [],
+            dict.fromkeys(("dev", "proc", "run", "sys", "tmp", "var/run", "var/tmp"), MOUNTED),
+            id="what is mounted over",
+        ),
+        pytest.param(
+            {"nix/var/x": "", "var": "", "srv": "-> /srv", "etc/ssl": "-> /etc/ssl/certs"},
+            [],
+            dict.fromkeys(("nix", "srv", "var", "etc/ssl"), IN_THE_WAY),
+            id="the store, files in place of directories, and circles",
+        ),
+        pytest.param("x:#!", [], {}, id="an output that is a file"),
     ],
 )
-def test_what_the_root_does_not_show_is_told(
-    tmp_path: Path, app: Files | str, names: list[str] | None, of_the_engine: list[str] | None
+def test_what_the_root_shows_of_an_output(
+    tmp_path: Path, app: Files | str, shown: list[str], left: dict[str, Reason]
 ) -> None:
     found = survey(store(tmp_path, ("app",), {"app": app}), str(tmp_path))
-    if names is None:
-        assert found.left_out == ()
-        return
-    (left,) = found.left_out
-    assert left.owner == path_of("app")
-    assert [name.decode() for name in left.names] == names
-    assert [name.decode() for name in left.of_the_engine] == of_the_engine
-    assert not {"hosts", "mtab"} & {each.name.decode() for each in found.etc}
+    names = [each.name.decode() + "/" * each.directory for each in found.places]
+    assert sorted(names) == shown
+    told = found.left_out[0].names if found.left_out else {}
+    assert {name.decode(): reason for name, reason in told.items()} == left
+
+
+@pytest.mark.parametrize(
+    ("app", "is_package"),
+    [
+        pytest.param({"bin/app": "x:", "share/x": ""}, True, id="a program"),
+        pytest.param({"etc/app": "", "share/x": ""}, True, id="a configuration"),
+        pytest.param({"share/zoneinfo/UTC": ""}, True, id="time zones, which are shown"),
+        pytest.param({"share/x": ""}, False, id="furniture alone"),
+        pytest.param({"bin/app": "x:", "share/x": "", "srv/x": ""}, False, id="a root of its own"),
+    ],
+)
+def test_of_a_package_nobody_looks_for_its_furniture(
+    tmp_path: Path, app: Files, *, is_package: bool
+) -> None:
+    (left,) = survey(store(tmp_path, ("app",), {"app": app}), str(tmp_path)).left_out
+    assert left.is_package is is_package
+
+
+def test_of_the_same_path_the_lower_priority_comes_first(tmp_path: Path) -> None:
+    objects = {name: {"bin/x": f"x:{name}", "etc/services": name} for name in ("a", "b")}
+    closure = store(tmp_path, ("a", "b"), objects)
+    found = survey(closure, str(tmp_path), priorities={path_of("b"): 4})
+    assert targets(found.programs) == ["x -> b/bin/x", "x -> a/bin/x"]
+    assert [each.priority for each in found.programs] == [4, 5]
+    assert one(found.services) == "b/etc/services"
 
 
 def test_what_only_a_path_behind_an_output_has_is_not_told(tmp_path: Path) -> None:

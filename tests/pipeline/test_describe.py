@@ -28,7 +28,7 @@ from nix2oci.pipeline.describe import (
     wanted_paths,
 )
 from nix2oci.plan.layers.layering import LayerPlan
-from nix2oci.plan.rootfs import ViewSwitches
+from nix2oci.plan.view_switches import ViewSwitches
 
 APP, LIB = store_path("app-1"), store_path("lib-1")
 

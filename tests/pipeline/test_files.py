@@ -13,7 +13,7 @@ import pytest
 from support.bases import base
 from support.fakenix import DRV, OUT
 from support.fakestore import Link, Node, Program, nar, sri, write
-from support.smallimage import SmallImage, directory, entry
+from support.smallimage import SmallImage, directory, entry, link
 from support.terminal import APP, Terminal, infos
 
 from nix2oci.oci.validate.check_image import validate_layout
@@ -157,6 +157,62 @@ def test_over_a_base_an_entry_replaces_and_a_name_of_the_base_is_an_owner(tmp_pa
     assert found["/srv"] == "1770 0:0 dir"
 
 
+@pytest.mark.parametrize(
+    ("path", "others"),
+    [
+        pytest.param("/etc/motd", ["/etc/issue"], id="a file"),
+        pytest.param("/l", ["/etc/motd"], id="a link, and not what it leads to"),
+        pytest.param("/by/motd", ["/by", "/etc/issue"], id="a file behind a link"),
+        pytest.param("/srv", ["/etc/motd"], id="a directory, with all that is in it"),
+        pytest.param("/etc/app.conf", ["/etc/motd"], id="what an output has over it"),
+    ],
+)
+def test_what_the_base_has_is_absent(tmp_path: Path, path: str, others: list[str]) -> None:
+    app: Node = {**APP, b"etc": {b"app.conf": b"ours"}}
+    terminal = terminal_of(
+        tmp_path, f"base: ./base.oci:1.0\nfiles: {{{path}: {{absent: true}}}}", app
+    )
+    base(
+        *(
+            directory("etc"),
+            *(entry(f"etc/{name}", b"x") for name in ("motd", "issue", "app.conf")),
+        ),
+        *(link("l", "etc/motd"), link("by", "etc")),
+        *(directory("srv", 0o700), directory("srv/d"), entry("srv/d/x", b"")),
+    ).write(terminal.directory / "base.oci")
+    found = listed(terminal)
+    real = path.replace("/by/", "/etc/")
+    assert not [name for name in found if f"{name}/".startswith(f"{real}/")]
+    assert found.keys() >= set(others)
+
+
+def test_in_a_directory_of_the_base_that_is_absent_there_may_be_others(tmp_path: Path) -> None:
+    settings = "base: ./base.oci:1.0\nfiles: {/srv: {absent: true}, /srv/new: {text: x}}"
+    terminal = terminal_of(tmp_path, settings)
+    base(directory("srv", 0o700), entry("srv/x", b"")).write(terminal.directory / "base.oci")
+    found = listed(terminal)
+    assert below(found, "/srv") == {"/srv": "0755 0:0 dir", "/srv/new": "0644 0:0 x"}
+
+
+def test_a_program_of_the_base_that_is_absent_cannot_be_started(tmp_path: Path) -> None:
+    settings = "base: ./base.oci:1.0\nentrypoint: /opt/run\nfiles: {/opt: {absent: true}}"
+    terminal = terminal_of(tmp_path, settings)
+    base(directory("opt"), entry("opt/run", b"\x7fELF")).write(terminal.directory / "base.oci")
+    done = terminal.run("build", ".#app", "-o", "../x")
+    assert done.returncode == 2
+    assert "cannot use entrypoint /opt/run: it is not in the image" in done.stderr
+
+
+@pytest.mark.parametrize("path", ["/run/x", "/tmp/d/x", "/var/tmp/x", "/var/run/x"])
+def test_what_may_be_mounted_over_is_a_warning(tmp_path: Path, path: str) -> None:
+    terminal = terminal_of(tmp_path, f"files: {{{path}: {{text: x}}}}")
+    done = terminal.run("build", ".#app", "-o", "../x")
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stderr.splitlines() if "warning:" in line]
+    over = path.rpartition("/")[0].removesuffix("/d").replace("/var/run", "/run")
+    assert f"./nix2oci.yaml:1: files.{path}: it is below {over}, over which" in warning
+
+
 # --- what cannot be meant -------------------------------------------------------------------
 
 STORE = "nothing can be put in or above the store, and "
@@ -182,6 +238,11 @@ REFUSED = [
     pytest.param("/l: {link: /nix}\n  /l/store: {text: x}", "/l/store leads", id="behind a link"),
     pytest.param("/nix: {absent: true}", f"{STORE}/nix is", id="the store absent"),
     pytest.param("/a: {link: ../../b}", "leaves the image", id="a link out"),
+    pytest.param("/proc/x: {text: x}", "engine mounts over /proc", id="below /proc"),
+    pytest.param("/dev: {directory: true}", "engine mounts over /dev", id="/dev itself"),
+    pytest.param(
+        "/l: {link: /sys}\n  /l/x: {text: x}", "engine mounts over /sys", id="below /sys by a link"
+    ),
     pytest.param("/x/y: {absent: true}", "there is nothing at this path", id="absent of nothing"),
     pytest.param("/etc: {text: x}", "/etc is a directory of the image", id="a directory there"),
     pytest.param("/etc/passwd/x: {text: x}", "/etc/passwd is a file", id="below a file"),

@@ -98,7 +98,7 @@ def test_a_directory_is_the_users(tmp_path: Path, flags: list[str], expected: Di
     "path",
     [
         *("/run/app", "/var/run/app", "/tmp/x", "/dev/x", "/proc/x", "/sys/fs/x"),
-        *("/nix", "/nix/store", "/nix/store/x", "/etc/nginx", "/etc/nginx/conf.d", "/etc/nginx/x"),
+        *("/nix", "/nix/store", "/nix/store/x"),
     ],
 )
 def test_nothing_is_made_below_what_is_mounted_or_in_the_store(tmp_path: Path, path: str) -> None:
@@ -108,6 +108,12 @@ def test_nothing_is_made_below_what_is_mounted_or_in_the_store(tmp_path: Path, p
     plain = built(tmp_path / "without", app=NGINX)
     assert found.source.layers() == plain.source.layers()
     assert found.config.run.volumes == (path,)
+
+
+@pytest.mark.parametrize("path", ["/etc/nginx", "/etc/nginx/conf.d", "/etc/nginx/x"])
+def test_at_and_below_a_directory_of_an_output_it_is_made(tmp_path: Path, path: str) -> None:
+    found = built(tmp_path, "--volumes", path, app=NGINX)
+    assert directories(found, path) == {path: (0o755, 65532, 65532)}
 
 
 ETC = (directory("etc"), entry("etc/passwd", PASSWD, mode=0o644))

@@ -16,11 +16,12 @@ OTHERS = b"nobody:x:65534:\ntty:x:5:\nstaff:x:50:\nnonroot:x:65532:\n"
 
 
 def passwd(below: bytes, *users: User) -> bytes:
-    return join_passwd(below, Accounts.of(users), {user.name for user in users})
+    return join_passwd(below, Accounts.of(users).passwd().encode(), {user.name for user in users})
 
 
 def group(below: bytes, *groups: Group, users: tuple[User, ...] = ()) -> bytes:
-    return join_group(below, Accounts.of(users, groups), {each.name for each in groups})
+    above = Accounts.of(users, groups).group().encode()
+    return join_group(below, above, {each.name for each in groups})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from nix2oci.model.closure_contents import ClosureContents, FoundFile
 from nix2oci.model.tree import Directory, Entry, File, Owned, Symlink, Tree, text_file
 from nix2oci.plan.overlay.lower_tree import LowerTree
 from nix2oci.plan.overlay.overlay import Overlaid, lay_over
-from nix2oci.plan.rootfs import ViewSwitches, rootfs
+from nix2oci.plan.rootfs import rootfs
+from nix2oci.plan.view_switches import ViewSwitches
 
 APP = store_path("app-1")
 TARGET = f"{APP}/bin/app".encode()
@@ -37,8 +38,8 @@ def over(*entries: Entry, tree: Tree = VIEW) -> Overlaid:
 
 def etc(name: bytes, *, directory: bool = False) -> Tree:
     """A view whose output has something in etc/."""
-    found = FoundFile(name, f"{APP}/etc/".encode() + name, APP, b"x", directory)
-    return rootfs(ClosureContents(etc=(found,)), ViewSwitches())
+    found = FoundFile(b"etc/" + name, f"{APP}/etc/".encode() + name, APP, b"x", directory)
+    return rootfs(ClosureContents(places=(found,)), ViewSwitches())
 
 
 def entries(found: Overlaid) -> dict[bytes, Entry]:

@@ -27,14 +27,20 @@ from support.treedump import treedump
 
 from nix2oci.errors import ConfigError, ConflictError, RepresentationError
 from nix2oci.model.accounts import Group, User
-from nix2oci.model.closure_contents import ClosureContents, FoundFile
+from nix2oci.model.closure_contents import (
+    AT_RUN_TIME,
+    OWN_DIRECTORIES,
+    ClosureContents,
+    FoundFile,
+)
 from nix2oci.model.tree import Directory, File, Symlink, Tree, parents, sort_key
-from nix2oci.plan.rootfs import ViewSwitches, rootfs
+from nix2oci.plan.rootfs import rootfs
+from nix2oci.plan.view_switches import ViewSwitches
 
 GOLDENS = DATA / "view"
 FULL = ClosureContents(
     programs=(found("app-1.0", "bin/app"), found("app-1.0", "bin/appctl")),
-    etc=(found("app-1.0", "etc/app", directory=True), found("app-1.0", "etc/app.conf")),
+    places=(found("app-1.0", "etc/app", directory=True), found("app-1.0", "etc/app.conf")),
     loaders=(closure_level("glibc-2.39", "lib/ld-linux-x86-64.so.2"),),
     ca_bundle=CACERT,
     zoneinfo=TZDATA,
@@ -52,7 +58,7 @@ CACERT_ETC = (
     found("nss-cacert-3.101", "etc/ssl/trust-source", directory=True),
 )
 NOTHING = ViewSwitches(
-    programs=False, etc=False, certificates=False, databases=False, zoneinfo=False
+    programs=False, etc=False, places=False, certificates=False, databases=False, zoneinfo=False
 )
 
 
@@ -65,13 +71,13 @@ NOTHING = ViewSwitches(
         pytest.param("off", FULL, NOTHING, id="the same, all switched off"),
         pytest.param(
             "cacert-named",
-            ClosureContents(ca_bundle=CACERT, etc=CACERT_ETC),
+            ClosureContents(ca_bundle=CACERT, places=CACERT_ETC),
             ViewSwitches(),
             id="certificates as a named output are merged with the view's links",
         ),
         pytest.param(
             "cacert-named-off",
-            ClosureContents(ca_bundle=CACERT, etc=CACERT_ETC),
+            ClosureContents(ca_bundle=CACERT, places=CACERT_ETC),
             ViewSwitches(certificates=False),
             id="and are a link where the view makes none",
         ),
@@ -79,7 +85,7 @@ NOTHING = ViewSwitches(
             "two-outputs",
             ClosureContents(
                 programs=(found("b", "bin/x", SAME), found("a", "bin/x", SAME)),
-                etc=(
+                places=(
                     found("a", "etc/app", directory=True),
                     found("a", "etc/app/a.conf"),
                     found("a", "etc/app/same.conf", SAME),
@@ -114,6 +120,13 @@ def test_listing(golden: str, survey: ClosureContents, switches: ViewSwitches) -
 def test_content(path: bytes, content: str) -> None:
     entry = rootfs(ClosureContents(), ViewSwitches()).get(path)
     assert entry == File(path, len(content), (content.encode(),), 0o644)
+
+
+def test_the_survey_looks_into_all_directories_of_every_root() -> None:
+    tree = rootfs(ClosureContents(ca_bundle=CACERT), ViewSwitches())
+    directories = {entry.path for entry in tree if isinstance(entry, Directory)}
+    left_out = {b".", b"usr/bin", b"usr/lib", *AT_RUN_TIME}
+    assert directories - left_out == OWN_DIRECTORIES
 
 
 def test_a_shell_can_read_os_release(tmp_path: Path) -> None:
@@ -152,7 +165,7 @@ def test_a_shell_that_is_not_there() -> None:
 
 def test_a_name_that_marks_a_deletion() -> None:
     with pytest.raises(RepresentationError, match=r"cannot put /etc/\.wh\.x into a layer"):
-        rootfs(ClosureContents(etc=(found("a", "etc/.wh.x"),)), ViewSwitches())
+        rootfs(ClosureContents(places=(found("a", "etc/.wh.x"),)), ViewSwitches())
 
 
 def lines(tree: Tree, prefix: str) -> list[str]:
@@ -241,7 +254,7 @@ def listing_of(survey: ClosureContents) -> list[str]:
 
 MANY = ClosureContents(
     programs=tuple(found(o, f"bin/{n}", SAME) for o in "cab" for n in ("x", "y", "sh")),
-    etc=(
+    places=(
         *CACERT_ETC,
         *(found(o, "etc/d", directory=True) for o in "ba"),
         *(found(o, f"etc/d/{o}") for o in "ba"),
@@ -258,13 +271,13 @@ MANY = ClosureContents(
 
 @given(
     st.permutations(MANY.programs),
-    st.permutations(MANY.etc),
+    st.permutations(MANY.places),
     st.permutations(MANY.loaders),
 )
 def test_the_order_of_what_was_found_does_not_count(
     programs: list[FoundFile], etc: list[FoundFile], loaders: list[FoundFile]
 ) -> None:
-    turned = replace(MANY, programs=tuple(programs), etc=tuple(etc), loaders=tuple(loaders))
+    turned = replace(MANY, programs=tuple(programs), places=tuple(etc), loaders=tuple(loaders))
     assert listing_of(turned) == listing_of(MANY)
 
 

@@ -20,7 +20,8 @@ from support.surveys import (
 
 from nix2oci.errors import ConflictError
 from nix2oci.model.closure_contents import ClosureContents, digest_content
-from nix2oci.plan.rootfs import ViewSwitches, rootfs
+from nix2oci.plan.rootfs import rootfs
+from nix2oci.plan.view_switches import ViewSwitches
 
 OWN = "nix2oci's own"
 
@@ -35,14 +36,14 @@ OWN = "nix2oci's own"
             id="two programs of one name",
         ),
         pytest.param(
-            ClosureContents(etc=(found("a", "etc/x", OTHER), found("b", "etc/x", SAME))),
+            ClosureContents(places=(found("a", "etc/x", OTHER), found("b", "etc/x", SAME))),
             "/etc/x",
             (str(path_of("a")), str(path_of("b"))),
             id="two files of one name",
         ),
         pytest.param(
             ClosureContents(
-                etc=(
+                places=(
                     found("a", "etc/d", directory=True),
                     found("a", "etc/d/x", SAME),
                     found("b", "etc/d", directory=True),
@@ -54,31 +55,35 @@ OWN = "nix2oci's own"
             id="two files in a directory that both have",
         ),
         pytest.param(
-            ClosureContents(etc=(found("a", "etc/x", directory=True), found("b", "etc/x", SAME))),
+            ClosureContents(
+                places=(found("a", "etc/x", directory=True), found("b", "etc/x", SAME))
+            ),
             "/etc/x",
             (str(path_of("a")), str(path_of("b"))),
             id="a directory and a file",
         ),
         pytest.param(
-            ClosureContents(etc=(found("fake-nss", "etc/passwd", SAME),)),
+            ClosureContents(places=(found("fake-nss", "etc/passwd", SAME),)),
             "/etc/passwd",
             (f"{OWN} /etc/passwd", str(path_of("fake-nss"))),
-            id="an output's passwd",
+            id="an output's passwd that leads out of the closure",
         ),
         pytest.param(
-            ClosureContents(etc=(found("a", "etc/passwd", directory=True),)),
+            ClosureContents(places=(found("a", "etc/passwd", directory=True),)),
             "/etc/passwd",
             (f"{OWN} /etc/passwd", str(path_of("a"))),
             id="a directory where the view has a file",
         ),
         pytest.param(
-            ClosureContents(etc=(found("a", "etc/os-release", SAME),)),
+            ClosureContents(
+                places=(found("a", "etc/os-release", SAME), found("b", "etc/os-release", OTHER))
+            ),
             "/etc/os-release",
-            (f"{OWN} /etc/os-release", str(path_of("a"))),
-            id="an output's os-release",
+            (str(path_of("a")), str(path_of("b"))),
+            id="the os-release of two outputs",
         ),
         pytest.param(
-            ClosureContents(ca_bundle=CACERT, etc=(found("a", "etc/ssl", SAME),)),
+            ClosureContents(ca_bundle=CACERT, places=(found("a", "etc/ssl", SAME),)),
             "/etc/ssl",
             (f"{OWN} /etc/ssl", str(path_of("a"))),
             id="a file where the view has a directory",
@@ -86,7 +91,7 @@ OWN = "nix2oci's own"
         pytest.param(
             ClosureContents(
                 ca_bundle=CACERT,
-                etc=(
+                places=(
                     found("a", "etc/ssl", directory=True),
                     found("a", "etc/ssl/cert.pem", OTHER),
                 ),
@@ -98,7 +103,7 @@ OWN = "nix2oci's own"
         pytest.param(
             ClosureContents(
                 services=closure_level("iana-etc", "etc/services"),
-                etc=(found("a", "etc/services", OTHER),),
+                places=(found("a", "etc/services", OTHER),),
             ),
             "/etc/services",
             (str(path_of("iana-etc")), str(path_of("a"))),
@@ -116,15 +121,10 @@ def test_clash(survey: ClosureContents, path: str, owners: tuple[str, str]) -> N
     assert (caught.value.path, caught.value.owners) == (path, owners)
     switch = f"all such links are left out with: --view no-{part}"
     expected = (
-        "leave one of them out, or join them in the flake with buildEnv, where the lower "
-        f"meta.priority wins, and name that; {switch}"
+        "leave one of them out, give one a lower meta.priority in the flake (lib.hiPrio), "
+        f"or say in 'files' what is there; {switch}"
     )
-    if path in ("/etc/passwd", "/etc/group"):
-        expected = (
-            "name users and groups under 'users' and 'groups', from which nix2oci makes this "
-            "file, and leave the package out (fakeNss and the like)"
-        )
-    elif owners[0].startswith(OWN):
+    if owners[0].startswith(OWN):
         expected = f"leave it out of the package; {switch}"
     assert caught.value.hint == expected
     assert rootfs(survey, replace(ViewSwitches(), **{part: False}))
@@ -139,13 +139,13 @@ def content_of(text: str) -> bytes:
     ("survey", "path", "expected"),
     [
         pytest.param(
-            ClosureContents(etc=(found("a", "etc/passwd", content_of(PASSWD)),)),
+            ClosureContents(places=(found("a", "etc/passwd", content_of(PASSWD)),)),
             b"etc/passwd",
             None,
             id="a passwd of the same bytes",
         ),
         pytest.param(
-            ClosureContents(etc=(found("a", "etc/os-release", content_of(OS_RELEASE)),)),
+            ClosureContents(places=(found("a", "etc/os-release", content_of(OS_RELEASE)),)),
             b"etc/os-release",
             b"../usr/lib/os-release",
             id="an os-release of the same bytes",
@@ -153,7 +153,7 @@ def content_of(text: str) -> bytes:
         pytest.param(
             ClosureContents(
                 services=closure_level("iana-etc", "etc/services"),
-                etc=(found("iana-etc", "etc/services", SAME), found("b", "etc/services", SAME)),
+                places=(found("iana-etc", "etc/services", SAME), found("b", "etc/services", SAME)),
             ),
             b"etc/services",
             f"{path_of('iana-etc')}/etc/services".encode(),
@@ -161,7 +161,7 @@ def content_of(text: str) -> bytes:
         ),
         pytest.param(
             ClosureContents(
-                zoneinfo=TZDATA, etc=(found("a", "etc/zoneinfo", SAME, directory=True),)
+                zoneinfo=TZDATA, places=(found("a", "etc/zoneinfo", SAME, directory=True),)
             ),
             b"etc/zoneinfo",
             TZDATA.target,
@@ -170,7 +170,7 @@ def content_of(text: str) -> bytes:
         pytest.param(
             ClosureContents(
                 ca_bundle=CACERT,
-                etc=(
+                places=(
                     found("a", "etc/pki", directory=True),
                     found("a", "etc/pki/tls", directory=True),
                     found("a", "etc/pki/tls/certs", directory=True),

@@ -15,7 +15,7 @@ def found(
 ) -> FoundFile:
     """What a store path has at `path`; alone with its content unless that is given."""
     target = f"{path_of(owner)}/{path}".encode()
-    name = path.removeprefix("etc/") if path.startswith("etc/") else path.rpartition("/")[2]
+    name = path.rpartition("/")[2] if path.startswith("bin/") else path
     return FoundFile(name.encode(), target, path_of(owner), content or target, directory)
 
 

@@ -18,7 +18,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from io import IOBase
 
-from nix2oci.model.tree import ROOT, Directory, Entry, File, sort_key
+from nix2oci.model.tree import ROOT, Directory, Entry, File, Whiteout, sort_key
 from nix2oci.text import display
 
 _TAR_KINDS = {
@@ -48,6 +48,8 @@ def _entry(entry: Entry) -> str:
     if isinstance(entry, File):
         mode = stat.S_IFREG | entry.mode
         return _line(mode, entry.uid, entry.gid, entry.path, _digest(b"".join(entry.chunks)))
+    if isinstance(entry, Whiteout):
+        return _line(stat.S_IFREG | 0o444, 0, 0, entry.path, _digest(b""))
     return _line(stat.S_IFLNK | 0o777, 0, 0, entry.path, f"-> {display(entry.target)}")
 
 

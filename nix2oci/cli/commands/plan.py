@@ -65,7 +65,7 @@ def plan(
     found = _recorded(recorded, options) if recorded else _from_nix(installables, options, origin)
     closure, made, shells, on, contents = found
     output = options.output
-    for line in left_out.lines(contents) if contents else ():
+    for line in left_out.lines(contents, every=bool(output.verbose)) if contents else ():
         console.progress(output).step(line)
     if html:
         _write_page(html, plan_document(*found))

@@ -34,7 +34,7 @@ def say_published(
 def _say_details(built: WrittenImage, spec: ImageSpec, output: OutputOptions) -> None:
     """What became of wrappers and the base; with -v all of it."""
     step, verbose = console.progress(output).step, bool(output.verbose)
-    for line in left_out.lines(built.prepared.survey):
+    for line in left_out.lines(built.prepared.survey, every=verbose):
         step(line)
     for line in shell_text.details(built.prepared.shells, every=True) if verbose else ():
         console.line(line)

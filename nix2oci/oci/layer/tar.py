@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from nix2oci.errors import RepresentationError
-from nix2oci.model.tree import ROOT, Directory, Entry, File
+from nix2oci.model.tree import ROOT, Directory, Entry, File, Symlink, Whiteout
 from nix2oci.oci.layer.untar import FILE, HARDLINK, Member
 from nix2oci.text import display
 
@@ -66,8 +66,10 @@ def _header(entry: Entry) -> bytes:
             return _records(name, b"5", mode, uid=uid, gid=gid)
         case File(path, size, _, mode, uid, gid):
             return _records(path, b"0", mode, uid=uid, gid=gid, size=size)
-        case _:
-            return _records(entry.path, b"2", 0o777, link=entry.target)
+        case Symlink(path, target):
+            return _records(path, b"2", 0o777, link=target)
+        case Whiteout(path):
+            return _records(path, b"0", 0o444)
 
 
 def member_header(member: Member, name: bytes, link: bytes | None = None) -> bytes:

@@ -7,10 +7,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from nix2oci.model.tree import WHITEOUT, parents
-
-OPAQUE = b".wh..wh..opq"
-"""The name that hides all that lower layers have in its directory."""
+from nix2oci.model.tree import OPAQUE, WHITEOUT, parents
 
 T = TypeVar("T")
 

@@ -1,8 +1,8 @@
-"""Users and groups of an image joined to those that a base image has.
+"""Users and groups joined to those of a base image, or of an output.
 
-The lines of the base stay as they are, byte for byte, and ours come behind them. Those that every
-image has are left out where the base has their name or number; what the image spec asks for is
-never left out in silence.
+The lines that are there stay as they are, byte for byte, and others come behind them. Those that
+every image has are left out where their name or number is there; what was asked for is never left
+out in silence.
 """
 
 from __future__ import annotations
@@ -12,42 +12,56 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from nix2oci.errors import ConfigError
-from nix2oci.model.accounts import LAST_ID, Accounts, Group, User
+from nix2oci.model.accounts import LAST_ID
+from nix2oci.plan.overlay.lower_tree import THE_BASE
 
 
 class _Line(Struct, frozen=True):
-    """Name, and the numbers behind the password: uid and gid, or gid alone."""
+    """Name, the numbers behind the password (uid and gid, or gid alone), and the whole line."""
 
     name: str
     numbers: tuple[int, ...]
+    text: str
+
+    def is_as(self, other: _Line) -> bool:
+        return (self.name, self.numbers) == (other.name, other.numbers)
 
 
-def join_passwd(below: bytes, accounts: Accounts, asked: Container[str]) -> bytes:
-    """The content of /etc/passwd: the base's, and our users behind it.
+def join_passwd(below: bytes, above: bytes, asked: Container[str], who: str = THE_BASE) -> bytes:
+    """The content of /etc/passwd: what is there, and the users of `above` behind it.
 
-    `asked` are the names of users that the image spec adds. Raises `ConfigError` where one of
-    these has a name or number that another user of the base has.
+    `asked` are the names of users that were asked for. Raises `ConfigError` where one of these
+    has a name or number that another user has of `who`.
     """
-    taken = _Taken.of(below, 2)
-    new = [user for user in accounts.users if taken.lacks(_of_user(user), "user", asked)]
-    return _behind(below, Accounts(tuple(new), ()).passwd())
+    taken = _Taken.of(below, 2, who)
+    return _behind(below, [one for one in _lines(above, 2) if taken.lacks(one, "user", asked)])
 
 
-def join_group(below: bytes, accounts: Accounts, asked: Container[str]) -> bytes:
-    """The content of /etc/group: the base's, and our groups behind it.
+def join_group(below: bytes, above: bytes, asked: Container[str], who: str = THE_BASE) -> bytes:
+    """The content of /etc/group: what is there, and the groups of `above` behind it.
 
-    `asked` are the names of groups that the image spec adds. Raises `ConfigError` where one of
-    these has the name or number of another group of the base.
+    `asked` are the names of groups that were asked for. Raises `ConfigError` where one of these
+    has the name or number of another group of `who`, or members that it has not there.
     """
-    taken = _Taken.of(below, 1)
-    new = [group for group in accounts.groups if taken.lacks(_of_group(group), "group", asked)]
-    for group in accounts.groups:
-        if group.name in asked and group not in new and group.members:
+    taken = _Taken.of(below, 1, who)
+    new = [one for one in _lines(above, 1) if taken.lacks(one, "group", asked)]
+    for one in _lines(above, 1):
+        if one.name in asked and one not in new and one.text.rpartition(":")[2]:
             raise ConfigError(
-                f"cannot add group '{group.name}': the base image has it, with members of its own",
+                f"cannot add group '{one.name}': {who} has it, with members of its own",
                 hint="leave its members out, or give it another name and number",
             )
-    return _behind(below, Accounts((), tuple(new)).group())
+    return _behind(below, new)
+
+
+def names_in(content: bytes) -> set[str]:
+    """The names of the accounts in /etc/passwd or /etc/group."""
+    return {line.name for line in _lines(content, 1)}
+
+
+def is_member(user: str, group: bytes) -> bool:
+    """Whether a user has more groups: engines add them only where no group is named."""
+    return any(user in line.text.rpartition(":")[2].split(",") for line in _lines(group, 1))
 
 
 def owner_of(user: str, passwd: bytes, group: bytes) -> tuple[int, int] | None:
@@ -97,17 +111,19 @@ def _is_id(field: str) -> bool:
 
 
 class _Taken(Struct, frozen=True):
-    """What the lines of a file have taken."""
+    """What the lines of a file of `who` have taken."""
 
     lines: Mapping[str, _Line]
     names: Mapping[int, str]
+    who: str
 
     @classmethod
-    def of(cls, content: bytes, numbers: int) -> _Taken:
+    def of(cls, content: bytes, numbers: int, who: str) -> _Taken:
         lines = list(_lines(content, numbers))
         return cls(
             {line.name: line for line in reversed(lines)},
             {line.numbers[0]: line.name for line in reversed(lines)},
+            who,
         )
 
     def lacks(self, line: _Line, what: str, asked: Container[str]) -> bool:
@@ -116,13 +132,13 @@ class _Taken(Struct, frozen=True):
         there = self.lines.get(name)
         if there is None and number not in self.names:
             return True
-        if name in asked and there != line:
+        if name in asked and not (there and there.is_as(line)):
             cause = "that name already"
             if number in self.names and self.names[number] != name:
                 cause = f"its number {number} already, as '{self.names[number]}'"
             raise ConfigError(
-                f"cannot add {what} '{name}': the base image has {cause}",
-                hint=f"choose a name and a number that the base image has no {what} for",
+                f"cannot add {what} '{name}': {self.who} has {cause}",
+                hint=f"choose a name and a number that {self.who} has no {what} for",
             )
         return False
 
@@ -133,17 +149,10 @@ def _lines(content: bytes, numbers: int) -> Iterator[_Line]:
         name, *fields = line.split(":")
         found = fields[1 : 1 + numbers]
         if len(found) == numbers and all(map(_is_id, found)):
-            yield _Line(name, tuple(map(int, found)))
+            yield _Line(name, tuple(map(int, found)), line)
 
 
-def _of_user(user: User) -> _Line:
-    return _Line(user.name, (user.uid, user.gid))
-
-
-def _of_group(group: Group) -> _Line:
-    return _Line(group.name, (group.gid,))
-
-
-def _behind(below: bytes, added: str) -> bytes:
-    newline = b"\n" if below and added and not below.endswith(b"\n") else b""
-    return below + newline + added.encode()
+def _behind(below: bytes, added: Iterable[_Line]) -> bytes:
+    lines = b"".join(one.text.encode("utf-8", "surrogateescape") + b"\n" for one in added)
+    newline = b"\n" if below and lines and not below.endswith(b"\n") else b""
+    return below + newline + lines

@@ -7,14 +7,17 @@ every path is followed to where it really is before anything is put there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
 from nix2oci.errors import RepresentationError
 from nix2oci.model.links import At, resolve
-from nix2oci.model.tree import Directory, Symlink, Tree
+from nix2oci.model.tree import Directory, Symlink, Tree, Whiteout
 from nix2oci.text import display
+
+THE_BASE = "the base image"
+"""Its name as an owner."""
 
 
 class LowerTree(Struct, frozen=True):
@@ -49,6 +52,8 @@ class LowerTree(Struct, frozen=True):
 
     def under(self, tree: Tree) -> LowerTree:
         """What is there once a tree lies on it."""
+        if any(isinstance(entry, Whiteout) for entry in tree):
+            return self._without(tree.hides).under(tree.without_marks())
         new = list(tree)
         directories = {**self.directories, **{e.path: e for e in new if isinstance(e, Directory)}}
         links = {**self.links, **{e.path: e.target for e in new if isinstance(e, Symlink)}}
@@ -57,6 +62,13 @@ class LowerTree(Struct, frozen=True):
             {path: e for path, e in directories.items() if path not in files},
             {path: to for path, to in links.items() if path not in files},
             frozenset((self.files - tree.owned.keys()) | files),
+        )
+
+    def _without(self, is_hidden: Callable[[bytes], bool]) -> LowerTree:
+        return LowerTree(
+            {path: e for path, e in self.directories.items() if not is_hidden(path)},
+            {path: to for path, to in self.links.items() if not is_hidden(path)},
+            frozenset(path for path in self.files if not is_hidden(path)),
         )
 
 

@@ -16,12 +16,9 @@ from msgspec.structs import replace
 
 from nix2oci.errors import ConflictError, RepresentationError
 from nix2oci.model.tree import ROOT, Directory, Entry, File, Owned, Symlink, Tree, parents
-from nix2oci.plan.overlay.lower_tree import LowerTree
+from nix2oci.plan.overlay.lower_tree import THE_BASE, LowerTree
 from nix2oci.plan.rootfs import is_common
 from nix2oci.text import display
-
-THE_BASE = "the base image"
-"""Its name as an owner."""
 
 _OS_RELEASE = {b"etc/os-release", b"usr/lib/os-release"}
 """Two names of one file: a base that has one has the other left out."""

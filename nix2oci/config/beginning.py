@@ -38,6 +38,7 @@ _KEYS = (
     ('cmd: ["--help"]', "arguments that docker run IMAGE ... replaces"),
     ("env: {{LANG: C.UTF-8}}", "who has the image can read it: no secrets"),
     ("ports: [8080]", "what docker run -P publishes"),
+    ("healthcheck: {{test: [{program}, --help]}}", "asked by Docker, every 30s unless told"),
     ("users: [{{name: {name}, uid: 1000}}]", "with a home that it may write to"),
     ('user: "1000"', "by name or number; else nonroot, 65532"),
     ("workdir: /var/lib/{name}", "made if need be, and the user's"),

@@ -62,7 +62,7 @@ BLOCKS = [
 ]
 PROSE = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
 TABLES = PROSE[: PROSE.index("\n## What takes a command")]
-OF_OTHERS = {"--chown", "--chmod", "--health-cmd", "--short"}
+OF_OTHERS = {"--chown", "--chmod", "--short", "--start-period"}
 """Flags of Docker and git."""
 
 

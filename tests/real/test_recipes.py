@@ -161,7 +161,14 @@ def answers(archive: Path, podman_engine: Engine) -> dict[str, str]:
 
 
 def test_each_recipe_is_asked_about() -> None:
-    assert list(RECIPES) == list(ASKED)
+    assert [heading for heading in RECIPES if heading != "A health check"] == list(ASKED)
+
+
+def test_docker_is_told_how_to_ask_whether_it_is_healthy(archive: Path) -> None:
+    config = json.loads(nix2oci("inspect", "--json", archive))["config"]["config"]
+    asks, program, *_, address = config["Healthcheck"]["Test"]
+    assert (asks, address) == ("CMD", "http://localhost:8080/health")
+    assert re.fullmatch(r"/nix/store/\w+-curl-[^/]+/bin/curl", program)
 
 
 @pytest.mark.parametrize("heading", ASKED)

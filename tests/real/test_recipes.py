@@ -58,6 +58,7 @@ passwd:    files
         'stat -c "%a %U %n" /srv/www/* /opt/shop/hooks/*; /opt/shop/hooks/start',
         "644 root /srv/www/index.html\n755 shop /opt/shop/hooks/start\nstarted\n",
     ),
+    "Files of a package at their places": ("cat /srv/templates/page", "a page\n"),
     "Files of a package at a place of your own": (
         """cat /usr/share/site/index.html
 echo new > /var/cache/site/index.html
@@ -99,6 +100,7 @@ FLAKE = """\
       shop = pkgs.runCommand "shop" { meta.mainProgram = "shop"; } ''
         install -D ${pkgs.busybox}/bin/busybox $out/bin/shop
       '';
+      skeleton = pkgs.writeTextDir "srv/templates/page" "a page\\n";
       site = pkgs.writeTextDir "share/site/index.html" "the site\\n";
     }) nixpkgs.legacyPackages;
   };
@@ -198,8 +200,9 @@ def test_init_lists_what_the_flake_has(repository: Path, scratch: Path) -> None:
     assert nix2oci("init", copy) == str(copy / "nix2oci.yaml")
     text = (copy / "nix2oci.yaml").read_text()
     assert re.findall(r"^#   (.*)$", text, re.MULTILINE) == [
-        ".       shop",
-        ".#shop  shop",
-        ".#site  index.html",
+        ".           shop",
+        ".#shop      shop",
+        ".#site      index.html",
+        ".#skeleton  page",
     ]
     nix2oci("plan", "-q", f"path:{copy}")

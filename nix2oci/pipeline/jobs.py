@@ -39,6 +39,9 @@ from nix2oci.text import count
 
 R = TypeVar("R")
 
+_MOST_BEFORE = 24
+"""Repositories that blobs are taken from: who we are is proved for each of them."""
+
 MakeAll = Callable[[Destination], Published]
 """Makes an image for all of its platforms."""
 
@@ -141,7 +144,7 @@ def _begin(
                 f"it would be {each}, which image '{other}' is",
                 hint="give it a `name` or a `tag` of its own",
             )
-    deliver = job.begin(names, tuple(before))
+    deliver = job.begin(names, tuple(before[:_MOST_BEFORE]))
     if job.target.push:
         before += map(Repository.of, job.target.push.references(names))
     return deliver

@@ -19,11 +19,12 @@ from nix2oci.cli.steps.publish import (
     prepared_delivery,
     write_files,
 )
-from nix2oci.cli.steps.read_spec import Settings, read_images, read_settings
+from nix2oci.cli.steps.read_spec import read_images, read_settings
 from nix2oci.config.images import chosen
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.config.options.run import Run, Several
 from nix2oci.config.relative_paths import installable_beside
+from nix2oci.config.settings import Settings
 from nix2oci.errors import ConfigError, Nix2OCIError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_inputs import as_locked

@@ -122,7 +122,7 @@ def load_images(path: str) -> tuple[Document, tuple[NamedImage, ...]]:
     from nix2oci.config.images import split  # noqa: PLC0415  # few files have any
 
     defaults, images = split(document, where)
-    check_keys(defaults, Location(where, numbers=True))
+    check_keys(defaults, Location(where, file=where, numbers=True))
     for image in images:
         check_keys(image.own, image.location)
     return defaults, images

@@ -119,9 +119,9 @@ def _packages(client: NixClient, main: Installable, options: PlanOptions) -> tup
     """An image for each package of a flake, whatever names it has."""
     settings = read_settings(options.image, client, main, options.output)
     known = every_package(client, main) if main.kind == "flake" else {}
-    by_package, aliases = one_name_each(known)
-    for name, other in aliases.items():
-        console.progress(options.output).step(f"left out {name}: it is {other}")
+    by_package, left_out = one_name_each(known)
+    for name, why in left_out.items():
+        console.progress(options.output).step(f"left out {name}: {why}")
     if not by_package:
         raise ConfigError(
             f"cannot build all of '{main.text}': there is no package",

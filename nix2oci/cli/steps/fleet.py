@@ -23,13 +23,13 @@ from nix2oci.cli.steps.publish import (
 from nix2oci.cli.steps.read_hints import read_hints
 from nix2oci.cli.steps.read_spec import read_images, read_settings
 from nix2oci.cli.steps.registry import registry_for_build
-from nix2oci.config.images import chosen
+from nix2oci.config.image_settings import Settings
+from nix2oci.config.named_images import chosen
 from nix2oci.config.options.origin import NO_ORIGIN, OriginOptions
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.config.options.platforms import PlatformOptions
 from nix2oci.config.options.run import NO_CACHE, NOT_PUSHED, Run, Several
 from nix2oci.config.relative_paths import installable_beside
-from nix2oci.config.settings import Settings
 from nix2oci.errors import ConfigError, Nix2OCIError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_inputs import as_locked

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nix2oci.config.image_spec import ImageSpec, load_images, merge, parse
-from nix2oci.config.images import NamedImage, chosen
 from nix2oci.config.keys import Document
+from nix2oci.config.named_images import NamedImage, chosen
 from nix2oci.config.together import check_together
 from nix2oci.errors import ConfigError
 

@@ -66,7 +66,10 @@ def plan(
     if recorded and installables:
         raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")
     if several:
-        _several(installables, several, options, origin, more=recorded or html)
+        if recorded or html:
+            flag = "--closure" if recorded else "--html"
+            raise ConfigError(f"cannot use {several} with {flag}, which is for one image")
+        _several(installables, several, options, origin)
         return
     if html == "-":
         raise ConfigError("cannot write the page to stdout: the plan is there", hint="name a file")
@@ -90,15 +93,11 @@ def _several(
     several: Several,
     options: PlanOptions,
     origin: OriginOptions,
-    *,
-    more: str | None,
 ) -> None:
     from nix2oci.cli.steps.fleet import planned_images
     from nix2oci.report.fleet_document import fleet_document
     from nix2oci.report.terminal.fleet import fleet_text
 
-    if more:
-        raise ConfigError(f"cannot use {several} with {more}: that is for one image")
     with planned_images(installables, several, options, origin) as images:
         if options.output.as_json:
             console.result_json(fleet_document(images))

@@ -13,8 +13,8 @@ from nix2oci.nix.package import Package
 from nix2oci.pipeline.attempts import Attempts
 from nix2oci.pipeline.platforms import Evaluated
 
-Asked = tuple[Sequence[Installable], Sequence[str]]
-"""The installables of an image, and others beside the first of them."""
+Asked = tuple[Sequence[Installable], Sequence[str], Installable]
+"""The installables of an image, others beside them, and the flake whose inputs names mean."""
 
 
 def evaluated(
@@ -45,9 +45,9 @@ def evaluated(
 
 
 def _locked(
-    client: NixClient, named: Sequence[Installable], added: Sequence[str]
+    client: NixClient, named: Sequence[Installable], added: Sequence[str], flake: Installable
 ) -> tuple[Installable, ...]:
-    others = (as_locked(client, client.installable(text), named[0]) for text in added)
+    others = (as_locked(client, client.installable(text), flake) for text in added)
     return (*named, *others)
 
 

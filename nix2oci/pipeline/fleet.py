@@ -20,6 +20,7 @@ from nix2oci.errors import BuildError, ConfigError, Nix2OCIError
 from nix2oci.host.scratch import temporary_directory
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
+from nix2oci.nix.installable import Installable
 from nix2oci.nix.package import Package
 from nix2oci.oci.base_image import BaseImage
 from nix2oci.oci.spec import Platform
@@ -50,6 +51,8 @@ class Member(Struct, frozen=True):
     spec: ImageSpec
     builds: tuple[Evaluated, ...]
     """For each platform; all images have the same platforms, in one order."""
+    names_of: Installable
+    """The flake whose inputs names mean in its settings."""
     hints: LayerHints | None = None
     opener: Opener = LOCAL
 
@@ -62,7 +65,7 @@ class Part(Struct, frozen=True):
     """The image of a member for one platform, decided."""
 
     nix: NixClient
-    main: Package
+    names_of: Installable
     prepared: Prepared
 
 
@@ -97,8 +100,8 @@ def decided_fleet(
         def decide(member: Member) -> tuple[Part, ...]:
             count(1)
             return tuple(
-                Part(nix, packages[0], decided(one, member.spec, base, SILENT))
-                for (nix, packages), one, base in zip(
+                Part(nix, member.names_of, decided(one, member.spec, base, SILENT))
+                for (nix, _), one, base in zip(
                     member.builds, held[member.name], bases[member.name], strict=True
                 )
             )
@@ -174,7 +177,7 @@ class ToolShed(Struct, frozen=True):
 
     def of(self, part: Part, asked: str | None) -> ToolSet:
         """Those for an image; raises as `debug_tools`."""
-        main, system = part.main.installable, part.main.system
+        main, system = part.names_of, part.prepared.package.system
         key = (asked, main.flake_ref, system)
         if key not in self._known:
             self.progress.step("building the tools of the debug twins")
@@ -188,7 +191,7 @@ def makes_of(parts: Sequence[Part], tools: ToolShed, progress: Progress) -> list
 
     def make(part: Part, destination: Destination) -> WrittenImage:
         if len(parts) > 1:
-            progress.step(f"the image for {Platform.of_system(part.main.system)}")
+            progress.step(f"the image for {Platform.of_system(part.prepared.package.system)}")
         spec, closure = part.prepared.spec, part.prepared.closure
         beside = tools.of(part, spec.debug_tools).beside(closure) if spec.debug else None
         return write(part.nix, part.prepared, beside, destination, progress)

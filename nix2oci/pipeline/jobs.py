@@ -56,6 +56,8 @@ class Asked(Struct, frozen=True):
     spec: ImageSpec
     named: tuple[Installable, ...]
     """The first one names it, and starts it."""
+    names_of: Installable
+    """The flake whose inputs names mean in its settings."""
     hints: LayerHints | None
     open_base: Callable[[], AbstractContextManager[Opener]]
     """The same for images that have the same base."""
@@ -140,7 +142,7 @@ def members_of(
 ) -> list[Member]:
     """Each image with what Nix knows of it, and its base open; without those that fail."""
     progress.step(f"evaluating {count(len(jobs), 'image')}")
-    asked = {each.name: (each.named, each.spec.added) for each in jobs}
+    asked = {each.name: (each.named, each.spec.added, each.names_of) for each in jobs}
     known = [each.package for each in jobs if each.package]
     builds = evaluated(clients, asked, attempts, known)
     packages = [one for each in builds.values() for _, found in each for one in found]
@@ -154,7 +156,8 @@ def members_of(
             if job.open_base not in opened:
                 opened[job.open_base] = stack.enter_context(job.open_base())
             opener = opened[job.open_base]
-            members.append(Member(job.name, job.spec, builds[job.name], job.hints, opener))
+            found = (builds[job.name], job.names_of, job.hints, opener)
+            members.append(Member(job.name, job.spec, *found))
     return members
 
 

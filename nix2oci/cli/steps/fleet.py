@@ -51,8 +51,15 @@ class Wanted(Struct, frozen=True):
     named: tuple[Installable, ...]
     """The first one names it, and starts it."""
     settings: Settings
+    flake: Installable | None = None
+    """The flake whose inputs names mean in its settings, where that is not the image's own."""
     package: Package | None = None
     """What is known of it, where it is only one of the flake's packages."""
+
+    @property
+    def names_of(self) -> Installable:
+        """What names in its settings are looked up in."""
+        return self.flake or self.named[0]
 
 
 class Outcome(Struct, frozen=True):
@@ -82,7 +89,7 @@ def images_of_file(
     wanted = []
     for name, text, settings in read_images(options.image, client, main, options.output, names):
         one = client.installable(text, file=options.nix.file)
-        wanted.append(Wanted(name, (as_locked(client, one, main),), settings))
+        wanted.append(Wanted(name, (as_locked(client, one, main),), settings, main))
     return tuple(wanted)
 
 
@@ -116,7 +123,7 @@ def _packages(client: NixClient, main: Installable, options: PlanOptions) -> tup
             hint="name images below `images` in nix2oci.yaml",
         )
     return tuple(
-        Wanted(name, (package.installable,), settings, package)
+        Wanted(name, (package.installable,), settings, main, package)
         for name, package in by_package.items()
     )
 
@@ -175,7 +182,8 @@ def planned_images(
             spec, own = each.settings.spec, registry_for_build(options, each.settings.spec)
             hints = read_hints(spec, own) if with_layers else None
             base = setup.base_of(each.settings, own)
-            asked.append(Asked(each.name, spec, each.named, hints, base, each.package))
+            names_of = each.names_of
+            asked.append(Asked(each.name, spec, each.named, names_of, hints, base, each.package))
     attempts = Attempts(keep_going=False, say=lambda _: None)
     with planned(asked, setup.client, attempts, progress, with_layers=with_layers) as parts:
         yield {name: one.prepared for name, (one,) in parts.items()}
@@ -188,8 +196,9 @@ def jobs_of(wanted: Sequence[Wanted], setup: Setup, attempts: Attempts) -> list[
         path = _path(each.name, setup)
         order = partial(Order.of, each.named, each.settings, setup, path, says=not found)
         if one := attempts.run(each.name, order):
-            asked = (each.name, one.spec, one.named, one.hints, one.open_base, each.package)
-            found.append(Job(*asked, one.target, partial(_begun, one)))
+            known = (each.names_of, one.hints, one.open_base, each.package)
+            begin = partial(_begun, one)
+            found.append(Job(each.name, one.spec, one.named, *known, one.target, begin))
     return found
 
 

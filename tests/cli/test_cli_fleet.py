@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fakeengine import FakeEngine
 from support.fakeregistry import PASSWORD, USER, FakeRegistry
 from support.fakeserver import running
 from support.fleetnix import FleetNix
@@ -231,6 +232,27 @@ def test_tools_of_debug_twins_are_built_once(fleet: FleetNix) -> None:
     for name in ("web", "worker"):
         index = json.loads((fleet.terminal.directory / OUT / name / "index.json").read_text())
         assert len(index["manifests"]) == 2
+
+
+def test_an_image_for_several_platforms_is_an_index(fleet: FleetNix) -> None:
+    fleet.file(TWO)
+    fleet.terminal.fake.log.unlink(missing_ok=True)
+    done = fleet.build("--all", "-o", OUT, "--platform", "linux/amd64,linux/arm64")
+    assert done.returncode == 0, done.stderr
+    for name in ("web", "worker"):
+        platforms = [each["platform"]["architecture"] for each in image(fleet, name)["manifests"]]
+        assert platforms == ["amd64", "arm64"]
+    calls = Counter(fleet.questions())
+    assert (calls["flake metadata"], calls["build"], calls["path-info"]) == (1, 2, 2)
+
+
+def test_an_engine_gets_each_under_its_own_name(fleet: FleetNix) -> None:
+    FakeEngine(fleet.terminal.fake.directory)
+    fleet.file(TWO)
+    done = fleet.build("--all", "--load", "podman")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "localhost/worker:latest\nlocalhost/web:latest\n"
+    assert fleet.terminal.left() == ["flake.nix", "nix2oci.yaml"]
 
 
 def test_the_next_run_takes_layers_of_the_cache(fleet: FleetNix) -> None:

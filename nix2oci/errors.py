@@ -35,6 +35,8 @@ class Nix2OCIError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        self.image = ""
+        """Which image of several it is about, where it is about one."""
 
     def __reduce__(self) -> tuple[object, ...]:
         """How it gets from one process to another: whatever its constructor asks for."""
@@ -96,6 +98,20 @@ class StoreError(Nix2OCIError):
 
 class BuildError(StoreError):
     """A derivation did not build."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        cause: str = "",
+        failed: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.cause = cause
+        """The end of the message: what Nix says."""
+        self.failed = failed
+        """As far as Nix says it: the derivation, and those that need it."""
 
 
 class ClosureError(StoreError):

@@ -207,6 +207,7 @@ _FILES = "files, directories and links with an owner and a mode are named in 'fi
 INSTEAD: Mapping[str, str] = {
     **dict.fromkeys(("openshift", "anyuid", "anyuser", "randomuid"), "it is 'arbitrary-uid: true'"),
     **dict.fromkeys(("file", "extrafiles", "copy", "add", "links", "symlinks"), _FILES),
+    "installable": "an image below `images` has one; else it is named where the image is built",
     **dict.fromkeys(("directories", "directory", "dirs", "mkdir"), _FILES),
 }
 """What to do instead of keys that other tools have."""

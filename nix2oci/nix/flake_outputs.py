@@ -84,7 +84,7 @@ def outputs_of(nix: NixClient, installable: Installable) -> tuple[FlakeOutput, .
 
 
 def _described(nix: NixClient, installable: Installable, attr: str) -> list[FlakeOutput]:
-    stdout = nix.ask(installable, installable.at(attr), _OUTPUTS)
+    stdout = nix.answer(installable, installable.at(attr), _OUTPUTS)
     if stdout is None:
         return []
     answer = read_json(stdout, "eval")

@@ -299,3 +299,18 @@ def test_the_lock_of_a_fetched_flake_is_read_and_never_written(place: Place) -> 
             "hint: refresh it where the flake is, and commit it",
         ],
     )
+
+
+def test_images_of_a_run_have_their_bases_in_one_lock(place: Place) -> None:
+    """Each base is looked up once, and none is lost when another is written down."""
+    place.registry.manifests[REPOSITORY, "13"] = place.registry.manifests[REPOSITORY, place.second]
+    other = place.name.replace(":12", ":13")
+    images = "".join(
+        f"  {name}: {{installable: .#app, base: '{base}'}}\n"
+        for name, base in (("a", place.name), ("b", other), ("c", place.name))
+    )
+    (place.terminal.directory / "nix2oci.yaml").write_text(f"images:\n{images}")
+    done = place.terminal.run("build", "--all", "-o", "x", "--no-cache")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("looking up base image") == 2
+    assert place.lock.read_text() == place.locked(place.first) + f'  "{other}": {place.second}\n'

@@ -3,44 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-
-from msgspec import Struct
 
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.config import image_spec
+from nix2oci.config.image_settings import Settings, settings_of, spec_of
 from nix2oci.config.image_spec import ImageSpec
-from nix2oci.config.keys import Document
-from nix2oci.config.lock import LOCK_NAME
 from nix2oci.config.options.files import Format
 from nix2oci.config.options.image import ImageOptions
 from nix2oci.config.options.output import OutputOptions
 from nix2oci.config.reading import one_line
 from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
-from nix2oci.nix.flake_place import FlakePlace, fetched_source, inside, is_below, place_of
+from nix2oci.nix.flake_place import FlakePlace, inside, place_of
 from nix2oci.nix.installable import Installable
-
-
-class Settings(Struct, frozen=True):
-    """The image that is wanted, and where it says so."""
-
-    spec: ImageSpec
-    lock: str | None
-    """The file that holds what a tag in the configuration file meant; None without that file.
-
-    What a flag names is not locked: then there is none, either.
-    """
-    place: FlakePlace = FlakePlace(None)
-    """Where the flake is that names the image."""
-
-    @property
-    def may_lock(self) -> bool:
-        """Whether the lock is the user's, and not in a source that Nix fetched."""
-        return not (self.place.source and is_below(self.lock or "", self.place.source))
+from nix2oci.text import and_more
 
 
 def read_settings(
@@ -51,47 +31,65 @@ def read_settings(
     Raises `ConfigError`, `OutputError` for a file that cannot be read, and what goes wrong with
     Nix, which is asked about a flake that is not named by its path.
     """
-    place = place_of(nix, main)
-    path = image.config or _file_in(place, main, output)
+    path, place = _file(image, nix, main, output)
     if path:
         console.progress(output).step(f"settings of {path}")
-    spec = _spec(image, path, place, main.flake_ref)
-    if spec.files or spec.env_file:
-        from nix2oci.config.file_sources import with_sources  # few builds have any
+    document, images = image_spec.load_images(path) if path else ({}, ())
+    if images:
+        names = and_more([each.name for each in images], 4)
+        console.progress(output).step(f"its images are built by --all or --image: {names}")
+    return settings_of(document, image, (path, place), nix, main)
 
-        directory = os.path.dirname(path or "")
-        spec = with_sources(spec, directory, place, partial(fetched_source, nix, main))
-    if path is None or image.flags["base"] is not None:
-        return Settings(spec, None, place)
-    lock = os.path.join(os.path.dirname(path), LOCK_NAME)
-    return Settings(spec, lock if image.config else inside(lock, place.source), place)
+
+def read_images(
+    image: ImageOptions,
+    nix: NixClient,
+    main: Installable,
+    output: OutputOptions,
+    names: Sequence[str],
+) -> list[tuple[str, str, Settings]]:
+    """The images of the file beside the flake of `main`: name, installable and settings of each.
+
+    All, or those of `names`; none without a file. Raises as `read_settings`.
+    """
+    from nix2oci.config.named_images import chosen  # few files have any
+    from nix2oci.config.relative_paths import installable_beside
+    from nix2oci.config.together import check_together
+    from nix2oci.pipeline.attempts import naming
+
+    path, place = _file(image, nix, main, output)
+    defaults, images = image_spec.load_images(path) if path else ({}, ())
+    if images:
+        console.progress(output).step(f"settings of {path}")
+    settings = []
+    for each in images:
+        with naming(each.name):
+            document = image_spec.merge({"name": each.name, **defaults}, each.own)
+            settings.append(settings_of(document, image, (path, place), nix, main))
+    check_together(images, [each.spec for each in settings], defaults, one_line(path or ""))
+    wanted, directory = chosen(images, names), os.path.dirname(path or "")
+    beside = partial(installable_beside, directory=directory, place=place, main_ref=main.flake_ref)
+    return [
+        (each.name, each.installable or each.name, own)
+        if main.kind == "file"
+        else (each.name, beside(each.installable or f".#{each.name}", source=place.source), own)
+        for each, own in zip(images, settings, strict=True)
+        if each in wanted
+    ]
+
+
+def _file(
+    image: ImageOptions, nix: NixClient, main: Installable, output: OutputOptions
+) -> tuple[str | None, FlakePlace]:
+    """The configuration file, and where the flake is."""
+    place = place_of(nix, main)
+    return image.config or _file_in(place, main, output), place
 
 
 def read_own_settings(image: ImageOptions) -> ImageSpec:
     """The settings where there is no installable: flags, and the file that they name."""
-    return _spec(image, image.config, FlakePlace(None))
-
-
-def _spec(
-    image: ImageOptions, path: str | None, place: FlakePlace, main_ref: str = ""
-) -> ImageSpec:
-    """What a file and the flags say of an image; a path in the file is taken from there."""
-    document: Document = {}
-    if path:
-        from nix2oci.config.relative_paths import document_beside  # few builds have a file
-
-        document = document_beside(
-            image_spec.load(path), os.path.dirname(path), place, main_ref, one_line(path)
-        )
-    flags = image_spec.flags(image.flags)
-    if {"files", "env-file"} & flags.keys():
-        from nix2oci.config.file_sources import sources_beside  # few builds have any
-
-        flags = sources_beside(flags, "", "", str)
-    spec = image_spec.parse(image_spec.merge(document, flags), path or image_spec.FILE_NAME)
-    if "debug-tools" in flags and not spec.debug:
-        raise ConfigError("--debug-tools: there is no debug twin to have them", hint="add --debug")
-    return spec
+    document = image_spec.load(image.config) if image.config else {}
+    return spec_of(document, image, image.config, FlakePlace(None))
 
 
 def check_spec(spec: ImageSpec, output_format: Format, output: OutputOptions) -> None:

@@ -1,6 +1,6 @@
 """What a closure has in its directories of programs, and the bytes of one of them.
 
-Unlike the survey of an image, sbin/ counts too: that is where busybox has half of its names.
+sbin/ counts too: that is where busybox has half of its names.
 """
 
 from __future__ import annotations

@@ -94,16 +94,22 @@ def _place(claim: Claim) -> str:
 
 
 def _remedy(path: bytes, first: str) -> str:
-    switch = f"all such links are left out with: --view no-{_switch(path)}"
     if first.startswith(OWN):
-        return f"leave it out of the package; {switch}"
+        return without(path)
     return (
         "leave one of them out, give one a lower meta.priority in the flake (lib.hiPrio), "
-        f"or say in 'files' what is there; {switch}"
+        f"or say in 'files' what is there; {_switched_off(path)}"
     )
 
 
-def _switch(path: bytes) -> str:
+def without(path: bytes) -> str:
+    """What helps where an output has a path that it cannot have."""
+    return f"leave it out of the package; {_switched_off(path)}"
+
+
+def _switched_off(path: bytes) -> str:
     if path.startswith(b"usr/bin/"):
-        return "programs"
-    return "etc" if path.startswith(b"etc/") else "places"
+        part = "programs"
+    else:
+        part = "etc" if path.startswith(b"etc/") else "places"
+    return f"all such links are left out with: --view no-{part}"

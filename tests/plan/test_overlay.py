@@ -169,6 +169,7 @@ def test_files_and_directories_do_not_mix(base: Entry, tree: Tree, path: str, ow
     with pytest.raises(ConflictError) as raised:
         over(base, tree=tree)
     assert str(raised.value) == f"cannot place {path}: both {owners} provide it"
+    assert bool(raised.value.hint) is (str(APP) in owners)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from nix2oci.errors import ConflictError, RepresentationError
 from nix2oci.model.tree import ROOT, Directory, Entry, File, Owned, Symlink, Tree, parents
+from nix2oci.plan.claims import OWN, without
 from nix2oci.plan.overlay.lower_tree import THE_BASE, LowerTree
 from nix2oci.plan.rootfs import is_common
 from nix2oci.text import display
@@ -73,7 +74,7 @@ class _Laying(Struct):
         elif is_common(item.entry.path):
             self.kept.append(path)
         elif path in self.lower.directories:
-            raise ConflictError("/" + display(path), (f"{THE_BASE} (a directory)", item.owner))
+            raise _conflict(path, "a directory", item)
         elif not isinstance(entry, Symlink) or self.lower.links.get(path) != entry.target:
             self.replaced[path] = item.owner
             self._place(item, entry)
@@ -105,7 +106,7 @@ class _Laying(Struct):
         above = [*parents(path), *([path] if isinstance(entry, Directory) else [])]
         for directory in above:
             if directory in self.lower.files:
-                raise ConflictError("/" + display(directory), (f"{THE_BASE} (a file)", item.owner))
+                raise _conflict(directory, "a file", item)
         self.placed.append(Owned(entry, item.owner))
 
     def all(self) -> Iterator[Owned]:
@@ -145,6 +146,13 @@ def lay_over(
         if item.entry.path != ROOT:
             laying.lay(item)
     return Overlaid(Tree.merge(laying.all()), laying.replaced, tuple(laying.kept))
+
+
+def _conflict(path: bytes, what: str, item: Owned) -> ConflictError:
+    error = ConflictError("/" + display(path), (f"{THE_BASE} ({what})", item.owner))
+    if not item.owner.startswith(OWN):
+        error.hint = without(item.entry.path)
+    return error
 
 
 def _moved(entry: Entry, path: bytes) -> Entry:

@@ -1,0 +1,190 @@
+"""Values in YAML text that name an image which is yet to be built, and the text with its reference.
+
+`nix2oci://INSTALLABLE` is one when the value is nothing else. The hard part is that all other bytes
+stay as they are, so nothing is written from what was read: only the characters of the value are
+replaced, in the style of quotes, or of a block, that they have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import cycle, repeat
+
+import yaml
+from msgspec import Struct
+
+from nix2oci.config.reading import plain
+from nix2oci.config.yaml_file import UNREADABLE, events, unreadable
+from nix2oci.errors import ConfigError
+
+SCHEME = "nix2oci://"
+_BOM = "\ufeff"
+
+
+class Mention(Struct, frozen=True):
+    """A value that is to become a reference, and where it is."""
+
+    installable: str
+    """What follows the scheme."""
+    place: str
+    """`FILE:LINE:COLUMN`, for messages."""
+    start: int
+    """Index of its first character in the text, without quotes."""
+    end: int
+    is_plain: bool
+    """Whether it has no quotes and is in no block."""
+
+
+class MentionsText(Struct, frozen=True):
+    """The text of a file, and what it says of images."""
+
+    path: str
+    data: bytes
+    mentions: tuple[Mention, ...]
+    left: tuple[str, ...]
+    """Lines for people, each with `FILE:LINE`, about mentions that stay as they are."""
+
+    def resolved(self, references: Mapping[str, str]) -> bytes:
+        """The text with the reference of each installable in the places where it is mentioned."""
+        marks, text = _split(self.data)
+        pieces, done = [marks], 0
+        for mention in self.mentions:
+            reference = references[mention.installable]
+            # The address of a registry may begin as a list does.
+            quote = "'" if mention.is_plain and reference.startswith("[") else ""
+            pieces += text[done : mention.start], quote, reference, quote
+            done = mention.end
+        return "".join((*pieces, text[done:])).encode()
+
+
+def read_mentions(data: bytes, path: str) -> MentionsText:
+    """Find the images that a file mentions; any number of YAML documents, or JSON, in UTF-8.
+
+    Raises `ConfigError` with line and column when it is no YAML.
+    """
+    mentions, left = [], []
+    try:
+        text = _split(data)[1]
+        for scalar in _scalars(_PAIR_OF_SURROGATES.sub(r"\\ufffd\\ufffd", text), path):
+            if scalar.is_value and (mention := _mention(scalar, text, path)):
+                mentions.append(mention)
+            else:
+                left.append(_left(scalar, text, path))
+    except UNREADABLE as err:
+        raise unreadable(err, data, path) from err
+    return MentionsText(path, data, tuple(mentions), tuple(left))
+
+
+_PAIR_OF_SURROGATES = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..")
+"""How JSON writes a character beyond U+FFFF, and YAML does not; it is read as as many others."""
+
+
+def _split(data: bytes) -> tuple[str, str]:
+    """What marks the beginning as Unicode, and the text behind it."""
+    text = data.decode()
+    rest = text.lstrip(_BOM)
+    return text[: len(text) - len(rest)], rest
+
+
+class _Scalar(Struct, frozen=True):
+    """A scalar that has the scheme in it."""
+
+    value: str
+    style: str | None
+    """`'`, `"`, `|` or `>`."""
+    start: int
+    """Where it begins in the text, with its anchor and tag."""
+    end: int
+    line: int
+    column: int
+    is_value: bool
+    """Whether it is no key, and in none."""
+
+    def begins(self, text: str) -> int:
+        """Where it begins without anchor and tag, and without the header of a block."""
+        found = _PROPERTIES.match(text, self.start, self.end)
+        assert found is not None  # it also matches nothing
+        header = _BLOCK_HEADER.match(text, found.end()) if self.is_block else None
+        return (header or found).end()
+
+    @property
+    def is_block(self) -> bool:
+        return self.style in ("|", ">")
+
+
+_PROPERTIES = re.compile(r"(?:[&!]\S*(?:\s|#[^\r\n]*)+)*")
+_BLOCK_HEADER = re.compile(r"[|>][^\r\n\x85\u2028\u2029]*")
+
+
+def _scalars(source: str, path: str) -> Iterator[_Scalar]:
+    """The scalars of all documents that have the scheme in them."""
+    inside: list[Iterator[bool]] = []  # for what is open: is the next node a value?
+    anchors: set[str | None] = set()
+    for event in events(source):
+        if isinstance(event, yaml.DocumentStartEvent):
+            inside, anchors = [_ALWAYS], set()
+        if len(inside) > _MAX_DEPTH:
+            raise _error(event, path, "it is nested too deeply")
+        is_value = isinstance(event, yaml.NodeEvent) and next(inside[-1])
+        match event:
+            case yaml.AliasEvent() if event.anchor not in anchors:
+                raise _error(event, path, f"there is no anchor '{plain(str(event.anchor))}'")
+            case yaml.ScalarEvent() if SCHEME in event.value:
+                yield _scalar(event, is_value=is_value)
+            case yaml.MappingStartEvent():
+                inside.append(cycle((False, True)) if is_value else _NEVER)
+            case yaml.SequenceStartEvent():
+                inside.append(_ALWAYS if is_value else _NEVER)
+            case yaml.CollectionEndEvent():
+                inside.pop()
+        if isinstance(event, yaml.NodeEvent):
+            anchors.add(event.anchor)
+
+
+_MAX_DEPTH = 128
+"""Of lists and mappings in each other, which libyaml takes ever longer for; large definitions of
+resources have some forty."""
+
+_ALWAYS, _NEVER = repeat(object=True), repeat(object=False)
+
+
+def _scalar(event: yaml.ScalarEvent, *, is_value: bool) -> _Scalar:
+    start, end = event.start_mark, event.end_mark
+    assert start is not None  # what was read from text has marks
+    assert end is not None
+    return _Scalar(event.value, event.style, start.index, end.index, *_place(event), is_value)
+
+
+def _place(event: yaml.Event) -> tuple[int, int]:
+    """Line and column, from 1."""
+    assert event.start_mark is not None
+    return event.start_mark.line + 1, event.start_mark.column + 1
+
+
+def _error(event: yaml.Event, path: str, problem: str) -> ConfigError:
+    line, column = _place(event)
+    return ConfigError(f"cannot read {path}:{line}:{column}: {problem}")
+
+
+def _mention(scalar: _Scalar, text: str, path: str) -> Mention | None:
+    """What a scalar mentions, if it is nothing else; a block may end its line."""
+    value = scalar.value.rstrip("\n") if scalar.is_block else scalar.value
+    if not value.startswith(SCHEME) or value.count(SCHEME) > 1 or re.search(r"\s", value):
+        return None
+    start, end = scalar.begins(text), scalar.end
+    if scalar.is_block:
+        start = text.index(value, start)
+        end = start + len(value)
+    elif scalar.style:
+        start, end = start + 1, end - 1
+    place = f"{path}:{scalar.line}:{scalar.column}"
+    return Mention(value.removeprefix(SCHEME), place, start, end, not scalar.style)
+
+
+def _left(scalar: _Scalar, text: str, path: str) -> str:
+    """What is said of a scalar that stays as it is; of a block, the line within it."""
+    at = text.find(SCHEME, scalar.begins(text), scalar.end)
+    line = scalar.line + text.count("\n", scalar.start, max(at, scalar.start))
+    why = "it is part of a longer text" if scalar.is_value else "it is a key, or in one"
+    return f"{path}:{line}: {SCHEME} stays as it is: {why}"

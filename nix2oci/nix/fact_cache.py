@@ -73,6 +73,10 @@ class FactCache(Struct, frozen=True):
             self.facts(info)[question] = answer
             self._new[info.path] = info
 
+    def shared(self) -> FactCache:
+        """The same answers for another image of a run: whose question was new has to keep it."""
+        return FactCache(self.fact_store, self._known)
+
     def commit(self, is_right: Callable[[PathInfo], bool]) -> None:
         """Keep what is new of the paths whose bytes are those that Nix recorded."""
         if self.fact_store is not None:

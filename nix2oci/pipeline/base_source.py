@@ -22,7 +22,7 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.download import fetch
 from nix2oci.oci.spec import Descriptor, Platform
 from nix2oci.pipeline.on_base import Opener
-from nix2oci.pipeline.prepare import Progress
+from nix2oci.pipeline.progress import Progress
 
 
 class RegistryBase(Struct, frozen=True):

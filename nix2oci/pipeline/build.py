@@ -41,7 +41,8 @@ from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.image_layers import Read, contents_digest, write_image_layers
 from nix2oci.pipeline.main_package import built_for, check_is_package
 from nix2oci.pipeline.on_base import refuse_zstd
-from nix2oci.pipeline.prepare import Prepared, Progress, prepare
+from nix2oci.pipeline.prepare import Prepared, prepare
+from nix2oci.pipeline.progress import Progress
 from nix2oci.pipeline.startable import entrypoint
 from nix2oci.plan.layers.layering import LayerHints, LayerPlan
 from nix2oci.plan.rootfs import CA_BUNDLE
@@ -82,29 +83,40 @@ def build(
         ) as prepared,
         _tools(nix, packages[0].installable, spec, prepared, progress) as tools,
     ):
-        if tools and tools.package.installable.became:
-            progress.step(unpinned(tools.package.installable))
-        spec = prepared.spec
-        identity = _decide(nix, prepared, spec, destination, progress)
-        twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
-        with destination.open(identity.names) as staging:
-            if prepared.on_base:
-                prepared.on_base.base.copy_layers(staging)
-            written = write_image_layers(prepared, spec, staging, destination, progress)
-            config, described, inherited = _documents(prepared, spec, identity, written.layers)
-            base_notes = prepared.on_base.base.annotations if prepared.on_base else {}
-            recorded = annotations_of(prepared.shells, prepared.plan.fleet)
-            notes = {**base_notes, **recorded, **identity.annotations}
-            image = Image.of(config, described, notes)
-            images, twin = [(image, identity.names)], None
-            if tools:
-                top = write_tools(tools, spec.compression, staging)
-                twin_image = with_tools(config, described, notes, tools, top)
-                twin = Twin(twin_names, twin_image, top, tools)
-                images.append((twin_image, twin_names))
-            for each, _ in images:
-                _check(staging, each)
-            staging.finish(images)
+        return write(nix, prepared, tools, destination, progress)
+
+
+def write(
+    nix: NixClient,
+    prepared: Prepared,
+    tools: Tools | None,
+    destination: Destination,
+    progress: Progress,
+) -> WrittenImage:
+    """Write what was decided, with a debug twin where there are `tools`; all or nothing."""
+    if tools and tools.package.installable.became:
+        progress.step(unpinned(tools.package.installable))
+    spec = prepared.spec
+    identity = _decide(nix, prepared, spec, destination, progress)
+    twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
+    with destination.open(identity.names) as staging:
+        if prepared.on_base:
+            prepared.on_base.base.copy_layers(staging)
+        written = write_image_layers(prepared, spec, staging, destination, progress)
+        config, described, inherited = _documents(prepared, spec, identity, written.layers)
+        base_notes = prepared.on_base.base.annotations if prepared.on_base else {}
+        recorded = annotations_of(prepared.shells, prepared.plan.fleet)
+        notes = {**base_notes, **recorded, **identity.annotations}
+        image = Image.of(config, described, notes)
+        images, twin = [(image, identity.names)], None
+        if tools:
+            top = write_tools(tools, spec.compression, staging)
+            twin_image = with_tools(config, described, notes, tools, top)
+            twin = Twin(twin_names, twin_image, top, tools)
+            images.append((twin_image, twin_names))
+        for each, _ in images:
+            _check(staging, each)
+        staging.finish(images)
     compressor = compressor_version(spec.compression)
     layers, reused, read = written.layers, written.reused, written.read
     return WrittenImage(

@@ -10,7 +10,7 @@ from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.merged_files import ImageFiles
 from nix2oci.oci.registry.download import fetch, on_demand
 from nix2oci.oci.spec import Descriptor
-from nix2oci.pipeline.prepare import Progress
+from nix2oci.pipeline.progress import Progress
 
 
 @contextmanager

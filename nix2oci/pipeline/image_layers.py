@@ -21,7 +21,8 @@ from nix2oci.oci.layer.workers import LayerJob
 from nix2oci.oci.layout.writer import Staging
 from nix2oci.oci.spec import Digest, store_paths_digest
 from nix2oci.pipeline.destination import Destination, FindExisting
-from nix2oci.pipeline.prepare import Prepared, Progress
+from nix2oci.pipeline.prepare import Prepared
+from nix2oci.pipeline.progress import Progress
 from nix2oci.plan.layers.layering import LayerPlan
 
 

@@ -21,10 +21,9 @@ from nix2oci.oci.registry.client_options import Repository, distinct
 class PushTarget(Struct, frozen=True):
     """How an image is pushed, as far as the user said."""
 
-    to: tuple[Reference | None, ...]
-    """Where to; one without a tag gets each of the image's, None stands for the image's names."""
-    prefix: str
-    """What stands before the image's name where that counts; may be empty."""
+    to: tuple[Reference | str, ...]
+    """Where to; one without a tag gets each of the image's. Text is REGISTRY/PATH, below which the
+    image has its own name; `""` is that name as it is."""
     reuse: tuple[Reference, ...] = ()
     force: bool = False
     """Whether all layers are made, whatever the registry has."""
@@ -44,13 +43,15 @@ class PushTarget(Struct, frozen=True):
         found = (each for to in self.to for each in self._by_one(to, main))
         return distinct(Reference.parse(f"{each}{suffix}") for each in found)
 
-    def _by_one(self, to: Reference | None, names: Sequence[Reference]) -> list[Reference]:
+    def _by_one(self, to: Reference | str, names: Sequence[Reference]) -> list[Reference]:
         """Where the image goes by one `--push`."""
-        if to is not None and to.tag is not None:
+        if isinstance(to, str):
+            there = Reference.parse(f"{to}/{names[0].repository}") if to else None
+        elif to.tag is not None:
             return [to]
-        if to is None and self.prefix:
-            to = Reference.parse(f"{self.prefix}/{names[0].repository}")
-        return [replace(to or name, tag=name.tag or "latest") for name in names]
+        else:
+            there = to
+        return [replace(there or name, tag=name.tag or "latest") for name in names]
 
     def registries(self, name: str | None) -> tuple[str, ...]:
         """Those that an image goes to which is called so, or is yet to get a name."""

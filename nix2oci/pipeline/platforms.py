@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -21,11 +22,14 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import INDEX, Descriptor, Index, Platform, canonical_json
 from nix2oci.pipeline.build import WrittenImage, build
 from nix2oci.pipeline.destination import Destination
-from nix2oci.pipeline.prepare import Progress
+from nix2oci.pipeline.progress import Progress
 from nix2oci.plan.layers.layering import LayerHints
 
 Evaluated = tuple[NixClient, Sequence[Package]]
 """What Nix knows of the installables for one system."""
+
+Make = Callable[[Destination], WrittenImage]
+"""Makes the image of one platform."""
 
 
 class Named(Struct, frozen=True):
@@ -70,15 +74,21 @@ def publish(
 
     One system gives an image, several an image index. Raises what `build` raises.
     """
-    if len(builds) == 1:
-        ((nix, packages),) = builds
-        image = build(nix, packages, spec, destination, progress, hints=hints)
+    say = len(builds) > 1
+    makes = [partial(_build, each, spec, progress, hints, say=say) for each in builds]
+    return joined(makes, destination)
+
+
+def joined(makes: Sequence[Make], destination: Destination) -> Published:
+    """What makes the image of each platform, done: one image, or an index of several."""
+    if len(makes) == 1:
+        image = makes[0](destination)
         twin = Named(image.twin.names, image.twin.image.descriptor) if image.twin else None
         return Published(Named(image.identity.names, image.image.descriptor), twin, (image,))
     with ExitStack() as stack:
         shared = _Shared(destination.open, stack)
         parts = replace(destination, open=shared.open)
-        images = tuple(_build(each, spec, parts, progress, hints) for each in builds)
+        images = tuple(make(parts) for make in makes)
         names, staging = shared.opened[0]
         indexes = [(_index([each.image for each in images], staging), names)]
         twins = [each.twin for each in images if each.twin]
@@ -95,12 +105,15 @@ def publish(
 def _build(
     evaluated: Evaluated,
     spec: ImageSpec,
-    destination: Destination,
     progress: Progress,
     hints: LayerHints | None,
+    destination: Destination,
+    *,
+    say: bool,
 ) -> WrittenImage:
     nix, packages = evaluated
-    progress.step(f"the image for {Platform.of_system(packages[0].system)}")
+    if say:
+        progress.step(f"the image for {Platform.of_system(packages[0].system)}")
     return build(nix, packages, spec, destination, progress, hints=hints)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,11 +20,12 @@ from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.package import Package
 from nix2oci.nix.realise import Built
-from nix2oci.nix.remote import known_outputs, remote_closure, remote_store
 from nix2oci.nix.scan import scan
-from nix2oci.nix.store import LocalStore, Store
+from nix2oci.nix.store import Store
 from nix2oci.nix.survey import survey
+from nix2oci.oci.base_image import BaseImage
 from nix2oci.pipeline import describe
+from nix2oci.pipeline.held import Held, hold
 from nix2oci.pipeline.on_base import (
     LOCAL,
     Opener,
@@ -34,6 +34,7 @@ from nix2oci.pipeline.on_base import (
     open_base,
     with_directories,
 )
+from nix2oci.pipeline.progress import Progress
 from nix2oci.pipeline.templates import launcher_template
 from nix2oci.plan.layers.layering import LayerHints, Plan, plan_layers, steps, store_layers
 from nix2oci.plan.rootfs import entered_in_etc, rootfs
@@ -50,19 +51,6 @@ from nix2oci.plan.shell_mode import Mode
 
 _LARGE = 400
 """Store paths: a plan for fewer takes less than a second."""
-
-
-class Progress(Protocol):
-    """Told what goes on; says nothing, prints lines or draws bars."""
-
-    def step(self, text: str) -> None:
-        """A new part of the work begins."""
-
-    def bytes(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """A part of the work that handles about `total` bytes, told as they are done."""
-
-    def steps(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """A part of the work that has `total` steps, told as they are done."""
 
 
 class Prepared(Struct, frozen=True):
@@ -116,39 +104,46 @@ def prepare(
     The cache is read, not written; `opener` opens the base image. Raises what goes wrong on the
     way: `NixError`, `StoreError`, `ConfigError`, `ConflictError`, and what `open_base` does.
     """
+    base = base_of(spec, packages[0].system, opener, progress)
+    with hold(nix, packages, progress, FactCache(cache.facts if cache else None)) as held:
+        yield planned(decided(held, spec, base, progress), hints, progress)
+
+
+def base_of(spec: ImageSpec, system: str, opener: Opener, progress: Progress) -> BaseImage | None:
+    """The base image, read before anything is built; raises as `open_base`."""
     if spec.base:
         progress.step(f"reading base image {spec.base}")
-    base = open_base(spec, packages[0].system, opener)
-    notes = FactCache(cache.facts if cache else None)
-    with _closure(nix, packages, progress, notes) as (built, closure, store):
-        outputs = _named(spec, built)
-        spec = _with_paths(spec, outputs)
-        shown = {path for each in built[: len(built) - len(outputs)] for path in each.roots}
-        enter = entered_in_etc(_decided(spec))
-        found = survey(_shown(closure, shown), store.root, notes, store.fetch, enter)
-        progress.step("looking for wrappers, and for what else needs a shell")
-        shells = keep_all(closure)
-        if spec.shell is not Mode.KEEP:
-            programs = [program.target for program in found.programs]
-            scanned = scan(closure, programs, store.root, notes, store.fetch)
-            copied = _copied(spec, outputs, closure)
-            shells = _shells(closure, found, spec, built[0].package.system, scanned, copied=copied)
-        if shells.dropped:
-            found = survey(_shown(shells.closure, shown), store.root, notes, store.fetch, enter)
-        tree = with_launchers(_root(found, spec), shells)
-        on = on_base(base, spec, shells.closure, tree) if base else None
-        plan = _plan(shells.closure, spec, on, hints, progress)
-        tree = on.over.tree if on else tree
-        if spec.files:
-            from nix2oci.nix.store_files import StoreFiles  # noqa: PLC0415
-            from nix2oci.pipeline.place_files import with_wanted_files  # noqa: PLC0415  # few do
+    return open_base(spec, system, opener)
 
-            files = StoreFiles.of(closure, store.root, notes, store.fetch)
-            tree = with_wanted_files(
-                tree, on, spec, outputs, store_dir=closure.store_dir, store=files
-            )
-        tree = with_directories(tree, on, spec, built[0].package.system, closure.store_dir)
-        yield Prepared(built, spec, shells, plan, found, tree, store, notes, on)
+
+def decided(held: Held, spec: ImageSpec, base: BaseImage | None, progress: Progress) -> Prepared:
+    """Everything but the plan, which has no layers yet; raises what goes wrong on the way."""
+    built, closure, store, notes = held.built, held.closure, held.store, held.notes
+    outputs = _named(spec, built)
+    spec = _with_paths(spec, outputs)
+    shown = {path for each in built[: len(built) - len(outputs)] for path in each.roots}
+    enter = entered_in_etc(_wanted_paths(spec))
+    found = survey(_shown(closure, shown), store.root, notes, store.fetch, enter)
+    progress.step("looking for wrappers, and for what else needs a shell")
+    shells = keep_all(closure)
+    if spec.shell is not Mode.KEEP:
+        programs = [program.target for program in found.programs]
+        scanned = scan(closure, programs, store.root, notes, store.fetch)
+        copied = _copied(spec, outputs, closure)
+        shells = _shells(closure, found, spec, built[0].package.system, scanned, copied=copied)
+    if shells.dropped:
+        found = survey(_shown(shells.closure, shown), store.root, notes, store.fetch, enter)
+    tree = with_launchers(_root(found, spec), shells)
+    on = on_base(base, spec, shells.closure, tree) if base else None
+    tree = on.over.tree if on else tree
+    if spec.files:
+        from nix2oci.nix.store_files import StoreFiles  # noqa: PLC0415
+        from nix2oci.pipeline.place_files import with_wanted_files  # noqa: PLC0415  # few do
+
+        files = StoreFiles.of(closure, store.root, notes, store.fetch)
+        tree = with_wanted_files(tree, on, spec, outputs, store_dir=closure.store_dir, store=files)
+    tree = with_directories(tree, on, spec, built[0].package.system, closure.store_dir)
+    return Prepared(built, spec, shells, Plan(()), found, tree, store, notes, on)
 
 
 def _named(spec: ImageSpec, built: Sequence[Built]) -> dict[str, tuple[StorePath, ...]]:
@@ -182,26 +177,34 @@ def _shown(closure: Closure, roots: Collection[StorePath]) -> Closure:
     return replace(closure, roots=tuple(root for root in closure.roots if root in roots))
 
 
-def _decided(spec: ImageSpec) -> list[bytes]:
+def _wanted_paths(spec: ImageSpec) -> list[bytes]:
     return [each.path[1:].encode() for each in spec.files]
 
 
 def _root(found: ClosureContents, spec: ImageSpec) -> Tree:
-    return rootfs(found, spec.view, spec.users, spec.groups, _decided(spec))
+    return rootfs(found, spec.view, spec.users, spec.groups, _wanted_paths(spec))
 
 
-def _plan(
-    closure: Closure,
-    spec: ImageSpec,
-    on: Overlay | None,
-    hints: LayerHints | None,
-    progress: Progress,
-) -> Plan:
-    """The layers of what the base image lacks, within what it leaves of the budget."""
-    most = spec.max_layers - (len(on.base.layers) if on else 0)
-    if on and len(on.present) == len(closure):
-        return Plan(())
-    return plan_image(closure.without(on.present) if on else closure, most, hints, progress)
+def own_closure(prepared: Prepared) -> Closure | None:
+    """What the image has of store paths beside its base; None where that has all of them."""
+    present = prepared.on_base.present if prepared.on_base else ()
+    if len(present) == len(prepared.closure):
+        return None
+    return prepared.closure.without(present) if present else prepared.closure
+
+
+def own_layers(prepared: Prepared) -> int:
+    """How many layers the base leaves of those that the image may have."""
+    below = len(prepared.on_base.base.layers) if prepared.on_base else 0
+    return prepared.spec.max_layers - below
+
+
+def planned(prepared: Prepared, hints: LayerHints | None, progress: Progress) -> Prepared:
+    """The same with the layers of what the base image lacks."""
+    closure = own_closure(prepared)
+    if closure is None:
+        return prepared
+    return replace(prepared, plan=plan_image(closure, own_layers(prepared), hints, progress))
 
 
 def plan_image(
@@ -215,29 +218,6 @@ def plan_image(
         with progress.steps(f"planning layers of {len(closure)} store paths", steps(closure)) as at:
             plan = plan_layers(closure, budget, hints, at)
     return replace(plan, has_root=max_layers == 1)
-
-
-@contextmanager
-def _closure(
-    nix: NixClient, packages: Sequence[Package], progress: Progress, notes: FactCache
-) -> Iterator[tuple[tuple[Built, ...], Closure, Store]]:
-    """The closure of packages and the store that has it: the one here, or the origin."""
-    if nix.origin is None:
-        progress.step("building with Nix")
-        with nix.build(packages) as built:
-            yield built, nix.closure(_roots(built)), LocalStore(nix.physical())
-        return
-    progress.step(f"asking {nix.origin} for the closure")
-    built = known_outputs(nix, packages)
-    closure = remote_closure(nix, nix.origin, _roots(built))
-    with remote_store(nix, nix.origin, closure, notes) as store:
-        with progress.bytes("looking through the store paths", closure.nar_size) as report_bytes:
-            store.skeleton.materialize(report_bytes)
-        yield built, closure, store
-
-
-def _roots(built: Sequence[Built]) -> list[StorePath]:
-    return [root for each in built for root in each.roots]
 
 
 def _shells(

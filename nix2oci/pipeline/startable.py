@@ -22,7 +22,8 @@ from nix2oci.oci.validate.merged import LayeredFiles
 from nix2oci.oci.validate.program import ABSENT, Behind, Fault, command_of, program_fault
 from nix2oci.pipeline import describe
 from nix2oci.pipeline.on_base import run_config
-from nix2oci.pipeline.prepare import Prepared, Progress
+from nix2oci.pipeline.prepare import Prepared
+from nix2oci.pipeline.progress import Progress
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.text import and_more, display
 from nix2oci.wrappers.refusal import Reason, Refusal

@@ -31,6 +31,8 @@ class Delivery(Struct, frozen=True):
     target: PushTarget
     options: PlanOptions
     reuse: Mapping[Repository, ExistingLayers]
+    before: Sequence[Repository] = ()
+    """Repositories that got other images of the run."""
 
     @property
     def existing(self) -> FindExisting | None:
@@ -79,7 +81,7 @@ class Delivery(Struct, frozen=True):
         pushed = send(
             *(push_set, blobs, to, options.registry, options.output),
             arrived=arrived,
-            mount_from=earlier_in(place, self.reuse),
+            mount_from=earlier_in(place, (*self.before, *self.reuse)),
             known=reuse.known(to[0]),
         )
         return push_set, pushed
@@ -92,10 +94,12 @@ def prepare_delivery(
     options: PlanOptions,
     *,
     needs_all: bool,
+    before: Sequence[Repository] = (),
 ) -> Delivery:
     """Ask the registries who may push there, and which layers they have, before anything is built.
 
-    `names` are the image's; with `needs_all` no layer is left out. Raises `ConfigError` for an
+    `names` are the image's; with `needs_all` no layer is left out. Repositories `before` got other
+    images of the run. Raises `ConfigError` for an
     earlier image that is not trusted and for a tag that the debug twin needs, `RegistryError`, and
     `AuthenticationError`.
     """
@@ -108,6 +112,6 @@ def prepare_delivery(
     reuse = {}
     for place, (first, *_) in to.items():
         earlier = () if needs_all else target.earlier_images(place, first)
-        others = earlier_in(place, to)
+        others = earlier_in(place, (*before, *to))
         reuse[place] = ExistingLayers(first, earlier, clients, spec.compression, others)
-    return Delivery(target, options, reuse)
+    return Delivery(target, options, reuse, before)

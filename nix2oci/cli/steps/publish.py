@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nix2oci.cache.directory import Cache
+from msgspec import Struct
+
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.cli.render.built import say_published
 from nix2oci.cli.steps.engine import load
+from nix2oci.cli.steps.order import Order
 from nix2oci.cli.steps.output_place import say_unless_ignored
 from nix2oci.cli.steps.read_hints import say_warnings
 from nix2oci.cli.steps.read_spec import created
-from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.options.files import FileOptions
 from nix2oci.config.options.output import OutputOptions
-from nix2oci.config.options.plan import PlanOptions
 from nix2oci.oci.engines import Loaded
 from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.client_options import Repository
 from nix2oci.pipeline.debug_twin import twin_names
 from nix2oci.pipeline.describe import image_names
 from nix2oci.pipeline.destination import Destination
@@ -26,7 +28,6 @@ from nix2oci.pipeline.image_target import ImageTarget
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Named, Published, publish
 from nix2oci.pipeline.write_file import write_file
-from nix2oci.plan.layers.layering import LayerHints
 from nix2oci.report.json_documents import delivered_document
 
 if TYPE_CHECKING:
@@ -35,38 +36,78 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 
-def publish_image(
-    builds: Sequence[Evaluated],
-    spec: ImageSpec,
-    target: ImageTarget,
-    files: FileOptions,
-    options: PlanOptions,
-    *,
-    cache: Cache | None,
-    hints: LayerHints | None,
-    opener: Opener = LOCAL,
-) -> None:
+class Delivered(Struct, frozen=True):
+    """An image that is where it was to go."""
+
+    made: Published
+    document: Document
+    """What --json prints of it."""
+    refs: tuple[str, ...]
+    """The lines of --image-refs."""
+
+
+def publish_image(builds: Sequence[Evaluated], order: Order) -> None:
     """Build the image, say what was made on stderr, and print its reference or the report."""
-    output = options.output
+    names = image_names(order.spec, builds[0][1][0])
+    with order.open_base() as opener:
+        delivery = prepared_delivery(names, order)
+        done = deliver(publish_of(builds, order), order, delivery, opener=opener)
+    write_files(done.document, [done], order.setup.run.files)
+    if order.options.output.as_json:
+        console.result_json(done.document, err=done.document["reference"] is None)
+    else:
+        console.result(*done.document["references"])
+
+
+def publish_of(builds: Sequence[Evaluated], order: Order) -> Callable[[Destination], Published]:
+    """What builds and writes one image by itself."""
+    progress = console.progress(order.options.output)
+    return partial(publish, builds, order.spec, progress=progress, hints=order.hints)
+
+
+def prepared_delivery(
+    names: Sequence[Reference], order: Order, before: Sequence[Repository] = ()
+) -> Delivery | None:
+    """What can be said before Nix builds anything, by registries too, where they get the image.
+
+    Repositories `before` got other images of the run.
+    """
+    target, spec = order.target, order.spec
     if missing := target.missing_directory:
-        console.progress(output).step(f"making directory {missing}")
-    names = image_names(spec, builds[0][1][0])
+        console.progress(order.options.output).step(f"making directory {missing}")
     if spec.debug:
         twin_names(names)  # said now, not after an hour of building
-    delivery = _delivery(names, spec, target, options)
+    if target.push is None:
+        return None
+    from nix2oci.cli.steps.delivery import prepare_delivery  # only this needs a registry
+
+    return prepare_delivery(
+        *(target.push, names, spec, order.options), needs_all=target.needs_all, before=before
+    )
+
+
+def deliver(
+    make: Callable[[Destination], Published],
+    order: Order,
+    delivery: Delivery | None,
+    *,
+    opener: Opener = LOCAL,
+) -> Delivered:
+    """Make an image and put it where it is to go, and say what was made."""
+    target, spec, output = order.target, order.spec, order.options.output
     with target.with_file() as file:
         destination = Destination(
             file.open,
             created(spec),
             context.cores(),
-            cache,
+            order.cache,
             reads_zstd=target.output_format != "archive",
             existing=delivery.existing if delivery else None,
             opener=opener,
         )
-        made = publish(builds, spec, destination, console.progress(output), hints)
+        made = make(destination)
         for image in made.images:
-            say_warnings(image.prepared.closure, image.prepared.plan, hints, output)
+            say_warnings(image.prepared.closure, image.prepared.plan, order.hints, output)
         twin = target.references(made.twin.names, made.main.names) if made.twin else ()
         name = target.name(made.main.names)
         say_published(made, spec, name, twin[0] if twin else None, output)
@@ -75,19 +116,12 @@ def publish_image(
         loaded = _load(made, file, output)
         pushed = delivery.send(file.path_of(made.main.name), made.named) if delivery else ()
     document = delivered_document(made, target, loaded, pushed)
-    _write_files(made, target, document, files)
-    _report(document, as_json=output.as_json)
-
-
-def _delivery(
-    names: Sequence[Reference], spec: ImageSpec, target: ImageTarget, options: PlanOptions
-) -> Delivery | None:
-    """What the registry says before anything is built, where the image is to go to one."""
-    if target.push is None:
-        return None
-    from nix2oci.cli.steps.delivery import prepare_delivery  # only this needs a registry
-
-    return prepare_delivery(target.push, names, spec, options, needs_all=target.needs_all)
+    refs = (
+        f"{name.at(each.descriptor.digest)}\n"
+        for each in made.named
+        for name in _names(each, made, target)
+    )
+    return Delivered(made, document, tuple(refs))
 
 
 def _load(made: Published, file: ImageTarget, output: OutputOptions) -> Loaded | None:
@@ -102,28 +136,14 @@ def _load(made: Published, file: ImageTarget, output: OutputOptions) -> Loaded |
     return loaded[0]
 
 
-def _write_files(
-    made: Published, target: ImageTarget, document: Document, files: FileOptions
-) -> None:
+def write_files(document: object, done: Sequence[Delivered], files: FileOptions) -> None:
     """The files that --metadata and --image-refs name."""
     if files.metadata:
         write_file(files.metadata, console.json_text(document).encode())
     if files.image_refs:
-        lines = [
-            f"{name.at(each.descriptor.digest)}\n"
-            for each in made.named
-            for name in _names(each, made, target)
-        ]
-        write_file(files.image_refs, "".join(lines).encode())
+        write_file(files.image_refs, "".join(ref for each in done for ref in each.refs).encode())
 
 
 def _names(image: Named, made: Published, target: ImageTarget) -> Sequence[Reference]:
     """Those of an image where it was pushed to, else its own."""
     return target.push.references(image.names, made.main.names) if target.push else image.names
-
-
-def _report(document: Document, *, as_json: bool) -> None:
-    if as_json:
-        console.result_json(document, err=document["reference"] is None)
-    else:
-        console.result(*document["references"])

@@ -9,17 +9,19 @@ from nix2oci.cli.steps.registry import parse_reference
 from nix2oci.config.options.files import FileOptions
 from nix2oci.config.options.push import VARIABLE, PushOptions
 from nix2oci.errors import ConfigError, InvalidReferenceError
-from nix2oci.oci.reference import Reference
+from nix2oci.oci.reference import SCHEME, Reference
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.image_target import PushTarget
 
 
-def push_target(options: PushOptions, files: FileOptions, *, loaded: bool) -> PushTarget | None:
+def push_target(
+    options: PushOptions, files: FileOptions, *, loaded: bool, several: bool = False
+) -> PushTarget | None:
     """How to push, if at all.
 
-    `loaded` is whether an engine gets the image as well. Raises `ConfigError` for what does not go
-    together or is no reference.
+    `loaded` is whether an engine gets the image as well; of `several` images each has its own name
+    below what was named. Raises `ConfigError` for what does not go together or is no reference.
     """
     force = options.no_reuse
     if not options.push:
@@ -36,12 +38,9 @@ def push_target(options: PushOptions, files: FileOptions, *, loaded: bool) -> Pu
         )
     from nix2oci.pipeline.image_target import PushTarget
 
-    prefix = context.environment().get(VARIABLE, "")
-    to = tuple(_target(text) if text else None for text in options.push)
-    if None in to and prefix:
-        _check_prefix(prefix)
+    to = tuple(_target(text, several=several) for text in options.push)
     reuse = tuple(map(parse_reference, options.reuse))
-    return PushTarget(to, prefix, reuse, force, options.trust_reuse == "registry")
+    return PushTarget(to, reuse, force, options.trust_reuse == "registry")
 
 
 def _check_files(files: FileOptions) -> None:
@@ -59,7 +58,12 @@ def _refuse_alone(flag: str, *, given: bool) -> None:
         raise ConfigError(f"cannot use {flag}: nothing is pushed", hint="add --push REF")
 
 
-def _target(text: str) -> Reference:
+def _target(text: str, *, several: bool) -> Reference | str:
+    if not text:
+        prefix = context.environment().get(VARIABLE, "")
+        return _checked_prefix(prefix, f"use {VARIABLE}") if prefix else ""
+    if several:
+        return _checked_prefix(text.removesuffix("/"), "push several images")
     try:
         to = parse_reference(text)
     except InvalidReferenceError as err:
@@ -72,19 +76,24 @@ def _target(text: str) -> Reference:
     return to
 
 
-def _check_prefix(prefix: str) -> None:
+def _checked_prefix(prefix: str, action: str) -> str:
+    prefix = prefix.removeprefix(SCHEME)
     try:
         Reference.parse(f"{prefix}/name")
     except InvalidReferenceError as err:
+        example = "registry.example.com/team"
         raise ConfigError(
-            f"cannot use {VARIABLE}: '{prefix}' is not REGISTRY/PATH",
-            hint=f"such as {VARIABLE}=registry.example.com/team",
+            f"cannot {action}: '{prefix}' is not REGISTRY/PATH",
+            hint=f"such as {VARIABLE}={example}"
+            if action.startswith("use")
+            else f"each goes to its own name below it: --push {example}",
         ) from err
+    return prefix
 
 
 def check_named(push: PushTarget | None, name: str | None) -> None:
     """Raise `ConfigError` where neither the user nor the image's name says where to push."""
-    if push is None or None not in push.to or push.prefix:
+    if push is None or "" not in push.to:
         return
     if name is None or Reference.parse(name).registry is None:
         raise ConfigError(

@@ -1,0 +1,107 @@
+"""What is known of images that are to be built, before Nix is asked about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nix2oci.cache.directory import Cache
+from nix2oci.cli import context
+from nix2oci.cli.steps.base_image import locate_base
+from nix2oci.cli.steps.cache import cache_for_build
+from nix2oci.cli.steps.engine import check_engine, choose_engine
+from nix2oci.cli.steps.evaluate import nix_client
+from nix2oci.cli.steps.output_place import check_place, chosen_format
+from nix2oci.cli.steps.push_target import check_named, push_target
+from nix2oci.cli.steps.read_hints import read_hints
+from nix2oci.cli.steps.read_spec import Settings, check_spec
+from nix2oci.cli.steps.registry import registry_for_build
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.config.options.files import Format
+from nix2oci.config.options.plan import PlanOptions
+from nix2oci.config.options.run import Run
+from nix2oci.nix.client import NixClient
+from nix2oci.nix.installable import Installable
+from nix2oci.pipeline.write_file import check_writable
+
+if TYPE_CHECKING:
+    from nix2oci.oci.engines import Engine
+    from nix2oci.pipeline.image_target import ImageTarget, PushTarget
+    from nix2oci.pipeline.on_base import Opener
+    from nix2oci.plan.layers.layering import LayerHints
+
+
+class Setup(Struct, frozen=True):
+    """What a run means here: all that its images have in common."""
+
+    run: Run
+    client: NixClient
+    systems: tuple[str, ...]
+    """Those to evaluate for; none is the one that Nix takes by itself."""
+    engine: Engine | None
+    push: PushTarget | None
+    output_format: Format
+
+    @classmethod
+    def of(cls, run: Run, *, several: bool = False) -> Setup:
+        """Raises `ConfigError` for what does not go together, and what opening an engine raises."""
+        files, nix, output = run.files, run.options.nix, run.options.output
+        engine = choose_engine(run.load, files, output, pushed=bool(run.push.push))
+        check_writable(files.metadata, files.image_refs, after=files.output)
+        push = push_target(run.push, files, loaded=engine is not None, several=several)
+        output_format = chosen_format(files.output, files.output_format)
+        systems = run.platforms.systems(nix.system)
+        client = nix_client(replace(nix, system=None) if systems else nix, output, run.origin)
+        return cls(run, client, systems, engine, push, output_format)
+
+
+class Order(Struct, frozen=True):
+    """An image that is wanted: what it is, and where it goes."""
+
+    named: tuple[Installable, ...]
+    """The first one names it, and starts it."""
+    settings: Settings
+    setup: Setup
+    path: str | None
+    """Where it is written, as far as that was said."""
+    in_git: bool
+    options: PlanOptions
+    hints: LayerHints | None
+    cache: Cache | None
+    open_base: Callable[[], AbstractContextManager[Opener]]
+
+    @classmethod
+    def of(
+        cls, named: Sequence[Installable], settings: Settings, setup: Setup, path: str | None
+    ) -> Order:
+        """Raises what is wrong with an image that could only be said after an hour of building."""
+        run, spec, output = setup.run, settings.spec, setup.run.options.output
+        check_spec(spec, setup.output_format, output)
+        written = not (setup.engine or setup.push)
+        files = replace(run.files, output=path)
+        in_git = check_place(files, setup.output_format, named, settings, written=written)
+        check_named(setup.push, spec.name)
+        check_engine(setup.engine, spec, setup.systems)
+        cache = cache_for_build(run.cache, output)
+        options = registry_for_build(run.options, spec, setup.push)
+        hints = read_hints(spec, options)
+        refresh = run.refresh_base
+        base = locate_base(settings, options, write_lock=True, refresh=refresh, cache=cache)
+        return cls(tuple(named), settings, setup, path, in_git, options, hints, cache, base)
+
+    @property
+    def spec(self) -> ImageSpec:
+        return self.settings.spec
+
+    @property
+    def target(self) -> ImageTarget:
+        from nix2oci.pipeline.image_target import ImageTarget  # Nix is at work when it is loaded
+
+        setup, stdout = self.setup, context.standard_output()
+        engine, push = setup.engine, setup.push
+        output_format = setup.output_format
+        return ImageTarget(self.path, output_format, stdout, engine, push, in_git=self.in_git)

@@ -1,0 +1,60 @@
+"""All that `build` is told: how images are made, where they go, and which there are."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from nix2oci.config.options.cache import CacheOptions
+from nix2oci.config.options.files import FileOptions
+from nix2oci.config.options.group import Group, repeated, switch
+from nix2oci.config.options.load import LoadOptions
+from nix2oci.config.options.origin import NO_ORIGIN, OriginOptions
+from nix2oci.config.options.plan import PlanOptions
+from nix2oci.config.options.platforms import PlatformOptions
+from nix2oci.config.options.push import PushOptions
+
+NO_FILES = FileOptions(None, None, None, None)
+NOT_LOADED = LoadOptions(None, None)
+
+
+class Run(Struct, frozen=True):
+    """How images are made, and where they go."""
+
+    options: PlanOptions
+    push: PushOptions
+    platforms: PlatformOptions
+    cache: CacheOptions
+    files: FileOptions = NO_FILES
+    load: LoadOptions = NOT_LOADED
+    origin: OriginOptions = NO_ORIGIN
+    refresh_base: bool = False
+    keep_going: bool = False
+    """Whether images are made though another one failed."""
+
+
+class Several(Struct, frozen=True):
+    """Which images of a flake are meant, where it is not the one that is named by itself."""
+
+    every: bool = False
+    names: tuple[str, ...] = ()
+    """Of those below `images`."""
+
+    def __bool__(self) -> bool:
+        return self.every or bool(self.names)
+
+
+ALL = switch(
+    "--all",
+    "Every image that nix2oci.yaml has below `images`; without that, every package of the flake "
+    "that has a program.",
+    "every",
+)
+
+SEVERAL = Group(
+    "several",
+    lambda *, every, image: Several(every, image),
+    (ALL, repeated("--image", "NAME", "This image of those below `images`.")),
+    "Image",
+)
+
+KEEP_GOING = switch("--keep-going", "Make the other images before the run ends, when one fails.")

@@ -1,0 +1,20 @@
+"""What the pipeline tells of its progress, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Told what goes on; says nothing, prints lines or draws bars."""
+
+    def step(self, text: str) -> None:
+        """A new part of the work begins."""
+
+    def bytes(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """A part of the work that handles about `total` bytes, told as they are done."""
+
+    def steps(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """A part of the work that has `total` steps, told as they are done."""

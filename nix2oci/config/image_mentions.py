@@ -35,6 +35,10 @@ class Mention(Struct, frozen=True):
     is_plain: bool
     """Whether it has no quotes and is in no block."""
 
+    @property
+    def text(self) -> str:
+        return f"{SCHEME}{self.installable}"
+
 
 class MentionsText(Struct, frozen=True):
     """The text of a file, and what it says of images."""

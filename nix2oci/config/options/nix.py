@@ -84,3 +84,8 @@ NIX = Group(
     ),
     "Nix",
 )
+
+NIX_WITHOUT_FILE = Group(
+    "nix", lambda **given: NixOptions.of(file=None, **given), NIX.flags[1:], "Nix"
+)
+"""The same where installables are of flakes and of the store, so that `-f` names other files."""

@@ -172,8 +172,8 @@ def _error(event: yaml.Event, path: str, problem: str) -> ConfigError:
 
 
 def _mention(scalar: _Scalar, text: str, path: str) -> Mention | None:
-    """What a scalar mentions, if it is nothing else; a block may end its line."""
-    value = scalar.value.rstrip("\n") if scalar.is_block else scalar.value
+    """What a scalar mentions, if it is nothing else; a block may have line breaks around it."""
+    value = scalar.value.strip("\n") if scalar.is_block else scalar.value
     if not value.startswith(SCHEME) or value.count(SCHEME) > 1 or re.search(r"\s", value):
         return None
     start, end = scalar.begins(text), scalar.end

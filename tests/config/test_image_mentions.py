@@ -42,6 +42,9 @@ def left(text: str) -> list[str]:
             f"- |+2 # nix2oci://.#app\n  {APP}\n\n- a",
             id="literal with header and comment",
         ),
+        pytest.param(
+            "- |2\n\n  nix2oci://.#app\n", f"- |2\n\n  {APP}\n", id="literal with an empty line"
+        ),
         pytest.param("- >-\n  nix2oci://.#app\n\n", f"- >-\n  {APP}\n\n", id="folded"),
         pytest.param(
             "a: &i !t # why\n  nix2oci://.#app\nb: *i",

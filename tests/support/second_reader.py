@@ -38,5 +38,5 @@ def _parts(node: yaml.Node, references: Mapping[str, str], known: Known) -> Iter
 
 def _replaced(node: yaml.ScalarNode, references: Mapping[str, str]) -> str:
     text: str = node.value
-    bare = text.rstrip("\n") if node.style in ("|", ">") else text
-    return references.get(bare, bare) + text[len(bare) :]
+    bare = text.strip("\n") if node.style in ("|", ">") else text
+    return text.replace(bare, references[bare]) if bare in references else text

@@ -24,6 +24,8 @@ What the reader can do about it is in `hint`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -35,6 +37,8 @@ class Nix2OCIError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        self.image = ""
+        """Which image of several it is about, where it is about one."""
 
     def __reduce__(self) -> tuple[object, ...]:
         """How it gets from one process to another: whatever its constructor asks for."""
@@ -44,6 +48,18 @@ class Nix2OCIError(Exception):
 def _restored(kind: type[Nix2OCIError], args: tuple[object, ...]) -> Nix2OCIError:
     """An error without its attributes; pickle sets these."""
     return kind.__new__(kind, *args)
+
+
+@contextmanager
+def naming(image: str) -> Iterator[None]:
+    """Say of which image of a run an error is."""
+    try:
+        yield
+    except Nix2OCIError as err:
+        if not err.image:
+            err.image = image
+            err.args = (f"image '{image}': {err}",)
+        raise
 
 
 class ConfigError(Nix2OCIError):
@@ -96,6 +112,13 @@ class StoreError(Nix2OCIError):
 
 class BuildError(StoreError):
     """A derivation did not build."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, failed: frozenset[str] = frozenset()
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.failed = failed
+        """As far as Nix says it: the derivation, and those that need it."""
 
 
 class ClosureError(StoreError):

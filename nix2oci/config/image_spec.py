@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from nix2oci.config import values
 from nix2oci.config.flags import Given
@@ -104,12 +105,16 @@ class ImageSpec(Struct, frozen=True):
 
 
 def load(path: str) -> Document:
-    """Read a file and check every key by itself.
+    """Read a file and check every key by itself, those of `images` too; these are left out.
 
     Raises as `read_document`, and `ConfigError` for a key or value without meaning.
     """
     document = read_document(path)
-    _read_keys(document, one_line(path))
+    if "images" in document:
+        from nix2oci.config.images import split  # noqa: PLC0415  # few files have any
+
+        return split(document, one_line(path))[0]
+    check_keys(document, Location(one_line(path)))
     return document
 
 
@@ -182,7 +187,7 @@ def parse(document: Document, where: str = FILE_NAME) -> ImageSpec:
     Raises `ConfigError` for an unknown key, a value that a key cannot have, and users and
     groups that do not fit together.
     """
-    found: dict[str, Any] = {_field(k): v for k, v in _read_keys(document, where).items()}
+    found: dict[str, Any] = {_field(k): v for k, v in check_keys(document, Location(where)).items()}
     accounts = Accounts.of(found.get("users", ()), found.get("groups", ()))
     if "user" in found:
         found["user"] = accounts.run_as(found["user"])
@@ -226,9 +231,15 @@ def _field(key: str) -> str:
     return {"workdir": "working_dir", "tag": "tags"}.get(key, key.replace("-", "_"))
 
 
-def _read_keys(document: object, where: str) -> Mapping[str, object]:
-    found = known(document, Location(where), tuple(KEYS), INSTEAD)
-    return {
-        key: KEYS[key].read(v, Location(f"{where}: {key}", file=where, line=line_of(key)))
-        for key, v in found.items()
-    }
+def check_keys(document: object, location: Location) -> Mapping[str, object]:
+    """What each key of a document that is at `location` means, read by itself; `ConfigError`."""
+    found = known(document, location, tuple(KEYS), INSTEAD)
+    top = replace(location, file=location.file or location.text)
+    return {key: KEYS[key].read(v, _below(top, key)) for key, v in found.items()}
+
+
+def _below(location: Location, key: str) -> Location:
+    """The place of a key. At the top of a file it is behind a colon, as everywhere."""
+    if location.text != location.file:
+        return location.at(key)
+    return replace(location, text=f"{location.text}: {key}", line=line_of(key))

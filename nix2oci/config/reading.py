@@ -27,6 +27,8 @@ class Location(Struct, frozen=True):
     """What `text` begins with that is the name of a file."""
     line: int = 0
     """Of the file, 0 where it is not known."""
+    numbers: bool = False
+    """Whether errors tell the line."""
 
     def at(self, step: str | int) -> Location:
         """The place of an entry of the mapping, or of an item of the list, that is here."""
@@ -45,10 +47,11 @@ class Location(Struct, frozen=True):
     def expected(self, what: str, value: object, hint: str | None = None) -> ConfigError:
         if value is None:
             hint = "leave the key out to get the default"
-        return ConfigError(f"{self.text}: expected {what}, got {show(value)}", hint=hint)
+        return self.wrong(f"expected {what}, got {show(value)}", hint)
 
     def wrong(self, cause: str, hint: str | None = None) -> ConfigError:
-        return ConfigError(f"{self.text}: {cause}", hint=hint)
+        shown = self.numbered() if self.numbers else self
+        return ConfigError(f"{shown.text}: {cause}", hint=hint)
 
 
 class Line(str):
@@ -166,7 +169,8 @@ def known(
         if name not in names:
             bare = re.sub(r"[^a-z]", "", name.lower())
             hint = (instead or {}).get(bare) or nearest(name, names)
-            raise location.wrong(f"unknown key '{plain(name)}'", hint)
+            there = replace(location, line=line_of(name) or location.line)
+            raise there.wrong(f"unknown key '{plain(name)}'", hint)
     return found
 
 

@@ -141,10 +141,17 @@ class NixClient:
 
     def evaluate(self, installable: Installable) -> Package:
         """What Nix knows of an installable, as `nix build` and `nix run` would find it."""
+        self.check_store()
+        return self.of_system(self._package(installable))
+
+    def check_store(self) -> None:
+        """Raise `StoreError` where what is built could not be read here."""
         if self.origin is None:
             self.physical()
-        found = self._package(installable)
-        return replace(found, system=self._system) if self._evaluating else found
+
+    def of_system(self, package: Package) -> Package:
+        """The package for the system that this evaluates for."""
+        return replace(package, system=self._system) if self._evaluating else package
 
     def _package(self, installable: Installable) -> Package:
         if installable.kind == "path":
@@ -153,7 +160,7 @@ class NixClient:
             value = self._value(installable, installable.operand)
             assert value is not None, installable
             return package_of(installable, value, None, Source(), self.system())
-        source = self._source(installable)
+        source = self.source(installable)
         value = self._value(installable, installable.operand)
         app = None
         if value is None or value.kind != "app":
@@ -165,7 +172,7 @@ class NixClient:
 
     def _value(self, installable: Installable, operand: str) -> EvalResult | None:
         """The value of an attribute; None when the flake has no such attribute."""
-        done = self._evaluate(installable, operand, EVAL_EXPRESSION)
+        done = self.ask(installable, operand, EVAL_EXPRESSION)
         if done.returncode == 0:
             return EvalResult.parse(done.stdout)
         missing = "does not provide attribute" in cause(done.said)
@@ -173,12 +180,14 @@ class NixClient:
             return None
         raise failure(done, f"cannot evaluate '{installable.text}'")
 
-    def _evaluate(self, installable: Installable, operand: str, question: str) -> Finished:
+    def ask(self, installable: Installable, operand: str, question: str) -> Finished:
+        """`nix eval` of an attribute of the same flake or file; `question` is a function."""
         file = ("--file", installable.file) if installable.kind == "file" else ()
         options = (*self._evaluation_options(installable), *_UNCACHED, *file)
         return self.run(("eval", "--json", *options, "--apply", question, "--", operand))
 
-    def _source(self, installable: Installable) -> Source:
+    def source(self, installable: Installable) -> Source:
+        """What is known of a flake; asked once for each."""
         ref = installable.flake_ref
         if ref not in self._sources:
             source = flake_source(self.metadata(installable))
@@ -207,7 +216,7 @@ class NixClient:
         """Name what the flake has instead."""
         answers = {}
         for group in ("packages", "apps"):
-            done = self._evaluate(installable, installable.at(group), NAMES)
+            done = self.ask(installable, installable.at(group), NAMES)
             answers[group] = read_json(done.stdout, "eval") if done.returncode == 0 else {}
         return no_such_attribute(installable, self.system(), answers)
 

@@ -6,6 +6,7 @@ the store, a daemon that does not answer or a system that nobody can build for i
 
 from __future__ import annotations
 
+import re
 import signal
 
 from msgspec import Struct
@@ -19,6 +20,8 @@ from nix2oci.nix.messages import (
     log_command,
     remainder,
 )
+
+_DERIVATION = r"/[^\s'\"]+\.drv"
 
 
 class Finished(Struct, frozen=True):
@@ -71,7 +74,13 @@ def build_failure(done: Finished, action: str, foreign: tuple[str, ...]) -> Nix2
     command = log_command(done.said)
     if command:
         advice = f"see the whole log with '{command}'"
-    return BuildError(f"{action}: {said}", hint=advice or None)
+    return BuildError(f"{action}: {said}", hint=advice or None, failed=failed(done.said))
+
+
+def failed(said: str) -> frozenset[str]:
+    """The derivations that errors of Nix name: one that failed, and those that needed it."""
+    errors = (line for line in said.splitlines() if line.startswith("error:"))
+    return frozenset(drv for line in errors for drv in re.findall(_DERIVATION, line))
 
 
 def _show_rest(done: Finished, said: str) -> None:

@@ -99,3 +99,8 @@ def _hint(name: str) -> str | None:
 def _wrong(text: str, cause: str, hint: str | None = None) -> InvalidReferenceError:
     message = f"cannot read image reference '{text}': {cause}"
     return InvalidReferenceError(display(message.encode(errors="surrogateescape")), hint=hint)
+
+
+def parse_reference(text: str) -> Reference:
+    """A name in a registry, with the prefix that skopeo has or without; `ConfigError`."""
+    return Reference.parse(text.removeprefix(SCHEME))

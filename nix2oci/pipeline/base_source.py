@@ -103,23 +103,31 @@ def locate_base(
     """
     if refresh and (lock is None or reference.digest):
         raise nothing_to_refresh()
-    known = Lock()
-    if lock and os.path.exists(lock):
-        known = Lock.parse(read_document(lock), lock)
+    known = _locked(lock)
     wanted = reference if refresh else known.pinned(reference) or reference
     progress.step(f"looking up base image {base}")
     layout = open_reference(wanted, base)
     if not lock or reference.digest:
         return RegistryBase(layout, progress, cache)
     (entry,) = layout.entries()
-    new = known.with_image(reference, entry.digest)
+    if known.with_image(reference, entry.digest) == known:
+        return RegistryBase(layout, progress, cache)
 
     def lock_it() -> None:
-        if write and new != known:
+        if write:
+            # Another image of the run may have written its own base meanwhile.
+            new = _locked(lock).with_image(reference, entry.digest)
             write(lock, str(new).encode())
             progress.step(f"{lock}: {reference.tagged()} is {entry.digest}")
 
     return RegistryBase(layout, progress, cache, lock_it)
+
+
+def _locked(lock: str | None) -> Lock:
+    """What a lock says; nothing where there is none."""
+    if lock and os.path.exists(lock):
+        return Lock.parse(read_document(lock), lock)
+    return Lock()
 
 
 def nothing_to_refresh() -> ConfigError:

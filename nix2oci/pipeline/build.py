@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from msgspec import Struct
@@ -124,14 +124,17 @@ def write(
     )
 
 
+@contextmanager
 def _tools(
     nix: NixClient, main: Installable, spec: ImageSpec, prepared: Prepared, progress: Progress
-) -> AbstractContextManager[Tools | None]:
+) -> Iterator[Tools | None]:
     """The tools of the debug twin, None where there is to be none."""
     if not spec.debug:
-        return nullcontext()
+        yield None
+        return
     progress.step("building the tools of the debug twin")
-    return debug_tools(nix, spec.debug_tools, main, prepared.package.system, prepared.closure)
+    with debug_tools(nix, spec.debug_tools, main, prepared.package.system) as found:
+        yield found.beside(prepared.closure)
 
 
 def _decide(

@@ -73,16 +73,32 @@ class Twin(Struct, frozen=True):
         return self.names[0]
 
 
+class ToolSet(Struct, frozen=True):
+    """Tools for any image of a flake. The store must be held while they are used."""
+
+    package: Package
+    closure: Closure
+    programs: Mapping[bytes, bytes]
+    busybox: bytes
+    tree: Tree
+    physical_root: str
+
+    def beside(self, image: Closure) -> Tools:
+        """Those of the twin of one image."""
+        missing = missing_paths(self.closure, self.programs, self.busybox, image)
+        return Tools(self.package, self.tree, missing, self.physical_root)
+
+
 @contextmanager
 def debug_tools(
-    nix: NixClient, asked: str | None, main: Installable, system: str, image: Closure
-) -> Iterator[Tools]:
+    nix: NixClient, asked: str | None, main: Installable, system: str
+) -> Iterator[ToolSet]:
     """Build the tools, and hold them until the block ends.
 
     They are those of the installable that was asked for, else busybox of the nixpkgs that the
-    flake of `main` uses, or of that flake where it has no such input. `system` and `image` are
-    those of the image. Raises `ConfigError` when there is nothing to choose, or what there is
-    has no program in bin/ or is for another system, and what goes wrong with Nix.
+    flake of `main` uses, or of that flake where it has no such input. `system` is that of the
+    image. Raises `ConfigError` when there is nothing to choose, or what there is has no program in
+    bin/ or is for another system, and what goes wrong with Nix.
     """
     package = _evaluate(nix, asked, main, system)
     text = package.installable.text
@@ -100,7 +116,7 @@ def debug_tools(
             )
         busybox = read_file(closure, found[BUSYBOX], root) if BUSYBOX in found else b""
         tree = tools_tree(found, busybox, str(closure.roots[0]))
-        yield Tools(package, tree, missing_paths(closure, found, busybox, image), root)
+        yield ToolSet(package, closure, found, busybox, tree, root)
 
 
 def _evaluate(nix: NixClient, asked: str | None, main: Installable, system: str) -> Package:

@@ -55,18 +55,29 @@ LOCAL: Opener = open_image
 """Opens layouts and archives alone."""
 
 
-def open_base(spec: ImageSpec, system: str, opener: Opener = LOCAL) -> BaseImage | None:
+def open_base(
+    spec: ImageSpec,
+    system: str,
+    opener: Opener = LOCAL,
+    known: dict[tuple[str, str], BaseImage] | None = None,
+) -> BaseImage | None:
     """Read the base image of an image spec; None where it has none.
+
+    `known` are those that were read, by name and system, and gets this one.
 
     Raises `ConfigError` and `RepresentationError` where it leaves too few layers, and what
     `opener` and `read_base_image` raise.
     """
     if spec.base is None:
         return None
+    known = {} if known is None else known
+    if base := known.get((spec.base, system)):
+        _check_room(len(base.layers), spec)
+        return base
     platform = Platform.of_system(system)
     source = opener(spec.base, platform)
     _check_room(len(source.layers()), spec)
-    return read_base_image(source, platform)
+    return known.setdefault((spec.base, system), read_base_image(source, platform))
 
 
 def _check_room(layers: int, spec: ImageSpec) -> None:

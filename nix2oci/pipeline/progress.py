@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 
@@ -18,3 +18,19 @@ class Progress(Protocol):
 
     def steps(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """A part of the work that has `total` steps, told as they are done."""
+
+
+class Silent:
+    """Says nothing: somebody else tells of the work as a whole."""
+
+    def step(self, text: str) -> None:
+        """Nothing is said."""
+
+    def bytes(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:  # noqa: ARG002
+        return nullcontext(lambda _: None)
+
+    def steps(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        return self.bytes(text, total)
+
+
+SILENT: Progress = Silent()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from nix2oci.errors import Nix2OCIError
 from nix2oci.model.closure import Closure
 from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.oci.engines import Loaded
@@ -81,6 +82,16 @@ def delivered_document(
     )
     document["pushed"] = pushed[0] if pushed else None
     return document
+
+
+def fleet_entry(
+    name: str, document: Mapping[str, object] | None, error: Nix2OCIError | None
+) -> Json:
+    """What `build --all` says of one image: what it is, or why there is none."""
+    if error is not None or document is None:
+        said = {"message": str(error), "exit_code": error.exit_code} if error else None
+        return {"image": name, "error": said}
+    return {"image": name, "error": None, **document}
 
 
 def published_document(made: Published) -> Json:

@@ -15,6 +15,7 @@ from nix2oci.config.options.origin import ORIGIN, OriginOptions
 from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.config.options.platforms import PLATFORMS, PlatformOptions
 from nix2oci.config.options.push import PUSH, PushOptions
+from nix2oci.config.options.run import SEVERAL, Run, Several
 
 REFRESH_BASE = Group(
     "refresh_base",
@@ -31,6 +32,7 @@ REFRESH_BASE = Group(
 @command(
     "build",
     installable_arguments(),
+    SEVERAL,
     FILES,
     CACHE,
     ORIGIN,
@@ -44,6 +46,7 @@ REFRESH_BASE = Group(
 def build(
     *,
     installables: tuple[str, ...],
+    several: Several,
     files: FileOptions,
     cache: CacheOptions,
     origin: OriginOptions,
@@ -52,19 +55,24 @@ def build(
     platforms: PlatformOptions,
     refresh_base: bool,
     options: PlanOptions,
-) -> None:
+) -> int:
     """Build flake outputs into one OCI image, and print its reference.
 
     INSTALLABLE is what `nix build` takes: .#app, a flake, a store path or a link to one, or with
     --file an attribute; the default is the flake here. The first one names the image and starts
-    it; the others are in the image as well.
+    it; the others are in the image as well. With --all or --image, INSTALLABLE is a flake, and
+    each of its images has a layout of its own in -o DIRECTORY, or its own name below --push PATH.
     """
     from nix2oci.cli.steps.evaluate import evaluate, parse_installables
     from nix2oci.cli.steps.order import Order, Setup
     from nix2oci.cli.steps.read_spec import read_settings
-    from nix2oci.config.options.run import Run
 
-    setup = Setup.of(Run(options, push, platforms, cache, files, load, origin, refresh_base))
+    run = Run(options, push, platforms, cache, files, load, origin, refresh_base)
+    if several:
+        from nix2oci.cli.steps.fleet import build_several
+
+        return build_several(installables, several, run)
+    setup = Setup.of(run)
     client, output = setup.client, options.output
     named = parse_installables(client, installables, options.nix.file)
     settings = read_settings(options.image, client, named[0], output)
@@ -74,3 +82,4 @@ def build(
     from nix2oci.cli.steps.publish import publish_image  # loaded while Nix was evaluating
 
     publish_image(builds, order)
+    return 0

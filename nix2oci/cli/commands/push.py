@@ -6,14 +6,14 @@ import click
 from msgspec.structs import replace
 
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.registry import parse_reference, pushing
+from nix2oci.cli.steps.registry import pushing
 from nix2oci.cli.steps.send import by_repository, earlier_in, send, telling
 from nix2oci.config.options.group import argument, command, repeated
 from nix2oci.config.options.output import OUTPUT, OutputOptions
 from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.errors import ConfigError
 from nix2oci.oci.layout.source import open_layout
-from nix2oci.oci.reference import Reference
+from nix2oci.oci.reference import Reference, parse_reference
 from nix2oci.oci.registry.client_options import distinct
 from nix2oci.oci.registry.push import check_digest, read_push_set
 from nix2oci.report.images import pushed_document, pushed_references

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from nix2oci.cli.steps.evaluate import evaluate
+from nix2oci.cli.render import console
+from nix2oci.cli.steps.evaluate import parse_installables
 from nix2oci.cli.steps.order import Order, Setup
-from nix2oci.cli.steps.publish import Document, deliver, prepared_delivery, publish_of
-from nix2oci.cli.steps.read_spec import Settings, read_settings
+from nix2oci.cli.steps.publish import (
+    Delivered,
+    Document,
+    deliver,
+    prepared_delivery,
+    write_files,
+)
+from nix2oci.cli.steps.read_spec import Settings, read_images, read_settings
+from nix2oci.config.images import chosen
 from nix2oci.config.options.plan import PlanOptions
-from nix2oci.errors import Nix2OCIError
+from nix2oci.config.options.run import Run, Several
+from nix2oci.config.relative_paths import installable_beside
+from nix2oci.errors import ConfigError, Nix2OCIError
 from nix2oci.nix.client import NixClient
+from nix2oci.nix.flake_inputs import as_locked
 from nix2oci.nix.installable import Installable
-from nix2oci.pipeline.describe import image_names
+from nix2oci.nix.joint import every_package, one_name_each
+from nix2oci.nix.package import Package
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.client_options import Repository
+from nix2oci.pipeline.attempts import Attempts
+from nix2oci.pipeline.fleet import run_cache
+from nix2oci.pipeline.jobs import Job, MakeAll, run_all
+from nix2oci.report.json_documents import fleet_entry
 
 
 class Wanted(Struct, frozen=True):
@@ -25,6 +46,8 @@ class Wanted(Struct, frozen=True):
     named: tuple[Installable, ...]
     """The first one names it, and starts it."""
     settings: Settings
+    package: Package | None = None
+    """What is known of it, where it is only one of the flake's packages."""
 
 
 class Outcome(Struct, frozen=True):
@@ -35,6 +58,7 @@ class Outcome(Struct, frozen=True):
     """What `build --json` prints of it: after a push `reference` is REGISTRY/REPOSITORY@DIGEST."""
     error: Nix2OCIError | None = None
     """Only where the run was to keep going: else it is raised."""
+    delivered: Delivered | None = None
 
 
 def image_of(client: NixClient, text: str, options: PlanOptions) -> Wanted:
@@ -43,23 +67,124 @@ def image_of(client: NixClient, text: str, options: PlanOptions) -> Wanted:
     return Wanted(text, (named,), read_settings(options.image, client, named, options.output))
 
 
+def images_of_file(
+    client: NixClient, main: Installable, options: PlanOptions, names: Sequence[str] = ()
+) -> tuple[Wanted, ...]:
+    """The images of nix2oci.yaml beside the flake of `main`: all, or those of these names.
+
+    They are in the order of the file. Raises `ConfigError`, with the line of what is wrong.
+    """
+    found = read_images(options.image, client, main, options.output)
+    settings_of = {image.name: settings for image, settings in found}
+    wanted = []
+    for image in chosen([image for image, _ in found], names):
+        settings = settings_of[image.name]
+        directory = os.path.dirname(image.location.file)
+        if main.kind == "file":
+            one = client.installable(image.installable or image.name, file=main.file)
+        else:
+            text = image.installable or f".#{image.name}"
+            place = settings.place
+            text = installable_beside(text, directory, place, main.flake_ref, place.source)
+            one = as_locked(client, client.installable(text), main)
+        wanted.append(Wanted(image.name, (one,), settings))
+    return tuple(wanted)
+
+
+def wanted_images(
+    installables: tuple[str, ...], several: Several, setup: Setup
+) -> tuple[Wanted, ...]:
+    """The images that `--all` and `--image` mean; raises `ConfigError`."""
+    options, client = setup.run.options, setup.client
+    main, *more = parse_installables(client, installables, options.nix.file)
+    if more or main.attr or main.kind == "path":
+        raise ConfigError(
+            f"cannot use {several} with {(more or [main])[-1].text}: images are those of a flake",
+            hint="name the flake alone, or nothing for the flake here",
+        )
+    if several.every and several.names:
+        raise ConfigError("cannot use --all with --image: one means every image, the other some")
+    found = images_of_file(client, main, options, several.names)
+    return found or _packages(client, main, options)
+
+
+def _packages(client: NixClient, main: Installable, options: PlanOptions) -> tuple[Wanted, ...]:
+    """An image for each package of a flake, whatever names it has."""
+    settings = read_settings(options.image, client, main, options.output)
+    known = every_package(client, main) if main.kind == "flake" else {}
+    by_package, aliases = one_name_each(known)
+    for name, other in aliases.items():
+        console.progress(options.output).step(f"left out {name}: it is {other}")
+    if not by_package:
+        raise ConfigError(
+            f"cannot build all of '{main.text}': there is no package",
+            hint="name images below `images` in nix2oci.yaml",
+        )
+    return tuple(
+        Wanted(name, (package.installable,), settings, package)
+        for name, package in by_package.items()
+    )
+
+
+def build_several(installables: tuple[str, ...], several: Several, run: Run) -> int:
+    """`build --all` and `--image`: all are made, and their references printed; the exit code."""
+    setup, output = Setup.of(run, several=True), run.options.output
+    outcomes = build_images(wanted_images(installables, several, setup), setup)
+    documents = [fleet_entry(each.name, each.document, each.error) for each in outcomes]
+    done = [each.delivered for each in outcomes if each.delivered]
+    write_files(documents, done, run.files)
+    if output.as_json:
+        console.result_json(documents)
+    else:
+        console.result(*(line for each in done for line in each.document["references"]))
+    return next((each.error.exit_code for each in outcomes if each.error), 0)
+
+
 def build_images(wanted: Sequence[Wanted], setup: Setup) -> tuple[Outcome, ...]:
     """Build all, planned together: one outcome for each, in their order.
 
     Raises what goes wrong with an image, and names it; with `keep_going` only what goes wrong with
     all.
     """
-    return tuple(_build(each, setup) for each in wanted)
-
-
-def _build(each: Wanted, setup: Setup) -> Outcome:
-    output = setup.run.options.output
-    order = Order.of(each.named, each.settings, setup, setup.run.files.output)
-    builds = evaluate(
-        *(setup.client, setup.systems, each.named, order.spec.added, output),
-        preload="nix2oci.cli.steps.publish",
+    progress, attempts = console.progress(setup.run.options.output), attempts_of(setup)
+    with run_cache(setup.cache) as cache:
+        jobs = jobs_of(wanted, replace(setup, cache=cache), attempts)
+        done = run_all(jobs, setup.clients, attempts, progress, cache)
+    return tuple(
+        Outcome(name, one.document if one else None, attempts.errors.get(name), one)
+        for name, one in ((each.name, done.get(each.name)) for each in wanted)
     )
-    delivery = prepared_delivery(image_names(order.spec, builds[0][1][0]), order)
-    with order.open_base() as opener:
-        done = deliver(publish_of(builds, order), order, delivery, opener=opener)
-    return Outcome(each.name, done.document)
+
+
+def attempts_of(setup: Setup) -> Attempts:
+    return Attempts(setup.run.keep_going, lambda err: console.error(str(err), err.hint))
+
+
+def jobs_of(wanted: Sequence[Wanted], setup: Setup, attempts: Attempts) -> list[Job[Delivered]]:
+    """What is to be done for each image, without those of which that is an error already."""
+    found: list[Job[Delivered]] = []
+    for each in wanted:
+        path = _path(each.name, setup)
+        order = partial(Order.of, each.named, each.settings, setup, path, says=not found)
+        if one := attempts.run(each.name, order):
+            begin = partial(_begun, one)
+            job = Job(each.name, one.spec, one.named, one.target, one.hints, one.open_base, begin)
+            found.append(replace(job, package=each.package))
+    return found
+
+
+def _begun(
+    order: Order, names: Sequence[Reference], before: Sequence[Repository]
+) -> Callable[[MakeAll], Delivered]:
+    delivery = prepared_delivery(names, order, before)
+    return lambda make: deliver(make, order, delivery)
+
+
+def _path(name: str, setup: Setup) -> str | None:
+    """Where an image is written: in the directory that was named, else here unless it is sent."""
+    archive = setup.output_format == "archive"
+    if directory := setup.run.files.output:
+        return os.path.join(directory, f"{name}.tar" if archive else name)
+    if setup.engine or setup.push:
+        return None
+    return f"{name}.tar" if archive else f"{name}.oci"

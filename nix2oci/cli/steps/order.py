@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from nix2oci.cache.directory import Cache
@@ -16,16 +16,18 @@ from nix2oci.cli.steps.cache import cache_for_build
 from nix2oci.cli.steps.engine import check_engine, choose_engine
 from nix2oci.cli.steps.evaluate import nix_client
 from nix2oci.cli.steps.output_place import check_place, chosen_format
-from nix2oci.cli.steps.push_target import check_named, push_target
 from nix2oci.cli.steps.read_hints import read_hints
 from nix2oci.cli.steps.read_spec import Settings, check_spec
 from nix2oci.cli.steps.registry import registry_for_build
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.options.files import Format
 from nix2oci.config.options.plan import PlanOptions
+from nix2oci.config.options.push import VARIABLE
 from nix2oci.config.options.run import Run
+from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
+from nix2oci.pipeline.push_target import check_named, push_target
 from nix2oci.pipeline.write_file import check_writable
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from nix2oci.pipeline.image_target import ImageTarget, PushTarget
     from nix2oci.pipeline.on_base import Opener
     from nix2oci.plan.layers.layering import LayerHints
+
+OpenBase = Callable[[], "AbstractContextManager[Opener]"]
 
 
 class Setup(Struct, frozen=True):
@@ -45,18 +49,34 @@ class Setup(Struct, frozen=True):
     engine: Engine | None
     push: PushTarget | None
     output_format: Format
+    cache: Cache | None
+    bases: dict[tuple[str | None, str | None], OpenBase] = field(default_factory=dict)
+    """What opens each base image, by its name and lock: images that have the same share it."""
 
     @classmethod
     def of(cls, run: Run, *, several: bool = False) -> Setup:
-        """Raises `ConfigError` for what does not go together, and what opening an engine raises."""
+        """Of several images, each goes into a directory or below a path that was named.
+
+        Raises `ConfigError` for what does not go together, and what opening an engine raises.
+        """
         files, nix, output = run.files, run.options.nix, run.options.output
         engine = choose_engine(run.load, files, output, pushed=bool(run.push.push))
         check_writable(files.metadata, files.image_refs, after=files.output)
-        push = push_target(run.push, files, loaded=engine is not None, several=several)
-        output_format = chosen_format(files.output, files.output_format)
+        prefix = context.environment().get(VARIABLE, "")
+        push = push_target(run.push, files, prefix, loaded=engine is not None, several=several)
+        if several and files.output == "-":
+            raise ConfigError("cannot write several images to stdout", hint="use -o DIRECTORY")
+        by_suffix = None if several else files.output
+        output_format = chosen_format(by_suffix, files.output_format)
         systems = run.platforms.systems(nix.system)
         client = nix_client(replace(nix, system=None) if systems else nix, output, run.origin)
-        return cls(run, client, systems, engine, push, output_format)
+        cache = cache_for_build(run.cache, output)
+        return cls(run, client, systems, engine, push, output_format, cache)
+
+    @property
+    def clients(self) -> list[NixClient]:
+        """Nix as it evaluates for each platform."""
+        return [self.client.for_system(each) for each in self.systems] or [self.client]
 
 
 class Order(Struct, frozen=True):
@@ -71,27 +91,38 @@ class Order(Struct, frozen=True):
     in_git: bool
     options: PlanOptions
     hints: LayerHints | None
-    cache: Cache | None
-    open_base: Callable[[], AbstractContextManager[Opener]]
+    open_base: OpenBase
 
     @classmethod
     def of(
-        cls, named: Sequence[Installable], settings: Settings, setup: Setup, path: str | None
+        cls,
+        named: Sequence[Installable],
+        settings: Settings,
+        setup: Setup,
+        path: str | None,
+        *,
+        says: bool = True,
     ) -> Order:
-        """Raises what is wrong with an image that could only be said after an hour of building."""
+        """Raises what is wrong with an image that could only be said after an hour of building.
+
+        `says` is whether what is true of any image is said.
+        """
         run, spec, output = setup.run, settings.spec, setup.run.options.output
-        check_spec(spec, setup.output_format, output)
+        check_spec(spec, setup.output_format, replace(output, quiet=output.quiet or not says))
         written = not (setup.engine or setup.push)
         files = replace(run.files, output=path)
         in_git = check_place(files, setup.output_format, named, settings, written=written)
         check_named(setup.push, spec.name)
         check_engine(setup.engine, spec, setup.systems)
-        cache = cache_for_build(run.cache, output)
         options = registry_for_build(run.options, spec, setup.push)
         hints = read_hints(spec, options)
-        refresh = run.refresh_base
-        base = locate_base(settings, options, write_lock=True, refresh=refresh, cache=cache)
-        return cls(tuple(named), settings, setup, path, in_git, options, hints, cache, base)
+        key, refresh = (spec.base, settings.lock), run.refresh_base
+        if key not in setup.bases:
+            setup.bases[key] = locate_base(
+                settings, options, write_lock=True, refresh=refresh, cache=setup.cache
+            )
+        base = setup.bases[key]
+        return cls(tuple(named), settings, setup, path, in_git, options, hints, base)
 
     @property
     def spec(self) -> ImageSpec:

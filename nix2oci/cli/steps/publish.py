@@ -49,6 +49,8 @@ class Delivered(Struct, frozen=True):
 def publish_image(builds: Sequence[Evaluated], order: Order) -> None:
     """Build the image, say what was made on stderr, and print its reference or the report."""
     names = image_names(order.spec, builds[0][1][0])
+    if missing := order.target.missing_directory:
+        console.progress(order.options.output).step(f"making directory {missing}")
     with order.open_base() as opener:
         delivery = prepared_delivery(names, order)
         done = deliver(publish_of(builds, order), order, delivery, opener=opener)
@@ -73,8 +75,6 @@ def prepared_delivery(
     Repositories `before` got other images of the run.
     """
     target, spec = order.target, order.spec
-    if missing := target.missing_directory:
-        console.progress(order.options.output).step(f"making directory {missing}")
     if spec.debug:
         twin_names(names)  # said now, not after an hour of building
     if target.push is None:
@@ -100,7 +100,7 @@ def deliver(
             file.open,
             created(spec),
             context.cores(),
-            order.cache,
+            order.setup.cache,
             reads_zstd=target.output_format != "archive",
             existing=delivery.existing if delivery else None,
             opener=opener,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -19,10 +20,13 @@ from nix2oci.config.options.files import Format
 from nix2oci.config.options.image import ImageOptions
 from nix2oci.config.options.output import OutputOptions
 from nix2oci.config.reading import one_line
-from nix2oci.errors import ConfigError
+from nix2oci.errors import ConfigError, naming
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_place import FlakePlace, fetched_source, inside, is_below, place_of
 from nix2oci.nix.installable import Installable
+
+if TYPE_CHECKING:
+    from nix2oci.config.images import NamedImage
 
 
 class Settings(Struct, frozen=True):
@@ -51,11 +55,52 @@ def read_settings(
     Raises `ConfigError`, `OutputError` for a file that cannot be read, and what goes wrong with
     Nix, which is asked about a flake that is not named by its path.
     """
+    path, place = _file(image, nix, main, output)
+    document = image_spec.load(path) if path else {}
+    return _settings(document, image, path, place, (nix, main))
+
+
+def read_images(
+    image: ImageOptions, nix: NixClient, main: Installable, output: OutputOptions
+) -> list[tuple[NamedImage, Settings]]:
+    """The images of the file beside the flake of `main`, checked together; none without a file.
+
+    Raises as `read_settings`.
+    """
+    from nix2oci.config.images import check_together, split  # few files have any
+
+    path, place = _file(image, nix, main, output)
+    if path is None:
+        return []
+    _, images = split(image_spec.read_document(path), one_line(path))
+    found = []
+    for each in images:
+        with naming(each.name):
+            found.append(_settings(each.document, image, path, place, (nix, main)))
+    check_together(images, [each.spec for each in found])
+    return list(zip(images, found, strict=True))
+
+
+def _file(
+    image: ImageOptions, nix: NixClient, main: Installable, output: OutputOptions
+) -> tuple[str | None, FlakePlace]:
+    """The configuration file, and where the flake is; a line says which file it is."""
     place = place_of(nix, main)
     path = image.config or _file_in(place, main, output)
     if path:
         console.progress(output).step(f"settings of {path}")
-    spec = _spec(image, path, place, main.flake_ref)
+    return path, place
+
+
+def _settings(
+    document: Document,
+    image: ImageOptions,
+    path: str | None,
+    place: FlakePlace,
+    of: tuple[NixClient, Installable],
+) -> Settings:
+    nix, main = of
+    spec = _spec(document, image, path, place, main.flake_ref)
     if spec.files or spec.env_file:
         from nix2oci.config.file_sources import with_sources  # few builds have any
 
@@ -69,20 +114,18 @@ def read_settings(
 
 def read_own_settings(image: ImageOptions) -> ImageSpec:
     """The settings where there is no installable: flags, and the file that they name."""
-    return _spec(image, image.config, FlakePlace(None))
+    document = image_spec.load(image.config) if image.config else {}
+    return _spec(document, image, image.config, FlakePlace(None))
 
 
 def _spec(
-    image: ImageOptions, path: str | None, place: FlakePlace, main_ref: str = ""
+    document: Document, image: ImageOptions, path: str | None, place: FlakePlace, main_ref: str = ""
 ) -> ImageSpec:
     """What a file and the flags say of an image; a path in the file is taken from there."""
-    document: Document = {}
     if path:
         from nix2oci.config.relative_paths import document_beside  # few builds have a file
 
-        document = document_beside(
-            image_spec.load(path), os.path.dirname(path), place, main_ref, one_line(path)
-        )
+        document = document_beside(document, os.path.dirname(path), place, main_ref, one_line(path))
     flags = image_spec.flags(image.flags)
     if {"files", "env-file"} & flags.keys():
         from nix2oci.config.file_sources import sources_beside  # few builds have any

@@ -80,11 +80,6 @@ def reading(registry: RegistryOptions, *texts: str | None, named: bool = True) -
     return replace(registry, registry=next(iter(found)), named=named)
 
 
-def parse_reference(text: str) -> Reference:
-    """A name in a registry, with the prefix that skopeo has or without; `ConfigError`."""
-    return Reference.parse(text.removeprefix(SCHEME))
-
-
 def open_reference(
     name: Reference, text: str, registry: RegistryOptions, output: OutputOptions
 ) -> Layout:

@@ -28,7 +28,7 @@ _SWITCHES = {
     "no-write-lock-file": "Do not write the flake's lock file.",
     "no-update-lock-file": "Fail when the flake's lock file is not up to date.",
     "accept-flake-config": "Accept the Nix settings of the flake.",
-    "keep-going": "Build the others when one derivation fails.",
+    "keep-going": "Build the others when one derivation, or with --all one image, fails.",
 }
 
 Given = str | bool | tuple[tuple[str, str], ...] | None

@@ -28,8 +28,11 @@ class Run(Struct, frozen=True):
     load: LoadOptions = NOT_LOADED
     origin: OriginOptions = NO_ORIGIN
     refresh_base: bool = False
-    keep_going: bool = False
-    """Whether images are made though another one failed."""
+
+    @property
+    def keep_going(self) -> bool:
+        """Whether images are made though another one failed, as Nix does with derivations."""
+        return "--keep-going" in self.options.nix.passed_on
 
 
 class Several(Struct, frozen=True):
@@ -41,6 +44,9 @@ class Several(Struct, frozen=True):
 
     def __bool__(self) -> bool:
         return self.every or bool(self.names)
+
+    def __str__(self) -> str:
+        return "--all" if self.every else f"--image {self.names[0]}"
 
 
 ALL = switch(
@@ -56,5 +62,3 @@ SEVERAL = Group(
     (ALL, repeated("--image", "NAME", "This image of those below `images`.")),
     "Image",
 )
-
-KEEP_GOING = switch("--keep-going", "Make the other images before the run ends, when one fails.")

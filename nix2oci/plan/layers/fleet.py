@@ -20,29 +20,43 @@ _ROUNDS = 5
 
 
 def build_popularity(
-    closures: Sequence[Closure], budget: int, progress: Callable[[int], None] = lambda _: None
+    closures: Sequence[Closure],
+    budget: int | Sequence[int],
+    progress: Callable[[int], None] = lambda _: None,
+    known: Popularity | None = None,
 ) -> Popularity:
-    """The index of a fleet whose images have at most `budget` store layers each.
+    """The index of a fleet whose images have at most `budget` store layers: all, or each its own.
 
     `progress` is told of plans as they are made: there are `plans(closures, budget)`. The order of
-    the closures does not matter.
+    the closures does not matter. What is `known` of other images counts as well, and of these only
+    what it says.
     """
     found = Popularity.counted(closures)
-    found = replace(found, layers=tuple(_offers(found)))
-    planned = [_Image(closure) for closure in _crowded(closures, budget)]
+    there: Counter[tuple[str, ...]] = Counter()
+    if known:
+        found = found.beside(known)
+        there.update({layer.packages: layer.images for layer in found.layers})
+    found = replace(found, layers=_distinct([*found.layers, *_offers(found)]))
+    planned = [_Image(*each) for each in _crowded(closures, budget)]
     for _ in range(_ROUNDS):
-        layers: Counter[tuple[str, ...]] = Counter()
+        layers = there.copy()
         for image in planned:
-            layers.update(image.layers(found, budget))
+            layers.update(image.layers(found))
             progress(1)
-        shared = (SharedLayer(*each) for each in sorted(layers.items()) if each[1] > 1)
+        shared = (
+            SharedLayer(*each) for each in sorted(layers.items()) if each[1] > 1 or each[0] in there
+        )
         found = replace(found, layers=tuple(shared))
     return found
 
 
-def plans(closures: Sequence[Closure], budget: int) -> int:
+def plans(closures: Sequence[Closure], budget: int | Sequence[int]) -> int:
     """How many plans `build_popularity` makes."""
     return _ROUNDS * len(_crowded(closures, budget))
+
+
+def _distinct(layers: Iterable[SharedLayer]) -> tuple[SharedLayer, ...]:
+    return tuple({layer.packages: layer for layer in layers}.values())
 
 
 def _offers(fleet: Popularity) -> Iterator[SharedLayer]:
@@ -59,25 +73,28 @@ def _offers(fleet: Popularity) -> Iterator[SharedLayer]:
             count = count * 2 // 3
 
 
-def _crowded(closures: Iterable[Closure], budget: int) -> list[Closure]:
+def _crowded(closures: Sequence[Closure], budget: int | Sequence[int]) -> list[tuple[Closure, int]]:
     """Those that need a plan: where each path has a layer of its own, none is shared as a group."""
-    return [closure for closure in closures if len(closure) > budget]
+    budgets = [budget] * len(closures) if isinstance(budget, int) else budget
+    images = zip(closures, budgets, strict=True)
+    return [(closure, most) for closure, most in images if len(closure) > most]
 
 
 class _Image:
     """An image of the fleet. It is planned again where layers that it may have became others."""
 
-    def __init__(self, closure: Closure) -> None:
+    def __init__(self, closure: Closure, budget: int) -> None:
         self._closure = closure
+        self._budget = budget
         self._packages = frozenset(package_of(path.name) for path in closure)
         self._offered: tuple[SharedLayer, ...] | None = None
         self._layers: list[tuple[str, ...]] = []
 
-    def layers(self, fleet: Popularity, budget: int) -> list[tuple[str, ...]]:
+    def layers(self, fleet: Popularity) -> list[tuple[str, ...]]:
         """The packages of each layer that has several."""
         offered = tuple(each for each in fleet.layers if self._packages.issuperset(each.packages))
         if offered != self._offered:
-            plan = plan_layers(self._closure, budget, LayerHints(fleet))
+            plan = plan_layers(self._closure, self._budget, LayerHints(fleet))
             self._offered = offered
             self._layers = [
                 tuple(sorted(package_of(path.name) for path in layer.paths))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, reduce
+from operator import and_
 
 from msgspec import Struct
 
@@ -94,11 +95,34 @@ class Popularity(Struct, frozen=True):
                 having = holders.setdefault(package, [])
                 if having[-1:] != [number]:
                     having.append(number)
-        together: dict[tuple[int, ...], dict[str, int]] = {}
-        for package in sorted(holders):
-            together.setdefault(tuple(holders[package]), {})[package] = sizes[package]
-        names = (image_of(closure.roots) for closure in fleet)
-        return cls.of(names, (PackageGroup(*each) for each in sorted(together.items())))
+        return cls.of((image_of(closure.roots) for closure in fleet), _grouped(holders, sizes))
+
+    def beside(self, other: Popularity) -> Popularity:
+        """The same index with what another one says of images that are not counted here.
+
+        Layers are those of the other one that such images may have.
+        """
+        outside = [n for n, name in enumerate(other.images) if name not in self.images]
+        there = {number: len(self.images) + place for place, number in enumerate(outside)}
+        names = [*self.images, *(other.images[number] for number in outside)]
+        order = sorted(range(len(names)), key=lambda number: (names[number], number))
+        place_of = {number: place for place, number in enumerate(order)}
+        sizes: dict[str, int] = {}
+        holders: dict[str, list[int]] = {}
+        own = {number: number for number in range(len(self.images))}
+        for index, numbers in ((self, own), (other, there)):
+            for group in index.groups:
+                having = [place_of[numbers[n]] for n in group.images if n in numbers]
+                for package, size in group.packages.items() if having else ():
+                    sizes[package] = max(sizes.get(package, 0), size)
+                    holders[package] = sorted([*holders.get(package, ()), *having])
+        left = sum(1 << number for number in outside)
+        layers = []
+        for layer in other.layers:
+            having_all = reduce(and_, map(other.holders, layer.packages), left)
+            if count := min(layer.images, having_all.bit_count()):
+                layers.append(SharedLayer(layer.packages, count))
+        return self.of((names[number] for number in order), _grouped(holders, sizes), layers)
 
     def holders(self, package: str) -> int:
         """The set of images that have a package, as the bits of an integer; 0 if none has it."""
@@ -145,6 +169,16 @@ class Popularity(Struct, frozen=True):
     def digest(self) -> str:
         """`sha256:…` of the file, for the annotations of images that were planned by it."""
         return "sha256:" + hashlib.sha256(str(self).encode()).hexdigest()
+
+
+def _grouped(
+    holders: Mapping[str, Sequence[int]], sizes: Mapping[str, int]
+) -> Iterator[PackageGroup]:
+    """Packages by the images that have them."""
+    together: dict[tuple[int, ...], dict[str, int]] = {}
+    for package in sorted(holders):
+        together.setdefault(tuple(holders[package]), {})[package] = sizes[package]
+    return (PackageGroup(*each) for each in sorted(together.items()))
 
 
 def image_of(roots: Sequence[StorePath]) -> str:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from nix2oci.cli import context
-from nix2oci.cli.steps.registry import parse_reference
 from nix2oci.config.options.files import FileOptions
 from nix2oci.config.options.push import VARIABLE, PushOptions
 from nix2oci.errors import ConfigError, InvalidReferenceError
-from nix2oci.oci.reference import SCHEME, Reference
-
-if TYPE_CHECKING:
-    from nix2oci.pipeline.image_target import PushTarget
+from nix2oci.oci.reference import SCHEME, Reference, parse_reference
+from nix2oci.pipeline.image_target import PushTarget
 
 
 def push_target(
-    options: PushOptions, files: FileOptions, *, loaded: bool, several: bool = False
+    options: PushOptions, files: FileOptions, prefix: str, *, loaded: bool, several: bool = False
 ) -> PushTarget | None:
     """How to push, if at all.
 
-    `loaded` is whether an engine gets the image as well; of `several` images each has its own name
-    below what was named. Raises `ConfigError` for what does not go together or is no reference.
+    `prefix` is what `VARIABLE` has, `loaded` whether an engine gets the image as well; of `several`
+    images each has its own name below what was named. Raises `ConfigError` for what does not go
+    together or is no reference.
     """
     force = options.no_reuse
     if not options.push:
@@ -36,9 +31,7 @@ def push_target(
         raise ConfigError(
             f"cannot use --reuse with {other}: the image here has to have all of its layers"
         )
-    from nix2oci.pipeline.image_target import PushTarget
-
-    to = tuple(_target(text, several=several) for text in options.push)
+    to = tuple(_target(text, prefix, several=several) for text in options.push)
     reuse = tuple(map(parse_reference, options.reuse))
     return PushTarget(to, reuse, force, options.trust_reuse == "registry")
 
@@ -58,9 +51,8 @@ def _refuse_alone(flag: str, *, given: bool) -> None:
         raise ConfigError(f"cannot use {flag}: nothing is pushed", hint="add --push REF")
 
 
-def _target(text: str, *, several: bool) -> Reference | str:
+def _target(text: str, prefix: str, *, several: bool) -> Reference | str:
     if not text:
-        prefix = context.environment().get(VARIABLE, "")
         return _checked_prefix(prefix, f"use {VARIABLE}") if prefix else ""
     if several:
         return _checked_prefix(text.removesuffix("/"), "push several images")

@@ -1,0 +1,147 @@
+"""A run of several images, from their installables to where they go: the arrow, once for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from nix2oci.cache.directory import Cache
+from nix2oci.config.image_spec import ImageSpec
+from nix2oci.errors import ConfigError
+from nix2oci.nix.client import NixClient
+from nix2oci.nix.flake_inputs import unpinned
+from nix2oci.nix.installable import Installable
+from nix2oci.nix.package import Package
+from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.client_options import Repository
+from nix2oci.pipeline.attempts import Attempts
+from nix2oci.pipeline.describe import image_names
+from nix2oci.pipeline.destination import Destination
+from nix2oci.pipeline.evaluated import evaluated
+from nix2oci.pipeline.fleet import (
+    Member,
+    ToolShed,
+    decided_fleet,
+    makes_of,
+    planned_fleet,
+    with_program,
+)
+from nix2oci.pipeline.image_target import ImageTarget
+from nix2oci.pipeline.on_base import Opener
+from nix2oci.pipeline.platforms import Published, joined
+from nix2oci.pipeline.progress import Progress
+from nix2oci.plan.layers.layering import LayerHints
+from nix2oci.text import count
+
+R = TypeVar("R")
+
+MakeAll = Callable[[Destination], Published]
+"""Makes an image for all of its platforms."""
+
+
+class Job(Struct, Generic[R], frozen=True):
+    """An image of a run: what it is, where it goes, and what comes of it."""
+
+    name: str
+    """What errors and progress call it."""
+    spec: ImageSpec
+    named: tuple[Installable, ...]
+    """The first one names it, and starts it."""
+    target: ImageTarget
+    hints: LayerHints | None
+    open_base: Callable[[], AbstractContextManager[Opener]]
+    """The same for jobs that have the same base."""
+    begin: Callable[[Sequence[Reference], Sequence[Repository]], Callable[[MakeAll], R]]
+    """Told the names of the image, and the repositories that others went to before, asks whether it
+    may go where it is to; gives what makes it and sends it there."""
+    package: Package | None = None
+    """What is known of it, where nobody named it: then it is left out when it has no program."""
+
+
+def run_all(
+    jobs: Sequence[Job[R]],
+    clients: Sequence[NixClient],
+    attempts: Attempts,
+    progress: Progress,
+    cache: Cache,
+) -> dict[str, R]:
+    """What comes of each image, by name; those that failed are left out.
+
+    `clients` evaluate for each platform. Raises what goes wrong with one of them, which it names,
+    unless the run is to keep going.
+    """
+    done: dict[str, R] = {}
+    with ExitStack() as stack:
+        members = members_of(jobs, clients, attempts, progress, stack)
+        begun = _begun(jobs, members, attempts)
+        parts = stack.enter_context(decided_fleet(members, attempts, progress, cache))
+        unnamed = {each.name for each in jobs if each.package}
+        parts = planned_fleet(members, with_program(parts, unnamed, progress), progress)
+        tools = ToolShed(stack, progress)
+        for number, (name, each) in enumerate(parts.items(), 1):
+            progress.step(f"image {number} of {len(parts)}: {name}")
+            make = partial(joined, makes_of(each, tools, progress))
+            if one := attempts.run(name, partial(begun[name], make)):
+                done[name] = one
+    return done
+
+
+def members_of(
+    jobs: Sequence[Job[R]],
+    clients: Sequence[NixClient],
+    attempts: Attempts,
+    progress: Progress,
+    stack: ExitStack,
+) -> list[Member]:
+    """Each image with what Nix knows of it, and its base open; without those that fail."""
+    progress.step(f"evaluating {count(len(jobs), 'image')}")
+    builds = evaluated(
+        clients, {each.name: (each.named, each.spec.added) for each in jobs}, attempts
+    )
+    packages = [one for each in builds.values() for _, found in each for one in found]
+    for installable in sorted({one.installable for one in packages}, key=lambda one: one.text):
+        if installable.became:
+            progress.step(unpinned(installable))
+    opened: dict[object, Opener] = {}
+    members = []
+    for job in jobs:
+        if job.name in builds:
+            if job.open_base not in opened:
+                opened[job.open_base] = stack.enter_context(job.open_base())
+            opener = opened[job.open_base]
+            members.append(Member(job.name, job.spec, builds[job.name], job.hints, opener))
+    return members
+
+
+def _begun(
+    jobs: Sequence[Job[R]], members: Sequence[Member], attempts: Attempts
+) -> dict[str, Callable[[MakeAll], R]]:
+    """What delivers each image; one that may not go where it is to is built no more."""
+    names = {each.name: image_names(each.spec, each.packages(0)[0]) for each in members}
+    taken: dict[str, str] = {}
+    before: list[Repository] = []
+    found = {}
+    for job in jobs:
+        begin = partial(_begin, job, names.get(job.name, ()), taken, before)
+        if job.name in names and (deliver := attempts.run(job.name, begin)):
+            found[job.name] = deliver
+    return found
+
+
+def _begin(
+    job: Job[R], names: Sequence[Reference], taken: dict[str, str], before: list[Repository]
+) -> Callable[[MakeAll], R]:
+    for each in job.target.references(names, names):
+        if (other := taken.setdefault(each, job.name)) != job.name:
+            raise ConfigError(
+                f"it would be {each}, which image '{other}' is",
+                hint="give it a `name` or a `tag` of its own",
+            )
+    deliver = job.begin(names, tuple(before))
+    if job.target.push:
+        before += map(Repository.of, job.target.push.references(names))
+    return deliver

@@ -8,15 +8,16 @@ replaced, in the style of quotes, or of a block, that they have.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from itertools import cycle, repeat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain, cycle, repeat
 
 import yaml
 from msgspec import Struct
 
-from nix2oci.config.reading import plain
+from nix2oci.config.reading import nearest, plain
 from nix2oci.config.yaml_file import UNREADABLE, events, unreadable
-from nix2oci.errors import ConfigError
+from nix2oci.errors import ConfigError, Nix2OCIError
 
 SCHEME = "nix2oci://"
 _BOM = "\ufeff"
@@ -36,8 +37,29 @@ class Mention(Struct, frozen=True):
     """Whether it has no quotes and is in no block."""
 
     @property
-    def text(self) -> str:
-        return f"{SCHEME}{self.installable}"
+    def name(self) -> str:
+        """What `#NAME` says, an image below `images` of nix2oci.yaml; empty for an installable."""
+        return self.installable[1:] if self.installable.startswith("#") else ""
+
+    def number_in(self, images: Sequence[str]) -> int:
+        """Which of the images it names; raises `ConfigError`."""
+        if self.name in images:
+            return images.index(self.name)
+        raise ConfigError(
+            f"nix2oci.yaml has no image '{plain(self.name)}'",
+            hint=nearest(self.name, tuple(images))
+            if images
+            else f"images are named below `images`; .{plain(self.installable)} is a package",
+        )
+
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Say in every error where the mention is."""
+        try:
+            yield
+        except Nix2OCIError as err:
+            err.args = (f"{self.place}: {err}",)
+            raise
 
 
 class MentionsText(Struct, frozen=True):
@@ -78,6 +100,14 @@ def read_mentions(data: bytes, path: str) -> MentionsText:
     except UNREADABLE as err:
         raise unreadable(err, data, path) from err
     return MentionsText(path, data, tuple(mentions), tuple(left))
+
+
+def distinct(texts: Iterable[MentionsText]) -> tuple[Mention, ...]:
+    """What is mentioned, each installable where it comes first."""
+    found: dict[str, Mention] = {}
+    for mention in chain.from_iterable(text.mentions for text in texts):
+        found.setdefault(mention.installable, mention)
+    return tuple(found.values())
 
 
 _PAIR_OF_SURROGATES = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..")

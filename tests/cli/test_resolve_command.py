@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,6 +119,20 @@ def test_a_tag_is_set_beside_the_digest(shop: Shop) -> None:
     assert {("team/app", "1.0"), ("team/app", "edge")} <= set(shop.registry.manifests)
 
 
+def test_images_of_the_file_go_by_their_names(shop: Shop) -> None:
+    (shop.terminal.directory / "flake.nix").touch()
+    put(shop, nix2oci="images: {web: {installable: .#app, labels: {a: b}}, other: {}}\n")
+    text = "- nix2oci://#web\n- 'nix2oci://#web'\n"
+    done = resolve(shop, "-f", "-", "--image-refs", "refs", "--metadata", "meta", text=text)
+    assert done.returncode == 0, done.stderr
+    there = reference(shop, "team/web")
+    assert done.stdout == text.replace("nix2oci://#web", there)
+    refs = (shop.terminal.directory / "refs").read_text()
+    assert refs == there.replace("@", ":latest@") + "\n"
+    (said,) = json.loads((shop.terminal.directory / "meta").read_text())
+    assert said["reference"] == there
+
+
 # --- when it goes wrong ---------------------------------------------------------------------
 
 
@@ -135,9 +150,15 @@ def test_a_tag_is_set_beside_the_digest(shop: Shop) -> None:
             "a: 'nix2oci://'", 2, "a.yaml:1:4: cannot use installable '': it is empty", id="nothing"
         ),
         pytest.param(
+            "- nix2oci://#wep",
+            2,
+            "a.yaml:1:3: nix2oci.yaml has no image 'wep'",
+            id="an image that the file lacks",
+        ),
+        pytest.param(
             "- a: nix2oci://.#nope",
             3,
-            "a.yaml:1:6: nix2oci://.#nope: cannot evaluate '.#nope': "
+            "image '.#nope of a.yaml:1:6': cannot evaluate '.#nope': "
             "the flake has no package or app 'nope'",
             id="a package that is not there",
         ),
@@ -146,7 +167,8 @@ def test_a_tag_is_set_beside_the_digest(shop: Shop) -> None:
 def test_an_error_says_where(shop: Shop, text: str, code: int, message: str) -> None:
     shop.terminal.fake.answer("#nope", stderr=missing("nope"), code=1)
     shop.terminal.fake.nix()
-    put(shop, a=text)
+    (shop.terminal.directory / "flake.nix").touch()
+    put(shop, a=text, nix2oci="images: {web: {installable: .#app}}\n")
     done = resolve(shop, "-f", "a.yaml")
     assert (done.returncode, done.stdout) == (code, "")
     assert f"error: {message}" in done.stderr
@@ -178,6 +200,25 @@ def test_nothing_is_printed_unless_all_was_pushed(shop: Shop) -> None:
     done = resolve(shop, "-f", ".", "--image-refs", "refs")
     assert (done.returncode, done.stdout) == (6, "")
     assert shop.terminal.left() == ["a.yaml", "b.yaml"]
+
+
+def test_with_keep_going_the_others_are_pushed_and_nothing_is_printed(shop: Shop) -> None:
+    shop.terminal.fake.answer("#nope", stderr=missing("nope"), code=1)
+    shop.terminal.fake.nix()
+    put(shop, a="- nix2oci://.#nope\n- nix2oci://.#app\n")
+    done = resolve(shop, "-f", "a.yaml", "--keep-going")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.count("error: ") == 1
+    assert "error: image '.#nope of a.yaml:1:3': cannot evaluate '.#nope'" in done.stderr
+    assert ("team/app", "latest") in shop.registry.manifests
+
+
+def test_two_names_for_one_place_in_a_registry_are_refused(shop: Shop) -> None:
+    put(shop, a="- nix2oci://.#app\n- nix2oci://.\n")
+    done = resolve(shop, "-f", "a.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: image '. of a.yaml:2:3': it would be " in done.stderr
+    assert "which image '.#app of a.yaml:1:3' is\nhint: " in done.stderr
 
 
 def test_a_pyyaml_without_libyaml_does_the_same(shop: Shop) -> None:

@@ -13,6 +13,7 @@ from nix2oci.config.image_mentions import read_mentions
 REFERENCES = {
     ".#app": "registry.example.com/shop/app@sha256:" + "a" * 64,
     ".#worker": "registry.example.com/shop/worker@sha256:" + "b" * 64,
+    "#web": "registry.example.com/shop/web@sha256:" + "c" * 64,
 }
 each_manifest = pytest.mark.parametrize(
     "path", sorted(DIRECTORY.iterdir()), ids=lambda path: path.name

@@ -57,6 +57,7 @@ def resolved(distro: Path, tmp_path_factory: pytest.TempPathFactory) -> Resolved
     require("nix", "skopeo", "docker-registry")
     here = tmp_path_factory.mktemp("flake")
     (here / "flake.nix").write_text(FLAKE.replace("DISTRO", str(distro)))
+    (here / "nix2oci.yaml").write_text("images: {web: {installable: .#worker, cmd: [--web]}}\n")
     shutil.copy(FLAKES / "hello-c/hello.c", here)
     nix("flake", "lock", f"path:{here}")
     with serving(tmp_path_factory.mktemp("registry")) as registry:
@@ -68,11 +69,10 @@ def resolved(distro: Path, tmp_path_factory: pytest.TempPathFactory) -> Resolved
         )
         assert done.returncode == 0, done.stderr.decode()
         inspect = ("skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}")
-        names = {
-            f".#{name}": f"{repository}/{name}@"
-            + output(*inspect, f"docker://{repository}/{name}").strip()
-            for name in ("app", "worker")
-        }
+        names = {}
+        for installable in (".#app", ".#worker", "#web"):
+            place = f"{repository}/{installable.rpartition('#')[2]}"
+            names[installable] = f"{place}@{output(*inspect, f'docker://{place}').strip()}"
     before = joined([path.read_bytes() for path in sorted(DIRECTORY.iterdir())])
     return Resolved(before, done.stdout, done.stderr.decode(), names)
 
@@ -84,7 +84,7 @@ def test_only_the_references_differ(resolved: Resolved) -> None:
 
 
 def test_each_image_was_built_and_pushed_once(resolved: Resolved) -> None:
-    assert resolved.said.count("nix2oci: pushing to ") == 2
+    assert resolved.said.count("nix2oci: pushing to ") == 3
 
 
 def test_what_was_left_alone_is_said(resolved: Resolved) -> None:

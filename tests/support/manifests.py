@@ -22,7 +22,7 @@ MANIFESTS = {
     "08-workflow.yaml": (2, 1),
     "09-task.yaml": (3, 2),
     "10-rendered.yaml": (2, 0),
-    "11-service.yaml": (2, 2),
+    "11-service.yaml": (3, 2),
 }
 _MENTION = re.compile(r"nix2oci:(?://|\\/\\/)[^\s\"',}]+")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -17,10 +16,10 @@ from nix2oci.config.options.origin import ORIGIN, OriginOptions
 from nix2oci.config.options.plan import PLAN_WITHOUT_FILE, PlanOptions
 from nix2oci.config.options.platforms import PLATFORMS, PlatformOptions
 from nix2oci.config.options.push import PUSH_BELOW, PushOptions
-from nix2oci.errors import ConfigError, Nix2OCIError
+from nix2oci.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nix2oci.cli.steps.fleet import Wanted
+    from nix2oci.cli.steps.fleet import Outcome, Wanted
     from nix2oci.cli.steps.order import Setup
     from nix2oci.config.image_mentions import Mention
     from nix2oci.config.options.run import Run
@@ -54,7 +53,7 @@ def resolve(
     origin: OriginOptions,
     platforms: PlatformOptions,
     options: PlanOptions,
-) -> None:
+) -> int:
     """Build and push the images that YAML names, and print it with their references.
 
     Each value nix2oci://INSTALLABLE becomes REPOSITORY@DIGEST; #NAME as INSTALLABLE is an image
@@ -63,9 +62,10 @@ def resolve(
 
     nix2oci resolve -f k8s/ | kubectl apply -f -
     """
-    from nix2oci.config.image_mentions import read_mentions
+    from nix2oci.config.image_mentions import distinct, read_mentions
     from nix2oci.config.options.run import Run
     from nix2oci.config.yaml_inputs import joined, read_inputs
+    from nix2oci.oci.reference import Reference
 
     if not filename:
         raise ConfigError("there is nothing to resolve", hint="name YAML with -f FILE, or -f -")
@@ -75,40 +75,47 @@ def resolve(
     for text in texts:
         for line in text.left:
             progress.step(f"warning: {line}")
-    mentions: dict[str, Mention] = {}
-    for each in chain.from_iterable(text.mentions for text in texts):
-        mentions.setdefault(each.installable, each)
-    references: Mapping[str, str] = {}
-    if mentions:
-        run = Run(options, push, platforms, cache, files, origin=origin)
-        references = _pushed(tuple(mentions.values()), run)
-    else:
+    mentions = distinct(texts)
+    if not mentions:
         progress.step("nothing is built: no value is nix2oci://INSTALLABLE")
+    run = Run(options, push, platforms, cache, files, origin=origin)
+    outcomes = _built(mentions, run) if mentions else ()
+    if failed := [each.error.exit_code for each in outcomes if each.error]:
+        return failed[0]
+    made = zip(mentions, outcomes, strict=True)
+    references = {
+        each.installable: str(replace(Reference.parse(one.document["reference"]), tag=None))
+        for each, one in made
+        if one.document
+    }
     console.result_bytes(joined([text.resolved(references) for text in texts]))
+    return 0
 
 
-def _pushed(mentions: Sequence[Mention], run: Run) -> Mapping[str, str]:
-    """Build and push what is mentioned, all in one run: the reference of each installable."""
+def _built(mentions: Sequence[Mention], run: Run) -> Sequence[Outcome]:
+    """Build and push what is mentioned, all in one run."""
     from nix2oci.cli.steps.order import Setup
-    from nix2oci.oci.reference import Reference
 
     setup = Setup.of(run, several=True)
-    from nix2oci.cli.steps.fleet import build_images
+    from nix2oci.cli.steps.fleet import build_images, write_reports
 
-    outcomes = build_images([_wanted(each, setup) for each in mentions], setup)
-    found = (each.document["reference"] for each in outcomes if each.document)
-    parsed = map(Reference.parse, found)
-    references = [str(replace(each, tag=None)) for each in parsed]
-    return dict(zip((each.installable for each in mentions), references, strict=True))
+    outcomes = build_images(list(_wanted(mentions, setup)), setup)
+    write_reports(outcomes, run.files)
+    return outcomes
 
 
-def _wanted(mention: Mention, setup: Setup) -> Wanted:
-    """The image that is mentioned, under a name that says where."""
-    from nix2oci.cli.steps.fleet import image_of
+def _wanted(mentions: Sequence[Mention], setup: Setup) -> Iterator[Wanted]:
+    """Each image that is mentioned, under a name that says where."""
+    from nix2oci.cli.steps.fleet import image_of, images_of_file
 
-    try:
-        found = image_of(setup.client, mention.installable, setup.run.options)
-    except Nix2OCIError as err:
-        err.args = (f"{mention.place}: {err}", *err.args[1:])
-        raise
-    return replace(found, name=f"{mention.place}: {mention.text}")
+    client, options = setup.client, setup.run.options
+    found: Sequence[Wanted] = ()
+    if any(each.name for each in mentions):
+        found = images_of_file(client, client.installable("."), options)
+    for each in mentions:
+        with each.named_in_errors():
+            if each.name:
+                one = found[each.number_in([image.name for image in found])]
+            else:
+                one = image_of(client, each.installable, options)
+        yield replace(one, name=f"{each.installable} of {each.place}")

@@ -24,8 +24,6 @@ What the reader can do about it is in `hint`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -48,18 +46,6 @@ class Nix2OCIError(Exception):
 def _restored(kind: type[Nix2OCIError], args: tuple[object, ...]) -> Nix2OCIError:
     """An error without its attributes; pickle sets these."""
     return kind.__new__(kind, *args)
-
-
-@contextmanager
-def naming(image: str) -> Iterator[None]:
-    """Say of which image of a run an error is."""
-    try:
-        yield
-    except Nix2OCIError as err:
-        if not err.image:
-            err.image = image
-            err.args = (f"image '{image}': {err}",)
-        raise
 
 
 class ConfigError(Nix2OCIError):

@@ -27,6 +27,7 @@ from nix2oci.plan.shell_mode import Mode
 
 if TYPE_CHECKING:
     from nix2oci.config.env_file import EnvFile
+    from nix2oci.config.images import NamedImage
     from nix2oci.config.wanted_files import WantedFile
 
 FILE_NAME = "nix2oci.yaml"
@@ -109,13 +110,22 @@ def load(path: str) -> Document:
 
     Raises as `read_document`, and `ConfigError` for a key or value without meaning.
     """
-    document = read_document(path)
-    if "images" in document:
-        from nix2oci.config.images import split  # noqa: PLC0415  # few files have any
+    return load_images(path)[0]
 
-        return split(document, one_line(path))[0]
-    check_keys(document, Location(one_line(path)))
-    return document
+
+def load_images(path: str) -> tuple[Document, tuple[NamedImage, ...]]:
+    """The same, and the images that a file has."""
+    document, where = read_document(path), one_line(path)
+    if "images" not in document:
+        check_keys(document, Location(where))
+        return document, ()
+    from nix2oci.config.images import split  # noqa: PLC0415  # few files have any
+
+    defaults, images = split(document, where)
+    check_keys(defaults, Location(where, numbers=True))
+    for image in images:
+        check_keys(image.own, image.location)
+    return defaults, images
 
 
 def read_document(path: str) -> Document:

@@ -196,6 +196,7 @@ INSTEAD: Mapping[str, str] = {
         "or --health-cmd of the engine with a program of the image"
     ),
     **dict.fromkeys(("file", "extrafiles", "copy", "add", "links", "symlinks"), _FILES),
+    "installable": "an image below `images` has one; else it is named where the image is built",
     **dict.fromkeys(("directories", "directory", "dirs", "mkdir"), _FILES),
 }
 """What to do instead of keys that other tools have."""

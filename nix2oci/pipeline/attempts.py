@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from msgspec import Struct, field
 
-from nix2oci.errors import Nix2OCIError, naming
+from nix2oci.errors import Nix2OCIError
 
 T = TypeVar("T")
+
+
+@contextmanager
+def naming(image: str) -> Iterator[None]:
+    """Say of which image of a run an error is."""
+    try:
+        yield
+    except Nix2OCIError as err:
+        if not err.image:
+            err.image = image
+            err.args = (f"image '{image}': {err}",)
+        raise
 
 
 class Attempts(Struct, frozen=True):

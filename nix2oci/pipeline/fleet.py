@@ -16,14 +16,14 @@ from msgspec.structs import replace
 
 from nix2oci.cache.directory import Cache
 from nix2oci.config.image_spec import ImageSpec
-from nix2oci.errors import BuildError, ConfigError, Nix2OCIError, naming
+from nix2oci.errors import BuildError, ConfigError, Nix2OCIError
 from nix2oci.host.scratch import temporary_directory
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.package import Package
 from nix2oci.oci.base_image import BaseImage
 from nix2oci.oci.spec import Platform
-from nix2oci.pipeline.attempts import Attempts
+from nix2oci.pipeline.attempts import Attempts, naming
 from nix2oci.pipeline.build import WrittenImage, write
 from nix2oci.pipeline.debug_twin import ToolSet, debug_tools
 from nix2oci.pipeline.describe import entrypoint

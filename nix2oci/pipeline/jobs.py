@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -24,10 +24,12 @@ from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.evaluated import evaluated
 from nix2oci.pipeline.fleet import (
     Member,
+    Parts,
     ToolShed,
     decided_fleet,
     makes_of,
     planned_fleet,
+    run_cache,
     with_program,
 )
 from nix2oci.pipeline.image_target import ImageTarget
@@ -39,27 +41,35 @@ from nix2oci.text import count
 
 R = TypeVar("R")
 
+_MOST_BEFORE = 24
+"""Repositories that blobs are taken from: who we are is proved for each of them."""
+
 MakeAll = Callable[[Destination], Published]
 """Makes an image for all of its platforms."""
 
 
-class Job(Struct, Generic[R], frozen=True):
-    """An image of a run: what it is, where it goes, and what comes of it."""
+class Asked(Struct, frozen=True):
+    """An image of a run: what it is."""
 
     name: str
     """What errors and progress call it."""
     spec: ImageSpec
     named: tuple[Installable, ...]
     """The first one names it, and starts it."""
-    target: ImageTarget
     hints: LayerHints | None
     open_base: Callable[[], AbstractContextManager[Opener]]
-    """The same for jobs that have the same base."""
+    """The same for images that have the same base."""
+    package: Package | None
+    """What is known of it, where nobody named it: then it is left out when it has no program."""
+
+
+class Job(Asked, Generic[R], frozen=True):
+    """An image of a run, where it goes, and what comes of it."""
+
+    target: ImageTarget
     begin: Callable[[Sequence[Reference], Sequence[Repository]], Callable[[MakeAll], R]]
     """Told the names of the image, and the repositories that others went to before, asks whether it
     may go where it is to; gives what makes it and sends it there."""
-    package: Package | None = None
-    """What is known of it, where nobody named it: then it is left out when it has no program."""
 
 
 def run_all(
@@ -90,8 +100,27 @@ def run_all(
     return done
 
 
+@contextmanager
+def planned(
+    asked: Sequence[Asked],
+    nix: NixClient,
+    attempts: Attempts,
+    progress: Progress,
+    *,
+    with_layers: bool = True,
+) -> Iterator[Parts]:
+    """What `run_all` would make of images for one platform, without making it."""
+    with ExitStack() as stack:
+        cache = stack.enter_context(run_cache(None))
+        members = members_of(asked, [nix], attempts, progress, stack)
+        parts = stack.enter_context(decided_fleet(members, attempts, progress, cache))
+        unnamed = {each.name for each in asked if each.package}
+        parts = with_program(parts, unnamed, progress)
+        yield planned_fleet(members, parts, progress) if with_layers else parts
+
+
 def members_of(
-    jobs: Sequence[Job[R]],
+    jobs: Sequence[Asked],
     clients: Sequence[NixClient],
     attempts: Attempts,
     progress: Progress,
@@ -141,7 +170,7 @@ def _begin(
                 f"it would be {each}, which image '{other}' is",
                 hint="give it a `name` or a `tag` of its own",
             )
-    deliver = job.begin(names, tuple(before))
+    deliver = job.begin(names, tuple(before[:_MOST_BEFORE]))
     if job.target.push:
         before += map(Repository.of, job.target.push.references(names))
     return deliver

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nix2oci.config.options.files import FileOptions
 from nix2oci.config.options.push import VARIABLE, PushOptions
 from nix2oci.errors import ConfigError, InvalidReferenceError
 from nix2oci.oci.reference import SCHEME, Reference, parse_reference
-from nix2oci.pipeline.image_target import PushTarget
+
+if TYPE_CHECKING:
+    from nix2oci.pipeline.image_target import PushTarget
 
 
 def push_target(
@@ -31,6 +35,8 @@ def push_target(
         raise ConfigError(
             f"cannot use --reuse with {other}: the image here has to have all of its layers"
         )
+    from nix2oci.pipeline.image_target import PushTarget  # noqa: PLC0415  # start-up counts
+
     to = tuple(_target(text, prefix, several=several) for text in options.push)
     reuse = tuple(map(parse_reference, options.reuse))
     return PushTarget(to, reuse, force, options.trust_reuse == "registry")

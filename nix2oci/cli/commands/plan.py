@@ -10,6 +10,7 @@ from nix2oci.config.flags import FIRST_OF_PLAN
 from nix2oci.config.options.group import command, installable_arguments, value
 from nix2oci.config.options.origin import ORIGIN, OriginOptions
 from nix2oci.config.options.plan import PLAN, PlanOptions
+from nix2oci.config.options.run import SEVERAL, Several
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
 from nix2oci.model.closure_contents import ClosureContents
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         "FILE",
         "Write the plan to FILE as well, as a page for a browser that needs no network.",
     ),
+    SEVERAL,
     ORIGIN,
     PLAN,
     first=FIRST_OF_PLAN,
@@ -47,6 +49,7 @@ def plan(
     installables: tuple[str, ...],
     recorded: str | None,
     html: str | None,
+    several: Several,
     origin: OriginOptions,
     options: PlanOptions,
 ) -> None:
@@ -56,9 +59,15 @@ def plan(
     the bytes that are expected to move with the next update; used by is how many paths of the
     closure use the layer's most popular one, or with --popularity how many images of the index,
     and shared by how many of these have the same layer, or the one package in it.
+
+    With --all or --image it shows which layers the images have in common, and what is stored again
+    in other layers: the plans of a run, which are others than those of each image alone.
     """
     if recorded and installables:
         raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")
+    if several:
+        _several(installables, several, options, origin, more=recorded or html)
+        return
     if html == "-":
         raise ConfigError("cannot write the page to stdout: the plan is there", hint="name a file")
     check_writable(html)
@@ -74,6 +83,29 @@ def plan(
         console.result_json(plan_document(*found))
     else:
         console.result_text(plan_text(closure, made, shells, on, every=bool(output.verbose)))
+
+
+def _several(
+    installables: tuple[str, ...],
+    several: Several,
+    options: PlanOptions,
+    origin: OriginOptions,
+    *,
+    more: str | None,
+) -> None:
+    from nix2oci.cli.steps.fleet import planned_images
+    from nix2oci.report.fleet_document import fleet_document
+    from nix2oci.report.terminal.fleet import fleet_text
+
+    if more:
+        raise ConfigError(f"cannot use {several} with {more}: that is for one image")
+    with planned_images(installables, several, options, origin) as images:
+        if options.output.as_json:
+            console.result_json(fleet_document(images))
+            return
+        plans = {name: each.plan for name, each in images.items()}
+        infos = {path: i for each in images.values() for path, i in each.closure.infos.items()}
+        console.result_text(fleet_text(plans, infos, every=bool(options.output.verbose)))
 
 
 _Found = tuple[Closure, Plan, ShellDecision | None, "Overlay | None", ClosureContents | None]

@@ -18,6 +18,7 @@ from nix2oci.cli.steps.registry import open_anywhere, reading
 from nix2oci.compare.inputs import image_closure, recorded_closure
 from nix2oci.config.options.group import command, installable_arguments, repeated, value
 from nix2oci.config.options.plan import PLAN, PlanOptions
+from nix2oci.config.options.run import ALL, Several
 from nix2oci.errors import ClosureError, NixOutputError
 from nix2oci.model.closure import Closure
 from nix2oci.pipeline.write_file import check_writable, write_file
@@ -45,6 +46,7 @@ _REPORTS = 10
         "Count an image that was made: a layout, an archive, or one in a registry.",
         "images",
     ),
+    ALL,
     value("-o", "FILE", "Where the index goes; - is stdout. [-]", "--output", "path"),
     PLAN,
 )
@@ -53,6 +55,7 @@ def popularity(
     installables: tuple[str, ...],
     recorded: tuple[str, ...],
     images: tuple[str, ...],
+    every: bool,
     path: str | None,
     options: PlanOptions,
 ) -> None:
@@ -61,18 +64,22 @@ def popularity(
     Each INSTALLABLE is one image of the fleet, built and planned as `nix2oci build` would; the
     default is the flake here, unless there are --closure and --image. What `layers` of their
     nix2oci.yaml says has no part in it. Prints the index; with -o FILE, what is in it. Layers are
-    planned for as many as --max-layers says, else the first installable's nix2oci.yaml.
+    planned for as many as --max-layers says, else the first installable's nix2oci.yaml. With --all,
+    INSTALLABLE is a flake, and each of its images counts with layers as its settings have them: the
+    index by which one image has the layers that it has in 'build --all'.
     """
     check_writable(None if path == "-" else path)
-    if not installables and not recorded and not images:
+    if not (installables or recorded or images or every):
         installables = (".",)
     options = replace(options, registry=reading(options.registry, *images))
-    budget = _budget(installables, options)
-    closures = [
-        *(_planned(named, options) for named in installables),
+    closures, budgets = _of_all(installables, options) if every else ([], [])
+    closures += [
+        *(_planned(named, options) for named in installables if not every),
         *map(_recorded, recorded),
         *(_of_image(named, options) for named in images),
     ]
+    most = _budget(() if every else installables, options)
+    budget = budgets + [most] * (len(closures) - len(budgets))
     output = options.output
     progress = console.progress(output)
     progress.step(f"planning the layers of {text.count(len(closures), 'image')}")
@@ -96,6 +103,17 @@ def _budget(installables: tuple[str, ...], options: PlanOptions) -> int:
     client = nix_client(options.nix, options.output)
     (main,) = parse_installables(client, installables[:1], options.nix.file)
     return store_layers(read_settings(options.image, client, main, options.output).spec.max_layers)
+
+
+def _of_all(installables: tuple[str, ...], options: PlanOptions) -> tuple[list[Closure], list[int]]:
+    """The images of a flake, and how many layers of store paths each may have."""
+    from nix2oci.cli.steps.fleet import planned_images
+    from nix2oci.pipeline.prepare import own_closure, own_layers
+
+    with planned_images(installables, Several(every=True), options, with_layers=False) as found:
+        own = [(closure, one) for one in found.values() if (closure := own_closure(one))]
+        budgets = [store_layers(own_layers(one)) for _, one in own]
+        return [closure for closure, _ in own], budgets
 
 
 def _planned(text: str, options: PlanOptions) -> Closure:

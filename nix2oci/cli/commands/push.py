@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.registry import pushing
-from nix2oci.cli.steps.send import by_repository, earlier_in, send, telling
+from nix2oci.cli.steps.send import send
 from nix2oci.config.options.group import argument, command, repeated
 from nix2oci.config.options.output import OUTPUT, OutputOptions
 from nix2oci.config.options.registry import REGISTRY, RegistryOptions
@@ -16,6 +16,7 @@ from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference, parse_reference
 from nix2oci.oci.registry.client_options import distinct
 from nix2oci.oci.registry.push import check_digest, read_push_set
+from nix2oci.pipeline.delivery import by_repository, earlier_in, telling
 from nix2oci.report.images import pushed_document, pushed_references
 
 
@@ -69,7 +70,9 @@ def push(
     with telling(arrived):
         sent = [
             send(
-                *(push_set, layout.blobs, references, registry, output),
+                *(push_set, layout.blobs, references),
+                registry=registry,
+                output=output,
                 arrived=arrived,
                 mount_from=[*earlier_in(place, there), *others],
             )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from msgspec import Struct
@@ -19,12 +20,17 @@ from nix2oci.cli.steps.publish import (
     prepared_delivery,
     write_files,
 )
-from nix2oci.cli.steps.read_spec import Settings, read_images, read_settings
+from nix2oci.cli.steps.read_hints import read_hints
+from nix2oci.cli.steps.read_spec import read_images, read_settings
+from nix2oci.cli.steps.registry import registry_for_build
 from nix2oci.config.images import chosen
 from nix2oci.config.options.files import FileOptions
+from nix2oci.config.options.origin import NO_ORIGIN, OriginOptions
 from nix2oci.config.options.plan import PlanOptions
-from nix2oci.config.options.run import Run, Several
+from nix2oci.config.options.platforms import PlatformOptions
+from nix2oci.config.options.run import NO_CACHE, NOT_PUSHED, Run, Several
 from nix2oci.config.relative_paths import installable_beside
+from nix2oci.config.settings import Settings
 from nix2oci.errors import ConfigError, Nix2OCIError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_inputs import as_locked
@@ -33,9 +39,10 @@ from nix2oci.nix.joint import every_package, one_name_each
 from nix2oci.nix.package import Package
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
-from nix2oci.pipeline.attempts import Attempts
+from nix2oci.pipeline.attempts import Attempts, naming
 from nix2oci.pipeline.fleet import run_cache
-from nix2oci.pipeline.jobs import Job, MakeAll, run_all
+from nix2oci.pipeline.jobs import Asked, Job, MakeAll, planned, run_all
+from nix2oci.pipeline.prepare import Prepared
 from nix2oci.report.json_documents import fleet_entry
 
 
@@ -153,7 +160,8 @@ def build_images(wanted: Sequence[Wanted], setup: Setup) -> tuple[Outcome, ...]:
     Raises what goes wrong with an image, and names it; with `keep_going` only what goes wrong with
     all.
     """
-    progress, attempts = console.progress(setup.run.options.output), attempts_of(setup)
+    progress = console.progress(setup.run.options.output)
+    attempts = Attempts(setup.run.keep_going, lambda err: console.error(str(err), err.hint))
     with run_cache(setup.cache) as cache:
         jobs = jobs_of(wanted, replace(setup, cache=cache), attempts)
         done = run_all(jobs, setup.clients, attempts, progress, cache)
@@ -163,8 +171,30 @@ def build_images(wanted: Sequence[Wanted], setup: Setup) -> tuple[Outcome, ...]:
     )
 
 
-def attempts_of(setup: Setup) -> Attempts:
-    return Attempts(setup.run.keep_going, lambda err: console.error(str(err), err.hint))
+@contextmanager
+def planned_images(
+    installables: tuple[str, ...],
+    several: Several,
+    options: PlanOptions,
+    origin: OriginOptions = NO_ORIGIN,
+    *,
+    with_layers: bool = True,
+) -> Iterator[dict[str, Prepared]]:
+    """What `build --all` or `--image` would make, by name; one that fails ends it.
+
+    Without layers, what `layers` of the settings names is not read.
+    """
+    run = Run(options, NOT_PUSHED, PlatformOptions(None), NO_CACHE, origin=origin)
+    setup, progress, asked = Setup.of(run), console.progress(options.output), []
+    for each in wanted_images(installables, several, setup):
+        with naming(each.name):
+            spec, own = each.settings.spec, registry_for_build(options, each.settings.spec)
+            hints = read_hints(spec, own) if with_layers else None
+            base = setup.base_of(each.settings, own)
+            asked.append(Asked(each.name, spec, each.named, hints, base, each.package))
+    attempts = Attempts(keep_going=False, say=lambda _: None)
+    with planned(asked, setup.client, attempts, progress, with_layers=with_layers) as parts:
+        yield {name: one.prepared for name, (one,) in parts.items()}
 
 
 def jobs_of(wanted: Sequence[Wanted], setup: Setup, attempts: Attempts) -> list[Job[Delivered]]:
@@ -174,9 +204,8 @@ def jobs_of(wanted: Sequence[Wanted], setup: Setup, attempts: Attempts) -> list[
         path = _path(each.name, setup)
         order = partial(Order.of, each.named, each.settings, setup, path, says=not found)
         if one := attempts.run(each.name, order):
-            begin = partial(_begun, one)
-            job = Job(each.name, one.spec, one.named, one.target, one.hints, one.open_base, begin)
-            found.append(replace(job, package=each.package))
+            asked = (each.name, one.spec, one.named, one.hints, one.open_base, each.package)
+            found.append(Job(*asked, one.target, partial(_begun, one)))
     return found
 
 

@@ -17,13 +17,14 @@ from nix2oci.cli.steps.engine import check_engine, choose_engine
 from nix2oci.cli.steps.evaluate import nix_client
 from nix2oci.cli.steps.output_place import check_place, chosen_format
 from nix2oci.cli.steps.read_hints import read_hints
-from nix2oci.cli.steps.read_spec import Settings, check_spec
+from nix2oci.cli.steps.read_spec import check_spec
 from nix2oci.cli.steps.registry import registry_for_build
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.options.files import Format
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.config.options.push import VARIABLE
 from nix2oci.config.options.run import Run
+from nix2oci.config.settings import Settings
 from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
@@ -73,6 +74,17 @@ class Setup(Struct, frozen=True):
         cache = cache_for_build(run.cache, output)
         return cls(run, client, systems, engine, push, output_format, cache)
 
+    def base_of(
+        self, settings: Settings, options: PlanOptions, *, write_lock: bool = False
+    ) -> OpenBase:
+        """What opens the base image of an image; raises as `locate_base`."""
+        key, refresh = (settings.spec.base, settings.lock), self.run.refresh_base
+        if key not in self.bases:
+            self.bases[key] = locate_base(
+                settings, options, write_lock=write_lock, refresh=refresh, cache=self.cache
+            )
+        return self.bases[key]
+
     @property
     def clients(self) -> list[NixClient]:
         """Nix as it evaluates for each platform."""
@@ -116,12 +128,7 @@ class Order(Struct, frozen=True):
         check_engine(setup.engine, spec, setup.systems)
         options = registry_for_build(run.options, spec, setup.push)
         hints = read_hints(spec, options)
-        key, refresh = (spec.base, settings.lock), run.refresh_base
-        if key not in setup.bases:
-            setup.bases[key] = locate_base(
-                settings, options, write_lock=True, refresh=refresh, cache=setup.cache
-            )
-        base = setup.bases[key]
+        base = setup.base_of(settings, options, write_lock=True)
         return cls(tuple(named), settings, setup, path, in_git, options, hints, base)
 
     @property

@@ -28,10 +28,11 @@ from nix2oci.pipeline.image_target import ImageTarget
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Named, Published, publish
 from nix2oci.pipeline.write_file import write_file
+from nix2oci.report.images import pushed_document
 from nix2oci.report.json_documents import delivered_document
 
 if TYPE_CHECKING:
-    from nix2oci.cli.steps.delivery import Delivery
+    from nix2oci.pipeline.delivery import Delivery
 
 Document = Mapping[str, Any]
 
@@ -79,10 +80,16 @@ def prepared_delivery(
         twin_names(names)  # said now, not after an hour of building
     if target.push is None:
         return None
-    from nix2oci.cli.steps.delivery import prepare_delivery  # only this needs a registry
+    from nix2oci.cli.steps.registry_run import registry_run  # only this needs a registry
+    from nix2oci.cli.steps.send import send
+    from nix2oci.pipeline.delivery import prepare_delivery
 
+    registry, output = order.options.registry, order.options.output
+    push, clients = partial(send, registry=registry, output=output), registry_run(registry, output)
     return prepare_delivery(
-        *(target.push, names, spec, order.options), needs_all=target.needs_all, before=before
+        *(target.push, names, spec, clients.clients, push),
+        needs_all=target.needs_all,
+        before=before,
     )
 
 
@@ -114,7 +121,8 @@ def deliver(
         if file.in_git and file.output_format == "archive":
             say_unless_ignored(file.path_of(made.main.name), output)
         loaded = _load(made, file, output)
-        pushed = delivery.send(file.path_of(made.main.name), made.named) if delivery else ()
+        sent = delivery.send(file.path_of(made.main.name), made.named) if delivery else ()
+    pushed = [pushed_document(*each) for each in sent]
     document = delivered_document(made, target, loaded, pushed)
     refs = (
         f"{name.at(each.descriptor.digest)}\n"

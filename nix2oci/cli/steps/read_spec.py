@@ -8,43 +8,22 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.config import image_spec
 from nix2oci.config.image_spec import ImageSpec
-from nix2oci.config.keys import Document
-from nix2oci.config.lock import LOCK_NAME
 from nix2oci.config.options.files import Format
 from nix2oci.config.options.image import ImageOptions
 from nix2oci.config.options.output import OutputOptions
 from nix2oci.config.reading import one_line
-from nix2oci.errors import ConfigError, naming
+from nix2oci.config.settings import Settings, settings_of, spec_of
+from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
-from nix2oci.nix.flake_place import FlakePlace, fetched_source, inside, is_below, place_of
+from nix2oci.nix.flake_place import FlakePlace, inside, place_of
 from nix2oci.nix.installable import Installable
 
 if TYPE_CHECKING:
     from nix2oci.config.images import NamedImage
-
-
-class Settings(Struct, frozen=True):
-    """The image that is wanted, and where it says so."""
-
-    spec: ImageSpec
-    lock: str | None
-    """The file that holds what a tag in the configuration file meant; None without that file.
-
-    What a flag names is not locked: then there is none, either.
-    """
-    place: FlakePlace = FlakePlace(None)
-    """Where the flake is that names the image."""
-
-    @property
-    def may_lock(self) -> bool:
-        """Whether the lock is the user's, and not in a source that Nix fetched."""
-        return not (self.place.source and is_below(self.lock or "", self.place.source))
 
 
 def read_settings(
@@ -57,7 +36,7 @@ def read_settings(
     """
     path, place = _file(image, nix, main, output)
     document = image_spec.load(path) if path else {}
-    return _settings(document, image, path, place, (nix, main))
+    return settings_of(document, image, (path, place), nix, main)
 
 
 def read_images(
@@ -67,17 +46,19 @@ def read_images(
 
     Raises as `read_settings`.
     """
-    from nix2oci.config.images import check_together, split  # few files have any
+    from nix2oci.config.together import check_together  # few files have any
+    from nix2oci.pipeline.attempts import naming
 
     path, place = _file(image, nix, main, output)
     if path is None:
         return []
-    _, images = split(image_spec.read_document(path), one_line(path))
+    defaults, images = image_spec.load_images(path)
     found = []
     for each in images:
         with naming(each.name):
-            found.append(_settings(each.document, image, path, place, (nix, main)))
-    check_together(images, [each.spec for each in found])
+            document = image_spec.merge({"name": each.name, **defaults}, each.own)
+            found.append(settings_of(document, image, (path, place), nix, main))
+    check_together(images, [each.spec for each in found], defaults, one_line(path))
     return list(zip(images, found, strict=True))
 
 
@@ -92,49 +73,10 @@ def _file(
     return path, place
 
 
-def _settings(
-    document: Document,
-    image: ImageOptions,
-    path: str | None,
-    place: FlakePlace,
-    of: tuple[NixClient, Installable],
-) -> Settings:
-    nix, main = of
-    spec = _spec(document, image, path, place, main.flake_ref)
-    if spec.files or spec.env_file:
-        from nix2oci.config.file_sources import with_sources  # few builds have any
-
-        directory = os.path.dirname(path or "")
-        spec = with_sources(spec, directory, place, partial(fetched_source, nix, main))
-    if path is None or image.flags["base"] is not None:
-        return Settings(spec, None, place)
-    lock = os.path.join(os.path.dirname(path), LOCK_NAME)
-    return Settings(spec, lock if image.config else inside(lock, place.source), place)
-
-
 def read_own_settings(image: ImageOptions) -> ImageSpec:
     """The settings where there is no installable: flags, and the file that they name."""
     document = image_spec.load(image.config) if image.config else {}
-    return _spec(document, image, image.config, FlakePlace(None))
-
-
-def _spec(
-    document: Document, image: ImageOptions, path: str | None, place: FlakePlace, main_ref: str = ""
-) -> ImageSpec:
-    """What a file and the flags say of an image; a path in the file is taken from there."""
-    if path:
-        from nix2oci.config.relative_paths import document_beside  # few builds have a file
-
-        document = document_beside(document, os.path.dirname(path), place, main_ref, one_line(path))
-    flags = image_spec.flags(image.flags)
-    if {"files", "env-file"} & flags.keys():
-        from nix2oci.config.file_sources import sources_beside  # few builds have any
-
-        flags = sources_beside(flags, "", "", str)
-    spec = image_spec.parse(image_spec.merge(document, flags), path or image_spec.FILE_NAME)
-    if "debug-tools" in flags and not spec.debug:
-        raise ConfigError("--debug-tools: there is no debug twin to have them", hint="add --debug")
-    return spec
+    return spec_of(document, image, image.config, FlakePlace(None))
 
 
 def check_spec(spec: ImageSpec, output_format: Format, output: OutputOptions) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import takewhile
+from collections.abc import Sequence
 
 from nix2oci import text
 from nix2oci.cli import context
@@ -12,10 +10,8 @@ from nix2oci.cli.render import console
 from nix2oci.cli.steps.registry_run import registry_run
 from nix2oci.config.options.output import OutputOptions
 from nix2oci.config.options.registry import RegistryOptions
-from nix2oci.errors import Nix2OCIError
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.push import Known, Pushed, PushSet, push
 from nix2oci.report.images import sent_bytes
 
@@ -24,9 +20,9 @@ def send(
     push_set: PushSet,
     blobs: Blobs,
     to: Sequence[Reference],
+    *,
     registry: RegistryOptions,
     output: OutputOptions,
-    *,
     arrived: list[Reference],
     mount_from: Sequence[str] = (),
     known: Known | None = None,
@@ -52,32 +48,6 @@ def send(
     seconds = (context.now() - begun).total_seconds()
     progress.step(_summary(push_set, pushed, seconds))
     return pushed
-
-
-def by_repository(references: Iterable[Reference]) -> dict[Repository, tuple[Reference, ...]]:
-    """References by repository: those of one go there in one push."""
-    found: dict[Repository, tuple[Reference, ...]] = {}
-    for each in references:
-        place = Repository.of(each)
-        found[place] = (*found.get(place, ()), each)
-    return found
-
-
-def earlier_in(place: Repository, places: Iterable[Repository]) -> list[str]:
-    """Repositories of the same registry that were pushed to before: they have the blobs."""
-    before = takewhile(lambda each: each != place, places)
-    return [each.repository for each in before if each.registry == place.registry]
-
-
-@contextmanager
-def telling(arrived: Sequence[Reference]) -> Iterator[None]:
-    """Say of a push that ends before its end which references have the image by then."""
-    try:
-        yield
-    except Nix2OCIError as err:
-        if arrived:
-            err.args = (f"{err}; pushed before that: {', '.join(map(str, arrived))}",)
-        raise
 
 
 def _summary(push_set: PushSet, pushed: Pushed, seconds: float) -> str:

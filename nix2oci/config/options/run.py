@@ -15,6 +15,8 @@ from nix2oci.config.options.push import PushOptions
 
 NO_FILES = FileOptions(None, None, None, None)
 NOT_LOADED = LoadOptions(None, None)
+NOT_PUSHED = PushOptions((), (), no_reuse=False, trust_reuse="repository")
+NO_CACHE = CacheOptions(None, no_cache=True)
 
 
 class Run(Struct, frozen=True):

@@ -70,14 +70,20 @@ class Client:
     """Talks to one repository, for any number of threads."""
 
     def __init__(
-        self, place: Repository, access: ClientOptions, actions: str, others: Iterable[str] = ()
+        self,
+        place: Repository,
+        access: ClientOptions,
+        actions: str,
+        others: Iterable[str] = (),
+        transport: Transport | None = None,
     ) -> None:
+        """`transport` has connections to the registry, where others use them as well."""
         self.place = place
         self.access = access
         self.stop = Event()
         """Set when the work is called off: nothing is begun or waited for any more."""
         self._security = access.security_of(place.registry)
-        self._transport = Transport(place, access)
+        self._transport = transport or Transport(place, access)
         self._others = tuple(others)
         self._authenticator = self._new_authenticator(
             Scopes(

@@ -6,20 +6,40 @@ from collections.abc import Iterable
 
 from nix2oci.oci.registry.client import Client
 from nix2oci.oci.registry.client_options import ClientOptions, Repository
+from nix2oci.oci.registry.transport import Transport
+from nix2oci.oci.spec import Digest
 
 
 class Clients:
-    """Clients, made when they are first asked for and kept for the next time."""
+    """Clients, made when they are first asked for and kept for the next time.
+
+    Those of one registry have their connections in common.
+    """
 
     def __init__(self, access: ClientOptions) -> None:
         self.access = access
         self._known: dict[Repository, tuple[frozenset[str], Client]] = {}
+        self._transports: dict[str, Transport] = {}
+        self._holders: dict[tuple[str, Digest], str] = {}
 
     def of(self, place: Repository, *, push: bool = False, others: Iterable[str] = ()) -> Client:
         """A client of a repository: one that may push, and read others of the same registry."""
         wanted = frozenset((*(("push",) if push else ()), *(f"from {each}" for each in others)))
         may, client = self._known.get(place, (frozenset[str](), None))
         if client is None or not wanted <= may:
-            client = Client(place, self.access, "pull,push" if push else "pull", others)
+            if place.registry not in self._transports:
+                self._transports[place.registry] = Transport(place, self.access)
+            transport = self._transports[place.registry]
+            actions = "pull,push" if push else "pull"
+            client = Client(place, self.access, actions, others, transport)
             self._known[place] = wanted, client
         return client
+
+    def holder(self, place: Repository, digest: Digest) -> str | None:
+        """A repository of the same registry that has a blob, as far as this run knows."""
+        return self._holders.get((place.registry, digest))
+
+    def note_holder(self, place: Repository, digests: Iterable[Digest]) -> None:
+        """Blobs are in a repository: others of the registry can be given them from there."""
+        for digest in digests:
+            self._holders.setdefault((place.registry, digest), place.repository)

@@ -166,7 +166,7 @@ def push(
     place = Repository.of(to)
     tags = dict.fromkeys(tag for tag in (to.tag, *more_tags) if tag is not None)
     client = clients.of(place, push=True, others=mount_from)
-    uploader = Uploader(client, blobs, mount_from)
+    uploader = Uploader(client, blobs, mount_from, holder=partial(clients.holder, place))
     with as_registry_error(f"push to {place}"):
         try:
             client.meet()
@@ -184,6 +184,7 @@ def push(
                 arrived(replace(to, tag=tag, digest=None))
         finally:
             uploader.call_off()
+    clients.note_holder(place, (blob.digest for blob in push_set.blobs))
     by_digest = zip((blob.digest for blob in push_set.blobs), outcomes, strict=True)
     return Pushed(place, tuple(tags), named, dict(by_digest))
 

@@ -47,6 +47,7 @@ class Uploader:
         blobs: Blobs,
         others: Sequence[str] = (),
         moved: Moved | None = None,
+        holder: Callable[[Digest], str | None] = lambda _: None,
     ) -> None:
         self._client = client
         self._blobs = blobs
@@ -54,6 +55,8 @@ class Uploader:
         self._lock = Lock()
         self._others = list(others)
         """Repositories that may have a blob, as long as the registry says nothing against it."""
+        self._holder = holder
+        """Which of them is known to have a blob."""
         self._ways: tuple[_Way, ...] = (_put, _patch)
         self._piece: int | None = None
         """Larger blobs are sent in pieces of so many bytes."""
@@ -88,7 +91,7 @@ class Uploader:
         return self.is_there(blob) or self._is_given(blob)
 
     def _is_given(self, blob: Descriptor) -> bool:
-        if not self._mountable():
+        if not self._mountable(blob.digest):
             return False
         session = self._opened(blob.digest)
         if session is not None:
@@ -226,13 +229,15 @@ class Uploader:
             check_stored(answer, sending.blob.digest)
         sending.session = ""
 
-    def _mountable(self) -> list[str]:
-        allowed = self._client.others
-        return [other for other in self._others if other in allowed]
+    def _mountable(self, digest: Digest) -> list[str]:
+        """Repositories to take a blob from; the one that has it comes first."""
+        allowed, holder = self._client.others, self._holder(digest)
+        found = [other for other in self._others if other in allowed]
+        return sorted(found, key=lambda other: other != holder)
 
     def _opened(self, digest: Digest) -> str | None:
         """The address of a new upload session; None when the blob was mounted instead."""
-        for other in self._mountable():
+        for other in self._mountable(digest):
             query = {"mount": str(digest), "from": other}
             url = with_query(self._client.url("blobs", "uploads") + "/", **query)
             try:

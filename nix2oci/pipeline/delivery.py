@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import takewhile
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.cli.steps.registry_run import registry_run
-from nix2oci.cli.steps.send import by_repository, earlier_in, send, telling
 from nix2oci.config.image_spec import ImageSpec
-from nix2oci.config.options.plan import PlanOptions
+from nix2oci.errors import Nix2OCIError
 from nix2oci.oci.layer.blob import Layer
-from nix2oci.oci.layout.source import Layout, open_layout
+from nix2oci.oci.layout.source import Blobs, Layout, open_layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
+from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.existing_layers import ExistingLayers, RemoteOrLocalBlobs
-from nix2oci.oci.registry.push import Pushed, PushSet, read_push_set
+from nix2oci.oci.registry.push import Known, Pushed, PushSet, read_push_set
 from nix2oci.oci.spec import Digest
 from nix2oci.pipeline.debug_twin import twin_names
 from nix2oci.pipeline.destination import FindExisting
 from nix2oci.pipeline.image_target import PushTarget
 from nix2oci.pipeline.platforms import Named
-from nix2oci.report.images import pushed_document
+
+Sent = tuple[Sequence[tuple[PushSet, Pushed]], Sequence[Reference]]
+"""What was pushed to each repository, and all references, in the order that they are printed in."""
+
+
+class Send(Protocol):
+    """Pushes to references of one repository; `arrived` gets each tag that names the image."""
+
+    def __call__(
+        self,
+        push_set: PushSet,
+        blobs: Blobs,
+        to: Sequence[Reference],
+        *,
+        arrived: list[Reference],
+        mount_from: Sequence[str] = (),
+        known: Known | None = None,
+    ) -> Pushed: ...
 
 
 class Delivery(Struct, frozen=True):
     """Images on their way to one repository or more."""
 
     target: PushTarget
-    options: PlanOptions
+    push: Send
     reuse: Mapping[Repository, ExistingLayers]
     before: Sequence[Repository] = ()
     """Repositories that got other images of the run."""
@@ -50,8 +69,8 @@ class Delivery(Struct, frozen=True):
         found, *there = [reuse(same) for reuse in self.reuse.values()]
         return {each: found[each] for each in found if all(each in other for other in there)}
 
-    def send(self, path: str, images: Sequence[Named]) -> tuple[dict[str, object], ...]:
-        """Push images of the layout or archive at `path`, the main one first; what is said of each.
+    def send(self, path: str, images: Sequence[Named]) -> tuple[Sent, ...]:
+        """Push images of the layout or archive at `path`, the main one first; what became of each.
 
         The main one is the last to arrive in a repository: when it is there, all are.
         """
@@ -64,7 +83,7 @@ class Delivery(Struct, frozen=True):
                 for at, image in reversed(list(enumerate(images))):
                     there = by_repository(to[at])[place]
                     sent[at].append(self._send(layout, image, place, there, arrived))
-        return tuple(map(pushed_document, sent, to))
+        return tuple(zip(sent, to, strict=True))
 
     def _send(
         self,
@@ -75,11 +94,11 @@ class Delivery(Struct, frozen=True):
         arrived: list[Reference],
     ) -> tuple[PushSet, Pushed]:
         """Push one image to one repository."""
-        reuse, options = self.reuse[place], self.options
+        reuse = self.reuse[place]
         blobs = RemoteOrLocalBlobs(layout.blobs, reuse.taken, str(place))
         push_set = read_push_set(replace(layout, blobs=blobs), image.name.tag or "latest")
-        pushed = send(
-            *(push_set, blobs, to, options.registry, options.output),
+        pushed = self.push(
+            *(push_set, blobs, to),
             arrived=arrived,
             mount_from=earlier_in(place, (*self.before, *self.reuse)),
             known=reuse.known(to[0]),
@@ -91,7 +110,8 @@ def prepare_delivery(
     target: PushTarget,
     names: Sequence[Reference],
     spec: ImageSpec,
-    options: PlanOptions,
+    clients: Clients,
+    push: Send,
     *,
     needs_all: bool,
     before: Sequence[Repository] = (),
@@ -108,10 +128,35 @@ def prepare_delivery(
         twin_names(references)
     to = by_repository(references)
     target.check_trust(tuple(to))
-    clients = registry_run(options.registry, options.output).clients
     reuse = {}
     for place, (first, *_) in to.items():
         earlier = () if needs_all else target.earlier_images(place, first)
         others = earlier_in(place, (*before, *to))
         reuse[place] = ExistingLayers(first, earlier, clients, spec.compression, others)
-    return Delivery(target, options, reuse, before)
+    return Delivery(target, push, reuse, before)
+
+
+def by_repository(references: Iterable[Reference]) -> dict[Repository, tuple[Reference, ...]]:
+    """References by repository: those of one go there in one push."""
+    found: dict[Repository, tuple[Reference, ...]] = {}
+    for each in references:
+        place = Repository.of(each)
+        found[place] = (*found.get(place, ()), each)
+    return found
+
+
+def earlier_in(place: Repository, places: Iterable[Repository]) -> list[str]:
+    """Repositories of the same registry that were pushed to before: they have the blobs."""
+    before = takewhile(lambda each: each != place, places)
+    return [each.repository for each in before if each.registry == place.registry]
+
+
+@contextmanager
+def telling(arrived: Sequence[Reference]) -> Iterator[None]:
+    """Say of a push that ends before its end which references have the image by then."""
+    try:
+        yield
+    except Nix2OCIError as err:
+        if arrived:
+            err.args = (f"{err}; pushed before that: {', '.join(map(str, arrived))}",)
+        raise

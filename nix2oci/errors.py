@@ -100,9 +100,16 @@ class BuildError(StoreError):
     """A derivation did not build."""
 
     def __init__(
-        self, message: str, *, hint: str | None = None, failed: frozenset[str] = frozenset()
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        cause: str = "",
+        failed: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(message, hint=hint)
+        self.cause = cause
+        """The end of the message: what Nix says."""
         self.failed = failed
         """As far as Nix says it: the derivation, and those that need it."""
 

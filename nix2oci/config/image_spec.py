@@ -27,7 +27,7 @@ from nix2oci.plan.shell_mode import Mode
 
 if TYPE_CHECKING:
     from nix2oci.config.env_file import EnvFile
-    from nix2oci.config.images import NamedImage
+    from nix2oci.config.named_images import NamedImage
     from nix2oci.config.wanted_files import WantedFile
 
 FILE_NAME = "nix2oci.yaml"
@@ -119,10 +119,10 @@ def load_images(path: str) -> tuple[Document, tuple[NamedImage, ...]]:
     if "images" not in document:
         check_keys(document, Location(where))
         return document, ()
-    from nix2oci.config.images import split  # noqa: PLC0415  # few files have any
+    from nix2oci.config.named_images import split  # noqa: PLC0415  # few files have any
 
     defaults, images = split(document, where)
-    check_keys(defaults, Location(where, numbers=True))
+    check_keys(defaults, Location(where, file=where, numbers=True))
     for image in images:
         check_keys(image.own, image.location)
     return defaults, images

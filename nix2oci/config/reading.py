@@ -42,7 +42,7 @@ class Location(Struct, frozen=True):
         if not self.line or not self.file:
             return self
         rest = self.text.removeprefix(self.file)
-        return Location(f"{self.file}:{self.line}{rest}", file=self.file) if rest else self
+        return Location(f"{self.file}:{self.line}{rest}", file=self.file)
 
     def expected(self, what: str, value: object, hint: str | None = None) -> ConfigError:
         if value is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nix2oci.config.image_spec import ImageSpec
-from nix2oci.config.images import NamedImage, key_of
 from nix2oci.config.keys import Document
+from nix2oci.config.named_images import NamedImage, key_of
 
 
 def check_together(

@@ -74,7 +74,8 @@ def build_failure(done: Finished, action: str, foreign: tuple[str, ...]) -> Nix2
     command = log_command(done.said)
     if command:
         advice = f"see the whole log with '{command}'"
-    return BuildError(f"{action}: {said}", hint=advice or None, failed=failed(done.said))
+    names = failed(done.said)
+    return BuildError(f"{action}: {said}", hint=advice or None, cause=said, failed=names)
 
 
 def failed(said: str) -> frozenset[str]:

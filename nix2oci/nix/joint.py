@@ -111,34 +111,38 @@ def _path(place: str, installable: Installable, system: str) -> tuple[str, ...]:
     return names[1:] if names[0] == place else (system, *names)
 
 
-def every_package(nix: NixClient, flake: Installable) -> dict[str, Package]:
+def every_package(nix: NixClient, flake: Installable) -> dict[str, Package | None]:
     """What Nix knows of all packages that a flake has for the system, by name; `default` is one.
 
-    One that throws, or cannot be built, is left out. Raises `NixError` and its kin.
+    None for what cannot be evaluated or built. Raises `NixError` and its kin.
     """
     source = nix.source(flake)
     found = dict(_answers(nix, flake, flake.at("packages"), f"every [ {_quoted(nix.system())} ]"))
     known = {replace(flake, text=flake.at(name), attr=name): each for name, each in found.items()}
     apps = _in(nix, "apps", list(known))
     answers = ((each, value, apps.get(each)) for each, value in known.items())
-    return {each.attr: package for each, package in _packages(nix, answers, source)}
+    packages = {each.attr: package for each, package in _packages(nix, answers, source)}
+    return {name: packages.get(name) for name in found}
 
 
-def one_name_each(packages: Mapping[str, Package]) -> tuple[dict[str, Package], dict[str, str]]:
-    """Each derivation once, under a name other than `default`, and what the other names mean."""
+def one_name_each(
+    packages: Mapping[str, Package | None],
+) -> tuple[dict[str, Package], dict[str, str]]:
+    """Each derivation once, under its own name or else not `default`; why others are left out."""
     by_derivation: dict[object, str] = {}
     found: dict[str, Package] = {}
-    aliases: dict[str, str] = {}
-    for name in sorted(packages, key=lambda name: (name == "default", name)):
-        package = packages[name]
+    left_out = {name: "it cannot be evaluated" for name, each in packages.items() if not each}
+    known = {name: each for name, each in packages.items() if each}
+    for name in sorted(known, key=lambda name: (name == "default", name != known[name].name, name)):
+        package = known[name]
         other = by_derivation.setdefault(package.wanted or package.program, name)
         own = re.sub(r"[^a-z0-9]+", "-", package.name.lower()).strip("-")
         shown = own or "image" if name == "default" else name
         if other == name:
             found[shown] = package
         elif name != "default":
-            aliases[name] = other
-    return dict(sorted(found.items())), aliases
+            left_out[name] = f"it is {other}"
+    return dict(sorted(found.items())), dict(sorted(left_out.items()))
 
 
 def _asked(nix: NixClient, operand: str, paths: Mapping[Installable, tuple[str, ...]]) -> _Answers:

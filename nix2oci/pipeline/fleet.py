@@ -269,13 +269,12 @@ class _Holding(Struct, frozen=True):
 
 def _blame(members: Sequence[Member], number: int, err: Nix2OCIError) -> None:
     """Raise the error of a build of all for the first member that Nix says it is about."""
-    failed = err.failed if isinstance(err, BuildError) else frozenset[str]()
+    if not isinstance(err, BuildError):
+        return
     for each in members:
-        wanted = {
-            target.path
-            for package in each.packages(number)
-            for target in (*package.wanted, *package.program_wanted)
-        }
-        if len(members) == 1 or wanted & failed:
+        packages = each.packages(number)
+        wanted = {t.path for one in packages for t in (*one.wanted, *one.program_wanted)}
+        if wanted & err.failed:
+            what = f"cannot build '{packages[0].installable.text}': {err.cause}"
             with naming(each.name):
-                raise err
+                raise BuildError(what, hint=err.hint) from err

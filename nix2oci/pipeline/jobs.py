@@ -128,9 +128,9 @@ def members_of(
 ) -> list[Member]:
     """Each image with what Nix knows of it, and its base open; without those that fail."""
     progress.step(f"evaluating {count(len(jobs), 'image')}")
-    builds = evaluated(
-        clients, {each.name: (each.named, each.spec.added) for each in jobs}, attempts
-    )
+    asked = {each.name: (each.named, each.spec.added) for each in jobs}
+    known = [each.package for each in jobs if each.package]
+    builds = evaluated(clients, asked, attempts, known)
     packages = [one for each in builds.values() for _, found in each for one in found]
     for installable in sorted({one.installable for one in packages}, key=lambda one: one.text):
         if installable.became:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,9 @@ def test_schema_is_a_schema() -> None:
 
 
 def test_schema_has_the_keys_of_the_parser() -> None:
-    assert list(SCHEMA["properties"]) == list(KEYS)
+    assert list(SCHEMA["properties"]) == [*KEYS, "images"]
     assert all(key["description"] for key in SCHEMA["properties"].values())
+    assert list(SCHEMA["$defs"]["image"]["properties"]) == ["installable", *KEYS]
 
 
 def test_schema_has_the_parts_of_layers() -> None:
@@ -248,6 +250,32 @@ WRONG: list[dict[str, Any]] = [
 def test_schema_and_parser_refuse_the_same(document: dict[str, Any]) -> None:
     assert not valid(document)
     assert not parses(document)
+
+
+@pytest.mark.parametrize(
+    ("images", "good"),
+    [
+        ({"web": None, "a.b_c-1": {"installable": ".#web", "ports": [80]}}, True),
+        ({}, True),
+        ([], False),
+        ({"Web": {}}, False),
+        ({"../web": {}}, False),
+        ({"a" * 101: {}}, False),
+        ({"web": []}, False),
+        ({"web": {"installable": "-f"}}, False),
+        ({"web": {"ports": 80}}, False),
+        ({"web": {"images": {}}}, False),
+    ],
+)
+def test_schema_and_parser_agree_about_images(
+    images: object, *, good: bool, tmp_path: Path
+) -> None:
+    document = {"images": images}
+    assert valid(document) == good
+    path = tmp_path / "nix2oci.yaml"
+    path.write_text(json.dumps(document))
+    with nullcontext() if good else pytest.raises(ConfigError):
+        load(str(path))
 
 
 NAMES = st.sampled_from(["a", "A", "root", "nobody", "1", "", "a=", "sh", "etc", "x y"])

@@ -8,33 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.fakestore import store_path
+from support.fleets import COMPANY, FLEET, KB, MB, image
 from support.graphs import closure, graphs, info
 
 from nix2oci.model.closure import Closure, PathInfo
 from nix2oci.plan.layers.fleet import build_popularity, plans
 from nix2oci.plan.layers.layering import LayerHints, plan_layers
 from nix2oci.plan.layers.popularity import Popularity, SharedLayer
-
-KB, MB = 1000, 1_000_000
-COMPANY = tuple(f"common{n}" for n in range(12))
-
-
-def image(name: str, *own: str) -> Closure:
-    """An application with libraries of its own, and with the company that all of them have."""
-    return closure(
-        info(name, MB, "libc", *COMPANY, *own),
-        *(info(each, (20 + 7 * n) * KB, "libc") for n, each in enumerate(COMPANY)),
-        *(info(each, (3 + n) * MB, "libc") for n, each in enumerate(own)),
-        info("libc", 30 * MB),
-        roots=(name,),
-    )
-
-
-FLEET = (
-    image("shop", "imaging", "queue"),
-    image("admin", "charts", "ldap"),
-    image("worker", "video", "mail"),
-)
 
 
 def layers(closure: Closure, budget: int, fleet: Popularity) -> set[frozenset[str]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from nix2oci.cache.directory import Cache
 from nix2oci.cli.render import console
+from nix2oci.config.image_settings import Settings
 from nix2oci.config.options.plan import PlanOptions
-from nix2oci.config.settings import Settings
 from nix2oci.errors import ConfigError
 from nix2oci.pipeline.write_file import write_file
 

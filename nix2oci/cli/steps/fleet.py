@@ -23,14 +23,14 @@ from nix2oci.cli.steps.publish import (
 from nix2oci.cli.steps.read_hints import read_hints
 from nix2oci.cli.steps.read_spec import read_images, read_settings
 from nix2oci.cli.steps.registry import registry_for_build
-from nix2oci.config.images import chosen
+from nix2oci.config.image_settings import Settings
+from nix2oci.config.named_images import chosen
 from nix2oci.config.options.files import FileOptions
 from nix2oci.config.options.origin import NO_ORIGIN, OriginOptions
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.config.options.platforms import PlatformOptions
 from nix2oci.config.options.run import NO_CACHE, NOT_PUSHED, Run, Several
 from nix2oci.config.relative_paths import installable_beside
-from nix2oci.config.settings import Settings
 from nix2oci.errors import ConfigError, Nix2OCIError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_inputs import as_locked
@@ -120,9 +120,9 @@ def _packages(client: NixClient, main: Installable, options: PlanOptions) -> tup
     """An image for each package of a flake, whatever names it has."""
     settings = read_settings(options.image, client, main, options.output)
     known = every_package(client, main) if main.kind == "flake" else {}
-    by_package, aliases = one_name_each(known)
-    for name, other in aliases.items():
-        console.progress(options.output).step(f"left out {name}: it is {other}")
+    by_package, left_out = one_name_each(known)
+    for name, why in left_out.items():
+        console.progress(options.output).step(f"left out {name}: {why}")
     if not by_package:
         raise ConfigError(
             f"cannot build all of '{main.text}': there is no package",

@@ -19,12 +19,12 @@ from nix2oci.cli.steps.output_place import check_place, chosen_format
 from nix2oci.cli.steps.read_hints import read_hints
 from nix2oci.cli.steps.read_spec import check_spec
 from nix2oci.cli.steps.registry import registry_for_build
+from nix2oci.config.image_settings import Settings
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.options.files import Format
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.config.options.push import VARIABLE
 from nix2oci.config.options.run import Run
-from nix2oci.config.settings import Settings
 from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable

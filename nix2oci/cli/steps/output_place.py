@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from nix2oci.cli import context
 from nix2oci.cli.render import console
+from nix2oci.config.image_settings import Settings
 from nix2oci.config.options.files import FileOptions, Format
 from nix2oci.config.options.output import OutputOptions
-from nix2oci.config.settings import Settings
 from nix2oci.errors import ConfigError
 from nix2oci.nix.flake_place import check_outside, is_below, named_place
 from nix2oci.nix.host import is_ignored, work_tree

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.config import image_spec
+from nix2oci.config.image_settings import Settings, settings_of, spec_of
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.options.files import Format
 from nix2oci.config.options.image import ImageOptions
 from nix2oci.config.options.output import OutputOptions
 from nix2oci.config.reading import one_line
-from nix2oci.config.settings import Settings, settings_of, spec_of
 from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_place import FlakePlace, inside, place_of
 from nix2oci.nix.installable import Installable
 
 if TYPE_CHECKING:
-    from nix2oci.config.images import NamedImage
+    from nix2oci.config.named_images import NamedImage
 
 
 def read_settings(

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain, cycle, repeat
+from itertools import chain
 
 import yaml
 from msgspec import Struct
 
 from nix2oci.config.reading import nearest, plain
-from nix2oci.config.yaml_file import UNREADABLE, events, unreadable
+from nix2oci.config.yaml_file import UNREADABLE, unreadable
+from nix2oci.config.yaml_scalars import place, scalars
 from nix2oci.errors import ConfigError, Nix2OCIError
 
 SCHEME = "nix2oci://"
@@ -92,7 +93,10 @@ def read_mentions(data: bytes, path: str) -> MentionsText:
     mentions, left = [], []
     try:
         text = _split(data)[1]
-        for scalar in _scalars(_PAIR_OF_SURROGATES.sub(r"\\ufffd\\ufffd", text), path):
+        for event, is_value in scalars(_PAIR_OF_SURROGATES.sub(r"\\ufffd\\ufffd", text), path):
+            if SCHEME not in event.value:
+                continue
+            scalar = _scalar(event, is_value=is_value)
             if scalar.is_value and (mention := _mention(scalar, text, path)):
                 mentions.append(mention)
             else:
@@ -151,54 +155,11 @@ _PROPERTIES = re.compile(r"(?:[&!]\S*(?:\s|#[^\r\n]*)+)*")
 _BLOCK_HEADER = re.compile(r"[|>][^\r\n\x85\u2028\u2029]*")
 
 
-def _scalars(source: str, path: str) -> Iterator[_Scalar]:
-    """The scalars of all documents that have the scheme in them."""
-    inside: list[Iterator[bool]] = []  # for what is open: is the next node a value?
-    anchors: set[str | None] = set()
-    for event in events(source):
-        if isinstance(event, yaml.DocumentStartEvent):
-            inside, anchors = [_ALWAYS], set()
-        if len(inside) > _MAX_DEPTH:
-            raise _error(event, path, "it is nested too deeply")
-        is_value = isinstance(event, yaml.NodeEvent) and next(inside[-1])
-        match event:
-            case yaml.AliasEvent() if event.anchor not in anchors:
-                raise _error(event, path, f"there is no anchor '{plain(str(event.anchor))}'")
-            case yaml.ScalarEvent() if SCHEME in event.value:
-                yield _scalar(event, is_value=is_value)
-            case yaml.MappingStartEvent():
-                inside.append(cycle((False, True)) if is_value else _NEVER)
-            case yaml.SequenceStartEvent():
-                inside.append(_ALWAYS if is_value else _NEVER)
-            case yaml.CollectionEndEvent():
-                inside.pop()
-        if isinstance(event, yaml.NodeEvent):
-            anchors.add(event.anchor)
-
-
-_MAX_DEPTH = 128
-"""Of lists and mappings in each other, which libyaml takes ever longer for; large definitions of
-resources have some forty."""
-
-_ALWAYS, _NEVER = repeat(object=True), repeat(object=False)
-
-
 def _scalar(event: yaml.ScalarEvent, *, is_value: bool) -> _Scalar:
     start, end = event.start_mark, event.end_mark
-    assert start is not None  # what was read from text has marks
+    assert start is not None
     assert end is not None
-    return _Scalar(event.value, event.style, start.index, end.index, *_place(event), is_value)
-
-
-def _place(event: yaml.Event) -> tuple[int, int]:
-    """Line and column, from 1."""
-    assert event.start_mark is not None
-    return event.start_mark.line + 1, event.start_mark.column + 1
-
-
-def _error(event: yaml.Event, path: str, problem: str) -> ConfigError:
-    line, column = _place(event)
-    return ConfigError(f"cannot read {path}:{line}:{column}: {problem}")
+    return _Scalar(event.value, event.style, start.index, end.index, *place(event), is_value)
 
 
 def _mention(scalar: _Scalar, text: str, path: str) -> Mention | None:
@@ -212,8 +173,8 @@ def _mention(scalar: _Scalar, text: str, path: str) -> Mention | None:
         end = start + len(value)
     elif scalar.style:
         start, end = start + 1, end - 1
-    place = f"{path}:{scalar.line}:{scalar.column}"
-    return Mention(value.removeprefix(SCHEME), place, start, end, not scalar.style)
+    where = f"{path}:{scalar.line}:{scalar.column}"
+    return Mention(value.removeprefix(SCHEME), where, start, end, not scalar.style)
 
 
 def _left(scalar: _Scalar, text: str, path: str) -> str:

@@ -14,6 +14,9 @@ from support.fakeregistry import FakeRegistry, error
 from support.fakeserver import running
 from support.pushbuild import Shop
 from support.terminal import Completed
+from support.two_systems import BOTH, place
+
+from nix2oci.oci.spec import INDEX
 
 DEPLOYMENT = """\
 # What runs.
@@ -131,6 +134,17 @@ def test_images_of_the_file_go_by_their_names(shop: Shop) -> None:
     assert refs == there.replace("@", ":latest@") + "\n"
     (said,) = json.loads((shop.terminal.directory / "meta").read_text())
     assert said["reference"] == there
+
+
+def test_an_image_for_several_platforms_is_the_index_of_them(tmp_path: Path) -> None:
+    terminal = place(tmp_path)
+    (terminal.directory / "a.yaml").write_text(JOB)
+    with running(FakeRegistry()) as registry:
+        there = f"{registry.registry}/team"
+        done = terminal.run("resolve", "-f", "a.yaml", *BOTH, "--push", there)
+        assert done.returncode == 0, done.stderr
+        kind, _ = registry.manifests["team/app", done.stdout.strip().partition("@")[2]]
+    assert kind == INDEX
 
 
 # --- when it goes wrong ---------------------------------------------------------------------

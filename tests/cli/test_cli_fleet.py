@@ -194,6 +194,37 @@ def test_what_does_not_go_together_is_said_at_once(
     assert fleet.terminal.left() == ["flake.nix", "nix2oci.yaml"]
 
 
+def test_a_base_image_is_read_once_for_all(fleet: FleetNix) -> None:
+    assert fleet.build(".#tool", "-o", "../base.oci").returncode == 0
+    fleet.file("base: ../base.oci\n" + TWO)
+    done = fleet.build("--all", "-o", OUT)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("reading base image") == 1
+    below = layers(fleet, "web")[:2]
+    assert layers(fleet, "worker")[:2] == below
+    assert "which has 0 store paths already" not in done.stderr
+
+
+def test_tools_of_debug_twins_are_built_once(fleet: FleetNix) -> None:
+    fleet.file("debug: true\ndebug-tools: .#tool\n" + TWO)
+    fleet.terminal.fake.log.unlink(missing_ok=True)
+    done = fleet.build("--all", "-o", OUT)
+    assert done.returncode == 0, done.stderr
+    assert Counter(fleet.questions())["build"] == 2
+    for name in ("web", "worker"):
+        index = json.loads((fleet.terminal.directory / OUT / name / "index.json").read_text())
+        assert len(index["manifests"]) == 2
+
+
+def test_the_next_run_takes_layers_of_the_cache(fleet: FleetNix) -> None:
+    fleet.file(TWO)
+    assert fleet.run("build", "--all", "-o", OUT).returncode == 0
+    before = layers(fleet, "web"), layers(fleet, "worker")
+    again = fleet.run("build", "--all", "-o", OUT)
+    assert again.stderr.count("2 of 3 layers are in the cache") == 2
+    assert (layers(fleet, "web"), layers(fleet, "worker")) == before
+
+
 # --- without `images` ----------------------------------------------------------------------------
 
 

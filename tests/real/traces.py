@@ -1,6 +1,7 @@
 """What strace saw."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,3 +19,18 @@ def opened(trace: Path, ours: Callable[[str], bool]) -> set[str]:
             elif ours(programs.get(process, "")) and rest.rstrip().rpartition("= ")[2].isdigit():
                 found.add(path)
     return {p for p in found if p.startswith("/nix/store/") and not Path(p).is_dir()}
+
+
+def times_opened(trace: Path, ours: Callable[[str], bool]) -> Counter[str]:
+    """How often our own processes opened each file of the store."""
+    found: Counter[str] = Counter()
+    programs: dict[str, str] = {}
+    call = re.compile(r'^(\d+) +(execve|openat)\([^"]*"([^"]+)"')
+    for line in trace.read_text().splitlines():
+        if match := call.match(line):  # a call that is interrupted has its end on another line
+            process, name, path = match.groups()
+            if name == "execve":
+                programs[process] = path
+            elif path.startswith("/nix/store/") and ours(programs.get(process, "")):
+                found[path] += 1
+    return Counter({path: times for path, times in found.items() if Path(path).is_file()})

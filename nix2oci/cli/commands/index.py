@@ -6,7 +6,6 @@ import click
 
 from nix2oci.cli import context
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.output_place import chosen_format, is_in_git, say_unless_ignored
 from nix2oci.cli.steps.registry import open_in_registry, reading
 from nix2oci.config.options.files import Format, format_option
 from nix2oci.config.options.group import command, repeated
@@ -17,6 +16,7 @@ from nix2oci.oci.index import copy_blobs, images_at, index_of
 from nix2oci.oci.layout.writer import reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Digest
+from nix2oci.pipeline.output_place import chosen_format, is_in_git
 from nix2oci.report.images import index_document
 
 
@@ -52,7 +52,7 @@ def index(
     be for the same platform. Prints the reference of the index, from which engines and registries'
     clients choose what fits their machine.
     """
-    output_format = chosen_format(path, output_format)
+    output_format = chosen_format(path, output_format, on_terminal=context.width() is not None)
     registry = reading(registry, *images)
     found = [images_at(text, open_in_registry(text, registry, output)) for text in images]
     names = _names(tag) or [each.name for each in found[:1] if each.name]
@@ -63,7 +63,7 @@ def index(
     about = {each.descriptor.digest: each for group in found for each in group.referrers}
     joined = index_of(sources, artifacts)
     stdout = path == "-"
-    in_git = not stdout and is_in_git(path)
+    in_git = not stdout and is_in_git(path, context.environment())
     opened = (
         streaming(context.standard_output())
         if stdout
@@ -78,6 +78,8 @@ def index(
             copy_blobs(other, staging, copied)
         staging.finish_indexes([(joined, names)], [each.descriptor for each in about.values()])
     if in_git and output_format == "archive":
+        from nix2oci.cli.steps.publish import say_unless_ignored
+
         say_unless_ignored(path, output)
     references = [] if stdout else [reference_to(path, output_format, name) for name in names]
     if output.as_json:

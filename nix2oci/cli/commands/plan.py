@@ -22,8 +22,8 @@ from nix2oci.report.terminal import left_out
 from nix2oci.report.terminal.plan import plan_text
 
 if TYPE_CHECKING:
-    from nix2oci.pipeline.first_facts import FirstFacts
     from nix2oci.pipeline.on_base import Overlay
+    from nix2oci.report.first_facts import FirstFacts
 
 
 @command(
@@ -67,7 +67,10 @@ def plan(
     if recorded and installables:
         raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")
     if several:
-        _several(installables, several, options, origin, more=recorded or html)
+        if recorded or html:
+            flag = "--closure" if recorded else "--html"
+            raise ConfigError(f"cannot use {several} with {flag}, which is for one image")
+        _several(installables, several, options, origin)
         return
     if html == "-":
         raise ConfigError("cannot write the page to stdout: the plan is there", hint="name a file")
@@ -96,15 +99,11 @@ def _several(
     several: Several,
     options: PlanOptions,
     origin: OriginOptions,
-    *,
-    more: str | None,
 ) -> None:
     from nix2oci.cli.steps.fleet import planned_images
     from nix2oci.report.fleet_document import fleet_document
     from nix2oci.report.terminal.fleet import fleet_text
 
-    if more:
-        raise ConfigError(f"cannot use {several} with {more}: that is for one image")
     with planned_images(installables, several, options, origin) as images:
         if options.output.as_json:
             console.result_json(fleet_document(images))
@@ -126,7 +125,7 @@ def _from_nix(
     installables: tuple[str, ...], options: PlanOptions, origin: OriginOptions, *, html: str | None
 ) -> tuple[_Found, FirstFacts | None]:
     with planned_image(installables, options, origin, with_program=True) as found:
-        from nix2oci.pipeline.first_facts import first_facts
+        from nix2oci.report.first_facts import first_facts
 
         facts = first_facts(found) if html else None
         return (found.closure, found.plan, found.shells, found.on_base, found.survey), facts

@@ -24,13 +24,11 @@ from nix2oci.cli.steps.read_hints import read_hints
 from nix2oci.cli.steps.read_spec import read_images, read_settings
 from nix2oci.cli.steps.registry import registry_for_build
 from nix2oci.config.image_settings import Settings
-from nix2oci.config.named_images import chosen
 from nix2oci.config.options.files import FileOptions
 from nix2oci.config.options.origin import NO_ORIGIN, OriginOptions
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.config.options.platforms import PlatformOptions
 from nix2oci.config.options.run import NO_CACHE, NOT_PUSHED, Run, Several
-from nix2oci.config.relative_paths import installable_beside
 from nix2oci.errors import ConfigError, Nix2OCIError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_inputs import as_locked
@@ -82,20 +80,10 @@ def images_of_file(
 
     They are in the order of the file. Raises `ConfigError`, with the line of what is wrong.
     """
-    found = read_images(options.image, client, main, options.output)
-    settings_of = {image.name: settings for image, settings in found}
     wanted = []
-    for image in chosen([image for image, _ in found], names):
-        settings = settings_of[image.name]
-        directory = os.path.dirname(image.location.file)
-        if main.kind == "file":
-            one = client.installable(image.installable or image.name, file=main.file)
-        else:
-            text = image.installable or f".#{image.name}"
-            place = settings.place
-            text = installable_beside(text, directory, place, main.flake_ref, place.source)
-            one = as_locked(client, client.installable(text), main)
-        wanted.append(Wanted(image.name, (one,), settings))
+    for name, text, settings in read_images(options.image, client, main, options.output, names):
+        one = client.installable(text, file=options.nix.file)
+        wanted.append(Wanted(name, (as_locked(client, one, main),), settings))
     return tuple(wanted)
 
 

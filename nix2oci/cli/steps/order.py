@@ -15,7 +15,6 @@ from nix2oci.cli.steps.base_image import locate_base
 from nix2oci.cli.steps.cache import cache_for_build
 from nix2oci.cli.steps.engine import check_engine, choose_engine
 from nix2oci.cli.steps.evaluate import nix_client
-from nix2oci.cli.steps.output_place import check_place, chosen_format
 from nix2oci.cli.steps.read_hints import read_hints
 from nix2oci.cli.steps.read_spec import check_spec
 from nix2oci.cli.steps.registry import registry_for_build
@@ -28,6 +27,7 @@ from nix2oci.config.options.run import Run
 from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
+from nix2oci.pipeline.output_place import check_place, chosen_format
 from nix2oci.pipeline.push_target import check_named, push_target
 from nix2oci.pipeline.write_file import check_writable
 
@@ -68,7 +68,8 @@ class Setup(Struct, frozen=True):
         if several and files.output == "-":
             raise ConfigError("cannot write several images to stdout", hint="use -o DIRECTORY")
         by_suffix = None if several else files.output
-        output_format = chosen_format(by_suffix, files.output_format)
+        on_terminal = context.width() is not None
+        output_format = chosen_format(by_suffix, files.output_format, on_terminal=on_terminal)
         systems = run.platforms.systems(nix.system)
         client = nix_client(replace(nix, system=None) if systems else nix, output, run.origin)
         cache = cache_for_build(run.cache, output)
@@ -123,7 +124,8 @@ class Order(Struct, frozen=True):
         check_spec(spec, setup.output_format, replace(output, quiet=output.quiet or not says))
         written = not (setup.engine or setup.push)
         files = replace(run.files, output=path)
-        in_git = check_place(files, setup.output_format, named, settings, written=written)
+        place = (files, setup.output_format, named, settings)
+        in_git = check_place(*place, written=written, env=context.environment())
         check_named(setup.push, spec.name)
         check_engine(setup.engine, spec, setup.systems)
         options = registry_for_build(run.options, spec, setup.push)

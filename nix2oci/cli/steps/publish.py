@@ -13,11 +13,11 @@ from nix2oci.cli.render import console
 from nix2oci.cli.render.built import say_published
 from nix2oci.cli.steps.engine import load
 from nix2oci.cli.steps.order import Order
-from nix2oci.cli.steps.output_place import say_unless_ignored
 from nix2oci.cli.steps.read_hints import say_warnings
 from nix2oci.cli.steps.read_spec import created
 from nix2oci.config.options.files import FileOptions
 from nix2oci.config.options.output import OutputOptions
+from nix2oci.nix.host import is_ignored
 from nix2oci.oci.engines import Loaded
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
@@ -155,3 +155,9 @@ def write_files(document: object, done: Sequence[Delivered], files: FileOptions)
 def _names(image: Named, made: Published, target: ImageTarget) -> Sequence[Reference]:
     """Those of an image where it was pushed to, else its own."""
     return target.push.references(image.names, made.main.names) if target.push else image.names
+
+
+def say_unless_ignored(path: str, output: OutputOptions) -> None:
+    """Say that git would take an archive, which may become a source of the flake."""
+    if is_ignored(path, context.child_environment()) is False:
+        console.progress(output).step(f"git does not ignore {path}: add it to .gitignore")

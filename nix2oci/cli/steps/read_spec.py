@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 from nix2oci.cli import context
 from nix2oci.cli.render import console
@@ -21,9 +20,7 @@ from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_place import FlakePlace, inside, place_of
 from nix2oci.nix.installable import Installable
-
-if TYPE_CHECKING:
-    from nix2oci.config.named_images import NamedImage
+from nix2oci.text import and_more
 
 
 def read_settings(
@@ -35,42 +32,58 @@ def read_settings(
     Nix, which is asked about a flake that is not named by its path.
     """
     path, place = _file(image, nix, main, output)
-    document = image_spec.load(path) if path else {}
+    if path:
+        console.progress(output).step(f"settings of {path}")
+    document, images = image_spec.load_images(path) if path else ({}, ())
+    if images:
+        names = and_more([each.name for each in images], 4)
+        console.progress(output).step(f"its images are built by --all or --image: {names}")
     return settings_of(document, image, (path, place), nix, main)
 
 
 def read_images(
-    image: ImageOptions, nix: NixClient, main: Installable, output: OutputOptions
-) -> list[tuple[NamedImage, Settings]]:
-    """The images of the file beside the flake of `main`, checked together; none without a file.
+    image: ImageOptions,
+    nix: NixClient,
+    main: Installable,
+    output: OutputOptions,
+    names: Sequence[str],
+) -> list[tuple[str, str, Settings]]:
+    """The images of the file beside the flake of `main`: name, installable and settings of each.
 
-    Raises as `read_settings`.
+    All, or those of `names`; none without a file. Raises as `read_settings`.
     """
-    from nix2oci.config.together import check_together  # few files have any
+    from nix2oci.config.named_images import chosen  # few files have any
+    from nix2oci.config.relative_paths import installable_beside
+    from nix2oci.config.together import check_together
     from nix2oci.pipeline.attempts import naming
 
     path, place = _file(image, nix, main, output)
-    if path is None:
-        return []
-    defaults, images = image_spec.load_images(path)
-    found = []
+    defaults, images = image_spec.load_images(path) if path else ({}, ())
+    if images:
+        console.progress(output).step(f"settings of {path}")
+    settings = []
     for each in images:
         with naming(each.name):
             document = image_spec.merge({"name": each.name, **defaults}, each.own)
-            found.append(settings_of(document, image, (path, place), nix, main))
-    check_together(images, [each.spec for each in found], defaults, one_line(path))
-    return list(zip(images, found, strict=True))
+            settings.append(settings_of(document, image, (path, place), nix, main))
+    check_together(images, [each.spec for each in settings], defaults, one_line(path or ""))
+    wanted, directory = chosen(images, names), os.path.dirname(path or "")
+    beside = partial(installable_beside, directory=directory, place=place, main_ref=main.flake_ref)
+    return [
+        (each.name, each.installable or each.name, own)
+        if main.kind == "file"
+        else (each.name, beside(each.installable or f".#{each.name}", source=place.source), own)
+        for each, own in zip(images, settings, strict=True)
+        if each in wanted
+    ]
 
 
 def _file(
     image: ImageOptions, nix: NixClient, main: Installable, output: OutputOptions
 ) -> tuple[str | None, FlakePlace]:
-    """The configuration file, and where the flake is; a line says which file it is."""
+    """The configuration file, and where the flake is."""
     place = place_of(nix, main)
-    path = image.config or _file_in(place, main, output)
-    if path:
-        console.progress(output).step(f"settings of {path}")
-    return path, place
+    return image.config or _file_in(place, main, output), place
 
 
 def read_own_settings(image: ImageOptions) -> ImageSpec:

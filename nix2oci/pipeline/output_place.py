@@ -1,30 +1,29 @@
-"""Where the image is written: not into the flake's own source, and not into the way of git."""
+"""Where an image is written: not into the flake's own source, and not into the way of git."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from nix2oci.cli import context
-from nix2oci.cli.render import console
 from nix2oci.config.image_settings import Settings
 from nix2oci.config.options.files import FileOptions, Format
-from nix2oci.config.options.output import OutputOptions
 from nix2oci.errors import ConfigError
 from nix2oci.nix.flake_place import check_outside, is_below, named_place
-from nix2oci.nix.host import is_ignored, work_tree
+from nix2oci.nix.host import work_tree
 from nix2oci.nix.installable import Installable, attribute_names
 
 
-def chosen_format(output: str | None, output_format: Format | None) -> Format:
+def chosen_format(output: str | None, output_format: Format | None, *, on_terminal: bool) -> Format:
     """The form of an image at `output`, where the user did not say; `-` is stdout.
+
+    `on_terminal` is whether that is a terminal.
 
     Raises `ConfigError` for a layout on stdout, for anything on a terminal, and for what is no
     path, or not in one line.
     """
     if output == "" or "\n" in (output or ""):
         raise ConfigError("cannot write an image: -o needs a path, in one line")
-    if output == "-" and context.width() is not None:
+    if output == "-" and on_terminal:
         raise ConfigError(
             "cannot write an image to a terminal: it is an archive of bytes",
             hint="send it to a file or a program, or name a file with -o",
@@ -46,6 +45,7 @@ def check_place(
     settings: Settings,
     *,
     written: bool,
+    env: Mapping[str, str],
 ) -> bool:
     """Whether the image will lie in a git work tree; `written` says that it is written by default.
 
@@ -68,17 +68,10 @@ def check_place(
                 f"of {wanted.path}",
                 hint="write it elsewhere with -o",
             )
-    return is_in_git(output)
+    return is_in_git(output, env)
 
 
-def is_in_git(path: str) -> bool:
+def is_in_git(path: str, env: Mapping[str, str]) -> bool:
     """Whether a path is in a git work tree, and nothing that a Nix builder makes for its output."""
-    env = context.environment()
     in_builder = "NIX_BUILD_TOP" in env and "IN_NIX_SHELL" not in env
     return not in_builder and bool(work_tree(path))
-
-
-def say_unless_ignored(path: str, output: OutputOptions) -> None:
-    """Say that git would take an archive, which may become a source of the flake."""
-    if is_ignored(path, context.child_environment()) is False:
-        console.progress(output).step(f"git does not ignore {path}: add it to .gitignore")

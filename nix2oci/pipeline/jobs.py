@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Generic, TypeVar
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from nix2oci.cache.directory import Cache
 from nix2oci.config.image_spec import ImageSpec
-from nix2oci.errors import ConfigError
+from nix2oci.errors import ConfigError, Nix2OCIError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_inputs import unpinned
 from nix2oci.nix.installable import Installable
@@ -37,7 +37,7 @@ from nix2oci.pipeline.on_base import Opener
 from nix2oci.pipeline.platforms import Published, joined
 from nix2oci.pipeline.progress import Progress
 from nix2oci.plan.layers.layering import LayerHints
-from nix2oci.text import count
+from nix2oci.text import and_more, count
 
 R = TypeVar("R")
 
@@ -95,9 +95,21 @@ def run_all(
         for number, (name, each) in enumerate(parts.items(), 1):
             progress.step(f"image {number} of {len(parts)}: {name}")
             make = partial(joined, makes_of(each, tools, progress))
-            if one := attempts.run(name, partial(begun[name], make)):
-                done[name] = one
+            with _telling(done):
+                if one := attempts.run(name, partial(begun[name], make)):
+                    done[name] = one
     return done
+
+
+@contextmanager
+def _telling(done: Collection[str]) -> Iterator[None]:
+    """Say of a run that ends before its end which images are where they were to go by then."""
+    try:
+        yield
+    except Nix2OCIError as err:
+        if done:
+            err.args = (f"{err}; made before that: {and_more(list(done), 10)}",)
+        raise
 
 
 @contextmanager

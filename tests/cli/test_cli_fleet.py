@@ -163,6 +163,23 @@ def test_an_image_that_fails_is_named_and_others_are_made_if_asked(
     assert went_on.stderr.count("error: ") == 1
 
 
+def test_an_image_that_fails_last_says_which_were_made(fleet: FleetNix) -> None:
+    fleet.package("bad", programs=())
+    fleet.file("images: {web: , worker: , bad: }")
+    done = fleet.build("--all", "-o", OUT)
+    assert done.returncode == 2
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert error.endswith("; made before that: web, worker")
+
+
+def test_a_directory_in_the_flake_is_refused_with_a_place_for_all(fleet: FleetNix) -> None:
+    fleet.file(TWO)
+    done = fleet.build("--all", "path:.", "-o", "out")
+    assert done.returncode == 2
+    assert "error: image 'worker': cannot write out: it would be in the next image" in done.stderr
+    assert done.stderr.rstrip().endswith("-o ../out")
+
+
 def test_an_installable_that_is_not_there_is_named(fleet: FleetNix) -> None:
     fleet.file("images: {web: , gone: }")
     done = fleet.build("--all", "-o", OUT)
@@ -243,6 +260,13 @@ def test_without_images_every_package_with_a_program_is_one(fleet: FleetNix) -> 
         "alias", "bad", "data", "two",
     ]  # fmt: skip
     assert "left out alias: it is worker" in done.stderr
+    document = json.loads(fleet.build("--all", "-o", OUT, "--json").stdout)
+    assert [each["image"] for each in document] == ["tool", "web", "worker"]
+
+
+def test_packages_are_asked_for_with_as_few_questions(fleet: FleetNix) -> None:
+    fleet.terminal.fake.log.unlink(missing_ok=True)
+    assert fleet.build("--all", "-o", OUT).returncode == 0
     calls = Counter(fleet.questions())
     assert calls["flake metadata"] + calls["eval"] - 1 == 3
 

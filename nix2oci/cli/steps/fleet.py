@@ -143,7 +143,7 @@ def write_reports(outcomes: Sequence[Outcome], files: FileOptions) -> list[dict[
 
 
 def build_images(wanted: Sequence[Wanted], setup: Setup) -> tuple[Outcome, ...]:
-    """Build all, planned together: one outcome for each, in their order.
+    """Build all, planned together: one outcome for each, in their order, unless it is left out.
 
     Raises what goes wrong with an image, and names it; with `keep_going` only what goes wrong with
     all.
@@ -156,6 +156,7 @@ def build_images(wanted: Sequence[Wanted], setup: Setup) -> tuple[Outcome, ...]:
     return tuple(
         Outcome(name, one.document if one else None, attempts.errors.get(name), one)
         for name, one in ((each.name, done.get(each.name)) for each in wanted)
+        if one or name in attempts.errors
     )
 
 
@@ -174,6 +175,8 @@ def planned_images(
     """
     run = Run(options, NOT_PUSHED, PlatformOptions(None), NO_CACHE, origin=origin)
     setup, progress, asked = Setup.of(run), console.progress(options.output), []
+    if setup.systems:
+        raise ConfigError("cannot plan for several systems at once", hint="name one: --system")
     for each in wanted_images(installables, several, setup):
         with naming(each.name):
             spec, own = each.settings.spec, registry_for_build(options, each.settings.spec)

@@ -123,7 +123,7 @@ class Order(Struct, frozen=True):
         run, spec, output = setup.run, settings.spec, setup.run.options.output
         check_spec(spec, setup.output_format, replace(output, quiet=output.quiet or not says))
         written = not (setup.engine or setup.push)
-        files = replace(run.files, output=path)
+        files = run.files if run.files.output else replace(run.files, output=path)
         place = (files, setup.output_format, named, settings)
         in_git = check_place(*place, written=written, env=context.environment())
         check_named(setup.push, spec.name)

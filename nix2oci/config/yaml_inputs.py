@@ -76,7 +76,7 @@ def _below(directory: str, *, recursive: bool) -> Iterator[str]:
             if entry.is_dir(follow_symlinks=False):
                 yield from _below(entry.path, recursive=True) if recursive else ()
             elif entry.name.endswith(_ENDS) and not entry.is_dir():
-                yield entry.path
+                yield entry.path.removeprefix("./")
 
 
 def joined(streams: Sequence[bytes]) -> bytes:

@@ -107,6 +107,11 @@ def prints_on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def standard_input() -> BinaryIO:
+    """Standard input, for bytes."""
+    return sys.stdin.buffer if sys.stdin else io.BytesIO()
+
+
 def standard_output() -> BinaryIO:
     """Standard output, for bytes."""
     return sys.stdout.buffer

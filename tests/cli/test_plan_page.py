@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from support.fakenix import OUT
+from support.fakestore import Node
 from support.plans import read
-from support.terminal import INFO, Terminal
+from support.terminal import APP, INFO, Terminal
 
 
 @pytest.fixture
@@ -28,6 +29,22 @@ def test_the_page_is_written_beside_what_is_printed(
     page = (terminal.directory / "page.html").read_text(encoding="utf-8")
     assert OUT.rpartition("/")[2] in page
     assert next(read(page).nodes("h1")).text == OUT.rpartition("/")[2].partition("-")[2]
+
+
+def test_the_page_says_what_starts_and_about_how_large_the_image_will_be(tmp_path: Path) -> None:
+    """The estimate is within a tenth of what build makes."""
+    text = b"".join(b"%d bottles of beer on the wall\n" % number for number in range(400_000))
+    files: dict[bytes, Node] = {b"%d.txt" % n: text[n * 1000 :] for n in range(3)}
+    terminal = Terminal.make(tmp_path, {**APP, b"share": files})
+    done = terminal.run("plan", ".#app", "--html", "page.html", "--cmd", "--beer")
+    assert done.returncode == 0, done.stderr
+    page = read((terminal.directory / "page.html").read_text(encoding="utf-8"))
+    (starts,) = page.nodes("p", "starts")
+    assert starts.text == f"Starts {OUT}/bin/app --beer"
+    packed = json.loads(terminal.run("build", ".#app", "--json").stdout)["layers"][0]["size"]
+    (edit,) = (row for row in page.named("changes").nodes("tr") if "edit" in row.text)
+    said, unit = next(edit.nodes("td")).text.split()
+    assert float(said) * {"kB": 1e3, "MB": 1e6}[unit] == pytest.approx(packed, rel=0.1)
 
 
 def test_a_recorded_closure_has_its_page_without_nix(terminal: Terminal) -> None:

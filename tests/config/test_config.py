@@ -130,7 +130,7 @@ def test_load(load_text: Load, content: str | bytes, expected: Document) -> None
             id="half a surrogate pair",
         ),
         pytest.param(
-            b"tag: a\n\xff", "cannot read nix2oci.yaml: byte 7 is not UTF-8", id="not UTF-8"
+            b"tag: a\n\xff", "cannot read nix2oci.yaml:2:1: byte 7 is not UTF-8", id="not UTF-8"
         ),
         pytest.param(
             b"tag: a\n# \0",

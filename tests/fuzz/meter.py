@@ -9,7 +9,14 @@ import coverage
 
 READERS = (
     *("cache/base_layers", "cache/bound", "cache/sealed_json", "config/lock", "config/reading"),
-    *("config/yaml_file", "model/closure", "nix/json_output", "oci/artifacts", "oci/base_image"),
+    *(
+        "config/yaml_file",
+        "config/yaml_scalars",
+        "model/closure",
+        "nix/json_output",
+        "oci/artifacts",
+        "oci/base_image",
+    ),
     *("oci/documents", "oci/fields", "oci/index", "oci/reference", "oci/settings"),
     *("oci/layer/extract", "oci/layer/file_scan", "oci/layer/stream", "oci/layer/unpack"),
     *("oci/layer/untar", "oci/layer/whiteouts", "oci/layout/archive", "oci/layout/docker_archive"),

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from random import Random  # noqa: TID251 - tests may draw, from a seed
 
+from support.manifests import DIRECTORY
 from support.records import record
 from support.terminal import Terminal
 
@@ -286,6 +287,20 @@ def settings(random: Random, desk: Desk) -> list[str]:
     return ["plan", "--closure", "good.json", "--config", "nix2oci.yaml"]
 
 
+def kubernetes(random: Random, desk: Desk) -> list[str]:
+    """YAML and JSON that name images; nothing says where these would go."""
+    data = random.choice(_kubernetes())
+    desk.write("k8s/a.yaml", mutate_bytes(random, data))
+    return ["resolve", "-f", "k8s", "--store", str(desk.terminal.fake.root)]
+
+
+@cache
+def _kubernetes() -> tuple[bytes, ...]:
+    """Half of them without a mention, so that they are printed."""
+    found = [path.read_bytes() for path in sorted(DIRECTORY.iterdir())]
+    return (*found, *(each.replace(b"nix2oci://", b"docker://") for each in found))
+
+
 @cache
 def _index() -> bytes:
     scratch = Path(os.environ["FUZZ_SCRATCH"])  # noqa: TID251
@@ -423,11 +438,12 @@ def base_image(random: Random, desk: Desk) -> list[str]:
 
 
 PLACES: Mapping[Place, int] = {
-    layout: 400,
+    layout: 370,
     archive: 150,
     registry: 160,
     closure: 80,
     settings: 70,
+    kubernetes: 30,
     popularity: 20,
     cache_entries: 40,
     credentials: 60,

@@ -144,8 +144,8 @@ def test_the_picture_is_in_colour(
     file = page if script else page.with_name("still.html")
     if not script:
         file.write_text(re.sub(r"<script>.*?</script>", "", page.read_text(), flags=re.DOTALL))
-    picture = browser.picture(file, (800, 700), dark=dark)
-    assert (picture.width, picture.height) == (800, 700)
+    picture = browser.picture(file, (800, 1300), dark=dark)
+    assert (picture.width, picture.height) == (800, 1300)
     common = Counter(picture.pixels).most_common(5)
     assert all(count > 5000 for _, count in common), "no areas of several colours"
     assert (picture.brightness < 128) == dark

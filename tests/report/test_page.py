@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.plans import BASH, Node, mention, plan, read, shells, web
+from support.plans import APP, BASH, OPENSSL, PYTHON, Node, change, mention, plan, read, shells, web
 
 from nix2oci.pipeline.templates import page_template
 from nix2oci.report.page.page import page
@@ -162,7 +162,7 @@ def test_boxes_of_a_layer_are_in_its_box_and_lead_to_its_row() -> None:
     assert "python3-3.12" in root.named("layer-2").text
 
 
-def test_a_box_tells_name_size_layer_risk_and_popularity() -> None:
+def test_a_box_tells_name_size_layer_risk_and_users() -> None:
     (tile,) = (
         tile
         for tile in node(RICH).nodes("span", "tile")
@@ -172,7 +172,7 @@ def test_a_box_tells_name_size_layer_risk_and_popularity() -> None:
         "python3-3.12",
         "60.0 MB",
         "layer 2 of 3, with 28.0% of the risk",
-        "popularity 3 of 47 closures",
+        "used by 3 of 47 images",
     ]
 
 
@@ -181,7 +181,7 @@ def test_what_is_too_small_to_see_is_put_together() -> None:
     hrefs = [each.attributes["href"] for each in root.named("map").nodes("a")]
     assert hrefs == ["#layer-61", "#layer-62", "#layers"]
     paths, layers = root.nodes("span", "more")
-    assert paths.text.startswith("61 439 paths96.6 kB")
+    assert paths.text.startswith("61 439 paths96.6 kB, risk 1.6%")
     assert layers.text.startswith("60 more layers61.8 kB")
     assert len([*layers.nodes("span", "tile")]) == 61
     leaves = [each for each in root.nodes("span", "tile") if "data-names" in each.attributes]
@@ -246,12 +246,99 @@ def test_the_head_says_what_it_is() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("starts", "said"),
+    [
+        pytest.param(["/bin/web", "--port", "80"], ["Starts /bin/web --port 80"], id="a program"),
+        pytest.param(["/bin/web", "a b", ""], ['Starts /bin/web "a b" ""'], id="in quotes"),
+        pytest.param([], ["Starts nothing: it is an image of data."], id="data"),
+        pytest.param(None, [], id="a closure, of which that is not known"),
+    ],
+)
+def test_the_head_says_what_the_image_starts(starts: list[str] | None, said: list[str]) -> None:
+    assert [line.text for line in node(web(starts=starts)).nodes("p", "starts")] == said
+
+
+COMPRESSED = {APP: 1_000, PYTHON: 20_000_000, BASH: 3_000_000, OPENSSL: 2_000_000}
+
+
+@pytest.mark.parametrize(
+    ("document", "first"),
+    [
+        pytest.param(web(compressed=COMPRESSED), "≈ 25.0 MB to pull, compressed", id="an estimate"),
+        pytest.param(
+            web(compressed=COMPRESSED, base_size=5_000_000),
+            "≈ 30.0 MB to pull, compressed, base image included",
+            id="on a base image",
+        ),
+        pytest.param(web(), "73.0 MB in the store, uncompressed", id="nothing is known"),
+    ],
+)
+def test_the_head_says_how_large_it_is(document: dict[str, Any], first: str) -> None:
+    (facts,) = node(document).nodes("ul", "facts")
+    assert next(facts.nodes("li")).text == first
+
+
+@pytest.mark.parametrize(
+    ("compressed", "pushed", "kind"),
+    [
+        pytest.param(COMPRESSED, ("1.0 kB", "20.0 MB"), "estimates", id="compressed"),
+        pytest.param(None, ("2.0 kB", "60.0 MB"), "uncompressed", id="as far as it is known"),
+    ],
+)
+def test_what_an_edit_and_a_bump_push(
+    compressed: dict[str, int] | None, pushed: tuple[str, str], kind: str
+) -> None:
+    root = node(web(compressed=compressed))
+    rows = [
+        [cell.text for cell in row.parts if isinstance(cell, Node)]
+        for row in root.named("changes").nodes("tr")
+    ]
+    assert rows == [
+        ["To push", "Changed", "Layers", "Paths"],
+        [pushed[0], "an edit of the application app-1", "3", "1"],
+        [pushed[1], "python3-3.12 60.0 MB", "2, 3", "2"],
+    ]
+    assert kind in root.text
+
+
+def test_a_change_of_many_layers_says_how_many() -> None:
+    document = plan(*([1] for _ in range(9)))
+    document["bumps"] = [change(document["layers"][0]["paths"][0], 9, *range(1, 10))]
+    assert "9 of 9" in node(document).named("changes").text
+
+
+@pytest.mark.parametrize("document", [web(), MANY, plan([5_000_000, 10], [1])])
+def test_the_application_is_pinned_where_it_is_however_small(document: dict[str, Any]) -> None:
+    root = node(document)
+    (pin,) = root.nodes("span", "pin")
+    at = {side: value for side, value in place(pin).items() if side in ("left", "top")}
+    app = document["app"][0].rpartition("/")[2]
+    corners = []
+    for layer in root.nodes("a", "layer"):
+        around = place(layer)
+        for tile in layer.nodes("span", "tile"):
+            names = [str(each.attributes.get("data-names")) for each in tile.nodes("span", "tile")]
+            if app in " ".join(names).split():
+                inner = place(tile)
+                corners.append(
+                    {
+                        "left": around["left"]
+                        + around["width"] * (inner["left"] + inner["width"]) / 100,
+                        "top": around["top"]
+                        + around["height"] * (inner["top"] + inner["height"]) / 100,
+                    }
+                )
+    assert at == pytest.approx(corners[0], abs=0.01)
+    assert pin.text == "application"
+
+
 def test_the_table_has_what_the_picture_shows() -> None:
     table = node(RICH).named("layers")
     rows = [
         [cell.text for cell in row.parts if isinstance(cell, Node)] for row in table.nodes("tr")
     ]
-    assert rows[0] == ["Layer", "Risk", "Size", "Popularity", "Shared by", "Store paths"]
+    assert rows[0] == ["Layer", "Risk", "Size", "Used by", "Shared by", "Store paths"]
     assert [row[:5] for row in rows[1:]] == [
         ["1", "2.0%", "13.0 MB", "40", "unknown"],
         ["2", "28.0%", "60.0 MB", "3", "unknown"],
@@ -263,7 +350,7 @@ def test_the_table_has_what_the_picture_shows() -> None:
 def test_without_an_index_nobody_is_said_to_share() -> None:
     table = node(web()).named("layers")
     assert [head.text for head in next(table.nodes("thead")).nodes("th")] == [
-        *("Layer", "Risk", "Size", "Popularity", "Store paths")
+        *("Layer", "Risk", "Size", "Used by", "Store paths")
     ]
 
 

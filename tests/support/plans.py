@@ -1,4 +1,4 @@
-"""Plan documents as `plan --json` prints them, and pages as a browser reads them."""
+"""Plan documents as the page takes them, and pages as a browser reads them."""
 
 from __future__ import annotations
 
@@ -36,8 +36,19 @@ def plan(*layers: Sequence[int], **more: Any) -> Json:
         "kept": None,
         "layers": documents,
         "shell": None,
+        "app": documents[-1]["paths"],
+        "starts": None,
+        "compressed": None,
+        "base_size": 0,
+        "edit": change(documents[-1]["paths"][0], 1, len(documents)),
+        "bumps": [],
     }
     return document | more
+
+
+def change(path: str, paths: int, *layers: int) -> Json:
+    """What another version of a path changes."""
+    return {"path": path, "paths": paths, "layers": [*layers]}
 
 
 def layer(paths: Sequence[str], nar_size: int, **more: Any) -> Json:
@@ -54,7 +65,9 @@ def web(**more: Any) -> Json:
         layer([PYTHON], 60_000_000, risk=0.28, popularity=3),
         layer([APP], 2_000, risk=0.7),
     ]
-    return plan([1], nar_size=73_002_000, roots=[APP], sizes=sizes, layers=layers) | more
+    about = {"app": [APP], "edit": change(APP, 1, 3), "bumps": [change(PYTHON, 2, 2, 3)]}
+    whole = {"nar_size": 73_002_000, "roots": [APP], "sizes": sizes, "layers": layers}
+    return plan([1], **whole, **about) | more
 
 
 def mention(**more: Any) -> Json:

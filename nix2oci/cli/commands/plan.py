@@ -23,6 +23,7 @@ from nix2oci.report.terminal.plan import plan_text
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.on_base import Overlay
+    from nix2oci.report.first_facts import FirstFacts
 
 
 @command(
@@ -74,13 +75,18 @@ def plan(
     if html == "-":
         raise ConfigError("cannot write the page to stdout: the plan is there", hint="name a file")
     check_writable(html)
-    found = _recorded(recorded, options) if recorded else _from_nix(installables, options, origin)
+    if recorded:
+        found, facts = _recorded(recorded, options), None
+    else:
+        found, facts = _from_nix(installables, options, origin, html=html)
     closure, made, shells, on, contents = found
     output = options.output
     for line in left_out.lines(contents, every=bool(output.verbose)) if contents else ():
         console.progress(output).step(line)
     if html:
-        _write_page(html, plan_document(*found))
+        from nix2oci.report.plan_page import plan_page  # seldom wanted
+
+        write_file(html, plan_page(plan_document(*found), closure, made, facts))
         console.progress(output).step(f"wrote {html}")
     if output.as_json:
         console.result_json(plan_document(*found))
@@ -115,13 +121,11 @@ def _recorded(path: str, options: PlanOptions) -> _Found:
     return *planned_record(path, options), None, None, None
 
 
-def _from_nix(installables: tuple[str, ...], options: PlanOptions, origin: OriginOptions) -> _Found:
+def _from_nix(
+    installables: tuple[str, ...], options: PlanOptions, origin: OriginOptions, *, html: str | None
+) -> tuple[_Found, FirstFacts | None]:
     with planned_image(installables, options, origin, with_program=True) as found:
-        return found.closure, found.plan, found.shells, found.on_base, found.survey
+        from nix2oci.report.first_facts import first_facts
 
-
-def _write_page(path: str, document: dict[str, object]) -> None:
-    from nix2oci.pipeline.templates import page_template
-    from nix2oci.report.page.page import page  # seldom wanted
-
-    write_file(path, page(document, page_template()).encode())
+        facts = first_facts(found) if html else None
+        return (found.closure, found.plan, found.shells, found.on_base, found.survey), facts

@@ -24,6 +24,7 @@ from nix2oci.cli.steps.read_hints import read_hints
 from nix2oci.cli.steps.read_spec import read_images, read_settings
 from nix2oci.cli.steps.registry import registry_for_build
 from nix2oci.config.image_settings import Settings
+from nix2oci.config.options.files import FileOptions
 from nix2oci.config.options.origin import NO_ORIGIN, OriginOptions
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.config.options.platforms import PlatformOptions
@@ -132,14 +133,20 @@ def build_several(installables: tuple[str, ...], several: Several, run: Run) -> 
     """`build --all` and `--image`: all are made, and their references printed; the exit code."""
     setup, output = Setup.of(run, several=True), run.options.output
     outcomes = build_images(wanted_images(installables, several, setup), setup)
-    documents = [fleet_entry(each.name, each.document, each.error) for each in outcomes]
-    done = [each.delivered for each in outcomes if each.delivered]
-    write_files(documents, done, run.files)
+    documents = write_reports(outcomes, run.files)
     if output.as_json:
         console.result_json(documents)
     else:
-        console.result(*(line for each in done for line in each.document["references"]))
+        done = (each.document for each in outcomes if each.document)
+        console.result(*(line for document in done for line in document["references"]))
     return next((each.error.exit_code for each in outcomes if each.error), 0)
+
+
+def write_reports(outcomes: Sequence[Outcome], files: FileOptions) -> list[dict[str, object]]:
+    """Write what --metadata and --image-refs name; what `--json` prints."""
+    documents = [fleet_entry(each.name, each.document, each.error) for each in outcomes]
+    write_files(documents, [each.delivered for each in outcomes if each.delivered], files)
+    return documents
 
 
 def build_images(wanted: Sequence[Wanted], setup: Setup) -> tuple[Outcome, ...]:

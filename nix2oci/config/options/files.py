@@ -41,3 +41,6 @@ FILES = Group(
     ),
     "Files",
 )
+
+REPORTS = Group("files", lambda **given: FileOptions(None, None, **given), FILES.flags[2:], "Files")
+"""The files that say what was made, where images go elsewhere."""

@@ -84,3 +84,12 @@ NIX = Group(
     ),
     "Nix",
 )
+
+_ABOUT_FILES = {"file", "arg", "argstr"}
+NIX_WITHOUT_FILE = Group(
+    "nix",
+    lambda **given: NixOptions.of(**dict.fromkeys(_ABOUT_FILES), **given),
+    tuple(flag for flag in NIX.flags if flag.name not in _ABOUT_FILES),
+    NIX.title,
+)
+"""The same where installables are of flakes and of the store, so that `-f` names other files."""

@@ -34,6 +34,6 @@ OUTPUT = Group(
 )
 
 BYTES_OUTPUT = Group(
-    "output", lambda **given: OutputOptions(**given, as_json=False), OUTPUT.flags[:2]
+    "output", lambda **given: OutputOptions(**given, as_json=False), OUTPUT.flags[:2], OUTPUT.title
 )
 """The same for commands whose result are the bytes of a file."""

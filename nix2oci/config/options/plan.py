@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from nix2oci.config.options.group import Group
 from nix2oci.config.options.image import IMAGE, ImageOptions
-from nix2oci.config.options.nix import NIX, NixOptions
-from nix2oci.config.options.output import OUTPUT, OutputOptions
+from nix2oci.config.options.nix import NIX, NIX_WITHOUT_FILE, NixOptions
+from nix2oci.config.options.output import BYTES_OUTPUT, OUTPUT, OutputOptions
 from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 
 
@@ -19,14 +19,18 @@ class PlanOptions(Struct, frozen=True):
     nix: NixOptions
     output: OutputOptions
 
-    @classmethod
-    def of(cls, **given: object) -> PlanOptions:
+
+def _joined(nix: Group[NixOptions], output: Group[OutputOptions]) -> Group[PlanOptions]:
+    parts = (REGISTRY, IMAGE, nix, output)
+
+    def make(**given: object) -> PlanOptions:
         """From what the flags were given, by click's name for each."""
         registry, image = REGISTRY.take(given), IMAGE.take(given)
-        return cls(registry, image, NIX.take(given), OUTPUT.take(given))
+        return PlanOptions(registry, image, nix.take(given), output.take(given))
+
+    return Group("options", make, tuple(flag for part in parts for flag in part.flags), parts=parts)
 
 
-_PARTS = (REGISTRY, IMAGE, NIX, OUTPUT)
-PLAN = Group(
-    "options", PlanOptions.of, tuple(flag for part in _PARTS for flag in part.flags), parts=_PARTS
-)
+PLAN = _joined(NIX, OUTPUT)
+PLAN_WITHOUT_FILE = _joined(NIX_WITHOUT_FILE, BYTES_OUTPUT)
+"""For a command whose `-f` names files of its own, and whose result is one."""

@@ -7,7 +7,7 @@ from typing import Literal
 import click
 from msgspec import Struct
 
-from nix2oci.config.options.group import Group, repeated, switch
+from nix2oci.config.options.group import Group, repeated, switch, value
 
 VARIABLE = "NIX2OCI_REPO"
 """Has the registry and path that images go to where `--push` names none."""
@@ -53,3 +53,19 @@ PUSH = Group(
     ),
     "Registries",
 )
+
+PUSH_BELOW = Group(
+    "push",
+    lambda *, push, **given: PushOptions((push or "",), **given),
+    (
+        value(
+            "--push",
+            "REGISTRY/PATH",
+            f"Where the images go: each to its name below this. [${VARIABLE}, or where an image's "
+            "own name says]",
+        ),
+        *PUSH.flags[1:],
+    ),
+    "Registries",
+)
+"""For images that are pushed in any case, each to a repository of its own."""

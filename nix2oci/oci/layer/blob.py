@@ -120,6 +120,12 @@ def write_layer(
     return Layer(compression.media_type, digest, size, diff_id, tar_size, files)
 
 
+def compressed(block: bytes, compression: Compression) -> bytes:
+    """A block as it is in the blob of a layer."""
+    compress = _COMPRESS[compression]
+    return compress(block) if compress else block
+
+
 def _gzip(block: bytes) -> bytes:
     import deflate  # noqa: PLC0415  # only the compressor that is used gets loaded
 

@@ -34,6 +34,14 @@ class Layer(Struct, frozen=True):
     shared_by: int | None
 
 
+class Change(Struct, frozen=True):
+    """A change of a store path: how many change with it, and which layers, counted from 1."""
+
+    path: str
+    paths: int
+    layers: Sequence[int]
+
+
 class SizedPath(Struct, frozen=True):
     """A store path, with bytes of NAR."""
 
@@ -104,11 +112,21 @@ class Plan(Struct, frozen=True):
     kept: Kept | None
     layers: Sequence[Layer]
     shell: Shell | None
+    app: Sequence[str]
+    """The application's own store paths."""
+    starts: Sequence[str] | None
+    """Program and arguments; None where that is not known."""
+    compressed: Mapping[str, int] | None
+    """About how many bytes each path has in a layer."""
+    base_size: int
+    edit: Change | None
+    bumps: Sequence[Change]
 
 
 def read_plan(document: Json) -> Plan:
-    """The document of our own, which has the form that it must have."""
+    """The document of our own (`report.plan_page`), which has the form that it must have."""
     index, kept, shell = document["popularity"], document["kept"], document["shell"]
+    edit = document["edit"]
     return Plan(
         document["nar_size"],
         document["roots"],
@@ -117,6 +135,12 @@ def read_plan(document: Json) -> Plan:
         Kept(kept["from"], kept["excess"]) if kept else None,
         [Layer(**each) for each in document["layers"]],
         _shell(shell) if shell else None,
+        document["app"],
+        document["starts"],
+        document["compressed"],
+        document["base_size"],
+        Change(**edit) if edit else None,
+        [Change(**each) for each in document["bumps"]],
     )
 
 

@@ -15,7 +15,7 @@ _SHOWN = 3
 def layers(document: Plan) -> Markup:
     """A row for each layer, base layer first; its paths unfold."""
     index = document.popularity
-    headings = ["Layer", "Risk", heading("Size"), heading("Popularity", "popularity")]
+    headings = ["Layer", "Risk", heading("Size"), heading("Used by", "used")]
     headings += [heading("Shared by")] if index else []
     rows = (_row(n, layer, document) for n, layer in enumerate(document.layers, 1))
     return table([*headings, "Store paths"], rows, id="layers")
@@ -34,15 +34,15 @@ def _explanation(document: Plan) -> Iterator[str]:
     index = document.popularity
     if index:
         yield (
-            f"Popularity is counted over {count(index.closures, 'closure')}, by the index "
-            f"{index.digest}. Shared by says how many of these have the very same layer; for a "
-            "layer of one store path, how many have its package."
+            "Used by says how many of the "
+            f"{count(index.closures, 'image')} of the index {index.digest} use the layer's most "
+            "popular path; shared by, how many of these have the very same layer, or its package "
+            "where that is a layer of one store path."
         )
     else:
         yield (
-            "Popularity is counted within this closure: how many of its store paths use the "
-            "layer's most popular one. Without an index of other closures nobody knows who shares "
-            "a layer."
+            "Used by says how many store paths of this closure use the layer's most popular one. "
+            "Without an index of other images nobody knows who shares a layer."
         )
 
 
@@ -51,7 +51,7 @@ def _row(position: int, layer: Layer, document: Plan) -> Markup:
         element("th", str(position), scope="row"),
         element("td", *_bar(layer.risk, document.layers), class_="risk"),
         figure(size(layer.nar_size)),
-        figure(number(layer.popularity), "popularity"),
+        figure(number(layer.popularity), "used"),
     ]
     if document.popularity:
         shared_by = layer.shared_by

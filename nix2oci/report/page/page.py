@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from nix2oci.report.page.document import Json, Plan, read_plan
+from nix2oci.report.page.first import changes, fact, sizes, starts
 from nix2oci.report.page.labels import name, share
 from nix2oci.report.page.layer_table import explanation, layers
 from nix2oci.report.page.markup import Markup, element, joined
@@ -22,7 +23,7 @@ _MARK = re.compile(r"\{\{(\w+)\}\}")
 
 
 def page(document: Json, template: str) -> str:
-    """The page of a plan, as `report.plan_document` describes it.
+    """The page of a plan, as `report.plan_page` makes its document.
 
     `template` is page.html: each `{{name}}` in it has its place filled. Its style and its script
     are the only ones that a browser takes, by their digests.
@@ -30,9 +31,11 @@ def page(document: Json, template: str) -> str:
     plan = read_plan(document)
     parts = {
         "title": joined([_title(plan)]),
+        "starts": starts(plan),
         "facts": joined(_facts(plan)),
         "notes": joined(_notes(plan)),
         "legend": legend(),
+        "changes": changes(plan),
         "map": picture(plan),
         "explanation": explanation(plan),
         "layers": layers(plan),
@@ -48,19 +51,15 @@ def _title(document: Plan) -> str:
 
 def _facts(document: Plan) -> Iterator[Markup]:
     """The figures below the heading."""
-    yield _fact(size(document.nar_size), "in the store, uncompressed")
+    yield from sizes(document)
     for number, noun in ((len(document.sizes), "path"), (len(document.layers), "layer")):
-        yield _fact(str(number), f"store {noun}" if number == 1 else f"store {noun}s")
+        yield fact(str(number), f"store {noun}" if number == 1 else f"store {noun}s")
     shells = document.shell
     if shells and shells.mode != "keep":
         became = sum(bool(wrapper.became) for wrapper in shells.wrappers)
-        yield _fact(str(became), "wrapper replaced" if became == 1 else "wrappers replaced")
+        yield fact(str(became), "wrapper replaced" if became == 1 else "wrappers replaced")
     if shells and shells.saved:
-        yield _fact(size(shells.saved), "dropped with the shell")
-
-
-def _fact(value: str, what: str) -> Markup:
-    return element("li", element("b", value), " ", what)
+        yield fact(size(shells.saved), "dropped with the shell")
 
 
 def _notes(document: Plan) -> Iterator[Markup]:

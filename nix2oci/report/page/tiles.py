@@ -16,7 +16,7 @@ from nix2oci.report.page.document import Layer, Plan
 from nix2oci.report.page.labels import LEGEND, base, colour, name, number, share
 from nix2oci.report.page.markup import Markup, element
 from nix2oci.report.page.treemap import Box, squarify
-from nix2oci.text import and_more, more, size
+from nix2oci.text import and_more, count, more, size
 
 WHOLE = Box(0, 0, 1600, 1000)
 """The shape in which the boxes are squarest; the page may stretch it a little."""
@@ -29,7 +29,8 @@ _LEAST_PATH = 1 / 2500
 class Tile(Struct, frozen=True):
     """A box with nothing in it: a store path, or a layer among those too small to show.
 
-    `names` is what the filter looks at; `about` is shown on hovering.
+    `names` is what the filter looks at; `about` is shown on hovering. The first of a layer has its
+    number as `mark`, and says the risk, so that the colour has a meaning where it is seen.
     """
 
     mark: str
@@ -77,8 +78,23 @@ def picture(document: Plan) -> Markup:
     if small:
         large.append(_small_layers(small))
     boxes = squarify([group.weight for group in large], WHOLE)
-    parts = (_group(group, box) for group, box in zip(large, boxes, strict=True))
-    return element("div", *parts, class_="map", id="map")
+    parts = [_group(group, box) for group, box in zip(large, boxes, strict=True)]
+    pins = (_pin(group, box, document.app) for group, box in zip(large, boxes, strict=True))
+    return element("div", *parts, *filter(None, pins), class_="map", id="map")
+
+
+def _pin(group: Group, box: Box, app: Sequence[str]) -> Markup | None:
+    """Says where the application is, however small its box; None where it is in another group."""
+    wanted = {base(path) for path in app[:1]}
+    small = any(wanted & {*tile.names.split(" ")} for tile in group.small)
+    spots = _spots(group, box)
+    found = [spot for tile, spot in zip(group.large, spots, strict=False) if tile.names in wanted]
+    if not found and not small:
+        return None
+    spot = (found or spots[-1:])[0]
+    left, top = box.left + spot.left + spot.width, box.top + spot.top + spot.height
+    place = f"left:{100 * left / WHOLE.width:.3f}%;top:{100 * top / WHOLE.height:.3f}%"
+    return element("span", element("span", "application"), class_="pin", style=place)
 
 
 def legend() -> Markup:
@@ -119,10 +135,10 @@ def _about(position: int, layer: Layer, document: Plan) -> Iterator[str]:
     """What is said of every path in a layer."""
     yield f"layer {position} of {len(document.layers)}, with {share(layer.risk)} of the risk"
     index = document.popularity
-    of = f" of {number(index.closures)} closures" if index else ""
-    yield f"popularity {number(layer.popularity)}{of}"
+    images = f"{number(layer.popularity)} of {count(index.closures, 'image')}" if index else ""
+    yield f"used by {images or count(layer.popularity, 'store path')}"
     if layer.shared_by is not None:
-        yield f"closures with this layer: {number(layer.shared_by)}"
+        yield f"shared by {number(layer.shared_by)}"
 
 
 def _small_layers(groups: Sequence[Group]) -> Group:
@@ -140,17 +156,22 @@ def _small_layers(groups: Sequence[Group]) -> Group:
     return Group(title, "#layers", risk, (), tiles, "layers")
 
 
+def _spots(group: Group, box: Box) -> Sequence[Box]:
+    """Where the tiles of a group are in its box: the large ones, then one for the small ones."""
+    weights = [tile.weight for tile in group.large]
+    small = sum(tile.weight for tile in group.small)
+    return squarify([*weights, *([small] if small else [])], Box(0, 0, box.width, box.height))
+
+
 def _group(group: Group, box: Box) -> Markup:
     """A link to a row of the table; of class `deep` where there is something to look at alone."""
     around = Box(0, 0, box.width, box.height)
-    small = sum(tile.weight for tile in group.small)
-    weights = [tile.weight for tile in group.large]
-    boxes = squarify([*weights, *([small] if small else [])], around)
+    spots = _spots(group, box)
     parts = [
-        _tile(tile, _place(spot, around)) for tile, spot in zip(group.large, boxes, strict=False)
+        _tile(tile, _place(spot, around)) for tile, spot in zip(group.large, spots, strict=False)
     ]
-    if small:
-        parts.append(_more(group, boxes[-1], around))
+    if group.small:
+        parts.append(_more(group, spots[-1], around))
     return element(
         "a",
         *parts,
@@ -164,7 +185,7 @@ def _group(group: Group, box: Box) -> Markup:
 def _tile(tile: Tile, place: str, colour_class: str | None = None) -> Markup:
     return element(
         "span",
-        _label(tile.mark, tile.label, tile.nar_size),
+        _label(tile.mark, tile.label, tile.nar_size, tile.risk),
         class_=" ".join(filter(None, ["tile", colour_class])),
         title=tile.about,
         data_names=tile.names,
@@ -180,26 +201,28 @@ def _more(group: Group, box: Box, around: Box) -> Markup:
         _tile(tile, _place(spot, inside), colour(tile.risk))
         for tile, spot in zip(group.small, boxes, strict=True)
     )
-    count, nar_size = len(group.small), sum(tile.nar_size for tile in group.small)
+    many, nar_size = len(group.small), sum(tile.nar_size for tile in group.small)
     if group.kind == "layers":
-        label = _label("", f"{count} more layers", nar_size)
+        label = _label("", f"{many} more layers", nar_size)
     elif group.large:
-        label = _label("", more(count, 0), nar_size)
+        label = _label("", more(many, 0), nar_size)
     else:
-        label = _label(group.small[0].mark, f"{count} paths", nar_size)
+        label = _label(group.small[0].mark, f"{many} paths", nar_size, group.risk)
     return element(
         "span",
         label,
         *parts,
         class_="tile more",
-        title=f"{count} {group.kind}, {size(nar_size)}\n{group.title}",
+        title=f"{many} {group.kind}, {size(nar_size)}\n{group.title}",
         style=_place(box, around),
     )
 
 
-def _label(mark: str, text: str, nar_size: int) -> Markup:
+def _label(mark: str, text: str, nar_size: int, risk: float = 0) -> Markup:
+    """What stands in a box; the risk of the layer in the one that has its number."""
     marked = [element("b", mark), " "] if mark else []
-    return element("span", *marked, text, element("small", size(nar_size)), class_="label")
+    figures = f"{size(nar_size)}, risk {share(risk)}" if mark else size(nar_size)
+    return element("span", *marked, text, element("small", figures), class_="label")
 
 
 def _place(box: Box, around: Box) -> str:

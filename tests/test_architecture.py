@@ -30,7 +30,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"nix", "plan", "oci"}),
     frozenset({"cache", "config"}),
     frozenset({"pipeline"}),
-    frozenset({"compare"}),
+    frozenset({"publish", "compare"}),
     frozenset({"report"}),
     frozenset({"cli"}),
 )

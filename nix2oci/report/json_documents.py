@@ -21,10 +21,10 @@ from nix2oci.text import display
 if TYPE_CHECKING:
     from nix2oci.pipeline.build import WrittenImage
     from nix2oci.pipeline.debug_twin import Twin
-    from nix2oci.pipeline.image_target import ImageTarget
     from nix2oci.pipeline.on_base import Overlay
     from nix2oci.pipeline.platforms import Published
     from nix2oci.pipeline.prepare import Prepared
+    from nix2oci.publish.image_target import ImageTarget
 
 Json = dict[str, object]
 

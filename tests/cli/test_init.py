@@ -16,9 +16,9 @@ from support.fakenix import OUT, missing
 from support.paths import DOCS
 from support.terminal import Terminal
 
-from nix2oci.config.beginning import SCHEMA_NAME, Found, beginning
 from nix2oci.config.image_spec import ImageSpec, load, parse
 from nix2oci.config.keys import KEYS
+from nix2oci.report.beginning import SCHEMA_NAME, Found, beginning
 
 SCHEMA = DOCS / SCHEMA_NAME
 VALIDATOR = Draft202012Validator(json.loads(SCHEMA.read_text()))

@@ -8,13 +8,14 @@ from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.prepared import planned_image, planned_record
 from nix2oci.cli.steps.read_image import reading_image
-from nix2oci.cli.steps.registry import open_anywhere, reading
+from nix2oci.cli.steps.registry import open_anywhere
 from nix2oci.compare.difference import difference
 from nix2oci.compare.inputs import InputKind, closure_contents, image_contents, kind_of
 from nix2oci.config.options.group import argument, command, switch
 from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.oci.layer.file_scan import LayerNodes
 from nix2oci.oci.spec import Digest
+from nix2oci.publish.registry_options import reading
 from nix2oci.report.comparison import Side, difference_document
 from nix2oci.report.terminal.diff import difference_text
 

@@ -6,7 +6,7 @@ import click
 
 from nix2oci.cli import context
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.registry import open_in_registry, reading
+from nix2oci.cli.steps.registry import open_in_registry
 from nix2oci.config.options.files import Format, format_option
 from nix2oci.config.options.group import command, repeated
 from nix2oci.config.options.output import OUTPUT, OutputOptions
@@ -16,7 +16,8 @@ from nix2oci.oci.index import copy_blobs, images_at, index_of
 from nix2oci.oci.layout.writer import reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import Digest
-from nix2oci.pipeline.output_place import chosen_format, is_in_git
+from nix2oci.publish.output_place import chosen_format, is_in_git
+from nix2oci.publish.registry_options import reading
 from nix2oci.report.images import index_document
 
 

@@ -10,7 +10,6 @@ import click
 
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.evaluate import nix_client
-from nix2oci.config.beginning import SCHEMA_NAME, Found, beginning
 from nix2oci.config.image_spec import FILE_NAME
 from nix2oci.config.options.group import command
 from nix2oci.config.options.nix import NIX, NixOptions
@@ -20,9 +19,10 @@ from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_outputs import FlakeOutput, outputs_of
 from nix2oci.nix.flake_place import place_of
 from nix2oci.nix.host import work_tree
-from nix2oci.nix.installable import Installable, attribute_names
+from nix2oci.nix.installable import Installable
 from nix2oci.pipeline.templates import settings_schema
 from nix2oci.pipeline.write_file import check_writable, write_file
+from nix2oci.report.beginning import SCHEMA_NAME, example_of, installable_of, of_flake
 
 
 @command(
@@ -48,8 +48,8 @@ def init(*, text: str | None, nix: NixOptions, output: OutputOptions) -> None:
     if has_flake:
         console.progress(output).step(f"looking for packages and apps of {named.text}")
         found = outputs_of(client, named)
-    first = _first(found or (), named)
-    content = _content(found, first, client.system() if has_flake else "")
+    first = example_of(found or (), named)
+    content = of_flake(found, first, client.system() if has_flake else "").encode()
     _check_new(path)  # asking Nix takes a while
     new = [path, *([] if os.path.lexists(schema) else [schema])]
     if schema in new:
@@ -97,33 +97,6 @@ def _check_new(path: str) -> None:
         )
 
 
-def _first(found: Sequence[FlakeOutput], named: Installable) -> FlakeOutput | None:
-    """What the examples are about: what was named, else the default, else what can be built."""
-    if wanted := attribute_names(named.attr):
-        return next((one for one in found if (one.attr,) == wanted), None)
-    return next((one for one in found if one.kind in {"derivation", "app"}), None)
-
-
-def _content(found: Sequence[FlakeOutput] | None, first: FlakeOutput | None, system: str) -> bytes:
-    listed = None if found is None else [Found(_installable(".", o), _what(o)) for o in found]
-    name, program = (first.name, first.program) if first else ("", "")
-    return beginning(listed, system, name=name, program=program).encode()
-
-
-def _installable(flake: str, output: FlakeOutput) -> str:
-    return flake if output.attr == "default" else f"{flake}#{output.fragment}"
-
-
-def _what(output: FlakeOutput) -> str:
-    if output.kind == "image":
-        return "an image already, which dockerTools or nix2container makes"
-    if output.kind == "broken":
-        return "does not evaluate"
-    what = output.name or "an app"
-    starts = f", starts {output.program}" if output.program not in {"", output.name} else ""
-    return f"{what}{starts}" + (f": {output.description}" if output.description else "")
-
-
 def _next(
     named: Installable,
     found: Sequence[FlakeOutput] | None,
@@ -138,5 +111,5 @@ def _next(
     if not found:
         return "give the flake a package, then nix2oci build"
     flake = named.flake_ref
-    what = _installable(flake, first) if first else named.text
+    what = installable_of(flake, first) if first else named.text
     return "nix2oci build" + ("" if what == "." else f" {shlex.quote(what)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.read_image import reading_image
-from nix2oci.cli.steps.registry import open_anywhere, reading
+from nix2oci.cli.steps.registry import open_anywhere
 from nix2oci.compare.image_contents import read_image
 from nix2oci.config.options.group import argument, command
 from nix2oci.config.options.output import OUTPUT, OutputOptions
@@ -13,6 +13,7 @@ from nix2oci.config.options.platforms import ONE_PLATFORM
 from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.oci.spec import Platform
 from nix2oci.plan.shell_record import recorded
+from nix2oci.publish.registry_options import reading
 from nix2oci.report.images import image_document
 from nix2oci.report.terminal.inspect import image_text
 

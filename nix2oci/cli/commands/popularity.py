@@ -14,7 +14,7 @@ from nix2oci.cli.steps.evaluate import nix_client, parse_installables
 from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.read_image import reading_image
 from nix2oci.cli.steps.read_spec import read_own_settings, read_settings
-from nix2oci.cli.steps.registry import open_anywhere, reading
+from nix2oci.cli.steps.registry import open_anywhere
 from nix2oci.compare.inputs import image_closure, recorded_closure
 from nix2oci.config.options.group import command, installable_arguments, repeated, value
 from nix2oci.config.options.plan import PLAN, PlanOptions
@@ -24,6 +24,7 @@ from nix2oci.model.closure import Closure
 from nix2oci.pipeline.write_file import check_writable, write_file
 from nix2oci.plan.layers.fleet import build_popularity, plans
 from nix2oci.plan.layers.layering import store_layers
+from nix2oci.publish.registry_options import reading
 from nix2oci.report.popularity_document import popularity_document
 from nix2oci.report.terminal.popularity import popularity_text
 

@@ -6,7 +6,6 @@ import click
 from msgspec.structs import replace
 
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.registry import pushing
 from nix2oci.cli.steps.send import send
 from nix2oci.config.options.group import argument, command, repeated
 from nix2oci.config.options.output import OUTPUT, OutputOptions
@@ -16,7 +15,8 @@ from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference, parse_reference
 from nix2oci.oci.registry.client_options import distinct
 from nix2oci.oci.registry.push import check_digest, read_push_set
-from nix2oci.pipeline.delivery import by_repository, earlier_in, telling
+from nix2oci.publish.delivery import by_repository, earlier_in, telling
+from nix2oci.publish.registry_options import pushing
 from nix2oci.report.images import pushed_document, pushed_references
 
 

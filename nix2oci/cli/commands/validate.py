@@ -8,11 +8,12 @@ from nix2oci import text
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.read_image import reading_bytes
-from nix2oci.cli.steps.registry import open_in_registry, reading
+from nix2oci.cli.steps.registry import open_in_registry
 from nix2oci.config.options.group import argument, command
 from nix2oci.config.options.output import OUTPUT, OutputOptions
 from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.oci.validate.check_image import validate_entries, validate_layout
+from nix2oci.publish.registry_options import reading
 from nix2oci.report.images import finding_document
 
 

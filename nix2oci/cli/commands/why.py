@@ -9,7 +9,7 @@ from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.read_image import reading_image
-from nix2oci.cli.steps.registry import open_anywhere, reading
+from nix2oci.cli.steps.registry import open_anywhere
 from nix2oci.compare.chains import named
 from nix2oci.compare.inputs import (
     InputKind,
@@ -23,6 +23,7 @@ from nix2oci.config.options.group import argument, command
 from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import StorePath
+from nix2oci.publish.registry_options import reading
 from nix2oci.report.comparison import explanation_document
 from nix2oci.report.terminal.why import explanation_text
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from nix2oci.cli import context
 from nix2oci.cli.render import console
-from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.options.files import FileOptions
 from nix2oci.config.options.load import LoadOptions
 from nix2oci.config.options.output import OutputOptions
@@ -47,24 +46,6 @@ def choose_engine(
     found = Engine(name, context.child_environment(), namespace)
     console.progress(output).step(f"{name} runs {found.platform}")
     return found
-
-
-def check_engine(engine: Engine | None, spec: ImageSpec, systems: Sequence[str]) -> None:
-    """Raise `ConfigError` for layers that the engine does not read, or other platforms."""
-    if engine is None:
-        return
-    if engine.name == "docker" and spec.compression == "zstd":
-        raise ConfigError(
-            "cannot load zstd layers into docker: not every Docker reads them",
-            hint="use --compression gzip",
-        )
-    platforms = [Platform.of_system(system) for system in systems]
-    if len(platforms) > 1 and engine.fitting(platforms) is None:
-        raise ConfigError(
-            f"cannot load into {engine.name}: it runs {engine.platform}, "
-            f"and the image is for {' and '.join(map(str, platforms))}",
-            hint=f"add {engine.platform} to --platform",
-        )
 
 
 def load(

@@ -22,7 +22,6 @@ from nix2oci.cli.steps.publish import (
 )
 from nix2oci.cli.steps.read_hints import read_hints
 from nix2oci.cli.steps.read_spec import read_images, read_settings
-from nix2oci.cli.steps.registry import registry_for_build
 from nix2oci.config.image_settings import Settings
 from nix2oci.config.options.files import FileOptions
 from nix2oci.config.options.origin import NO_ORIGIN, OriginOptions
@@ -39,8 +38,9 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.pipeline.attempts import Attempts, naming
 from nix2oci.pipeline.fleet import run_cache
-from nix2oci.pipeline.jobs import Asked, Job, MakeAll, planned, run_all
 from nix2oci.pipeline.prepare import Prepared
+from nix2oci.publish.jobs import Asked, Job, MakeAll, planned, run_all
+from nix2oci.publish.registry_options import registry_for_build
 from nix2oci.report.json_documents import fleet_entry
 
 

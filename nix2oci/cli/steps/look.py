@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.registry import open_in_registry, reading
+from nix2oci.cli.steps.registry import open_in_registry
 from nix2oci.config.options.output import OutputOptions
 from nix2oci.config.options.registry import RegistryOptions
 from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.merged_files import ImageFiles
 from nix2oci.oci.spec import Platform
+from nix2oci.publish.registry_options import reading
 
 
 def looking_into(

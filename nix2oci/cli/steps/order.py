@@ -13,11 +13,10 @@ from nix2oci.cache.directory import Cache
 from nix2oci.cli import context
 from nix2oci.cli.steps.base_image import locate_base
 from nix2oci.cli.steps.cache import cache_for_build
-from nix2oci.cli.steps.engine import check_engine, choose_engine
+from nix2oci.cli.steps.engine import choose_engine
 from nix2oci.cli.steps.evaluate import nix_client
 from nix2oci.cli.steps.read_hints import read_hints
 from nix2oci.cli.steps.read_spec import check_spec
-from nix2oci.cli.steps.registry import registry_for_build
 from nix2oci.config.image_settings import Settings
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.options.files import Format
@@ -27,15 +26,16 @@ from nix2oci.config.options.run import Run
 from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
-from nix2oci.pipeline.output_place import check_place, chosen_format
-from nix2oci.pipeline.push_target import check_named, push_target
 from nix2oci.pipeline.write_file import check_writable
+from nix2oci.publish.output_place import check_place, chosen_format
+from nix2oci.publish.push_target import check_named, push_target
+from nix2oci.publish.registry_options import registry_for_build
 
 if TYPE_CHECKING:
     from nix2oci.oci.engines import Engine
-    from nix2oci.pipeline.image_target import ImageTarget, PushTarget
     from nix2oci.pipeline.on_base import Opener
     from nix2oci.plan.layers.layering import LayerHints
+    from nix2oci.publish.image_target import ImageTarget, PushTarget
 
 OpenBase = Callable[[], "AbstractContextManager[Opener]"]
 
@@ -127,7 +127,10 @@ class Order(Struct, frozen=True):
         place = (files, setup.output_format, named, settings)
         in_git = check_place(*place, written=written, env=context.environment())
         check_named(setup.push, spec.name)
-        check_engine(setup.engine, spec, setup.systems)
+        if setup.engine:
+            from nix2oci.publish.image_target import check_engine  # loaded when used
+
+            check_engine(setup.engine, spec, setup.systems)
         options = registry_for_build(run.options, spec, setup.push)
         hints = read_hints(spec, options)
         base = setup.base_of(settings, options, write_lock=True)
@@ -139,7 +142,7 @@ class Order(Struct, frozen=True):
 
     @property
     def target(self) -> ImageTarget:
-        from nix2oci.pipeline.image_target import ImageTarget  # Nix is at work when it is loaded
+        from nix2oci.publish.image_target import ImageTarget  # Nix is at work when it is loaded
 
         setup, stdout = self.setup, context.standard_output()
         engine, push = setup.engine, setup.push

@@ -11,13 +11,13 @@ from nix2oci.cli.steps.base_image import locate_base
 from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
 from nix2oci.cli.steps.read_hints import read_hints, say_warnings
 from nix2oci.cli.steps.read_spec import read_own_settings, read_settings
-from nix2oci.cli.steps.registry import registry_for_build
 from nix2oci.compare.inputs import recorded_closure
 from nix2oci.config.options.origin import NO_ORIGIN, OriginOptions
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import Closure
 from nix2oci.plan.layers.layering import Plan
+from nix2oci.publish.registry_options import registry_for_build
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.prepare import Prepared

@@ -24,15 +24,15 @@ from nix2oci.oci.registry.client_options import Repository
 from nix2oci.pipeline.debug_twin import twin_names
 from nix2oci.pipeline.describe import image_names
 from nix2oci.pipeline.destination import Destination
-from nix2oci.pipeline.image_target import ImageTarget
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Named, Published, publish
 from nix2oci.pipeline.write_file import write_file
+from nix2oci.publish.image_target import ImageTarget
 from nix2oci.report.images import pushed_document
 from nix2oci.report.json_documents import delivered_document
 
 if TYPE_CHECKING:
-    from nix2oci.pipeline.delivery import Delivery
+    from nix2oci.publish.delivery import Delivery
 
 Document = Mapping[str, Any]
 
@@ -82,7 +82,7 @@ def prepared_delivery(
         return None
     from nix2oci.cli.steps.registry_run import registry_run  # only this needs a registry
     from nix2oci.cli.steps.send import send
-    from nix2oci.pipeline.delivery import prepare_delivery
+    from nix2oci.publish.delivery import prepare_delivery
 
     registry, output = order.options.registry, order.options.output
     push, clients = partial(send, registry=registry, output=output), registry_run(registry, output)

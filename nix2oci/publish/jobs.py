@@ -32,11 +32,11 @@ from nix2oci.pipeline.fleet import (
     run_cache,
     with_program,
 )
-from nix2oci.pipeline.image_target import ImageTarget
 from nix2oci.pipeline.on_base import Opener
 from nix2oci.pipeline.platforms import Published, joined
 from nix2oci.pipeline.progress import Progress
 from nix2oci.plan.layers.layering import LayerHints
+from nix2oci.publish.image_target import ImageTarget
 from nix2oci.text import and_more, count
 
 R = TypeVar("R")

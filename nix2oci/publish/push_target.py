@@ -10,7 +10,7 @@ from nix2oci.errors import ConfigError, InvalidReferenceError
 from nix2oci.oci.reference import SCHEME, Reference, parse_reference
 
 if TYPE_CHECKING:
-    from nix2oci.pipeline.image_target import PushTarget
+    from nix2oci.publish.image_target import PushTarget
 
 
 def push_target(
@@ -35,7 +35,7 @@ def push_target(
         raise ConfigError(
             f"cannot use --reuse with {other}: the image here has to have all of its layers"
         )
-    from nix2oci.pipeline.image_target import PushTarget  # noqa: PLC0415  # start-up counts
+    from nix2oci.publish.image_target import PushTarget  # noqa: PLC0415  # start-up counts
 
     to = tuple(_target(text, prefix, several=several) for text in options.push)
     reuse = tuple(map(parse_reference, options.reuse))

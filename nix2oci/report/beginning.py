@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
+from nix2oci.nix.flake_outputs import FlakeOutput
+from nix2oci.nix.installable import Installable, attribute_names
 from nix2oci.text import count, printable
 
 SCHEMA_NAME = "nix2oci.schema.json"
@@ -49,6 +51,35 @@ _KEYS = (
     ("debug: true", "NAME:TAG-debug beside it, with a shell"),
     ("labels: {{com.example.team: payments}}", "what docker inspect shows"),
 )
+
+
+def example_of(found: Sequence[FlakeOutput], named: Installable) -> FlakeOutput | None:
+    """What the examples are about: what was named, else the default, else what can be built."""
+    if wanted := attribute_names(named.attr):
+        return next((one for one in found if (one.attr,) == wanted), None)
+    return next((one for one in found if one.kind in {"derivation", "app"}), None)
+
+
+def of_flake(found: Sequence[FlakeOutput] | None, example: FlakeOutput | None, system: str) -> str:
+    """The text of the file beside a flake that has these outputs; None where there is no flake."""
+    listed = None if found is None else [Found(installable_of(".", o), _what(o)) for o in found]
+    name, program = (example.name, example.program) if example else ("", "")
+    return beginning(listed, system, name=name, program=program)
+
+
+def installable_of(flake: str, output: FlakeOutput) -> str:
+    """An output as it is typed after `nix2oci build`."""
+    return flake if output.attr == "default" else f"{flake}#{output.fragment}"
+
+
+def _what(output: FlakeOutput) -> str:
+    if output.kind == "image":
+        return "an image already, which dockerTools or nix2container makes"
+    if output.kind == "broken":
+        return "does not evaluate"
+    what = output.name or "an app"
+    starts = f", starts {output.program}" if output.program not in {"", output.name} else ""
+    return f"{what}{starts}" + (f": {output.description}" if output.description else "")
 
 
 class Found(Struct, frozen=True):

@@ -22,8 +22,8 @@ from nix2oci.oci.registry.push import Known, Pushed, PushSet, read_push_set
 from nix2oci.oci.spec import Digest
 from nix2oci.pipeline.debug_twin import twin_names
 from nix2oci.pipeline.destination import FindExisting
-from nix2oci.pipeline.image_target import PushTarget
 from nix2oci.pipeline.platforms import Named
+from nix2oci.publish.image_target import PushTarget
 
 Sent = tuple[Sequence[tuple[PushSet, Pushed]], Sequence[Reference]]
 """What was pushed to each repository, and all references, in the order that they are printed in."""

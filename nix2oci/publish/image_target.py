@@ -10,12 +10,14 @@ from typing import BinaryIO
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError
 from nix2oci.host.scratch import temporary_directory
 from nix2oci.oci.engines import Engine
 from nix2oci.oci.layout.writer import OutputFormat, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository, distinct
+from nix2oci.oci.spec import Platform
 
 
 class PushTarget(Struct, frozen=True):
@@ -151,3 +153,19 @@ class ImageTarget(Struct, frozen=True):
             return
         with temporary_directory() as scratch:
             yield replace(self, path=os.path.join(scratch, "image.oci"), output_format="oci")
+
+
+def check_engine(engine: Engine, spec: ImageSpec, systems: Sequence[str]) -> None:
+    """Raise `ConfigError` for layers that the engine does not read, or other platforms."""
+    if engine.name == "docker" and spec.compression == "zstd":
+        raise ConfigError(
+            "cannot load zstd layers into docker: not every Docker reads them",
+            hint="use --compression gzip",
+        )
+    platforms = [Platform.of_system(system) for system in systems]
+    if len(platforms) > 1 and engine.fitting(platforms) is None:
+        raise ConfigError(
+            f"cannot load into {engine.name}: it runs {engine.platform}, "
+            f"and the image is for {' and '.join(map(str, platforms))}",
+            hint=f"add {engine.platform} to --platform",
+        )

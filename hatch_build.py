@@ -4,6 +4,8 @@ Their bytes get into images, so `nix2oci/launcher/launchers.sha256` says which t
 compiles for both architectures by itself, and one version of it gives the same bytes on every
 machine: the section table, which names what the linker made, is cut off, and no path or time gets
 in. It is the `zig` on PATH where that is of this version, else the one of the `ziglang` wheel.
+
+As a program, `python hatch_build.py DIR`, it puts them into a directory.
 """
 
 from __future__ import annotations
@@ -214,3 +216,19 @@ def without_sections(elf: bytes) -> bytes:
     struct.pack_into("<Q", cut, 40, 0)  # e_shoff
     struct.pack_into("<HHH", cut, 58, 64, 0, 0)  # e_shentsize, e_shnum, e_shstrndx
     return bytes(cut)
+
+
+def main() -> None:
+    """Put the launchers of this checkout into the directory that the command line names."""
+    directory = Path(sys.argv[1])
+    try:
+        made = launchers(Path(__file__).parent, _environment())
+    except LauncherError as error:
+        raise SystemExit(f"error: {error}\nhint: {error.hint}") from None
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in made.items():
+        (directory / name).write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()

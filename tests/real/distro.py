@@ -65,7 +65,7 @@ FOR_DEFLATE = ("cmake==4.1.2", "ninja==1.13.0", "scikit-build-core==0.11.6")
 @functools.cache
 def python_distro(cache: Path) -> Path:
     """As `distro_flake`, with what nixpkgs has of Python for the flake of this repository."""
-    require("nix", "apt-get", "dpkg-deb", "patchelf")
+    require("nix", "apt-get", "dpkg-deb", "patchelf", "cc", "python3-config")
     wheels = [f"pypi:{locked(name)}" for name in PYTHON_PACKAGES]
     for_deflate = [f"pypi:{name}" for name in FOR_DEFLATE]
     names = ("python3", "unzip", *wheels, *for_deflate, f"sdist:{locked('deflate')}")

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.nix
 
 @pytest.fixture(scope="module")
 def nixpkgs() -> Path:
-    require("git", "unzip", "cc")
+    require("git")
     return python_distro(ROOT / ".cache")
 
 

@@ -220,6 +220,8 @@ def without_sections(elf: bytes) -> bytes:
 
 def main() -> None:
     """Put the launchers of this checkout into the directory that the command line names."""
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python hatch_build.py DIR")
     directory = Path(sys.argv[1])
     try:
         made = launchers(Path(__file__).parent, _environment())

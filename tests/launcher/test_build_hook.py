@@ -175,6 +175,15 @@ def test_an_sdist_carries_the_launchers_and_its_wheel_needs_no_zig(builder: Buil
     assert builder.in_wheel() == KNOWN
 
 
+def test_as_a_program_it_puts_the_launchers_into_a_directory(builder: Builder) -> None:
+    done = builder.python("hatch_build.py", "made")
+    assert (done.returncode, done.stderr) == (1, NO_ZIG)
+    builder.add_zig(zig("0.17.1"))
+    assert builder.python("hatch_build.py", "made").returncode == 0
+    made = {path.name: path.read_bytes() for path in (builder.tree / "made").iterdir()}
+    assert {name: hashlib.sha256(made[name]).hexdigest() for name in made} == KNOWN
+
+
 def test_launchers_of_an_earlier_build_are_not_taken_for_those_of_the_source(
     builder: Builder,
 ) -> None:

@@ -19,17 +19,14 @@ let
   lib = import ./lib.nix;
   stdenv = import ./stdenv.nix { inherit facts lib; pkgs = debian; };
   tools = import ./trivial.nix { inherit lib; pkgs = debian // { inherit stdenv; runtimeShell = stdenv.shell; }; };
-  python = import ./python.nix { inherit debian facts lib stdenv callPackageWith; inherit (tools) runCommand; };
+  python = import ./python.nix { inherit debian facts lib pkgs stdenv; inherit (tools) runCommand; };
 
   packages = debian // lib.optionalAttrs (debian ? python3) { inherit (python) python3; };
 
   # What `packages.<system>` of the flake may have: derivations only.
   derivations = aliases // packages // { inherit (tools) makeWrapper; };
 
-  callPackage = callPackageWith { };
-  callPackageWith = scope: function: arguments:
-    let f = if builtins.isFunction function then function else import function; in
-    f (builtins.intersectAttrs (builtins.functionArgs f) (pkgs // scope) // arguments);
+  callPackage = lib.callPackageWith pkgs;
 
   # What is only named here, so that a flake that names it can be evaluated.
   named = lib.genAttrs [ "mypy" "nixfmt-tree" "ruff" "shellcheck" ] (name: debian.${name} or

@@ -16,6 +16,10 @@ in
 rec {
   genAttrs = names: f: listToAttrs (map (name: { inherit name; value = f name; }) names);
 
+  callPackageWith = scope: function: arguments:
+    let f = if builtins.isFunction function then function else import function; in
+    f (builtins.intersectAttrs (builtins.functionArgs f) scope // arguments);
+
   getOutput = output;
   getBin = output "bin";
   getLib = output "lib";

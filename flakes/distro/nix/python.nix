@@ -1,5 +1,5 @@
 # python3 as nixpkgs has it: the interpreter, its modules, and interpreters with modules.
-{ debian, facts, stdenv, runCommand, lib, callPackageWith }:
+{ debian, facts, pkgs, stdenv, runCommand, lib }:
 let
   inherit (builtins) attrNames concatMap elemAt filter listToAttrs match;
 
@@ -44,14 +44,12 @@ let
       done
     '';
 
-  inherit (python3) pkgs;
-
   python3 = bare // {
     inherit pythonVersion sitePackages withPackages;
     interpreter = "${bare}/bin/python3";
     pkgs = modules // pypi // {
       python = python3;
-      callPackage = callPackageWith pkgs;
+      callPackage = lib.callPackageWith (pkgs // python3.pkgs);
     };
   };
 in

@@ -122,6 +122,56 @@ def test_its_images_have_the_digest_of_an_installation_by_pip(
     assert digests[0][2]["released"] is True
 
 
+# nixpkgs for systems that this machine is not: enough to evaluate, nothing that could be built.
+SYSTEMS = """{
+  inputs.distro.url = "path:DISTRO";
+  outputs = { self, distro }:
+    let
+      inherit (distro) lib;
+      here = lib.head (lib.attrValues distro.legacyPackages);
+      pkgsOf = system:
+        let
+          pkgs = here // {
+            stdenvNoCC = here.stdenv // { buildPlatform = { inherit system; }; };
+            callPackage = lib.callPackageWith pkgs;
+          };
+        in
+        pkgs;
+    in
+    {
+      inherit lib;
+      legacyPackages = lib.genAttrs
+        [ "x86_64-linux" "aarch64-linux" "x86_64-darwin" "aarch64-darwin" "riscv64-linux" ]
+        pkgsOf;
+    };
+}
+"""
+ZIGS = {
+    "x86_64-linux": "manylinux_2_12_x86_64.manylinux2010_x86_64.musllinux_1_1_x86_64",
+    "aarch64-linux": "manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64",
+    "x86_64-darwin": "macosx_13_0_x86_64",
+    "aarch64-darwin": "macosx_13_0_arm64",
+}
+
+
+def test_it_is_for_linux_and_macos_each_with_its_zig(
+    repository: Path, nixpkgs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "flake.nix").write_text(SYSTEMS.replace("DISTRO", str(nixpkgs)))
+    options = ("--override-input", "nixpkgs", f"path:{tmp_path}", "--no-write-lock-file")
+    for output in ("packages", "apps", "checks", "devShells", "formatter"):
+        found = nix(
+            *("eval", "--json", *options, f"path:{repository}#{output}"),
+            *("--apply", "builtins.attrNames"),
+        )
+        assert json.loads(found) == sorted(ZIGS), output
+    zigs = "builtins.mapAttrs (_: of: of.default.launchers.zig.name)"
+    found = nix("eval", "--json", *options, f"path:{repository}#packages", "--apply", zigs)
+    assert json.loads(found) == {
+        system: f"ziglang-0.17.1-py3-none-{platform}.whl" for system, platform in ZIGS.items()
+    }
+
+
 @pytest.fixture(scope="module")
 def locked(repository: Path, nixpkgs: Path, scratch: Path) -> Path:
     """The repository with a lock file, as a release has: `flake init` cannot override inputs."""

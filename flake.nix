@@ -16,7 +16,10 @@
       ];
       # For each of these that nixpkgs has.
       forEachSystem =
-        make: lib.mapAttrs (_: make) (builtins.intersectAttrs (lib.genAttrs systems lib.id) nixpkgs.legacyPackages);
+        make:
+        lib.mapAttrs (_: make) (
+          builtins.intersectAttrs (lib.genAttrs systems lib.id) nixpkgs.legacyPackages
+        );
       package = pkgs: pkgs.callPackage ./nix/package.nix { };
     in
     {

@@ -24,7 +24,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-MACHINES = ("x86_64", "aarch64")
+# e_machine of the ELF specification, by the name that Nix and the kernel have for it.
+MACHINES = {"x86_64": 62, "aarch64": 183}
 ZIG = "0.17.1"
 GIVEN = "NIX2OCI_LAUNCHERS"
 """The variable that names a directory with both launchers: nothing is compiled then."""
@@ -74,14 +75,11 @@ class LauncherHook(BuildHookInterface[Any]):
         root = Path(self.root)
         try:
             made = launchers(root, _environment())
+            _write(made, root / _HERE)
         except LauncherError as error:
             self.app.abort(f"error: {error}\nhint: {error.hint}")
             return
-        for name, content in made.items():
-            file = root / _HERE / name
-            if not file.exists() or file.read_bytes() != content:
-                file.write_bytes(content)
-            build_data["artifacts"].append(f"/{_HERE}/{name}")
+        build_data["artifacts"] += [f"/{_HERE}/{name}" for name in made]
 
 
 def _environment() -> Mapping[str, str]:
@@ -101,6 +99,12 @@ def launchers(root: Path, environment: Mapping[str, str]) -> dict[str, bytes]:
         source = root / _HERE
         made = {f"launcher-{name}": compile_launcher(source, name, zig) for name in MACHINES}
         by = f"by zig {version}"
+    for machine, number in MACHINES.items():
+        if not _is_launcher(made[f"launcher-{machine}"], number):
+            raise LauncherError(
+                f"cannot build nix2oci: launcher-{machine} {by} is no launcher for {machine}",
+                f"without {GIVEN} the launchers are compiled",
+            )
     known = known_digests(root / _HERE)
     other = [name for name in made if hashlib.sha256(made[name]).hexdigest() != known.get(name)]
     if other and not _any_will_do(environment):
@@ -112,10 +116,29 @@ def launchers(root: Path, environment: Mapping[str, str]) -> dict[str, bytes]:
     return made
 
 
+def _write(made: Mapping[str, bytes], directory: Path) -> None:
+    """Only what is not there already: an unpacked sdist may be read-only."""
+    for name, content in made.items():
+        file = directory / name
+        try:
+            if not file.exists() or file.read_bytes() != content:
+                file.write_bytes(content)
+        except OSError as error:
+            raise LauncherError(
+                f"cannot write '{file}': {error.strerror}", "build in a copy that can be written to"
+            ) from error
+
+
 def known_digests(source: Path) -> dict[str, str]:
     """The SHA-256 of each launcher by its file name, from launchers.sha256, as sha256sum has it."""
     lines = (source / "launchers.sha256").read_text().splitlines()
     return {name: digest for digest, name in (line.split() for line in lines)}
+
+
+def _is_launcher(content: bytes, number: int) -> bool:
+    head = content[:20].ljust(20, b"\0")
+    (found,) = struct.unpack_from("<H", head, 18)
+    return head.startswith(b"\x7fELF") and found == number and b"N2OCIOP1" in content
 
 
 def _any_will_do(environment: Mapping[str, str]) -> bool:
@@ -128,7 +151,7 @@ def _ready(root: Path, environment: Mapping[str, str]) -> Path | None:
         return root / environment[GIVEN]
     is_sdist = (root / "PKG-INFO").exists()
     source = root / _HERE
-    return source if is_sdist and (source / f"launcher-{MACHINES[0]}").exists() else None
+    return source if is_sdist and (source / "launcher-x86_64").exists() else None
 
 
 def _read(directory: Path) -> dict[str, bytes]:
@@ -225,11 +248,10 @@ def main() -> None:
     directory = Path(sys.argv[1])
     try:
         made = launchers(Path(__file__).parent, _environment())
+        directory.mkdir(parents=True, exist_ok=True)
+        _write(made, directory)
     except LauncherError as error:
         raise SystemExit(f"error: {error}\nhint: {error.hint}") from None
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, content in made.items():
-        (directory / name).write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,14 @@ KNOWN = {
 REQUIRES = "import hatchling.build as b; print(b.get_requires_for_build_{}())"
 
 
+def change(launcher: Path) -> bytes:
+    """Let a launcher be another one."""
+    content = bytearray(launcher.read_bytes())
+    content[200] ^= 1
+    launcher.write_bytes(content)
+    return bytes(content)
+
+
 def zig(version: str, *, suffix: str = "", status: int = 0) -> str:
     """A compiler that says this version, and `compiles` the launcher of its target."""
     return f"""#!/bin/sh
@@ -210,6 +218,10 @@ compiling
 error: cannot compile launcher-x86_64: 'zig' failed
 hint: what it says is above; zig 0.17.1 compiles it; NIX2OCI_LAUNCHERS=DIR takes ready-made ones
 """
+NO_LAUNCHER = """\
+error: cannot build nix2oci: launcher-aarch64 in 'swapped' is no launcher for aarch64
+hint: without NIX2OCI_LAUNCHERS the launchers are compiled
+"""
 NOT_THERE = """\
 error: cannot read the launcher 'nowhere/launcher-x86_64': No such file or directory
 hint: NIX2OCI_LAUNCHERS names a directory with launcher-x86_64 and launcher-aarch64; without it \
@@ -241,6 +253,12 @@ they are compiled
             OTHER.format("launcher-aarch64 in 'changed' has"),
             id="given launchers, one of which is another",
         ),
+        pytest.param(
+            None,
+            {"NIX2OCI_LAUNCHERS": "swapped", "NIX2OCI_ANY_LAUNCHERS": "1"},
+            NO_LAUNCHER,
+            id="given launchers, one of which is for another machine",
+        ),
     ],
 )
 def test_a_build_without_the_known_launchers_fails_in_one_line(
@@ -250,8 +268,9 @@ def test_a_build_without_the_known_launchers_fails_in_one_line(
     builder: Builder,
     given: Path,
 ) -> None:
-    changed = shutil.copytree(given, builder.tree / "changed")
-    (changed / "launcher-aarch64").write_bytes(b"changed")
+    change(shutil.copytree(given, builder.tree / "changed") / "launcher-aarch64")
+    swapped = shutil.copytree(given, builder.tree / "swapped")
+    (swapped / "launcher-aarch64").write_bytes((given / "launcher-x86_64").read_bytes())
     if compiler:
         builder.add_zig(compiler)
     done = builder.build(**variables)
@@ -262,9 +281,7 @@ def test_a_build_without_the_known_launchers_fails_in_one_line(
 
 
 def test_other_launchers_are_allowed_by_a_variable(builder: Builder, given: Path) -> None:
-    (given / "launcher-aarch64").write_bytes(b"changed")
+    changed = change(given / "launcher-aarch64")
     done = builder.build(NIX2OCI_LAUNCHERS=str(given), NIX2OCI_ANY_LAUNCHERS="1")
     assert done.returncode == 0, done.stderr
-    assert builder.in_wheel() == KNOWN | {
-        "launcher-aarch64": hashlib.sha256(b"changed").hexdigest()
-    }
+    assert builder.in_wheel() == KNOWN | {"launcher-aarch64": hashlib.sha256(changed).hexdigest()}

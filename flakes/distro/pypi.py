@@ -89,8 +89,8 @@ def _download(kind: str, requirement: str, cache: Path) -> Path:
             check=False,
         )
         if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            raise PypiError(f"cannot download '{requirement}': {(said or ['pip failed'])[-1]}")
+            said = done.stderr.strip().splitlines() or ["pip failed"]
+            raise PypiError(f"cannot download '{requirement}': {said[-1]}")
         (file,) = Path(scratch).iterdir()
         return file.rename(cache / file.name)
 

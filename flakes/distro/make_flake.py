@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import pypi
 from debian import Archive, Deb, Package, group_of, stanzas
 
 UPDATE = "apt-get update"
@@ -148,12 +149,16 @@ def fetch(debs: list[Deb], into: Path) -> None:
         raise ArchiveError(str(error), UPDATE) from error
 
 
-def add_to_store(debs: Iterable[Deb], cache: Path) -> None:
-    """Give Nix the .debs under the store paths that their hashes make."""
-    run("nix-store", "--add-fixed", "sha256", *(str(cache / deb.file) for deb in debs))
+def add_to_store(names: Iterable[str], cache: Path) -> None:
+    """Give Nix files of the cache under the store paths that their hashes make."""
+    files = [str(cache / name) for name in names]
+    if files:
+        run("nix-store", "--add-fixed", "sha256", *files)
 
 
-def document(packages: tuple[Package, ...], asked: Iterable[str]) -> dict[str, object]:
+def document(
+    packages: tuple[Package, ...], asked: Iterable[str], wheels: Iterable[pypi.Distribution]
+) -> dict[str, object]:
     """packages.json, as default.nix reads it."""
     system, multiarch, loader = platform()
     aliases = {deb.package: p.name for p in packages for deb in p.debs if deb.package != p.name}
@@ -171,6 +176,7 @@ def document(packages: tuple[Package, ...], asked: Iterable[str]) -> dict[str, o
         "packages": entries,
         "aliases": aliases,
         "asked": sorted({group_of(name) for name in asked}),
+        "wheels": {wheel.name: asdict(wheel) for wheel in wheels},
     }
 
 
@@ -186,12 +192,13 @@ def write(file: Path, text: str) -> None:
 def copy_sources(target: Path) -> None:
     """The Nix files and the builders, and no builder that is not one any more."""
     source = HERE / "nix"
-    (target / "builders").mkdir(parents=True, exist_ok=True)
-    for file in (*source.glob("*.nix"), *source.glob("builders/*.*")):
+    for file in (*source.glob("*.nix"), *source.glob("*/*.*")):
+        (target / file.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
         write(target / file.relative_to(source), file.read_text())
-    for file in (target / "builders").iterdir():
-        if not (source / "builders" / file.name).exists():
-            file.unlink()
+    for directory in ("builders", "python"):
+        for file in (target / directory).iterdir():
+            if not (source / directory / file.name).exists():
+                file.unlink()
 
 
 @contextmanager
@@ -214,6 +221,8 @@ def obtain(asked: list[str], cache: Path) -> tuple[list[str], tuple[Package, ...
 def make(target: Path, asked: list[str]) -> None:
     cache = target.with_name(target.name + ".debs")
     cache.mkdir(parents=True, exist_ok=True)
+    of_python = [name for name in asked if name.startswith(pypi.PREFIXES)]
+    asked = [name for name in asked if name not in of_python]
     with locked(cache):
         try:
             names, packages = obtain(asked, cache)
@@ -223,9 +232,11 @@ def make(target: Path, asked: list[str]) -> None:
                 raise
             refresh_lists()
             names, packages = obtain(asked, cache)
-        add_to_store([deb for package in packages for deb in package.debs], cache)
+        add_to_store([deb.file for package in packages for deb in package.debs], cache)
+        wheels = pypi.obtain(of_python, cache)
+        add_to_store([file.name for file in pypi.files(of_python, cache)], cache)
         copy_sources(target)
-        text = json.dumps(document(packages, names), indent=1, sort_keys=True)
+        text = json.dumps(document(packages, names, wheels), indent=1, sort_keys=True)
         write(target / "packages.json", text + "\n")
 
 
@@ -238,6 +249,8 @@ def main(argv: list[str]) -> int:
         make(Path(argv[0]).resolve(), argv[1:])
     except MakeError as error:
         return failed(str(error), error.hint)
+    except pypi.PypiError as error:
+        return failed(str(error), "")
     except OSError as error:
         return failed(f"cannot make '{argv[0]}': '{error.filename}': {error.strerror}", "")
     except KeyboardInterrupt:

@@ -18,7 +18,7 @@ from nix2oci.nix.flake_inputs import unpinned
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.package import Package
 from nix2oci.oci.inherit import Inherited, inherit
-from nix2oci.oci.layer.blob import Layer, compressor_version, layer_form
+from nix2oci.oci.layer.blob import Layer, compressor_version, is_other_compressor, layer_form
 from nix2oci.oci.layout.writer import Image, Staging
 from nix2oci.oci.spec import (
     LAYER_FORM,
@@ -46,6 +46,7 @@ from nix2oci.pipeline.on_base import refuse_zstd
 from nix2oci.pipeline.prepare import Prepared, prepare
 from nix2oci.pipeline.progress import Progress
 from nix2oci.pipeline.startable import entrypoint
+from nix2oci.pipeline.templates import is_other_launcher
 from nix2oci.plan.layers.layering import LayerHints, LayerPlan
 from nix2oci.plan.rootfs import CA_BUNDLE, LOCALES
 from nix2oci.plan.shell_record import annotations_of
@@ -77,6 +78,7 @@ def build(
     hints: LayerHints | None = None,
 ) -> WrittenImage:
     """Build one image of evaluated packages and put it at its destination, all or nothing."""
+    compressor_version(spec.compression)  # fails before Nix builds
     with (
         prepare(
             *(nix, packages, spec, progress, destination.cache),
@@ -99,6 +101,8 @@ def write(
     if tools and tools.package.installable.became:
         progress.step(unpinned(tools.package.installable))
     spec = prepared.spec
+    compressor = compressor_version(spec.compression)
+    _say_what_differs(prepared, compressor, progress)
     identity = _decide(nix, prepared, spec, destination, progress)
     twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
     with destination.open(identity.names) as staging:
@@ -119,11 +123,21 @@ def write(
         for each, _ in images:
             _check(staging, each)
         staging.finish(images)
-    compressor = compressor_version(spec.compression)
     layers, reused, read = written.layers, written.reused, written.read
     return WrittenImage(
         identity, image, prepared, layers, reused, read, compressor, twin, inherited
     )
+
+
+def _say_what_differs(prepared: Prepared, compressor: str, progress: Progress) -> None:
+    """Name what of this installation gives other bytes than a released one."""
+    if is_other_compressor(prepared.spec.compression):
+        progress.step(f"{compressor} gives other bytes than releases of nix2oci do: digests differ")
+    machine = prepared.package.system.partition("-")[0]
+    if prepared.shells.launchers and is_other_launcher(machine):
+        progress.step(
+            f"this nix2oci has another launcher for {machine} than its releases: digests differ"
+        )
 
 
 @contextmanager

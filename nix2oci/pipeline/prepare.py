@@ -111,7 +111,7 @@ def prepare(
     """
     base = base_of(spec, packages[0].system, opener, progress)
     with hold(nix, packages, progress, FactCache(cache.facts if cache else None)) as held:
-        yield planned(decided(held, spec, base, progress), hints, progress)
+        yield planned(decided(held, spec, base, progress, progress.step), hints, progress)
 
 
 def base_of(spec: ImageSpec, system: str, opener: Opener, progress: Progress) -> BaseImage | None:
@@ -121,7 +121,13 @@ def base_of(spec: ImageSpec, system: str, opener: Opener, progress: Progress) ->
     return open_base(spec, system, opener)
 
 
-def decided(held: Held, spec: ImageSpec, base: BaseImage | None, progress: Progress) -> Prepared:
+def decided(
+    held: Held,
+    spec: ImageSpec,
+    base: BaseImage | None,
+    progress: Progress,
+    warn: Callable[[str], None],
+) -> Prepared:
     """Everything but the plan, which has no layers yet; raises what goes wrong on the way."""
     built, closure, store, notes = held.built, held.closure, held.store, held.notes
     outputs = _named(spec, built)
@@ -154,7 +160,7 @@ def decided(held: Held, spec: ImageSpec, base: BaseImage | None, progress: Progr
             *(tree, on, spec, outputs),
             store_dir=closure.store_dir,
             store=files,
-            warn=progress.step,
+            warn=warn,
         )
     system = built[0].package.system
     spec = with_user(spec, tree, on)

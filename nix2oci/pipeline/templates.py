@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from nix2oci.errors import RepresentationError
 from nix2oci.launcher.encoder import MACHINES
 
@@ -17,6 +19,17 @@ def launcher_template(machine: str) -> bytes:
             f"cannot make a launcher for {machine}: there is one for {' and '.join(MACHINES)}"
         )
     return _file("launcher", f"launcher-{machine}")
+
+
+def launcher_digest(machine: str) -> str:
+    """The SHA-256 of `launcher_template`, in hex: it decides the bytes of each launcher."""
+    return hashlib.sha256(launcher_template(machine)).hexdigest()
+
+
+def is_other_launcher(machine: str) -> bool:
+    """Whether it is another than the one that nix2oci is released with, see `hatch_build.py`."""
+    known = _file("launcher", "launchers.sha256").decode()
+    return f"{launcher_digest(machine)}  launcher-{machine}" not in known.splitlines()
 
 
 def page_template() -> str:

@@ -12,6 +12,7 @@ from nix2oci.oci.engines import Loaded
 from nix2oci.oci.inherit import Inherited
 from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.spec import Platform, rfc3339
+from nix2oci.pipeline.templates import is_other_launcher, launcher_digest
 from nix2oci.plan.layers.layering import LayerPlan, Plan
 from nix2oci.plan.layers.popularity import Popularity
 from nix2oci.plan.shell import ShellDecision
@@ -120,6 +121,7 @@ def build_document(built: WrittenImage) -> Json:
         "created": rfc3339(built.identity.created),
         "entrypoint": list(built.identity.entrypoint),
         "compressor": built.compressor,
+        "launcher": _launcher(prepared),
         "size": sum(layer.size for layer in built.image.layers),
         "nar_size": prepared.closure.nar_size,
         "read": {"files": built.read.files, "bytes": built.read.bytes},
@@ -138,6 +140,15 @@ def build_document(built: WrittenImage) -> Json:
         "shell": shell_document(prepared.shells),
         "debug": debug_document(built.twin) if built.twin else None,
     }
+
+
+def _launcher(prepared: Prepared) -> Json | None:
+    """The launcher without operations that those of the image are made of, None without any."""
+    if not prepared.shells.launchers:
+        return None
+    machine = prepared.package.system.partition("-")[0]
+    digest = f"sha256:{launcher_digest(machine)}"
+    return {"digest": digest, "released": not is_other_launcher(machine)}
 
 
 def _unpinned(built: WrittenImage) -> list[Json]:

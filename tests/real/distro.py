@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -47,6 +48,39 @@ def distro_flake(cache: Path) -> Path:
     done = subprocess.run([MAKE, directory], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return directory
+
+
+# What nix2oci is made of, built with and tested by, and what builds `deflate`.
+PYTHON_PACKAGES = (
+    *("click", "msgspec", "python-magic", "pyyaml", "rich", "urllib3", "zstandard"),
+    *("markdown-it-py", "mdurl", "pygments", "ziglang"),
+    *("hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers"),
+    *("pytest", "iniconfig", "pytest-timeout", "hypothesis", "sortedcontainers"),
+    *("jsonschema", "jsonschema-specifications", "referencing", "rpds-py", "attrs"),
+    "typing-extensions",
+)
+FOR_DEFLATE = ("cmake==4.1.2", "ninja==1.13.0", "scikit-build-core==0.11.6")
+
+
+@functools.cache
+def python_distro(cache: Path) -> Path:
+    """As `distro_flake`, with what nixpkgs has of Python for the flake of this repository."""
+    require("nix", "apt-get", "dpkg-deb", "patchelf", "cc", "python3-config")
+    wheels = [f"pypi:{locked(name)}" for name in PYTHON_PACKAGES]
+    for_deflate = [f"pypi:{name}" for name in FOR_DEFLATE]
+    names = ("python3", "unzip", *wheels, *for_deflate, f"sdist:{locked('deflate')}")
+    directory = cache / "distro-python"
+    done = subprocess.run([MAKE, directory, *names], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+def locked(name: str) -> str:
+    """A Python package with the version that developers have: `click==8.5.1`."""
+    lock = (FLAKES.parent / "requirements-dev.txt").read_text()
+    found = re.search(rf"^{name}==[^ ]+", lock, re.MULTILINE)
+    assert found, name
+    return found[0]
 
 
 def nix(*arguments: str | Path) -> str:

@@ -19,24 +19,27 @@ let
   lib = import ./lib.nix;
   stdenv = import ./stdenv.nix { inherit facts lib; pkgs = debian; };
   tools = import ./trivial.nix { inherit lib; pkgs = debian // { inherit stdenv; runtimeShell = stdenv.shell; }; };
-  python = import ./python.nix { inherit debian lib; inherit (tools) runCommand; };
+  python = import ./python.nix { inherit debian facts lib pkgs stdenv; inherit (tools) runCommand; };
 
   packages = debian // lib.optionalAttrs (debian ? python3) { inherit (python) python3; };
 
   # What `packages.<system>` of the flake may have: derivations only.
   derivations = aliases // packages // { inherit (tools) makeWrapper; };
 
-  callPackage = function: arguments:
-    let f = if builtins.isFunction function then function else import function; in
-    f (builtins.intersectAttrs (builtins.functionArgs f) pkgs // arguments);
+  callPackage = lib.callPackageWith pkgs;
 
-  pkgs = derivations // tools // {
+  # What is only named here, so that a flake that names it can be evaluated.
+  named = lib.genAttrs [ "mypy" "nixfmt-tree" "ruff" "shellcheck" ] (name: debian.${name} or
+    (tools.runCommand name { } "echo '${name}' is not in this stand-in for nixpkgs >&2; exit 1"));
+
+  pkgs = named // derivations // tools // {
     inherit callPackage derivations lib pkgs stdenv system;
     inherit (stdenv) mkDerivation;
     runtimeShell = stdenv.shell;
+    stdenvNoCC = stdenv;
     bashInteractive = packages.bash;
     bashNonInteractive = packages.bash;
-  } // lib.optionalAttrs (debian ? python3) { inherit (python) python3Packages; };
+  } // lib.optionalAttrs (debian ? python3) { inherit (python) fetchPypi python3Packages; };
 in
 if system != facts.system
 then throw "this package set is of the machine that made it, ${facts.system}: it has nothing for ${system}"

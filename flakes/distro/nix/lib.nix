@@ -16,6 +16,10 @@ in
 rec {
   genAttrs = names: f: listToAttrs (map (name: { inherit name; value = f name; }) names);
 
+  callPackageWith = scope: function: arguments:
+    let f = if builtins.isFunction function then function else import function; in
+    f (builtins.intersectAttrs (builtins.functionArgs f) scope // arguments);
+
   getOutput = output;
   getBin = output "bin";
   getLib = output "lib";
@@ -38,7 +42,18 @@ rec {
   concatLines = concatMapStringsSep "" (line: line + "\n");
   toList = value: if isList value then value else [ value ];
   cleanSource = source: source;
-  inherit (builtins) attrNames attrValues concatMap concatStringsSep elem filter head mapAttrs;
+  inherit (builtins) any attrNames attrValues concatMap concatStringsSep elem filter head mapAttrs;
+  id = value: value;
+
+  hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
+  removePrefix = prefix: text:
+    if hasPrefix prefix text
+    then builtins.substring (builtins.stringLength prefix) (-1) text
+    else text;
+  splitString = separator: text:
+    filter builtins.isString (builtins.split "[${separator}]" (toString text));
+
+  cleanSourceWith = { src, filter, name ? "source" }: builtins.path { path = src; inherit filter name; };
 
   # A word for a shell, bare when it needs no quotes.
   escapeShellArg = value:
@@ -61,6 +76,7 @@ rec {
   maintainers = { };
   platforms = rec {
     linux = [ "x86_64-linux" "aarch64-linux" ];
+    darwin = [ "x86_64-darwin" "aarch64-darwin" ];
     unix = linux;
     all = linux;
   };

@@ -1,5 +1,5 @@
 # python3 as nixpkgs has it: the interpreter, its modules, and interpreters with modules.
-{ debian, runCommand, lib }:
+{ debian, facts, pkgs, stdenv, runCommand, lib }:
 let
   inherit (builtins) attrNames concatMap elemAt filter listToAttrs match;
 
@@ -13,15 +13,19 @@ let
     (name: { name = elemAt (moduleName name) 0; value = debian.${name}; })
     (filter isModule (attrNames debian)));
 
+  pypi = import ./pypi.nix { inherit bare facts lib runCommand sitePackages stdenv; };
+
   # A module and those that it imports.
-  withImports = module: [ module ] ++ map (name: debian.${name}) (filter isModule module.needs);
+  withImports = module: [ module ]
+    ++ map (name: debian.${name}) (filter isModule (module.needs or [ ]))
+    ++ concatMap withImports (module.imports or [ ]);
 
   # A virtual environment, which is CPython's own way to have modules without a wrapper:
   # the interpreter finds pyvenv.cfg above the link that it is started by.
   withPackages = choose:
     runCommand "python3-${bare.version}-env"
       {
-        modules = concatMap withImports (choose modules);
+        modules = concatMap withImports (choose (modules // pypi));
         meta = bare.meta;
         passthru = { inherit pythonVersion sitePackages; };
       } ''
@@ -43,10 +47,14 @@ let
   python3 = bare // {
     inherit pythonVersion sitePackages withPackages;
     interpreter = "${bare}/bin/python3";
-    pkgs = modules // { python = python3; };
+    pkgs = modules // pypi // {
+      python = python3;
+      callPackage = lib.callPackageWith (pkgs // python3.pkgs);
+    };
   };
 in
 {
   inherit python3;
+  inherit (pypi) fetchPypi;
   python3Packages = python3.pkgs;
 }

@@ -54,5 +54,10 @@ in
     isLinux = true;
     isDarwin = false;
   };
+  buildPlatform = {
+    inherit (facts) system;
+    isLinux = true;
+    isDarwin = false;
+  };
   shell = "${pkgs.bash}/bin/bash";
 }

@@ -71,6 +71,13 @@ rec {
       ${postBuild}
     '';
 
+  mkShell = { packages ? [ ], inputsFrom ? [ ], name ? "nix-shell" }:
+    stdenv.mkDerivation {
+      inherit name;
+      nativeBuildInputs = packages ++ lib.concatMap (input: input.nativeBuildInputs or [ ]) inputsFrom;
+      buildCommand = "env > $out";
+    };
+
   makeWrapper = runCommand "make-shell-wrapper-hook" { } ''
     mkdir -p "$out/nix-support"
     {

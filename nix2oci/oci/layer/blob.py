@@ -17,6 +17,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Entry, File
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT, tar_blocks
@@ -56,13 +57,49 @@ class Layer(Struct, frozen=True):
         return hash((self.media_type, self.digest, self.size, self.diff_id, self.tar_size))
 
 
+_PACKAGES = {Compression.GZIP: "deflate", Compression.ZSTD: "zstandard"}
+_PROBED = {Compression.GZIP: "c6a456d8", Compression.ZSTD: "569eeb09"}
+"""What the locked versions make of a probe, as `_probe` has it."""
+
+
 @cache
 def compressor_version(compression: Compression) -> str:
-    """What, together with this program's version, decides compressed bytes: `deflate 0.9.0`."""
+    """What, together with this program's version, decides compressed bytes: `deflate 0.9.0`.
+
+    A distribution may build that package with another version of the C library in it, which the
+    package does not tell. Where it gives other bytes, some of them are named: `deflate 0.9.0
+    (gives 5ac0ffee)`. Raises `ConfigError` where the package is not installed.
+    """
     from importlib.metadata import version  # noqa: PLC0415  # start-up counts
 
-    package = {"gzip": "deflate", "zstd": "zstandard"}.get(compression.value)
-    return f"{package} {version(package)}" if package else "none"
+    if compression not in _PACKAGES:
+        return "none"
+    package = _PACKAGES[compression]
+    try:
+        given = _probe(compression)
+        name = f"{package} {version(package)}"
+    except ImportError as err:
+        other = next(one for one in _PACKAGES if one is not compression)
+        raise ConfigError(
+            f"cannot compress with {compression}: Python has no package '{package}'",
+            hint=f"install {package}, or --compression {other}",
+        ) from err
+    return name if given == _PROBED[compression] else f"{name} (gives {given})"
+
+
+def is_other_compressor(compression: Compression) -> bool:
+    """Whether it gives other bytes than the versions that nix2oci is released with."""
+    return compression in _PROBED and _probe(compression) != _PROBED[compression]
+
+
+@cache
+def _probe(compression: Compression) -> str:
+    """Eight hex digits of what a compressor makes of a short block and a longer one."""
+    words = [hashlib.sha256(b"%d" % n).hexdigest().encode() for n in range(97)]
+    text = b"".join(b"%d %s\n" % (n, words[n % 97][: n % 23]) for n in range(1500))
+    compress = _COMPRESS[compression]
+    assert compress is not None
+    return hashlib.sha256(compress(text[:1000]) + compress(text)).hexdigest()[:8]
 
 
 def layer_form(compression: Compression) -> str:

@@ -1,0 +1,198 @@
+"""The repository as a flake, with the stand-in for nixpkgs: run, checked, and the same as by pip.
+
+What is given to Nix is a copy of the files that git knows, so that a checkout with a build, a
+cache or a .venv in it does not become a store path.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from real.distro import nix, python_distro, sample
+from real.images import NIX2OCI
+from real.images import nix2oci as installed
+from support.paths import ROOT
+from support.tools import require
+
+import nix2oci as package
+
+pytestmark = pytest.mark.nix
+
+
+@pytest.fixture(scope="module")
+def nixpkgs() -> Path:
+    require("git")
+    return python_distro(ROOT / ".cache")
+
+
+@pytest.fixture(scope="module")
+def repository(scratch: Path) -> Path:
+    """The files of this repository that git knows, as they are here."""
+    copy = scratch / "repository"
+    argv = ("git", "-C", ROOT, "ls-files", "-z")
+    for name in subprocess.check_output(argv, text=True).split("\0")[:-1]:
+        target = copy / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, target)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def options(nixpkgs: Path) -> tuple[str, ...]:
+    return ("--override-input", "nixpkgs", f"path:{nixpkgs}", "--no-write-lock-file")
+
+
+@pytest.fixture(scope="module")
+def built(repository: Path, options: tuple[str, ...]) -> Path:
+    """The package, with the tests in its build."""
+    answer = nix("build", "--json", "--no-link", *options, f"path:{repository}")
+    return Path(json.loads(answer)[0]["outputs"]["out"])
+
+
+def test_the_flake_shows_what_it_has(repository: Path, options: tuple[str, ...]) -> None:
+    shown = json.loads(nix("flake", "show", "--json", *options, f"path:{repository}"))
+    system = next(iter(shown["packages"]))
+    assert {name: sorted(shown[name][system]) for name in ("packages", "apps", "checks")} == {
+        "packages": ["default", "nix2oci"],
+        "apps": ["default"],
+        "checks": ["launchers", "package"],
+    }
+    assert sorted(shown["templates"]) == ["app", "ci", "default", "multi"]
+    assert {"devShells", "formatter", "overlays"} <= set(shown)
+
+
+def test_it_runs(repository: Path, options: tuple[str, ...], built: Path) -> None:
+    ran = nix("run", *options, f"path:{repository}", "--", "--version")
+    assert ran == f"nix2oci {package.__version__}\n"
+    assert (built / "bin/nix2oci").exists()
+
+
+@pytest.mark.usefixtures("built")
+def test_its_checks_pass_among_them_that_of_the_launchers(
+    repository: Path, options: tuple[str, ...]
+) -> None:
+    nix("flake", "check", *options, f"path:{repository}")
+    system = nix("eval", "--raw", "--impure", "--expr", "builtins.currentSystem")
+    check = f"path:{repository}#checks.{system}.launchers"
+    answer = json.loads(nix("build", "--json", "--no-link", *options, check))
+    assert Path(answer[0]["outputs"]["out"]).read_text() == (
+        "launcher-aarch64: OK\nlauncher-x86_64: OK\n"
+    )
+
+
+def test_without_flakes_and_by_the_overlay_it_is_the_same_package(
+    repository: Path, nixpkgs: Path, built: Path
+) -> None:
+    pkgs = f"(import {nixpkgs} {{ }})"
+    without = f"(import {repository} {{ pkgs = {pkgs}; }}).nix2oci.outPath"
+    overlay = f"((import {repository}/flake.nix).outputs {{ self = null; nixpkgs = {pkgs}; }})"
+    overlaid = f"({overlay}.overlays.default {pkgs} {pkgs}).nix2oci.outPath"
+    for expression in (without, overlaid):
+        assert nix("eval", "--raw", "--impure", "--expr", expression) == str(built)
+
+
+def test_what_a_checkout_has_beside_its_files_is_not_copied_into_the_store(
+    repository: Path, nixpkgs: Path, built: Path, tmp_path: Path
+) -> None:
+    dirty = shutil.copytree(repository, tmp_path / "dirty")
+    for name in (".venv/large", ".cache/large", "result", "nix2oci/launcher/launcher-x86_64"):
+        (dirty / name).parent.mkdir(parents=True, exist_ok=True)
+        (dirty / name).write_text("of a build")
+    expression = f"(import {dirty} {{ pkgs = import {nixpkgs} {{ }}; }}).nix2oci.outPath"
+    assert nix("eval", "--raw", "--impure", "--expr", expression) == str(built)
+
+
+def test_its_images_have_the_digest_of_an_installation_by_pip(
+    built: Path, distro: Path, tmp_path: Path
+) -> None:
+    subject = sample(distro, "web-python")
+    digests = []
+    for number, program in enumerate((NIX2OCI, str(built / "bin/nix2oci"))):
+        argv = (program, "build", *subject, "--json", "-o", str(tmp_path / str(number)))
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        document = json.loads(done.stdout)
+        digests.append([document[key] for key in ("digest", "compressor", "launcher")])
+    assert digests[0] == digests[1]
+    assert digests[0][2]["released"] is True
+
+
+# nixpkgs for systems that this machine is not: enough to evaluate, nothing that could be built.
+SYSTEMS = """{
+  inputs.distro.url = "path:DISTRO";
+  outputs = { self, distro }:
+    let
+      inherit (distro) lib;
+      here = lib.head (lib.attrValues distro.legacyPackages);
+      pkgsOf = system:
+        let
+          pkgs = here // {
+            stdenvNoCC = here.stdenv // { buildPlatform = { inherit system; }; };
+            callPackage = lib.callPackageWith pkgs;
+          };
+        in
+        pkgs;
+    in
+    {
+      inherit lib;
+      legacyPackages = lib.genAttrs
+        [ "x86_64-linux" "aarch64-linux" "x86_64-darwin" "aarch64-darwin" "riscv64-linux" ]
+        pkgsOf;
+    };
+}
+"""
+ZIGS = {
+    "x86_64-linux": "manylinux_2_12_x86_64.manylinux2010_x86_64.musllinux_1_1_x86_64",
+    "aarch64-linux": "manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64",
+    "x86_64-darwin": "macosx_13_0_x86_64",
+    "aarch64-darwin": "macosx_13_0_arm64",
+}
+
+
+def test_it_is_for_linux_and_macos_each_with_its_zig(
+    repository: Path, nixpkgs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "flake.nix").write_text(SYSTEMS.replace("DISTRO", str(nixpkgs)))
+    options = ("--override-input", "nixpkgs", f"path:{tmp_path}", "--no-write-lock-file")
+    for output in ("packages", "apps", "checks", "devShells", "formatter"):
+        found = nix(
+            *("eval", "--json", *options, f"path:{repository}#{output}"),
+            *("--apply", "builtins.attrNames"),
+        )
+        assert json.loads(found) == sorted(ZIGS), output
+    zigs = "builtins.mapAttrs (_: of: of.default.launchers.zig.name)"
+    found = nix("eval", "--json", *options, f"path:{repository}#packages", "--apply", zigs)
+    assert json.loads(found) == {
+        system: f"ziglang-0.17.1-py3-none-{platform}.whl" for system, platform in ZIGS.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def locked(repository: Path, nixpkgs: Path, scratch: Path) -> Path:
+    """The repository with a lock file, as a release has: `flake init` cannot override inputs."""
+    copy = shutil.copytree(repository, scratch / "locked")
+    nix("flake", "lock", "--override-input", "nixpkgs", f"path:{nixpkgs}", f"path:{copy}")
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("template", "package"), [("app", "default"), ("multi", "web"), ("multi", "worker")]
+)
+def test_a_template_is_a_flake_whose_image_can_be_built(
+    template: str, package: str, locked: Path, distro: Path, tmp_path: Path
+) -> None:
+    flake = tmp_path / "flake"
+    flake.mkdir()
+    argv = ("nix", "flake", "init", "--template", f"path:{locked}#{template}")
+    done = subprocess.run(argv, cwd=flake, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    options = ("--override-input", "nixpkgs", f"path:{distro}", "--no-write-lock-file")
+    if "images:" in (flake / "nix2oci.yaml").read_text():
+        nix("build", "--no-link", f"path:{flake}#{package}", *options)
+    else:
+        installed("build", f"path:{flake}#{package}", *options, "-o", tmp_path / "x")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 COMMANDS = {
     "build": "Build flake outputs into one OCI image.",
-    "resolve": "Build and push the images that YAML names; print it with their references.",
+    "resolve": "Push the images that YAML names; print it with references.",
     "plan": "Show what would be in which layer; write nothing.",
     "init": "Write a nix2oci.yaml to begin with, beside the flake.",
     "popularity": "Count what images share, so that they can share layers.",

@@ -220,5 +220,5 @@ def test_the_page_tells_of_the_index(terminal: Terminal) -> None:
     options = ("--popularity", "index.json", "--html", "plan.html")
     assert terminal.run("plan", *records("shop"), *options).returncode == 0
     page = (terminal.directory / "plan.html").read_text()
-    assert "Popularity is counted over 3 closures, by the index sha256:" in page
-    assert "Shared by says how many of these have the very same layer; for a" in page
+    assert "Used by says how many of the 3 images of the index sha256:" in page
+    assert "shared by, how many of these have the very same layer, or its package" in page

@@ -163,6 +163,13 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
         (made.directory / name).chmod(0o755)
     (made.directory / "bad.yaml").write_text(f"env: {json.dumps({ORDERS: [ORDERS]})}\n")
     (made.directory / "key.yaml").write_text(f"{json.dumps(ORDERS)}: 1\n")
+    mentions = {"image": "nix2oci://.#broken", "note": f"see nix2oci://{ORDERS}", ORDERS: ORDERS}
+    (made.directory / "mentions.yaml").write_text(json.dumps(mentions))
+    turned = {"image": f"nix2oci://#{ORDERS}", "other": f"nix2oci://.#{ORDERS}"}
+    (made.directory / "turned.yaml").write_text(json.dumps(turned))
+    (made.directory / "named.yaml").write_text(json.dumps({"images": {ORDERS: {}}}))
+    several = {"a": {"installable": ".#app", ORDERS: 1}, "b": {"installable": ORDERS}}
+    (made.directory / "several.yaml").write_text(json.dumps({"images": several}))
     (made.directory / "bad.json").write_text(json.dumps({f"/nix/store/{ORDERS}": {}}))
     return made
 
@@ -179,6 +186,9 @@ COMMANDS = [
     ("cat", "hostile", ORDERS),
     ("export", "hostile", "-o", f"absent/{ORDERS}"),
     ("help", ORDERS),
+    *(("resolve", "-f", name, "--push", "REGISTRY/broken") for name in ("mentions.yaml", ORDERS)),
+    *(("resolve", "-f", f"{name}.yaml", "--push", "REGISTRY/broken") for name in ("bad", "turned")),
+    *(("build", "--all", "--config", f"{name}.yaml", "-o", "o5") for name in ("named", "several")),
     *(("init", name) for name in (f"no{ORDERS}", f".#{ORDERS}")),
     ("index", "hostile", "plain", "--tag", "x:1", "-o", f"no/{IN_A_LINE}"),
     *(("cache", "show", *more) for more in ((), ("--json",))),

@@ -32,9 +32,10 @@ def is_other_launcher(machine: str) -> bool:
     return f"{launcher_digest(machine)}  launcher-{machine}" not in known.splitlines()
 
 
-def page_template() -> str:
-    """The template that `page.page` takes."""
-    return _file("report.page", "page.html").decode()
+def page_template(main: str) -> str:
+    """The template of a page: the frame, and in it `main`, which is "image" or "fleet"."""
+    frame, inside = (_file("report.page", f"{each}.html").decode() for each in ("page", main))
+    return frame.replace("{{main}}", inside)
 
 
 def settings_schema() -> bytes:

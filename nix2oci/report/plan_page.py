@@ -1,4 +1,7 @@
-"""The page of a plan: the plan as `--json` prints it, and what people ask first, as HTML."""
+"""The page of a plan: the plan as `--json` prints it, and what people ask first, as HTML.
+
+That of several images is made of what `--json` prints alone.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,19 @@ from nix2oci.plan.layers.changes import Change, bumps, edit
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.report.first_facts import FirstFacts
 from nix2oci.report.json_documents import Json
+from nix2oci.report.page.fleet import fleet_page
 from nix2oci.report.page.page import page
 
 
 def plan_page(document: Json, closure: Closure, plan: Plan, facts: FirstFacts | None) -> bytes:
     """The page; `document` is that of `plan_document`, `facts` are None for a closure alone."""
     whole = page_document(document, closure, plan, facts or FirstFacts())
-    return page(whole, page_template()).encode()
+    return page(whole, page_template("image")).encode()
+
+
+def plan_page_of_several(document: Json) -> bytes:
+    """The page; `document` is that of `fleet_document`."""
+    return fleet_page(document, page_template("fleet")).encode()
 
 
 def page_document(document: Json, closure: Closure, plan: Plan, facts: FirstFacts) -> Json:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.fakenix import OUT
 from support.fakestore import Node
+from support.fleetnix import FleetNix
 from support.plans import read
 from support.terminal import APP, INFO, Terminal
 
@@ -75,3 +76,45 @@ def test_a_page_that_cannot_be_written_is_an_error(terminal: Terminal) -> None:
     done = terminal.run("plan", ".#app", "-q", "--html", "none/page.html")
     assert (done.returncode, done.stdout) == (8, "")
     assert done.stderr == "error: cannot write none/page.html: No such file or directory\n"
+
+
+# --- several images ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["as text", "as JSON"])
+def test_the_page_of_several_images_is_written_beside_what_is_printed(
+    tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    fleet = FleetNix.make(tmp_path)
+    fleet.file("images: {worker: {}, web: {}, tool: {}}")
+    alone = fleet.run("plan", "--all", *form)
+    done = fleet.run("plan", "--all", *form, "--html", "page.html")
+    assert (done.returncode, done.stdout) == (0, alone.stdout)
+    assert done.stderr == alone.stderr + "nix2oci: wrote page.html\n"
+    page = read((fleet.terminal.directory / "page.html").read_text(encoding="utf-8"))
+    assert next(page.nodes("h1")).text == "worker, web, tool"
+    (shared,) = page.named("matrix").nodes("tr", "shared")
+    assert "libshared-1.0" in shared.text
+    assert [cell.attributes["title"] for cell in shared.nodes("td", "has")] == ["worker", "web"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        pytest.param(("--html", "-"), 2, "cannot write the page to stdout", id="to stdout"),
+        pytest.param(("--html", "none/page.html"), 8, "No such file", id="to no directory"),
+        pytest.param(
+            ("--closure", "closure.json", "--html", "page.html"),
+            *(2, "cannot use --all with --closure, which is for one image"),
+            id="of a recorded closure",
+        ),
+    ],
+)
+def test_a_page_of_several_images_that_cannot_be(
+    tmp_path: Path, flags: tuple[str, ...], code: int, said: str
+) -> None:
+    fleet = FleetNix.make(tmp_path)
+    done = fleet.run("plan", "--all", *flags)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert fleet.questions() == []

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from real.browser import Browser, Seen
 from real.images import nix2oci
-from support.plans import Node, read
+from support.fakestore import store_path
+from support.plans import Node, fleet, read
 from support.tools import require
+
+from nix2oci.report.plan_page import plan_page_of_several
 
 DRIVER = """\
 <!DOCTYPE html><meta charset="utf-8"><title>a page that clicks in another</title>
@@ -32,6 +35,19 @@ document.querySelector("iframe").onload = (event) => {
   input.value = "libssl"; input.dispatchEvent(new Event("input")); answer.push(seen());
   page.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" })); answer.push(seen());
   document.querySelector("#answer").textContent = JSON.stringify(answer);
+};
+</script>
+"""
+
+NARROW = """\
+<!DOCTYPE html><meta charset="utf-8"><title>a page that measures another</title>
+<iframe width="500" height="800" style="border: 0" src="fleet.html"></iframe><pre id="answer"></pre>
+<script>
+document.querySelector("iframe").onload = (event) => {
+  const page = event.target.contentDocument, matrix = page.querySelector("#matrix");
+  const right = Math.ceil(matrix.getBoundingClientRect().right);
+  document.querySelector("#answer").textContent =
+    `${Math.max(right, page.documentElement.scrollWidth)} of ${page.defaultView.innerWidth}`;
 };
 </script>
 """
@@ -149,3 +165,17 @@ def test_the_picture_is_in_colour(
     common = Counter(picture.pixels).most_common(5)
     assert all(count > 5000 for _, count in common), "no areas of several colours"
     assert (picture.brightness < 128) == dark
+
+
+def test_many_images_and_layers_are_no_wider_than_a_narrow_window(
+    browser: Browser, tmp_path: Path
+) -> None:
+    images = [f"an-image-of-a-long-name-{number}" for number in range(20)]
+    path = str(store_path(f"a-{'very-' * 30}long-name"))
+    shared = [(images[: 20 - n], {path: 1, str(store_path(f"p{n}")): 10**9}) for n in range(20)]
+    own = [([images[n % 20]], {str(store_path(f"q{n}")): n}) for n in range(80)]
+    (tmp_path / "fleet.html").write_bytes(plan_page_of_several(fleet(*shared, *own)))
+    (tmp_path / "narrow.html").write_text(NARROW)
+    seen = browser.see(tmp_path / "narrow.html")
+    assert read(seen.dom).named("answer").text == "500 of 500"
+    assert seen.console == ()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -11,6 +13,7 @@ from support.fakestore import store_path
 
 Json = dict[str, Any]
 
+HOSTILE = "</script></style><script>alert(1)</script><img src=x onerror=alert(1)> \"'&amp;{{title}}"
 VOID = frozenset({"meta", "link", "input", "br"})
 APP, PYTHON, BASH, OPENSSL = (
     str(store_path(name)) for name in ("app-1", "python3-3.12", "bash-5.2", "openssl-3.0")
@@ -99,6 +102,35 @@ def shells(**more: Any) -> Json:
     return first | more
 
 
+def fleet(*layers: tuple[Sequence[str], Mapping[str, int]]) -> Json:
+    """A document of several images: who has each layer, and the sizes of its store paths.
+
+    Images are in the order in which they are named; the last layer of each has its application.
+    """
+    names = dict.fromkeys(name for images, _ in layers for name in images)
+    plans = []
+    for name in names:
+        mine = [paths for images, paths in layers if name in images]
+        sizes = {path: size for paths in mine for path, size in paths.items()}
+        plans.append({"image": name, "roots": [*mine[-1]], "sizes": sizes})
+    counts = Counter(path for _, paths in layers for path in paths)
+    every = {path: size for _, paths in layers for path, size in paths.items()}
+    return {
+        "nar_size": sum(len(images) * sum(paths.values()) for images, paths in layers),
+        "stored": sum(sum(paths.values()) for _, paths in layers),
+        "layers": [
+            {"images": [*images], "nar_size": sum(paths.values()), "paths": [*paths]}
+            for images, paths in layers
+        ],
+        "stored_again": [
+            {"path": path, "nar_size": every[path], "layers": counts[path]}
+            for path in sorted(counts)
+            if counts[path] > 1
+        ],
+        "images": plans,
+    }
+
+
 @dataclass(slots=True)
 class Node:
     """An element of a page; `parts` are its texts and elements in order."""
@@ -154,3 +186,35 @@ def read(text: str) -> Node:
     reader.close()
     (root,) = reader.open
     return root
+
+
+def outward(page: Node) -> list[str]:
+    """By what a page would load something, run something, or lead to where nothing is."""
+    names = {each.attributes.get("id") for each in page.nodes()}
+    found = []
+    for each in page.nodes():
+        for attribute, value in each.attributes.items():
+            inner = value == "data:," or (value or "")[1:] in names
+            if attribute in {"src", "srcset", "action", "data", "poster"} or (
+                attribute.startswith("on") or (attribute == "href" and not inner)
+            ):
+                found.append(f"<{each.tag} {attribute}={value}>")
+    (style,) = page.nodes("style")
+    return found + re.findall(r"url\(|@import|https?:", style.text)
+
+
+def rules(page: Node) -> dict[str, str]:
+    """What the page tells a browser that it may load and run."""
+    (policy,) = (
+        each.attributes["content"] or ""
+        for each in page.nodes("meta")
+        if each.attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    return dict(rule.split(" ", 1) for rule in policy.split("; "))
+
+
+def rows(table: Node) -> list[list[str]]:
+    """The texts of a table's cells."""
+    return [
+        [cell.text for cell in row.parts if isinstance(cell, Node)] for row in table.nodes("tr")
+    ]

@@ -66,15 +66,14 @@ def plan(
     """
     if recorded and installables:
         raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")
-    if several:
-        if recorded or html:
-            flag = "--closure" if recorded else "--html"
-            raise ConfigError(f"cannot use {several} with {flag}, which is for one image")
-        _several(installables, several, options, origin)
-        return
+    if several and recorded:
+        raise ConfigError(f"cannot use {several} with --closure, which is for one image")
     if html == "-":
         raise ConfigError("cannot write the page to stdout: the plan is there", hint="name a file")
     check_writable(html)
+    if several:
+        _several(installables, several, options, origin, html)
+        return
     if recorded:
         found, facts = _recorded(recorded, options), None
     else:
@@ -99,14 +98,21 @@ def _several(
     several: Several,
     options: PlanOptions,
     origin: OriginOptions,
+    html: str | None,
 ) -> None:
     from nix2oci.cli.steps.fleet import planned_images
     from nix2oci.report.fleet_document import fleet_document
     from nix2oci.report.terminal.fleet import fleet_text
 
     with planned_images(installables, several, options, origin) as images:
+        document = fleet_document(images) if html or options.output.as_json else {}
+        if html:
+            from nix2oci.report.plan_page import plan_page_of_several
+
+            write_file(html, plan_page_of_several(document))
+            console.progress(options.output).step(f"wrote {html}")
         if options.output.as_json:
-            console.result_json(fleet_document(images))
+            console.result_json(document)
             return
         plans = {name: each.plan for name, each in images.items()}
         infos = {path: i for each in images.values() for path, i in each.closure.infos.items()}

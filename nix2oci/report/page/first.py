@@ -76,21 +76,22 @@ def _rows(document: Plan) -> Iterator[Markup]:
 
 def _row(change: Change, what: Sequence[str], document: Plan) -> Markup:
     pushed = sum(cost(document, at) for at in change.layers)
-    links = joined([_layers(change.layers, len(document.layers))])
     return row(
         figure(size(pushed)),
         element("td", *what),
-        element("td", links),
+        element("td", _layers(change.layers, len(document.layers))),
         figure(number(change.paths)),
     )
 
 
 def _layers(numbers: Sequence[int], total: int) -> Markup:
-    """The layers, each leading to its row; how many where they are many."""
-    if len(numbers) > 4:
-        return joined([f"{len(numbers)} of {total}"])
-    links = [element("a", str(each), href=f"#layer-{each}") for each in numbers]
-    return joined(links, ", ")
+    """The layers; how many where they are many."""
+    return links(numbers) if len(numbers) <= 4 else joined([f"{len(numbers)} of {total}"])
+
+
+def links(numbers: Sequence[int]) -> Markup:
+    """Layers, each leading to its row."""
+    return joined([element("a", str(each), href=f"#layer-{each}") for each in numbers], ", ")
 
 
 def cost(document: Plan, position: int) -> int:

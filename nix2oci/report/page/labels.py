@@ -1,4 +1,4 @@
-"""Store paths, shares and popularity as the page writes them."""
+"""Store paths, shares and popularity as the page writes them, and bars."""
 
 from __future__ import annotations
 
@@ -50,3 +50,12 @@ def file(path: str, line: int | None = None) -> Markup:
         short = "/".join([parts[3][33:], *parts[4:]])
     at = f":{line}" if line else ""
     return element("code", short, at, title=f"{path}{at}")
+
+
+def rail(*parts: tuple[str, float]) -> Markup:
+    """A bar of parts, each of a class and a share of the whole length."""
+    bars = (
+        element("span", class_=f"bar {kind}", style=f"width:{100 * part:.1f}%")
+        for kind, part in parts
+    )
+    return element("span", *bars, class_="rail")

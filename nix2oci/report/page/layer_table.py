@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from nix2oci.report.page.document import Layer, Plan
-from nix2oci.report.page.labels import base, colour, name, number, share, whole
+from nix2oci.report.page.labels import base, colour, name, number, rail, share, whole
 from nix2oci.report.page.markup import Markup, element, figure, heading, joined, row, table
 from nix2oci.text import and_more, count, size
 
@@ -49,24 +49,23 @@ def _explanation(document: Plan) -> Iterator[str]:
 def _row(position: int, layer: Layer, document: Plan) -> Markup:
     cells = [
         element("th", str(position), scope="row"),
-        element("td", *_bar(layer.risk, document.layers), class_="risk"),
+        element("td", _bar(layer.risk, document.layers), share(layer.risk), class_="risk"),
         figure(size(layer.nar_size)),
         figure(number(layer.popularity), "used"),
     ]
     if document.popularity:
         shared_by = layer.shared_by
         cells.append(figure("unknown" if shared_by is None else number(shared_by)))
-    return row(*cells, _paths(layer.paths, document.sizes), id=f"layer-{position}")
+    return row(*cells, unfolding(layer.paths, document.sizes), id=f"layer-{position}")
 
 
-def _bar(risk: float, among: Sequence[Layer]) -> tuple[Markup, str]:
-    """A bar that is as long as its cell for the largest risk, and the figure."""
-    part = risk / (max(layer.risk for layer in among) or 1)
-    bar = element("span", class_=f"bar {colour(risk)}", style=f"width:{100 * part:.1f}%")
-    return element("span", bar, class_="rail"), share(risk)
+def _bar(risk: float, among: Sequence[Layer]) -> Markup:
+    """A bar that is as long as its cell for the largest risk."""
+    return rail((colour(risk), risk / (max(layer.risk for layer in among) or 1)))
 
 
-def _paths(paths: Sequence[str], sizes: Mapping[str, int]) -> Markup:
+def unfolding(paths: Sequence[str], sizes: Mapping[str, int]) -> Markup:
+    """Store paths, the largest first: some names, and all of them when one looks."""
     ordered = sorted(paths, key=lambda path: (-sizes[path], base(path)))
     items = (
         element(

@@ -5,13 +5,11 @@ A pure function of the document that `plan --json` prints: the same plan is the 
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Iterator
 
 from nix2oci.report.page.document import Json, Plan, read_plan
 from nix2oci.report.page.first import changes, fact, sizes, starts
+from nix2oci.report.page.frame import fill
 from nix2oci.report.page.labels import name, share
 from nix2oci.report.page.layer_table import explanation, layers
 from nix2oci.report.page.markup import Markup, element, joined
@@ -19,19 +17,18 @@ from nix2oci.report.page.shell_section import shell
 from nix2oci.report.page.tiles import legend, picture
 from nix2oci.text import and_more, count, size
 
-_MARK = re.compile(r"\{\{(\w+)\}\}")
-
 
 def page(document: Json, template: str) -> str:
     """The page of a plan, as `report.plan_page` makes its document.
 
-    `template` is page.html: each `{{name}}` in it has its place filled. Its style and its script
-    are the only ones that a browser takes, by their digests.
+    `template` is page.html with image.html in it.
     """
     plan = read_plan(document)
+    title = _title(plan)
     parts = {
-        "title": joined([_title(plan)]),
-        "starts": starts(plan),
+        "tab": joined([f"{title} – layers of an image"]),  # noqa: RUF001
+        "title": joined([title]),
+        "lead": starts(plan),
         "facts": joined(_facts(plan)),
         "notes": joined(_notes(plan)),
         "legend": legend(),
@@ -40,9 +37,8 @@ def page(document: Json, template: str) -> str:
         "explanation": explanation(plan),
         "layers": layers(plan),
         "shell": shell(plan.shell),
-        "policy": _policy(template),
     }
-    return _MARK.sub(lambda mark: parts[mark[1]], template)
+    return fill(template, parts)
 
 
 def _title(document: Plan) -> str:
@@ -80,23 +76,3 @@ def _notes(document: Plan) -> Iterator[Markup]:
         link = element("a", "which", href="#wrappers")
         said = f"{names} {stay} in the image: named in {places}. See "
         yield element("p", said, link, ".", class_="note")
-
-
-def _policy(template: str) -> Markup:
-    """What a browser may load: nothing. What it may run: this style and this script."""
-    rules = [
-        "default-src 'none'",
-        "img-src data:",
-        f"style-src {_digest(template, 'style')}",
-        "style-src-attr 'unsafe-inline'",
-        f"script-src {_digest(template, 'script')}",
-        "base-uri 'none'",
-        "form-action 'none'",
-    ]
-    return joined(["; ".join(rules)])
-
-
-def _digest(template: str, tag: str) -> str:
-    text = template.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -63,6 +63,9 @@ class NixClient:
     `StoreError`; `KeyboardInterrupt` passes through, after the child has ended.
     """
 
+    building = "building with Nix"
+    """What is said while `build` works."""
+
     def __init__(
         self,
         env: Mapping[str, str],

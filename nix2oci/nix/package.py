@@ -177,7 +177,7 @@ def package_of(
         installable,
         **known,
         program=program,
-        program_wanted=program_wanted or _as_it_is(installable, program),
+        program_wanted=program_wanted or target_of(installable, program),
         revision=source.revision,
         last_modified=source.last_modified,
         url=source.url,
@@ -236,17 +236,24 @@ def _described(installable: Installable, value: EvalResult) -> dict[str, Any]:
             hint="nix2oci makes images of packages and apps: name one of these",
         )
     name, version = _split_name(value.text("name"))
-    known: dict[str, Any] = {
+    known = {
         "name": value.text("pname") or name,
         "version": value.text("version") or version,
+        "wanted": (BuildTarget(value.text("drv"), _outputs(installable, value)),),
+        **meta_of(value),
+    }
+    return known | ({"system": value.text("system")} if value.text("system") else {})
+
+
+def meta_of(value: EvalResult) -> dict[str, Any]:
+    """The fields of `Package` that `meta` says."""
+    return {
         "main_program": value.text("mainProgram"),
         "description": " ".join(value.text("description").split()),
         "homepage": next(iter(value.texts("homepages")), ""),
         "license": _license(value.texts("licenses")),
         "priority": value.number("priority", DEFAULT_PRIORITY),
-        "wanted": (BuildTarget(value.text("drv"), _outputs(installable, value)),),
     }
-    return known | ({"system": value.text("system")} if value.text("system") else {})
 
 
 def _outputs(installable: Installable, value: EvalResult) -> tuple[str, ...]:
@@ -299,7 +306,7 @@ def _name(installable: Installable, program: str) -> str:
     return names[-1] if names else program.rpartition("/")[2]
 
 
-def _as_it_is(installable: Installable, program: str) -> tuple[BuildTarget, ...]:
+def target_of(installable: Installable, program: str) -> tuple[BuildTarget, ...]:
     """A program without context is a literal: it has to be in a store nevertheless."""
     if not program:
         return ()

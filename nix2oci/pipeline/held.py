@@ -43,7 +43,7 @@ def hold(
 ) -> Iterator[Held]:
     """Build packages, or ask the origin for what they are, and hold that until the block ends."""
     if nix.origin is None:
-        progress.step("building with Nix")
+        progress.step(nix.building)
         with nix.build(packages) as built:
             yield Held(built, nix.closure(_roots(built)), LocalStore(nix.physical()), notes)
         return

@@ -11,7 +11,7 @@ from nix2oci.config.options.cache import CACHE, CacheOptions
 from nix2oci.config.options.files import FILES, FileOptions
 from nix2oci.config.options.group import Group, command, installable_arguments, switch
 from nix2oci.config.options.load import LOAD, LoadOptions
-from nix2oci.config.options.origin import ORIGIN, OriginOptions
+from nix2oci.config.options.origin import GIVEN, ORIGIN, GivenOptions, OriginOptions
 from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.config.options.platforms import PLATFORMS, PlatformOptions
 from nix2oci.config.options.push import PUSH, PushOptions
@@ -36,6 +36,7 @@ REFRESH_BASE = Group(
     FILES,
     CACHE,
     ORIGIN,
+    GIVEN,
     LOAD,
     PUSH,
     PLATFORMS,
@@ -50,6 +51,7 @@ def build(
     files: FileOptions,
     cache: CacheOptions,
     origin: OriginOptions,
+    given: GivenOptions,
     load: LoadOptions,
     push: PushOptions,
     platforms: PlatformOptions,
@@ -67,7 +69,7 @@ def build(
     from nix2oci.cli.steps.order import Order, Setup
     from nix2oci.cli.steps.read_spec import read_settings
 
-    run = Run(options, push, platforms, cache, files, load, origin, refresh_base)
+    run = Run(options, push, platforms, cache, files, load, origin, refresh_base, given)
     if several:
         from nix2oci.cli.steps.fleet import build_several
 

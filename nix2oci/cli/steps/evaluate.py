@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.config.options.nix import NixOptions
-from nix2oci.config.options.origin import NO_ORIGIN, OriginOptions
+from nix2oci.config.options.origin import NO_ORIGIN, GivenOptions, OriginOptions
 from nix2oci.config.options.output import OutputOptions
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
@@ -18,12 +18,20 @@ from nix2oci.nix.package import Package
 
 
 def nix_client(
-    nix: NixOptions, output: OutputOptions, origin: OriginOptions = NO_ORIGIN
+    nix: NixOptions,
+    output: OutputOptions,
+    origin: OriginOptions = NO_ORIGIN,
+    given: GivenOptions | None = None,
 ) -> NixClient:
-    """Nix as the options ask for it.
+    """Nix as the options ask for it, or what stands in for it.
 
     On a terminal Nix draws its own progress; else its lines are passed on as they come.
     """
+    if given and given.closure:
+        from nix2oci.nix.given import open_given
+
+        env = context.child_environment()
+        return open_given(env, nix.arguments, given.closure, given.package)
     loud = ("--print-build-logs",) if output.verbose else ()
     return NixClient(
         context.child_environment(),

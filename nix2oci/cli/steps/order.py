@@ -60,6 +60,7 @@ class Setup(Struct, frozen=True):
 
         Raises `ConfigError` for what does not go together, and what opening an engine raises.
         """
+        run.check_given(several=several)
         files, nix, output = run.files, run.options.nix, run.options.output
         engine = choose_engine(run.load, files, output, pushed=bool(run.push.push))
         check_writable(files.metadata, files.image_refs, after=files.output)
@@ -71,7 +72,8 @@ class Setup(Struct, frozen=True):
         on_terminal = context.width() is not None
         output_format = chosen_format(by_suffix, files.output_format, on_terminal=on_terminal)
         systems = run.platforms.systems(nix.system)
-        client = nix_client(replace(nix, system=None) if systems else nix, output, run.origin)
+        nix = replace(nix, system=None) if systems else nix
+        client = nix_client(nix, output, run.origin, run.given)
         cache = cache_for_build(run.cache, output)
         return cls(run, client, systems, engine, push, output_format, cache)
 

@@ -1,4 +1,4 @@
-"""Where store paths come from when they are not built here: `--from`."""
+"""Where store paths come from when they are not built here: `--from`, `--closure`."""
 
 from __future__ import annotations
 
@@ -36,6 +36,37 @@ ORIGIN = Group(
             "from_",
         ),
         switch("--no-check-sigs", "With --from: take store paths that are not signed."),
+    ),
+    "Nix",
+)
+
+
+class GivenOptions(Struct, frozen=True):
+    """Files that say what Nix would have been asked."""
+
+    closure: str | None = None
+    package: str | None = None
+
+    @classmethod
+    def of(cls, *, closure: str | None, package: str | None) -> GivenOptions:
+        """From what the flags were given; raises `ConfigError` for what does not go together."""
+        if package and not closure:
+            raise ConfigError("cannot use --package without --closure")
+        return cls(closure or None, package or None)
+
+
+NOTHING_GIVEN = GivenOptions()
+
+GIVEN = Group(
+    "given",
+    GivenOptions.of,
+    (
+        value(
+            "--closure",
+            "FILE",
+            "Start no Nix: INSTALLABLE is a store path, and this file says what it refers to.",
+        ),
+        value("--package", "FILE", "With --closure: what evaluation knows of the first one."),
     ),
     "Nix",
 )

@@ -8,10 +8,16 @@ from nix2oci.config.options.cache import CacheOptions
 from nix2oci.config.options.files import FileOptions
 from nix2oci.config.options.group import Group, repeated, switch
 from nix2oci.config.options.load import LoadOptions
-from nix2oci.config.options.origin import NO_ORIGIN, OriginOptions
+from nix2oci.config.options.origin import (
+    NO_ORIGIN,
+    NOTHING_GIVEN,
+    GivenOptions,
+    OriginOptions,
+)
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.config.options.platforms import PlatformOptions
 from nix2oci.config.options.push import PushOptions
+from nix2oci.errors import ConfigError
 
 NO_FILES = FileOptions(None, None, None, None)
 NOT_LOADED = LoadOptions(None, None)
@@ -30,6 +36,21 @@ class Run(Struct, frozen=True):
     load: LoadOptions = NOT_LOADED
     origin: OriginOptions = NO_ORIGIN
     refresh_base: bool = False
+    given: GivenOptions = NOTHING_GIVEN
+
+    def check_given(self, *, several: bool) -> None:
+        """Raise `ConfigError` for what a closure that is given does not go together with."""
+        others = {
+            "--from": self.origin.url,
+            "--platform": self.platforms.platform,
+            "--file": self.options.nix.file,
+            "several images": several,
+        }
+        for what, is_there in others.items() if self.given.closure else ():
+            if is_there:
+                raise ConfigError(
+                    f"cannot use --closure with {what}: its file is about one image for one machine"
+                )
 
     @property
     def keep_going(self) -> bool:

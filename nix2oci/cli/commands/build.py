@@ -9,24 +9,13 @@ from __future__ import annotations
 from nix2oci.config.flags import FIRST_OF_BUILD
 from nix2oci.config.options.cache import CACHE, CacheOptions
 from nix2oci.config.options.files import FILES, FileOptions
-from nix2oci.config.options.group import Group, command, installable_arguments, switch
+from nix2oci.config.options.group import command, installable_arguments
 from nix2oci.config.options.load import LOAD, LoadOptions
 from nix2oci.config.options.origin import GIVEN, ORIGIN, GivenOptions, OriginOptions
 from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.config.options.platforms import PLATFORMS, PlatformOptions
 from nix2oci.config.options.push import PUSH, PushOptions
-from nix2oci.config.options.run import SEVERAL, Run, Several
-
-REFRESH_BASE = Group(
-    "refresh_base",
-    lambda *, refresh_base: refresh_base,
-    (
-        switch(
-            "--refresh-base", "Look up again which image the tag of `base` in nix2oci.yaml means."
-        ),
-    ),
-    "Image",
-)
+from nix2oci.config.options.run import REFRESH_BASE, SEVERAL, Run, Several
 
 
 @command(

@@ -85,3 +85,14 @@ SEVERAL = Group(
     (ALL, repeated("--image", "NAME", "This image of those below `images`.")),
     "Image",
 )
+
+REFRESH_BASE = Group(
+    "refresh_base",
+    lambda *, refresh_base: refresh_base,
+    (
+        switch(
+            "--refresh-base", "Look up again which image the tag of `base` in nix2oci.yaml means."
+        ),
+    ),
+    "Image",
+)

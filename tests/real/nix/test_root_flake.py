@@ -180,11 +180,9 @@ def locked(repository: Path, nixpkgs: Path, scratch: Path) -> Path:
     return copy
 
 
-@pytest.mark.parametrize(
-    ("template", "package"), [("app", "default"), ("multi", "web"), ("multi", "worker")]
-)
-def test_a_template_is_a_flake_whose_image_can_be_built(
-    template: str, package: str, locked: Path, distro: Path, tmp_path: Path
+@pytest.mark.parametrize(("template", "images"), [("app", ()), ("multi", ("web", "worker"))])
+def test_a_template_is_a_flake_whose_images_can_be_built(
+    template: str, images: tuple[str, ...], locked: Path, distro: Path, tmp_path: Path
 ) -> None:
     flake = tmp_path / "flake"
     flake.mkdir()
@@ -192,7 +190,6 @@ def test_a_template_is_a_flake_whose_image_can_be_built(
     done = subprocess.run(argv, cwd=flake, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     options = ("--override-input", "nixpkgs", f"path:{distro}", "--no-write-lock-file")
-    if "images:" in (flake / "nix2oci.yaml").read_text():
-        nix("build", "--no-link", f"path:{flake}#{package}", *options)
-    else:
-        installed("build", f"path:{flake}#{package}", *options, "-o", tmp_path / "x")
+    every = ("--all",) if images else ()
+    installed("build", *every, f"path:{flake}", *options, "-o", tmp_path / "x")
+    assert all((tmp_path / "x" / name / "index.json").exists() for name in images or (".",))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from real.distro import FLAKES, run
+from real.distro import FLAKES, nix, run
 from real.engines import Engine, Job
 from real.images import NIX2OCI, nix2oci
 
@@ -131,6 +131,7 @@ def repository(distro: Path, scratch: Path) -> Path:
     for directory in (nixpkgs, top / "public", top / "hooks"):
         directory.mkdir(parents=True)
     (nixpkgs / "flake.nix").write_text(NIXPKGS.replace("DISTRO", str(distro)))
+    nix("flake", "lock", f"path:{nixpkgs}")  # else a recent Nix does, and it is another flake then
     (top / "flake.nix").write_text(FLAKE.replace("NIXPKGS", str(nixpkgs)))
     (top / "public/index.html").write_text("<h1>shop</h1>\n")
     (top / "hooks/start").write_text("#!/usr/bin/env sh\necho started\n")

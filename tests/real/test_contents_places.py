@@ -72,6 +72,8 @@ bin/env
 @pytest.fixture(scope="module")
 def archive(distro: Path, scratch: Path) -> Path:
     require("localedef")
+    if not Path("/usr/share/i18n/charmaps").exists():
+        require("charmaps of locales")
     flake = scratch / "places"
     flake.mkdir()
     (flake / "flake.nix").write_text(FLAKE.replace("DISTRO", str(distro)))

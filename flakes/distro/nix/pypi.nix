@@ -71,7 +71,8 @@ let
       dontConfigure = true;
       dontFixup = true;
       buildPhase = ''
-        PYTHONPATH=${path build-system} /usr/bin/python3 -sB ${wheel} build dist
+        PATH=${concatStringsSep ":" (map (one: "${one}/bin") build-system)}:$PATH \
+          PYTHONPATH=${path build-system} /usr/bin/python3 -sB ${wheel} build dist
       '';
       installPhase = ''
         /usr/bin/python3 -sB ${wheel} install dist/*.whl "$out"

@@ -49,6 +49,9 @@ def install(wheel: str, out: Path) -> None:
             if info.external_attr >> 16 & 0o111 and path.is_file():
                 path.chmod(0o755)
         names = archive.namelist()
+    for program in site.glob("*.data/scripts/*"):  # programs that are no Python, as of ninja
+        (out / "bin").mkdir(exist_ok=True)
+        program.rename(out / "bin" / program.name)
     (info,) = {name.partition("/")[0] for name in names if ".dist-info/" in name}
     sites = [str(site), *os.environ.get("sites", "").split()]
     entries = ConfigParser()

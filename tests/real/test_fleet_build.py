@@ -19,6 +19,7 @@ from support.tools import require
 
 pytestmark = pytest.mark.nix
 
+CALLS = "execve,openat,clone,clone3,fork,vfork"
 NAMES = ("curl", "python3-flask", "curl-2")
 SETTINGS = "max-layers: 14"
 
@@ -87,13 +88,16 @@ def test_after_an_edit_one_image_is_another(shop: Shop, run: Ran, tmp_path: Path
     assert changed == ["curl"]
 
 
-def test_no_file_is_read_more_often_than_for_one_image(shop: Shop, tmp_path: Path) -> None:
+def test_no_file_is_read_more_often_than_for_one_image_but_to_check_it(
+    shop: Shop, tmp_path: Path
+) -> None:
     require("strace")
 
     def traced(name: str, *args: str) -> Counter[str]:
         trace = tmp_path / name
-        strace = ("strace", "-f", "-qq", "-e", "trace=execve,openat", "-o", str(trace))
-        where = ("-q", "--no-cache", "-o", str(tmp_path / f"{name}.out"))
+        strace = ("strace", "-f", "-qq", "-e", f"trace={CALLS}", "-o", str(trace))
+        # Each store path has a layer: one that is in two layers is read for both.
+        where = ("-q", "--no-cache", "--max-layers", "127", "-o", str(tmp_path / f"{name}.out"))
         nix2oci("build", *args, *where, prefix=strace)
         return times_opened(trace, lambda program: "nix2oci" in program or "python" in program)
 
@@ -101,7 +105,9 @@ def test_no_file_is_read_more_often_than_for_one_image(shop: Shop, tmp_path: Pat
     most: Counter[str] = Counter()
     for name in NAMES:
         most |= traced(name, *shop.alone(name))
-    assert {path: n for path, n in together.items() if n > most[path]} == {}
+    # What was found in a store path whose layer an earlier image made is kept only when its NAR
+    # hash is right, for which it is read once more.
+    assert {path: n for path, n in together.items() if n > most[path] + 1} == {}
     assert len(together) > 1000
 
 

@@ -8,7 +8,7 @@ only of paths that were read as a whole, and found right, in the same run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Protocol, TypeVar
 
 from msgspec import Meta, Struct, ValidationError, convert, field
@@ -48,6 +48,8 @@ class FactCache(Struct, frozen=True):
     fact_store: FactStore | None = None
     _known: dict[StorePath, Facts] = field(default_factory=dict)
     _new: dict[StorePath, PathInfo] = field(default_factory=dict)
+    _right: set[str] = field(default_factory=set)
+    """Store paths whose bytes were those that Nix recorded, when this run read them."""
 
     def get_or_compute(self, info: PathInfo, question: str, answer: Callable[[], T]) -> T:
         """The answer, made of JSON values, to a question about the bytes of one store path."""
@@ -75,13 +77,17 @@ class FactCache(Struct, frozen=True):
 
     def shared(self) -> FactCache:
         """The same answers for another image of a run: whose question was new has to keep it."""
-        return FactCache(self.fact_store, self._known)
+        return FactCache(self.fact_store, self._known, {}, self._right)
 
-    def commit(self, is_right: Callable[[PathInfo], bool]) -> None:
-        """Keep what is new of the paths whose bytes are those that Nix recorded."""
+    def commit(self, is_right: Callable[[PathInfo], bool], checked: Iterable[str] = ()) -> None:
+        """Keep what is new of the paths whose bytes are those that Nix recorded.
+
+        `checked` are store paths of which that is known; `is_right` is asked about others.
+        """
+        self._right.update(checked)
         if self.fact_store is not None:
             for path, info in self._new.items():
-                if is_right(info):
+                if str(path) in self._right or is_right(info):
                     self.fact_store.write(_name(info), self._known[path])
         self._new.clear()
 

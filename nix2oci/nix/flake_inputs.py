@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -52,6 +52,12 @@ def as_locked(nix: NixClient, installable: Installable, main: Installable | None
     if not registry_name(installable.flake_ref):
         return installable
     return replace(installable, became=locked_reference(nix.metadata(installable)))
+
+
+def all_unpinned(installables: Iterable[Installable]) -> list[str]:
+    """A warning about each that only the flake registry of this machine knows."""
+    found = {each for each in installables if each.became}
+    return [unpinned(each) for each in sorted(found, key=lambda each: each.text)]
 
 
 def unpinned(installable: Installable) -> str:

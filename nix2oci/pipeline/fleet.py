@@ -23,7 +23,6 @@ from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.package import Package
 from nix2oci.oci.base_image import BaseImage
-from nix2oci.oci.layer.blob import compressor_version
 from nix2oci.oci.spec import Platform
 from nix2oci.pipeline.attempts import Attempts, naming
 from nix2oci.pipeline.build import WrittenImage, write
@@ -100,7 +99,10 @@ def decided_fleet(
 
         def decide(member: Member) -> tuple[Part, ...]:
             count(1)
-            warn: Callable[[str], None] = lambda line: progress.step(f"{member.name}: {line}")  # noqa: E731
+
+            def warn(line: str) -> None:
+                progress.step(f"{member.name}: {line}")
+
             return tuple(
                 Part(nix, member.names_of, decided(one, member.spec, base, SILENT, warn))
                 for (nix, _), one, base in zip(
@@ -222,7 +224,6 @@ def _bases(
 
     def read(member: Member) -> tuple[BaseImage | None, ...]:
         spec = member.spec
-        compressor_version(spec.compression)  # fails before Nix builds
         if spec.base and spec.base not in said:
             progress.step(f"reading base image {spec.base}")
             said.add(spec.base)

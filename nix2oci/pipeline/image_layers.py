@@ -89,12 +89,9 @@ def _requests(prepared: Prepared, spec: ImageSpec) -> list[LayerRequest]:
 
 def _remember(prepared: Prepared, checked: Iterable[str], unread: Iterable[str]) -> None:
     """Keep what was found in store paths whose bytes are right: `checked` were read just now."""
-    right, unknown = frozenset(checked), frozenset(unread)
+    unknown = frozenset(unread)
     prepared.notes.commit(
-        lambda info: (
-            str(info.path) in right
-            or (str(info.path) not in unknown and prepared.store.is_right(info))
-        )
+        lambda info: str(info.path) not in unknown and prepared.store.is_right(info), checked
     )
 
 

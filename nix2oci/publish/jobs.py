@@ -13,9 +13,10 @@ from nix2oci.cache.directory import Cache
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError, Nix2OCIError
 from nix2oci.nix.client import NixClient
-from nix2oci.nix.flake_inputs import unpinned
+from nix2oci.nix.flake_inputs import all_unpinned
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.package import Package
+from nix2oci.oci.layer.blob import compressor_version
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.pipeline.attempts import Attempts
@@ -146,9 +147,8 @@ def members_of(
     known = [each.package for each in jobs if each.package]
     builds = evaluated(clients, asked, attempts, known)
     packages = [one for each in builds.values() for _, found in each for one in found]
-    for installable in sorted({one.installable for one in packages}, key=lambda one: one.text):
-        if installable.became:
-            progress.step(unpinned(installable))
+    for line in all_unpinned(one.installable for one in packages):
+        progress.step(line)
     opened: dict[object, Opener] = {}
     members = []
     for job in jobs:
@@ -179,6 +179,7 @@ def _begun(
 def _begin(
     job: Job[R], names: Sequence[Reference], taken: dict[str, str], before: list[Repository]
 ) -> Callable[[MakeAll], R]:
+    compressor_version(job.spec.compression)  # fails before Nix builds
     for each in job.target.references(names, names):
         if (other := taken.setdefault(each, job.name)) != job.name:
             raise ConfigError(

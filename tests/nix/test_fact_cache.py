@@ -85,6 +85,16 @@ def test_notes_of_a_damaged_path_are_not_kept() -> None:
     assert fact_store.known == {}
 
 
+def test_what_one_image_of_a_run_has_read_is_not_read_again_for_another() -> None:
+    fact_store = Memory()
+    one = FactCache(fact_store)
+    other = one.shared()
+    one.commit(lambda _: False, [str(INFO.path)])
+    answered(other)
+    other.commit(lambda _: bool(fail()))
+    assert FactCache(fact_store).get_or_compute(INFO, "what", fail) == "yes"
+
+
 def test_what_was_known_before_is_kept_with_what_is_new() -> None:
     fact_store = Memory()
     for question in ("one", "two"):

@@ -67,11 +67,11 @@ def evaluate(
     clients = [client.for_system(system) for system in systems] or [client]
     builds = [(one, _evaluate(one, named, added, output, preload)) for one in clients]
     installables = {package.installable for _, packages in builds for package in packages}
-    for installable in sorted(installables, key=lambda each: each.text):
-        if installable.became:
-            from nix2oci.nix.flake_inputs import unpinned
+    if any(each.became for each in installables):
+        from nix2oci.nix.flake_inputs import all_unpinned
 
-            console.progress(output).step(unpinned(installable))
+        for line in all_unpinned(installables):
+            console.progress(output).step(line)
     return builds
 
 

@@ -25,6 +25,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import nix2oci
+
 # These have looked at the environment, or at who started them, once they are loaded.
 AFTER_THE_FORK = ("nix2oci.cli.", "nix2oci.__main__")
 LIBRARIES = ("click", "yaml", "zstandard", "deflate", "urllib3", "concurrent.futures", "socket")
@@ -102,8 +104,6 @@ def _server() -> str:
 
 def _load() -> None:
     """Everything that the program loads in any of its commands."""
-    import nix2oci
-
     for name in (*LIBRARIES, *MULTIPROCESSING):
         importlib.import_module(name)
     for module in pkgutil.walk_packages(nix2oci.__path__, "nix2oci."):
@@ -116,7 +116,8 @@ def _serve(address: str) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen(16)
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         while True:
             connection, _ = listening.accept()
             with suppress(ChildProcessError):
@@ -146,9 +147,9 @@ def _become_the_program(connection: socket.socket) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    os.chdir(asked["directory"])
-    os.environ.clear()
-    os.environ.update(asked["env"])
+    os.chdir(asked["directory"])  # noqa: TID251  # what a start is
+    os.environ.clear()  # noqa: TID251
+    os.environ.update(asked["env"])  # noqa: TID251
     sys.argv = asked["argv"]
     sys.path[0] = os.path.dirname(sys.argv[0])
 

@@ -160,4 +160,4 @@ if __name__ == "__main__":
     _serve(sys.argv[1])
     from nix2oci.cli import main
 
-    sys.exit(main())
+    main()

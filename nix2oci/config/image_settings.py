@@ -6,6 +6,7 @@ import os
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.config import image_spec
 from nix2oci.config.image_spec import ImageSpec
@@ -56,6 +57,7 @@ def settings_of(
 
         directory = os.path.dirname(path or "")
         spec = with_sources(spec, directory, place, partial(fetched_source, nix, main))
+    spec = replace(spec, named_paths=nix.only_named(spec.texts, (main.store_path, *spec.contents)))
     if path is None or image.flags["base"] is not None:
         return Settings(spec, None, place)
     lock = os.path.join(os.path.dirname(path), LOCK_NAME)

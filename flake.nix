@@ -69,6 +69,14 @@
           path = ./templates/multi;
           description = "Several images of one flake";
         };
+        image = {
+          path = ./templates/image;
+          description = "A program, and its image as a derivation";
+        };
+        flake-parts = {
+          path = ./templates/flake-parts;
+          description = "A program, and its image by the module of flake-parts";
+        };
         ci = {
           path = ./templates/ci;
           description = "A pipeline that builds and pushes the image of a flake";

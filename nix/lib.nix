@@ -58,6 +58,7 @@ let
       facts = {
         inherit (known) program;
         pname = baseNameOf known.program;
+        version = "";
       };
     };
 

@@ -211,7 +211,7 @@ def _with_facts(package: Package, facts: EvalResult) -> Package:
     return replace(
         package,
         name=facts.text("pname") or package.name,
-        version=facts.text("version") or package.version,
+        version=facts.text("version") if "version" in facts.fields else package.version,
         program=program,
         program_wanted=target_of(package.installable, program),
         wanted=tuple(map(BuildTarget, facts.texts("paths"))) or package.wanted,

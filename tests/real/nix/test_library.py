@@ -77,6 +77,16 @@ FLAKE = r"""
         image = library.buildImage wanted;
         archive = nix2oci.lib.buildImage (wanted // { inherit pkgs; archive = true; });
         stream = library.streamImage wanted;
+        # A nix2oci that refuses to work where there is more than a builder has.
+        sealed = (import "${nix2oci}/nix/lib.nix" {
+          inherit pkgs;
+          nix2oci = pkgs.writeShellScriptBin "nix2oci" ''
+            for place in /usr /home /root /var /nix/var; do
+              if [ -e $place ]; then echo "the host's $place is here" >&2; exit 1; fi
+            done
+            exec ${nix2oci.packages.${system}.default}/bin/nix2oci "$@"
+          '';
+        }).buildImage wanted;
         on-base = library.buildImage {
           package = plain;
           fromImage = image;
@@ -244,6 +254,21 @@ def test_every_nix_builds_the_same_again_and_a_new_one_finds_no_references(
     (info,) = found.values() if isinstance(found, dict) else found
     is_old = run("nix", "--version").stdout.split()[-1].startswith("2.8")
     assert is_old or info["references"] == []  # 2.14 is the first with unsafeDiscardReferences
+
+
+def test_it_is_made_in_a_sandbox_that_has_nothing_of_the_host(shop: Shop, by_command: str) -> None:
+    shop.build("sealed.stream")  # what the stand-in for nixpkgs needs the host's programs for
+    sandbox = [
+        word
+        for setting in ("sandbox true", "sandbox-fallback false", "sandbox-paths ")
+        for word in ("--option", *setting.split(" "))
+    ]
+    for program in nixes():
+        again = ("--rebuild",) if program != nixes()[0] else ()
+        made = shop.build("sealed", *sandbox, *again, by=program)
+        assert digest_of(made) == by_command, program
+    done = run("nix", "build", "--rebuild", "--no-link", shop.at("sealed"))
+    assert "the host's /usr is here" in done.stderr
 
 
 def test_what_settings_refer_to_is_in_the_image(shop: Shop, tmp_path: Path) -> None:

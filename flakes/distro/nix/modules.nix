@@ -27,7 +27,7 @@ rec {
 
   evalModules = { modules, specialArgs ? { }, place ? "" }:
     let
-      isModule = set: set ? config || set ? options || set ? imports;
+      isModule = set: set ? config || set ? options;
       load = module:
         let
           value = if builtins.isPath module then import module else module;

@@ -64,9 +64,7 @@ def flake(scratch: Path, locked: Path, nixpkgs: Path) -> Path:
     assert done.returncode == 0, done.stderr
     inputs = {"nixpkgs": nixpkgs, "nix2oci": locked, "flake-parts": parts}
     options = [
-        word
-        for name, path in inputs.items()
-        for word in ("--override-input", name, f"path:{path}")
+        word for name, path in inputs.items() for word in ("--override-input", name, f"path:{path}")
     ]
     nix("flake", "lock", *options, f"path:{directory}")
     return directory

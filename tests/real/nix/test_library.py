@@ -323,3 +323,21 @@ def test_a_bundle_of_several_programs_names_the_flag(shop: Shop, locked: Path) -
     done = run("nix", "bundle", "--bundler", f"path:{locked}", f"path:{shop.directory}#several")
     assert done.returncode
     assert "choose one with --entrypoint: one, two" in done.stderr
+
+
+@pytest.mark.usefixtures("built")
+def test_the_template_of_the_library_has_one_file_of_settings(
+    locked: Path, nixpkgs: Path, tmp_path: Path
+) -> None:
+    flake = tmp_path / "flake"
+    flake.mkdir()
+    argv = ("nix", "flake", "init", "--template", f"path:{locked}#image")
+    done = subprocess.run(argv, cwd=flake, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    inputs = {"nixpkgs": nixpkgs, "nix2oci": locked}
+    options = [w for name, at in inputs.items() for w in ("--override-input", name, f"path:{at}")]
+    nix("flake", "lock", *options, f"path:{flake}")
+    nix("build", f"path:{flake}#image", "-o", tmp_path / "image")
+    assert "8080/tcp" in Layout(tmp_path / "image").config["config"]["ExposedPorts"]
+    made = command("build", f"path:{flake}", "--json", "-o", tmp_path / "made")
+    assert digest_of(tmp_path / "image") == json.loads(made)["digest"]

@@ -69,6 +69,8 @@ let
       ofPackage value
     else if value.type or null == "app" then
       ofApp value
+    else if lib.isAttrs value && !value ? outPath then
+      throw "nix2oci: cannot put a set into an image that is neither a package nor an app"
     else
       {
         paths = [ "${value}" ];
@@ -164,6 +166,7 @@ let
     in
     lib.extendDerivation true {
       inherit (image) settings;
+      isOCIImage = true;
       meta.description = "OCI image of ${image.name}";
       stream = script "${image.name}-image" image.words;
       push = script "push-${image.name}" [

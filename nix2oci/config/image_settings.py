@@ -15,6 +15,7 @@ from nix2oci.config.lock import LOCK_NAME
 from nix2oci.config.options.image import ImageOptions
 from nix2oci.config.reading import one_line
 from nix2oci.errors import ConfigError
+from nix2oci.model.closure import STORE_DIR
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_place import FlakePlace, fetched_source, inside, is_below
 from nix2oci.nix.installable import Installable
@@ -34,8 +35,8 @@ class Settings(Struct, frozen=True):
 
     @property
     def may_lock(self) -> bool:
-        """Whether the lock is the user's, and not in a source that Nix fetched."""
-        return not (self.place.source and is_below(self.lock or "", self.place.source))
+        """Whether the lock is the user's, and not in a source that Nix fetched, or in the store."""
+        return not is_below(self.lock or "", self.place.source or STORE_DIR)
 
 
 def settings_of(

@@ -30,6 +30,7 @@ if type == "derivation" then {
   description = text (meta.description or null);
   homepages = texts (meta.homepage or null);
   priority = let p = try (meta.priority or null); in if isInt p then p else null;
+  isOCIImage = v.isOCIImage or false;
   licenses = map (l: text ((set l).spdxId or null)) (list (meta.license or null));
 }
 else if type == "app" then { kind = "app"; } // string "${v.program}"

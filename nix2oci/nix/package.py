@@ -135,6 +135,8 @@ def package_of(
         value, app = None, value
     if app is not None and app.kind != "app":
         value, app = value or app, None
+    if value is not None and value.fields.get("isOCIImage") is True:
+        app = None  # of the library in nix/: it makes this very image
     program, program_wanted = ("", ()) if app is None else (app.text("program"), app.context)
     known: dict[str, Any] = {"name": _name(installable, program), "system": system}
     if value is not None:

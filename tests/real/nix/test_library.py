@@ -253,7 +253,7 @@ def test_every_nix_builds_the_same_again_and_a_new_one_finds_no_references(
     found = json.loads(nix("path-info", "--json", image))
     (info,) = found.values() if isinstance(found, dict) else found
     is_old = run("nix", "--version").stdout.split()[-1].startswith("2.8")
-    assert is_old or info["references"] == []  # 2.14 is the first with unsafeDiscardReferences
+    assert is_old or info["references"] == []  # unsafeDiscardReferences is of 2.17
 
 
 def test_it_is_made_in_a_sandbox_that_has_nothing_of_the_host(shop: Shop, by_command: str) -> None:

@@ -21,7 +21,12 @@ let
       isOneOutput = known.outputSpecified || known.outputName != lib.head known.outputs;
       installed = lib.filter (name: lib.elem name known.outputs) known.outputsToInstall;
     in
-    if isOneOutput || installed == [ ] then [ package ] else map (name: package.${name}) installed;
+    if isOneOutput then
+      [ package ]
+    else if installed != [ ] then
+      map (name: package.${name}) installed
+    else
+      [ (package.out or package) ];
 
   ofPackage =
     package:
@@ -114,24 +119,31 @@ let
           pkgs.writeText "nix2oci.yaml" (builtins.toJSON settings)
         else
           "${settings}";
-      closure = pkgs.closureInfo {
-        rootPaths = lib.concatMap (each: each.paths) ([ main ] ++ added) ++ [ settingsFile ];
-      };
     in
     {
       name = main.facts.pname or "image";
       settings = settingsFile;
-      words = [
+      roots = lib.concatMap (each: each.paths) ([ main ] ++ added) ++ [ settingsFile ];
+      words = closure: [
         program
         "build"
         (lib.head main.paths)
-        "--closure=${closure}/registration"
+        "--closure=${closure}"
         "--package=${factsFile main added source}"
         "--config=${settingsFile}"
       ]
       ++ map (each: "--contents=${lib.head each.paths}") added
       ++ lib.optional (fromImage != null) "--base=${fromImage}";
     };
+
+  # The words for a script. Its closure is not substituted: with hashes from elsewhere it would not
+  # match a path that was built here to other bytes.
+  onHost =
+    image:
+    let
+      closure = pkgs.closureInfo { rootPaths = image.roots; };
+    in
+    image.words "${closure.overrideAttrs { allowSubstitutes = false; }}/registration";
 
   # The time of an image is that of its flake, not one that a shell or a builder has set.
   script =
@@ -152,7 +164,9 @@ let
         inherit system;
         name = "${image.name}.${if archive then "tar" else "oci"}";
         builder = program;
-        args = lib.tail image.words ++ [
+        # Nix writes it for this builder, so that it is about the store paths that are here.
+        exportReferencesGraph.closure = image.roots;
+        args = lib.tail (image.words ".attrs.json") ++ [
           "--quiet"
           "--no-cache"
           "--format=${if archive then "archive" else "oci"}"
@@ -168,13 +182,13 @@ let
       inherit (image) settings;
       isOCIImage = true;
       meta.description = "OCI image of ${image.name}";
-      stream = script "${image.name}-image" image.words;
+      stream = script "${image.name}-image" (onHost image);
       push = script "push-${image.name}" [
         program
         "push"
         "${made}"
       ];
-      load = script "load-${image.name}" (image.words ++ [ "--load" ]);
+      load = script "load-${image.name}" (onHost image ++ [ "--load" ]);
     } made;
 
   streamImage =
@@ -182,7 +196,7 @@ let
     let
       image = order arguments;
     in
-    script "${image.name}-image" image.words
+    script "${image.name}-image" (onHost image)
     // {
       inherit (image) settings;
     };

@@ -79,14 +79,18 @@ rec {
     };
 
   # What Nix knows of store paths, as `nix-store --load-db` reads it.
-  closureInfo = { rootPaths }: derivation {
-    name = "closure-info";
-    inherit (stdenv) system;
-    builder = "/usr/bin/python3";
-    args = [ "-sEB" ./builders/closure_info.py ];
-    __structuredAttrs = true;
-    exportReferencesGraph.closure = rootPaths;
-  };
+  closureInfo = { rootPaths }:
+    let
+      with' = change: derivation (change // {
+        name = "closure-info";
+        inherit (stdenv) system;
+        builder = "/usr/bin/python3";
+        args = [ "-sEB" ./builders/closure_info.py ];
+        __structuredAttrs = true;
+        exportReferencesGraph.closure = rootPaths;
+      });
+    in
+    with' { } // { overrideAttrs = with'; };
 
   formats.json = { }: { type = lib.types.raw; };
 

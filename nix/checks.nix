@@ -1,5 +1,5 @@
-# Images that are made in builders, each looked into: of the flake itself, by the bundlers, and by the
-# module.
+# Images that are made in builders, each looked into: of the flake itself, by the bundlers, and by
+# the module.
 {
   pkgs,
   nix2oci,

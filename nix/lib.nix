@@ -1,7 +1,8 @@
-# Images as derivations. `pkgs` is of the machine that makes them; what is in them may be of another.
+# Images as derivations. `pkgs` is of the machine that makes them; what is in them may be of
+# another.
 #
-# An image is an order for `nix2oci build --closure`, which starts no Nix. A builder (buildImage) and
-# a script on the host (streamImage) get the same one, hence the image is the same.
+# An image is an order for `nix2oci build --closure`, which starts no Nix. A builder (buildImage)
+# and a script on the host (streamImage) get the same one, hence the image is the same.
 {
   pkgs,
   nix2oci ? pkgs.callPackage ./package.nix { },
@@ -59,7 +60,7 @@ let
       root = lib.head (builtins.match "((${builtins.storeDir})?/[^/]+).*" known.program);
     in
     {
-      paths = [ (builtins.appendContext root (builtins.getContext app.program)) ];
+      paths = [ (builtins.appendContext root (builtins.getContext "${app.program}")) ];
       facts = {
         inherit (known) program;
         pname = baseNameOf known.program;
@@ -67,7 +68,7 @@ let
       };
     };
 
-  # What can be put into an image: its store paths, of which the first stands for all, and the facts.
+  # What can be put into an image: its store paths, of which the first stands for all, and facts.
   item =
     value:
     if lib.isDerivation value then
@@ -95,7 +96,9 @@ let
       added = each: entry { priority = each.facts.priority or null; } each;
     in
     pkgs.writeText "facts.json" (
-      builtins.toJSON (lib.listToAttrs ([ (entry (main.facts // source) main) ] ++ map added contents))
+      builtins.toJSON (
+        lib.listToAttrs ([ (entry (main.facts // source) main) ] ++ map added contents)
+      )
     );
 
   order =
@@ -231,7 +234,9 @@ let
       outputHashAlgo = "sha256";
       outputHash = if hash == "" then lib.fakeHash else hash;
       # The file that NIX_SSL_CERT_FILE names need not be in the sandbox.
-      impureEnvVars = lib.filter (name: name != "NIX_SSL_CERT_FILE") lib.fetchers.proxyImpureEnvVars;
+      impureEnvVars = lib.filter (
+        name: name != "NIX_SSL_CERT_FILE"
+      ) lib.fetchers.proxyImpureEnvVars;
       preferLocalBuild = true;
       __structuredAttrs = true;
       unsafeDiscardReferences.out = true;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -307,6 +308,24 @@ def test_a_pull_is_a_fixed_output_and_its_reference_has_a_digest(shop: Shop) -> 
     assert shop.path("pulled").endswith("-base.oci")
     done = run("nix", "eval", shop.at("unpinned.outPath"))
     assert "'registry.example/base:1' has no digest" in done.stderr
+
+
+def test_what_was_pulled_is_a_base(shop: Shop, image: Path, tmp_path: Path) -> None:
+    if "pull" not in command("--help"):
+        pytest.skip("this nix2oci has no pull")
+    with registry(tmp_path) as host:
+        reference = command("push", image, f"{host}/team/base:1")
+        flake = f'(builtins.getFlake "git+file://{shop.directory}")'
+        library = f"{flake}.inputs.nix2oci.legacyPackages.{shop.system}"
+
+        def build(digest: str) -> subprocess.CompletedProcess[str]:
+            pull = f'{library}.pullImage {{ reference = "{reference}"; hash = "{digest}"; }}'
+            return run("nix", "build", "--impure", "-o", tmp_path / "base", "--expr", pull)
+
+        got = re.findall(r"got:\s+(\S+)", build("").stderr)
+        done = build(*got)
+    assert done.returncode == 0, done.stderr
+    assert digest_of(tmp_path / "base") == digest_of(image)
 
 
 @pytest.mark.parametrize("name", ["app", "plain", "hello"])

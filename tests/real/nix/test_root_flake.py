@@ -94,8 +94,11 @@ SYSTEMS = """{
       here = lib.head (lib.attrValues distro.legacyPackages);
       pkgsOf = system:
         let
+          platform = { inherit system; isLinux = builtins.match ".*-linux" system != null; };
+          stdenv = here.stdenv // { buildPlatform = platform; hostPlatform = platform; };
           pkgs = here // {
-            stdenvNoCC = here.stdenv // { buildPlatform = { inherit system; }; };
+            inherit stdenv;
+            stdenvNoCC = stdenv;
             callPackage = lib.callPackageWith pkgs;
           };
         in
@@ -133,6 +136,48 @@ def test_it_is_for_linux_and_macos_each_with_its_zig(
     assert json.loads(found) == {
         system: f"ziglang-0.17.1-py3-none-{platform}.whl" for system, platform in ZIGS.items()
     }
+
+
+def test_its_image_on_a_mac_is_made_there_and_has_the_programs_of_linux(
+    checkout: Path, nixpkgs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "flake.nix").write_text(SYSTEMS.replace("DISTRO", str(nixpkgs)))
+    options = ("--override-input", "nixpkgs", f"path:{tmp_path}", "--no-write-lock-file")
+
+    def of_each(output: str, apply: str) -> dict[str, list[str]]:
+        apply = f"builtins.mapAttrs (_: of: {apply})"
+        argv = ("eval", "--json", *options, f"path:{checkout}#{output}", "--apply", apply)
+        found: dict[str, list[str]] = json.loads(nix(*argv))
+        return found
+
+    images = of_each("packages", "with of.image; [ system (builtins.elemAt args 1) ]")
+    packages = of_each("packages", "[ of.nix2oci.outPath ]")
+    for system in ZIGS:
+        of_linux = packages[system.replace("-darwin", "-linux")]
+        assert images[system] == [system, *of_linux]
+    checks = of_each("checks", "builtins.attrNames of")
+    assert checks["aarch64-darwin"] == ["launchers", "package"]
+    assert "image" in checks["aarch64-linux"]
+
+
+def test_the_library_is_the_same_with_flakes_without_and_with_other_packages(
+    checkout: Path, nixpkgs: Path, options: tuple[str, ...], built: Path
+) -> None:
+    system = nix("eval", "--raw", "--impure", "--expr", "builtins.currentSystem")
+    pkgs = f"pkgs = import {nixpkgs} {{ }};"
+    package = f'package = builtins.storePath "{built}";'
+    of_flake = ("eval", "--raw", "--impure", *options)
+    legacy = f"path:{checkout}#legacyPackages.{system}.buildImage"
+    without = f"(import {checkout} {{ {pkgs} }}).lib.buildImage"
+    paths = {
+        nix(*of_flake, legacy, "--apply", f"f: (f {{ {package} }}).outPath"),
+        nix(
+            *(*of_flake, f"path:{checkout}#lib.buildImage"),
+            *("--apply", f"f: (f {{ {pkgs} {package} }}).outPath"),
+        ),
+        nix("eval", "--raw", "--impure", "--expr", f"({without} {{ {package} }}).outPath"),
+    }
+    assert len(paths) == 1
 
 
 @pytest.mark.parametrize(("template", "images"), [("app", ()), ("multi", ("web", "worker"))])

@@ -34,7 +34,7 @@ let
       for image in ${toString images}; do
         ${lib.getExe nix2oci} validate --quiet "$image"
         ${lib.getExe nix2oci} inspect --quiet --json "$image" > inspected
-        grep -F ${lib.escapeShellArg word} inspected | tee -a "$out"
+        grep -F ${lib.escapeShellArg word} inspected >> "$out"
       done
     '';
 in

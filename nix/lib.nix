@@ -45,8 +45,9 @@ let
           licenses
           mainProgram
           priority
-          system
           ;
+        # Of the machine that it runs on, where it is compiled on another.
+        system = package.stdenv.hostPlatform.system or known.system;
         pname = or' known.pname said.name;
         version = or' known.version said.version;
       };

@@ -74,9 +74,8 @@ def flake(scratch: Path, locked: Path, nixpkgs: Path) -> Path:
 def test_the_image_of_the_module_is_that_of_the_command_with_its_settings(
     flake: Path, tmp_path: Path
 ) -> None:
-    assert nix("eval", "--json", f"path:{flake}#packages", "--apply", NAMES) == (
-        '["default","image-app"]'
-    )
+    names = nix("eval", "--json", f"path:{flake}#packages", "--apply", NAMES)
+    assert json.loads(names) == ["default", "image-app"]
     nix("build", f"path:{flake}#image-app", "-o", tmp_path / "image")
     settings = {"name": "app", "ports": [8080], "workdir": "/srv"}
     (tmp_path / "settings").write_text(json.dumps(settings))

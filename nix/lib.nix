@@ -29,6 +29,19 @@ let
     else
       [ (package.out or package) ];
 
+  # What it says of derivations and outputs, which are built when a builder starts.
+  notFacts = [
+    "drv"
+    "isOCIImage"
+    "kind"
+    "name"
+    "outputName"
+    "outputSpecified"
+    "outputs"
+    "outputsToInstall"
+    "shell"
+  ];
+
   ofPackage =
     package:
     let
@@ -38,14 +51,7 @@ let
     in
     {
       paths = map toString (outputsOf package known);
-      facts = {
-        inherit (known)
-          description
-          homepages
-          licenses
-          mainProgram
-          priority
-          ;
+      facts = removeAttrs known notFacts // {
         # Of the machine that it runs on, where it is compiled on another.
         system = package.stdenv.hostPlatform.system or known.system;
         pname = or' known.pname said.name;

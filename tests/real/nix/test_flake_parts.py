@@ -71,19 +71,15 @@ def flake(scratch: Path, locked: Path, nixpkgs: Path) -> Path:
 
 
 @pytest.mark.usefixtures("built")
-def test_the_image_of_the_module_is_that_of_the_command_with_its_settings(
-    flake: Path, tmp_path: Path
-) -> None:
+def test_an_image_is_a_package_and_an_app_that_makes_the_same(flake: Path, tmp_path: Path) -> None:
     names = nix("eval", "--json", f"path:{flake}#packages", "--apply", NAMES)
     assert json.loads(names) == ["default", "image-app"]
     nix("build", f"path:{flake}#image-app", "-o", tmp_path / "image")
-    settings = {"name": "app", "ports": [8080], "workdir": "/srv"}
-    (tmp_path / "settings").write_text(json.dumps(settings))
-    argv = ("build", f"path:{flake}", "--config", tmp_path / "settings", "-o", tmp_path / "x")
-    by_command = json.loads(nix2oci(*argv, "--json"))["digest"]
-    assert json.loads(nix2oci("inspect", tmp_path / "image", "--json"))["digest"] == by_command
-    streamed = nix("run", f"path:{flake}#image-app", "--", "-o", tmp_path / "y", "--json")
-    assert json.loads(streamed)["digest"] == by_command
+    found = json.loads(nix2oci("inspect", tmp_path / "image", "--json"))
+    config = found["config"]["config"]
+    assert (list(config["ExposedPorts"]), config["WorkingDir"]) == (["8080/tcp"], "/srv")
+    streamed = nix("run", f"path:{flake}#image-app", "--", "-o", tmp_path / "x", "--json")
+    assert json.loads(streamed)["digest"] == found["digest"]
 
 
 NAMES = "of: builtins.attrNames (builtins.head (builtins.attrValues of))"

@@ -345,7 +345,7 @@ def test_a_bundle_of_several_programs_names_the_flag(shop: Shop, locked: Path) -
 
 
 @pytest.mark.usefixtures("built")
-def test_the_template_of_the_library_has_one_file_of_settings(
+def test_the_template_of_the_library_takes_the_settings_of_the_command(
     locked: Path, nixpkgs: Path, tmp_path: Path
 ) -> None:
     flake = tmp_path / "flake"
@@ -358,5 +358,3 @@ def test_the_template_of_the_library_has_one_file_of_settings(
     nix("flake", "lock", *options, f"path:{flake}")
     nix("build", f"path:{flake}#image", "-o", tmp_path / "image")
     assert "8080/tcp" in Layout(tmp_path / "image").config["config"]["ExposedPorts"]
-    made = command("build", f"path:{flake}", "--json", "-o", tmp_path / "made")
-    assert digest_of(tmp_path / "image") == json.loads(made)["digest"]

@@ -6,6 +6,7 @@ import os
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.config import image_spec
 from nix2oci.config.image_spec import ImageSpec
@@ -14,6 +15,7 @@ from nix2oci.config.lock import LOCK_NAME
 from nix2oci.config.options.image import ImageOptions
 from nix2oci.config.reading import one_line
 from nix2oci.errors import ConfigError
+from nix2oci.model.closure import STORE_DIR
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_place import FlakePlace, fetched_source, inside, is_below
 from nix2oci.nix.installable import Installable
@@ -33,8 +35,8 @@ class Settings(Struct, frozen=True):
 
     @property
     def may_lock(self) -> bool:
-        """Whether the lock is the user's, and not in a source that Nix fetched."""
-        return not (self.place.source and is_below(self.lock or "", self.place.source))
+        """Whether the lock is the user's, and not in a source that Nix fetched, or in the store."""
+        return not is_below(self.lock or "", self.place.source or STORE_DIR)
 
 
 def settings_of(
@@ -56,6 +58,7 @@ def settings_of(
 
         directory = os.path.dirname(path or "")
         spec = with_sources(spec, directory, place, partial(fetched_source, nix, main))
+    spec = replace(spec, named_paths=nix.only_named(spec.texts, (main.store_path, *spec.contents)))
     if path is None or image.flags["base"] is not None:
         return Settings(spec, None, place)
     lock = os.path.join(os.path.dirname(path), LOCK_NAME)

@@ -92,6 +92,8 @@ class ImageSpec(Struct, frozen=True):
     compression: Compression = Compression.GZIP
     created: datetime | Literal["now"] | None = None
     """None: the rule of `created`."""
+    named_paths: tuple[str, ...] = ()
+    """Store paths that values name without braces, of a closure that is given."""
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -102,13 +104,22 @@ class ImageSpec(Struct, frozen=True):
     def named_installables(self) -> tuple[str, ...]:
         """What `files` and braces in values name beside `contents`: each once, in their order."""
         found = [each.installable for each in self.files if each.installable]
-        test = self.healthcheck.test if self.healthcheck else ()
-        texts = (*self.entrypoint, *self.cmd, *self.env.values(), *test)
-        if with_braces := [text for text in texts if "{" in text]:
+        if with_braces := [text for text in self._started if "{" in text]:
             from nix2oci.config.braces import installables_in  # noqa: PLC0415  # start-up counts
 
             found += [each for text in with_braces for each in installables_in(text)]
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys((*found, *self.named_paths)))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All values in which what runs may find a path."""
+        shells = [user.shell for user in self.users]
+        return (*self._started, *shells, *(each.value for each in self.files))
+
+    @property
+    def _started(self) -> tuple[str, ...]:
+        test = self.healthcheck.test if self.healthcheck else ()
+        return (*self.entrypoint, *self.cmd, *self.env.values(), *test)
 
 
 def load(path: str) -> Document:

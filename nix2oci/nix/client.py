@@ -1,8 +1,7 @@
 """Runs nix: the only module that does.
 
-The hard part is everything around the answer: one option that is an error in one version and
-demanded by the next, messages that have to reach the user exactly once, a root that protects
-what is being read, and a child that must not outlive us.
+The hard part is everything around the answer: options that are an error in one version and demanded
+by the next, messages that reach the user exactly once, a root that protects what is being read.
 
 For one flake installable nix is started seven times: `--version`, `eval` for the system (not
 with `--system`), `flake metadata` (once for each flake), `eval` of the package, `eval` of the
@@ -125,6 +124,10 @@ class NixClient:
         other = copy.copy(self)
         other._system, other._evaluating = system, ("--system", system)  # noqa: SLF001
         return other
+
+    def only_named(self, texts: Sequence[str], beside: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG002
+        """Store paths that texts name and that are in the image for it: of a given closure."""
+        return ()
 
     def physical(self) -> str:
         """The directory that a store path lies below: `""`, or DIR of `--store DIR`.

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from msgspec.structs import replace
@@ -24,16 +25,24 @@ from nix2oci.errors import (
     StoreError,
 )
 from nix2oci.host.regular_files import read_file
-from nix2oci.model.closure import Closure, PathInfo, StorePath, reachable
+from nix2oci.model.closure import STORE_DIR, Closure, PathInfo, StorePath, reachable
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.json_output import path_infos, read_json, unknown_shape
 from nix2oci.nix.options import setting
-from nix2oci.nix.package import EvalResult, Package, meta_of, package_of_path, target_of
+from nix2oci.nix.package import (
+    BuildTarget,
+    EvalResult,
+    Package,
+    meta_of,
+    package_of_path,
+    target_of,
+)
 from nix2oci.nix.realise import Built, assign
 from nix2oci.text import display
 
 _HEX = re.compile("[0-9a-f]{64}")
+_HASH_PART = re.compile(rf"{STORE_DIR}/([0-9a-z]{{32}})-")
 _MOST_BYTES = 256 << 20
 """Of a file; a closure of 10,000 store paths has some 8 MB."""
 
@@ -41,8 +50,9 @@ _MOST_BYTES = 256 << 20
 class GivenNix(NixClient):
     """The Nix of a run that starts none: it knows the store paths of a file, and no others.
 
-    `facts` are what evaluation would have known of the first package that is asked about. Methods
-    raise what those of `NixClient` do, and `NixError` for what only Nix could answer.
+    `facts` are what evaluation would have known of store paths, `""` being the first one that is
+    asked about. Methods raise what those of `NixClient` do, and `NixError` for what only Nix could
+    answer.
     """
 
     building = "taking store paths as they are"
@@ -52,17 +62,17 @@ class GivenNix(NixClient):
         env: Mapping[str, str],
         options: Sequence[str],
         infos: Iterable[PathInfo],
-        facts: EvalResult | None = None,
+        facts: Mapping[str, EvalResult] = MappingProxyType({}),
     ) -> None:
         super().__init__(env, options)
         self._infos = {info.path: info for info in infos}
         self._facts = facts
         self._main: StorePath | None = None
-        said = facts.text("system") if facts else ""
+        said = next(filter(None, (each.text("system") for each in facts.values())), "")
         self._system = setting(self.options, "system") or said or f"{os.uname().machine}-linux"
 
     def evaluate(self, installable: Installable) -> Package:
-        """What the file of facts says of the first one, and the names of the others."""
+        """What the file of facts says of a store path, or its name."""
         self.check_store()
         if installable.kind != "path":
             raise ConfigError(
@@ -72,12 +82,25 @@ class GivenNix(NixClient):
         found = package_of_path(installable, self._system)
         path = StorePath.parse(installable.store_path)
         self._main = self._main or path
-        if self._facts and path == self._main:
-            found = _with_facts(found, self._facts)
+        facts = self._facts.get(str(path)) or (self._facts.get("") if path == self._main else None)
+        if facts:
+            found = _with_facts(found, facts)
         for wanted in found.wanted + found.program_wanted:
             if StorePath.parse(wanted.path) not in self._infos:
                 raise ClosureError(f"cannot use closure: it lacks its root {wanted.path}")
         return found
+
+    def only_named(self, texts: Sequence[str], beside: Sequence[str]) -> tuple[str, ...]:
+        """Store paths of the file that texts name, and that nothing else would put into the image.
+
+        `beside` are the store paths that are in it with all that they refer to.
+        """
+        by_hash = {path.hash_part: path for path in self._infos}
+        words = [word for text in texts for word in _HASH_PART.findall(text)]
+        roots = [each for each in self._infos if str(each) in beside]
+        there = set(self._reachable(roots))
+        named = dict.fromkeys(by_hash[word] for word in words if word in by_hash)
+        return tuple(str(path) for path in named if path not in there)
 
     @contextmanager
     def build(self, packages: Sequence[Package]) -> Iterator[tuple[Built, ...]]:
@@ -96,8 +119,11 @@ class GivenNix(NixClient):
     def closure(self, roots: Sequence[StorePath]) -> Closure:
         """What the file says of store paths and all that they refer to."""
         known = self._infos
-        paths = reachable(roots, lambda path: known[path].references if path in known else ())
-        return Closure.of((known[path] for path in paths if path in known), roots)
+        return Closure.of((known[path] for path in self._reachable(roots) if path in known), roots)
+
+    def _reachable(self, roots: Sequence[StorePath]) -> Iterable[StorePath]:
+        known = self._infos
+        return reachable(roots, lambda path: known[path].references if path in known else ())
 
     def run(self, argv: tuple[str, ...], **_: object) -> NoReturn:
         """Raise: whatever would have to be asked is in no file."""
@@ -111,7 +137,7 @@ def open_given(
     env: Mapping[str, str], options: Sequence[str], closure: str, package: str | None
 ) -> GivenNix:
     """What stands in for Nix, of the names of two files; raises `OutputError` and as both parse."""
-    facts = given_facts(_text(package)) if package else None
+    facts = given_facts(_text(package)) if package else {}
     return GivenNix(env, options, given_infos(_text(closure)), facts)
 
 
@@ -162,17 +188,21 @@ def _registered(text: str) -> Iterator[dict[str, Any]]:
         yield {"path": path, **entry}
 
 
-def given_facts(text: str) -> EvalResult:
-    """What a file says that evaluation would have known of a package: a JSON object.
+def given_facts(text: str) -> dict[str, EvalResult]:
+    """What a file says that evaluation would have known: a JSON object, or one for each store path.
 
-    Its keys are those of `EVAL_EXPRESSION` (`pname`, `version`, `system`, `mainProgram`,
-    `description`, `homepages`, `licenses`, `priority`), `program` for the path of an app's program,
-    and `revision`, `lastModified` and `url` of the flake, as `Source` has them.
+    It is by store path; `""` is the first one that is named. The keys of an object are those of
+    `EVAL_EXPRESSION` (`pname`, `version`, `system`, `mainProgram`, `description`, `homepages`,
+    `licenses`, `priority`), `paths` for the outputs that are meant, `program` for the path of an
+    app's program, and `revision`, `lastModified` and `url` of the flake, as `Source` has them.
     """
     document = read_json(text, "eval")
     if not isinstance(document, dict):
         raise unknown_shape("eval", text)
-    return EvalResult("derivation", document)
+    by_path = document if any(key.startswith("/") for key in document) else {"": document}
+    if not all(isinstance(each, dict) for each in by_path.values()):
+        raise unknown_shape("eval", text)
+    return {path: EvalResult("derivation", each) for path, each in by_path.items()}
 
 
 def _with_facts(package: Package, facts: EvalResult) -> Package:
@@ -181,9 +211,10 @@ def _with_facts(package: Package, facts: EvalResult) -> Package:
     return replace(
         package,
         name=facts.text("pname") or package.name,
-        version=facts.text("version") or package.version,
+        version=facts.text("version") if "version" in facts.fields else package.version,
         program=program,
         program_wanted=target_of(package.installable, program),
+        wanted=tuple(map(BuildTarget, facts.texts("paths"))) or package.wanted,
         revision=facts.text("revision"),
         last_modified=modified if modified > 0 else None,
         url=facts.text("url"),

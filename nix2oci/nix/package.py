@@ -7,6 +7,7 @@ has another type, say what a value is that cannot be built, and give the derivat
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard
@@ -14,6 +15,7 @@ from typing import Any, TypeGuard
 from msgspec import Struct
 
 from nix2oci.errors import ClosureError, NixError
+from nix2oci.host.regular_files import read_file
 from nix2oci.model.closure import StorePath
 from nix2oci.model.closure_contents import DEFAULT_PRIORITY
 from nix2oci.nix.installable import Installable, attribute_names, quoted
@@ -24,46 +26,10 @@ _WHOLE_PATH = r"(/[^/\s]+)*/([0-9a-z]{32}-[^/\s]+|[0-9a-z]{52})"
 _SHELLS = (("devShells",), ("devShell",))
 _BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
 
-# Applied to the value that an installable names. `or` catches what is missing, tryEval what
-# throws; what is not a string becomes "". A function whose arguments all have defaults is
-# called, as `nix build --file` does.
-EVAL_EXPRESSION = """
-raw: with builtins; let
-  try = x: let r = tryEval x; in if r.success then r.value else null;
-  text = x: let s = try x; in if isString s then unsafeDiscardStringContext s else "";
-  set = x: let s = try x; in if isAttrs s then s else { };
-  list = x: let l = try x; in if isList l then l else if l == null then [ ] else [ l ];
-  defaults = if typeOf raw == "lambda" then attrValues (functionArgs raw) else [ ];
-  v = if defaults != [ ] && all (x: x) defaults then raw { } else raw;
-  type = if isAttrs v then v.type or "" else "";
-  meta = set (v.meta or null);
-  texts = x: map text (list x);
-  string = s: { program = unsafeDiscardStringContext s; context = getContext s; };
-in
-if type == "derivation" then {
-  kind = "derivation";
-  shell = text (v.name or null) == "nix-shell"
-    || v ? shellHook && elem (list (v.phases or null)) [ [ "buildPhase" ] [ "nobuildPhase" ] ];
-  drv = unsafeDiscardStringContext v.drvPath;
-  outputs = v.outputs or [ "out" ];
-  outputName = v.outputName or "out";
-  outputSpecified = v.outputSpecified or false;
-  outputsToInstall = texts (meta.outputsToInstall or null);
-  name = text (v.name or null);
-  pname = text (v.pname or null);
-  version = text (v.version or null);
-  system = text (v.system or null);
-  mainProgram = text (meta.mainProgram or null);
-  description = text (meta.description or null);
-  homepages = texts (meta.homepage or null);
-  priority = let p = try (meta.priority or null); in if isInt p then p else null;
-  licenses = map (l: text ((set l).spdxId or null)) (list (meta.license or null));
-}
-else if type == "app" then { kind = "app"; } // string "${v.program}"
-else if isString v || isPath v then { kind = "string"; } // string "${v}"
-else if isAttrs v then { kind = "set"; names = attrNames v; }
-else { kind = typeOf v; }
-"""
+# Applied to the value that an installable names; the library in nix/ applies it, too.
+EVAL_EXPRESSION = read_file(
+    os.path.join(os.path.dirname(__file__), "evaluate.nix"), 1 << 16
+).decode()
 
 # The names in each system of `packages` or `apps`.
 NAMES = """
@@ -169,6 +135,8 @@ def package_of(
         value, app = None, value
     if app is not None and app.kind != "app":
         value, app = value or app, None
+    if value is not None and value.fields.get("isOCIImage") is True:
+        app = None  # of the library in nix/: it makes this very image
     program, program_wanted = ("", ()) if app is None else (app.text("program"), app.context)
     known: dict[str, Any] = {"name": _name(installable, program), "system": system}
     if value is not None:

@@ -126,6 +126,66 @@ def test_the_revision_and_the_program_of_an_app_may_be_in_it(terminal: Terminal)
     assert shown["config"]["created"] == "1970-01-02T00:00:00Z"
 
 
+def test_facts_may_be_of_several_store_paths(terminal: Terminal) -> None:
+    (terminal.directory / "one").write_text(json.dumps(FACTS))
+    by_path = {OUT: {**FACTS, "paths": [OUT]}, LIBRARY: {"priority": 3, "paths": [LIBRARY]}}
+    (terminal.directory / "each").write_text(json.dumps(by_path))
+    form = FORMS["path-info as a map"]
+    digests = [
+        digest(given(terminal, form, OUT, "--package", name, "--json", "-o", f"{name}.oci"))
+        for name in ("one", "each")
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_a_version_that_is_said_to_be_none_is_not_taken_from_the_name(terminal: Terminal) -> None:
+    (terminal.directory / "facts").write_text('{"version": ""}')
+    form = FORMS["path-info as a map"]
+    assert given(terminal, form, OUT, "--package", "facts", "-o", "x").returncode == 0
+    shown = json.loads(terminal.run("inspect", "x", "--json").stdout)
+    assert "org.opencontainers.image.version" not in shown["annotations"]
+
+
+EXTRA = str(store_path("extra-3"))
+UNKNOWN = str(store_path("unknown-4"))
+
+
+def paths_of(terminal: Terminal, *args: str) -> list[str]:
+    """The store paths of an image of a file that has one more than the app and its library."""
+    terminal.fake.place(EXTRA).write_bytes(LIBRARY_FILE)
+    extra = {"narHash": sri(LIBRARY_FILE), "narSize": SIZES[LIBRARY], "references": []}
+    done = given(terminal, json.dumps({**infos(), EXTRA: extra}), OUT, *args, "-o", "x")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(terminal.run("inspect", "x", "--json").stdout)
+    return sorted(path for layer in shown["layers"] for path in layer["paths"])
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        pytest.param(("--env", f"EXTRA={EXTRA}/x:{UNKNOWN}"), id="a variable"),
+        pytest.param(("--cmd", f"--with={EXTRA}"), id="an argument"),
+        pytest.param(("--config", "settings"), id="a file with text"),
+    ],
+)
+def test_a_store_path_of_the_file_that_a_value_names_is_in_the_image(
+    terminal: Terminal, args: tuple[str, ...]
+) -> None:
+    settings = {"files": {"/etc/app.conf": {"text": f"extra {EXTRA}\n"}}}
+    (terminal.directory / "settings").write_text(json.dumps(settings))
+    assert paths_of(terminal) == sorted([OUT, LIBRARY])
+    (terminal.directory / "x").rename(terminal.directory / "before")
+    assert paths_of(terminal, *args) == sorted([OUT, LIBRARY, EXTRA])
+
+
+def test_a_store_path_that_is_there_anyway_changes_no_layer(terminal: Terminal) -> None:
+    def layers(name: str, *args: str) -> list[str]:
+        made = given(terminal, json.dumps(infos()), OUT, *args, "--json", "-o", name)
+        return [layer["digest"] for layer in json.loads(made.stdout)["layers"]]
+
+    assert layers("a", "--env", f"X={LIBRARY}") == layers("b")
+
+
 @pytest.mark.parametrize(
     ("text", "args", "code", "error"),
     [
@@ -196,6 +256,13 @@ def test_the_revision_and_the_program_of_an_app_may_be_in_it(terminal: Terminal)
             id="another platform",
         ),
         pytest.param(
+            json.dumps(infos()),
+            (OUT, "--package", "list"),
+            3,
+            "cannot read `nix eval` output",
+            id="facts of another shape",
+        ),
+        pytest.param(
             json.dumps(infos()), ("--all",), 2, "cannot use --closure with several", id="--all"
         ),
         pytest.param(
@@ -210,10 +277,11 @@ def test_the_revision_and_the_program_of_an_app_may_be_in_it(terminal: Terminal)
 def test_what_is_wrong_is_told_and_nothing_is_written(
     terminal: Terminal, text: str, args: tuple[str, ...], code: int, error: str
 ) -> None:
+    (terminal.directory / "list").write_text(json.dumps({OUT: []}))
     done = given(terminal, text, *args, "-o", "x")
     assert (done.returncode, done.stdout) == (code, "")
     assert f"error: {error}" in done.stderr
-    assert terminal.left() == ["closure"]
+    assert terminal.left() == ["closure", "list"]
     assert terminal.fake.calls == []
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from nix2oci.config.image_settings import Settings
+from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.relative_paths import document_beside, image_beside, installable_beside
 from nix2oci.errors import ConfigError
 from nix2oci.nix.flake_place import FlakePlace
@@ -129,3 +131,15 @@ def test_settings_of_a_fetched_flake_name_nothing_of_this_machine(
         document_beside(document, source, FlakePlace(source, source=source), "MAIN")
     own = document_beside(document, str(flakes), FlakePlace(source, source=source), "MAIN")
     assert own.keys() == document.keys()
+
+
+@pytest.mark.parametrize(
+    ("lock", "may"),
+    [
+        pytest.param("/srv/f/nix2oci.lock.yaml", True, id="of a directory"),
+        pytest.param("/nix/store/nix2oci.lock.yaml", False, id="of a file that is a store path"),
+        pytest.param("/nix/store/source/nix2oci.lock.yaml", False, id="in a store path"),
+    ],
+)
+def test_no_lock_is_written_into_the_store(lock: str, may: bool) -> None:  # noqa: FBT001
+    assert Settings(ImageSpec(), lock).may_lock is may

@@ -86,6 +86,12 @@ def test_what_is_known(changes: dict[str, Any], field: str, expected: object) ->
     assert getattr(package(derivation(**changes)), field) == expected
 
 
+def test_the_app_that_makes_an_image_is_not_what_the_image_starts() -> None:
+    """`packages.image-x` of the library, which is an image, and `apps.image-x`."""
+    made = package(derivation(isOCIImage=True), app("/nix/store/x/bin/x-image"))
+    assert (made.program, made.program_wanted) == ("", ())
+
+
 SEVERAL = {"outputs": ["dev", "out", "bin"], "outputName": "dev"}
 
 

@@ -68,7 +68,8 @@ def python_distro(cache: Path) -> Path:
     require("nix", "apt-get", "dpkg-deb", "patchelf", "cc", "python3-config")
     wheels = [f"pypi:{locked(name)}" for name in PYTHON_PACKAGES]
     for_deflate = [f"pypi:{name}" for name in FOR_DEFLATE]
-    names = ("python3", "unzip", *wheels, *for_deflate, f"sdist:{locked('deflate')}")
+    debian = ("python3", "ca-certificates", "libstdc++6", "unzip")
+    names = (*debian, *wheels, *for_deflate, f"sdist:{locked('deflate')}")
     directory = cache / "distro-python"
     done = subprocess.run([MAKE, directory, *names], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -40,9 +40,23 @@ rec {
   optionalAttrs = condition: attributes: if condition then attributes else { };
   concatMapStringsSep = separator: f: values: concatStringsSep separator (map f values);
   concatLines = concatMapStringsSep "" (line: line + "\n");
+  isDerivation = value: value.type or null == "derivation";
+
+  # A derivation with attributes beside those that builtins.derivation gives.
+  extendDerivation = condition: attributes: drv:
+    assert condition;
+    let
+      outputs = genAttrs (drv.outputs or [ "out" ])
+        (name: drv // attributes // { inherit (drv.${name}) drvPath outPath outputName; outputSpecified = true; });
+    in
+    drv // outputs // attributes;
+
+  mapAttrs' = f: set: listToAttrs (map (name: f name set.${name}) (attrNames set));
+  nameValuePair = name: value: { inherit name value; };
   toList = value: if isList value then value else [ value ];
   cleanSource = source: source;
-  inherit (builtins) any attrNames attrValues concatMap concatStringsSep elem filter head mapAttrs;
+  inherit (builtins) any attrNames attrValues concatMap concatStringsSep elem elemAt filter head
+    isAttrs listToAttrs mapAttrs replaceStrings tail;
   id = value: value;
 
   hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
@@ -73,6 +87,11 @@ rec {
     mit = license "MIT" "MIT License";
     mpl20 = license "MPL-2.0" "Mozilla Public License 2.0";
   };
+  fakeHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+  fetchers.proxyImpureEnvVars = [ "http_proxy" "https_proxy" "all_proxy" "no_proxy" "NIX_SSL_CERT_FILE" ];
+
+  inherit (import ./modules.nix) evalModules mkOption types;
+
   maintainers = { };
   platforms = rec {
     linux = [ "x86_64-linux" "aarch64-linux" ];

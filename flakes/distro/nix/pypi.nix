@@ -36,6 +36,7 @@ let
           passthru.imports = map (need: wheels.${need}) (filter (need: wheels ? ${need}) entry.needs);
         } ''
         /usr/bin/python3 -sB ${wheel} install "$wheel" "$out"
+        inputs=$baseInputs outputs=out /usr/bin/python3 -sEB "$relink"
       '')
     facts.wheels or { };
 

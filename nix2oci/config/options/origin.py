@@ -66,7 +66,7 @@ GIVEN = Group(
             "FILE",
             "Start no Nix: INSTALLABLE is a store path, and this file says what it refers to.",
         ),
-        value("--package", "FILE", "With --closure: what evaluation knows of the first one."),
+        value("--package", "FILE", "With --closure: what evaluation knows of them."),
     ),
     "Nix",
 )

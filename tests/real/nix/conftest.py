@@ -1,13 +1,18 @@
 """What the tests of Nix itself share; run them with each version of Nix first on PATH."""
 
+import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from real.distro import nix as run_nix
+from real.distro import python_distro
 from real.nix.tiny import FLAKE
+from support.paths import ROOT
 from support.tools import require
 
 from nix2oci.nix.client import NixClient
@@ -73,3 +78,46 @@ def repository(flake: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
 
     git("init", "-q")
     return git
+
+
+@pytest.fixture(scope="session")
+def nixpkgs() -> Path:
+    require("git")
+    return python_distro(ROOT / ".cache")
+
+
+@pytest.fixture(scope="session")
+def checkout(scratch: Path) -> Path:
+    """The files of this repository that git knows, as they are here.
+
+    A checkout with a build, a cache or a .venv in it does not become a store path so.
+    """
+    copy = scratch / "checkout"
+    argv = ("git", "-C", ROOT, "ls-files", "-z")
+    for name in subprocess.check_output(argv, text=True).split("\0")[:-1]:
+        target = copy / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, target)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def options(nixpkgs: Path) -> tuple[str, ...]:
+    """Those by which the stand-in is the nixpkgs of this repository's flake."""
+    return ("--override-input", "nixpkgs", f"path:{nixpkgs}", "--no-write-lock-file")
+
+
+@pytest.fixture(scope="session")
+def built(checkout: Path, options: tuple[str, ...]) -> Path:
+    """The package, with the tests in its build."""
+    answer = run_nix("build", "--json", "--no-link", *options, f"path:{checkout}")
+    return Path(json.loads(answer)[0]["outputs"]["out"])
+
+
+@pytest.fixture(scope="session")
+def locked(checkout: Path, nixpkgs: Path, scratch: Path) -> Path:
+    """The repository with a lock file, as a release has: `flake init` cannot override inputs."""
+    copy = shutil.copytree(checkout, scratch / "locked")
+    run_nix("flake", "lock", "--override-input", "nixpkgs", f"path:{nixpkgs}", f"path:{copy}")
+    return copy

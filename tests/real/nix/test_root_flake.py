@@ -1,8 +1,4 @@
-"""The repository as a flake, with the stand-in for nixpkgs: run, checked, and the same as by pip.
-
-What is given to Nix is a copy of the files that git knows, so that a checkout with a build, a
-cache or a .venv in it does not become a store path.
-"""
+"""The repository as a flake, with the stand-in for nixpkgs: run, checked, the same as by pip."""
 
 from __future__ import annotations
 
@@ -12,73 +8,40 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from real.distro import nix, python_distro, sample
+from real.distro import nix, sample
 from real.images import NIX2OCI
 from real.images import nix2oci as installed
-from support.paths import ROOT
-from support.tools import require
 
 import nix2oci as package
 
 pytestmark = pytest.mark.nix
 
 
-@pytest.fixture(scope="module")
-def nixpkgs() -> Path:
-    require("git")
-    return python_distro(ROOT / ".cache")
-
-
-@pytest.fixture(scope="module")
-def repository(scratch: Path) -> Path:
-    """The files of this repository that git knows, as they are here."""
-    copy = scratch / "repository"
-    argv = ("git", "-C", ROOT, "ls-files", "-z")
-    for name in subprocess.check_output(argv, text=True).split("\0")[:-1]:
-        target = copy / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, target)
-    return copy
-
-
-@pytest.fixture(scope="module")
-def options(nixpkgs: Path) -> tuple[str, ...]:
-    return ("--override-input", "nixpkgs", f"path:{nixpkgs}", "--no-write-lock-file")
-
-
-@pytest.fixture(scope="module")
-def built(repository: Path, options: tuple[str, ...]) -> Path:
-    """The package, with the tests in its build."""
-    answer = nix("build", "--json", "--no-link", *options, f"path:{repository}")
-    return Path(json.loads(answer)[0]["outputs"]["out"])
-
-
-def test_the_flake_shows_what_it_has(repository: Path, options: tuple[str, ...]) -> None:
-    shown = json.loads(nix("flake", "show", "--json", *options, f"path:{repository}"))
+def test_the_flake_shows_what_it_has(checkout: Path, options: tuple[str, ...]) -> None:
+    shown = json.loads(nix("flake", "show", "--json", *options, f"path:{checkout}"))
     system = next(iter(shown["packages"]))
     assert {name: sorted(shown[name][system]) for name in ("packages", "apps", "checks")} == {
-        "packages": ["default", "nix2oci"],
+        "packages": ["default", "image", "nix2oci"],
         "apps": ["default"],
-        "checks": ["launchers", "package"],
+        "checks": ["bundler", "image", "launchers", "module", "package"],
     }
-    assert sorted(shown["templates"]) == ["app", "ci", "default", "multi"]
+    assert sorted(shown["templates"]) == ["app", "ci", "default", "flake-parts", "image", "multi"]
     assert {"devShells", "formatter", "overlays"} <= set(shown)
 
 
-def test_it_runs(repository: Path, options: tuple[str, ...], built: Path) -> None:
-    ran = nix("run", *options, f"path:{repository}", "--", "--version")
+def test_it_runs(checkout: Path, options: tuple[str, ...], built: Path) -> None:
+    ran = nix("run", *options, f"path:{checkout}", "--", "--version")
     assert ran == f"nix2oci {package.__version__}\n"
     assert (built / "bin/nix2oci").exists()
 
 
 @pytest.mark.usefixtures("built")
 def test_its_checks_pass_among_them_that_of_the_launchers(
-    repository: Path, options: tuple[str, ...]
+    checkout: Path, options: tuple[str, ...]
 ) -> None:
-    nix("flake", "check", *options, f"path:{repository}")
+    nix("flake", "check", *options, f"path:{checkout}")
     system = nix("eval", "--raw", "--impure", "--expr", "builtins.currentSystem")
-    check = f"path:{repository}#checks.{system}.launchers"
+    check = f"path:{checkout}#checks.{system}.launchers"
     answer = json.loads(nix("build", "--json", "--no-link", *options, check))
     assert Path(answer[0]["outputs"]["out"]).read_text() == (
         "launcher-aarch64: OK\nlauncher-x86_64: OK\n"
@@ -86,20 +49,20 @@ def test_its_checks_pass_among_them_that_of_the_launchers(
 
 
 def test_without_flakes_and_by_the_overlay_it_is_the_same_package(
-    repository: Path, nixpkgs: Path, built: Path
+    checkout: Path, nixpkgs: Path, built: Path
 ) -> None:
     pkgs = f"(import {nixpkgs} {{ }})"
-    without = f"(import {repository} {{ pkgs = {pkgs}; }}).nix2oci.outPath"
-    overlay = f"((import {repository}/flake.nix).outputs {{ self = null; nixpkgs = {pkgs}; }})"
+    without = f"(import {checkout} {{ pkgs = {pkgs}; }}).nix2oci.outPath"
+    overlay = f"((import {checkout}/flake.nix).outputs {{ self = null; nixpkgs = {pkgs}; }})"
     overlaid = f"({overlay}.overlays.default {pkgs} {pkgs}).nix2oci.outPath"
     for expression in (without, overlaid):
         assert nix("eval", "--raw", "--impure", "--expr", expression) == str(built)
 
 
 def test_what_a_checkout_has_beside_its_files_is_not_copied_into_the_store(
-    repository: Path, nixpkgs: Path, built: Path, tmp_path: Path
+    checkout: Path, nixpkgs: Path, built: Path, tmp_path: Path
 ) -> None:
-    dirty = shutil.copytree(repository, tmp_path / "dirty")
+    dirty = shutil.copytree(checkout, tmp_path / "dirty")
     for name in (".venv/large", ".cache/large", "result", "nix2oci/launcher/launcher-x86_64"):
         (dirty / name).parent.mkdir(parents=True, exist_ok=True)
         (dirty / name).write_text("of a build")
@@ -131,8 +94,11 @@ SYSTEMS = """{
       here = lib.head (lib.attrValues distro.legacyPackages);
       pkgsOf = system:
         let
+          platform = { inherit system; isLinux = builtins.match ".*-linux" system != null; };
+          stdenv = here.stdenv // { buildPlatform = platform; hostPlatform = platform; };
           pkgs = here // {
-            stdenvNoCC = here.stdenv // { buildPlatform = { inherit system; }; };
+            inherit stdenv;
+            stdenvNoCC = stdenv;
             callPackage = lib.callPackageWith pkgs;
           };
         in
@@ -155,29 +121,63 @@ ZIGS = {
 
 
 def test_it_is_for_linux_and_macos_each_with_its_zig(
-    repository: Path, nixpkgs: Path, tmp_path: Path
+    checkout: Path, nixpkgs: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "flake.nix").write_text(SYSTEMS.replace("DISTRO", str(nixpkgs)))
     options = ("--override-input", "nixpkgs", f"path:{tmp_path}", "--no-write-lock-file")
     for output in ("packages", "apps", "checks", "devShells", "formatter"):
         found = nix(
-            *("eval", "--json", *options, f"path:{repository}#{output}"),
+            *("eval", "--json", *options, f"path:{checkout}#{output}"),
             *("--apply", "builtins.attrNames"),
         )
         assert json.loads(found) == sorted(ZIGS), output
     zigs = "builtins.mapAttrs (_: of: of.default.launchers.zig.name)"
-    found = nix("eval", "--json", *options, f"path:{repository}#packages", "--apply", zigs)
+    found = nix("eval", "--json", *options, f"path:{checkout}#packages", "--apply", zigs)
     assert json.loads(found) == {
         system: f"ziglang-0.17.1-py3-none-{platform}.whl" for system, platform in ZIGS.items()
     }
 
 
-@pytest.fixture(scope="module")
-def locked(repository: Path, nixpkgs: Path, scratch: Path) -> Path:
-    """The repository with a lock file, as a release has: `flake init` cannot override inputs."""
-    copy = shutil.copytree(repository, scratch / "locked")
-    nix("flake", "lock", "--override-input", "nixpkgs", f"path:{nixpkgs}", f"path:{copy}")
-    return copy
+def test_its_image_on_a_mac_is_made_there_and_has_the_programs_of_linux(
+    checkout: Path, nixpkgs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "flake.nix").write_text(SYSTEMS.replace("DISTRO", str(nixpkgs)))
+    options = ("--override-input", "nixpkgs", f"path:{tmp_path}", "--no-write-lock-file")
+
+    def of_each(output: str, apply: str) -> dict[str, list[str]]:
+        apply = f"builtins.mapAttrs (_: of: {apply})"
+        argv = ("eval", "--json", *options, f"path:{checkout}#{output}", "--apply", apply)
+        found: dict[str, list[str]] = json.loads(nix(*argv))
+        return found
+
+    images = of_each("packages", "with of.image; [ system (builtins.elemAt args 1) ]")
+    packages = of_each("packages", "[ of.nix2oci.outPath ]")
+    for system in ZIGS:
+        of_linux = packages[system.replace("-darwin", "-linux")]
+        assert images[system] == [system, *of_linux]
+    checks = of_each("checks", "builtins.attrNames of")
+    assert checks["aarch64-darwin"] == ["launchers", "package"]
+    assert "image" in checks["aarch64-linux"]
+
+
+def test_the_library_is_the_same_with_flakes_without_and_with_other_packages(
+    checkout: Path, nixpkgs: Path, options: tuple[str, ...], built: Path
+) -> None:
+    system = nix("eval", "--raw", "--impure", "--expr", "builtins.currentSystem")
+    pkgs = f"pkgs = import {nixpkgs} {{ }};"
+    package = f'package = builtins.storePath "{built}";'
+    of_flake = ("eval", "--raw", "--impure", *options)
+    legacy = f"path:{checkout}#legacyPackages.{system}.buildImage"
+    without = f"(import {checkout} {{ {pkgs} }}).lib.buildImage"
+    paths = {
+        nix(*of_flake, legacy, "--apply", f"f: (f {{ {package} }}).outPath"),
+        nix(
+            *(*of_flake, f"path:{checkout}#lib.buildImage"),
+            *("--apply", f"f: (f {{ {pkgs} {package} }}).outPath"),
+        ),
+        nix("eval", "--raw", "--impure", "--expr", f"({without} {{ {package} }}).outPath"),
+    }
+    assert len(paths) == 1
 
 
 @pytest.mark.parametrize(("template", "images"), [("app", ()), ("multi", ("web", "worker"))])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.prepared import planned_image, planned_record
+from nix2oci.cli.steps.evaluate import nix_client
+from nix2oci.cli.steps.prepared import planned_image
+from nix2oci.cli.steps.record import planned_record, planned_without_files
 from nix2oci.config.flags import FIRST_OF_PLAN
 from nix2oci.config.options.group import command, installable_arguments, value
-from nix2oci.config.options.origin import ORIGIN, OriginOptions
+from nix2oci.config.options.origin import GIVEN_TO_PLAN, ORIGIN, GivenOptions, OriginOptions
 from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.config.options.run import SEVERAL, Several
 from nix2oci.errors import ConfigError
@@ -30,28 +32,23 @@ if TYPE_CHECKING:
     "plan",
     installable_arguments(),
     value(
-        "--closure",
-        "FILE",
-        "Plan the recorded output of 'nix path-info --json --recursive'; no store is needed.",
-        "recorded",
-    ),
-    value(
         "--html",
         "FILE",
         "Write the plan to FILE as well, as a page for a browser that needs no network.",
     ),
     SEVERAL,
     ORIGIN,
+    GIVEN_TO_PLAN,
     PLAN,
     first=FIRST_OF_PLAN,
 )
 def plan(
     *,
     installables: tuple[str, ...],
-    recorded: str | None,
     html: str | None,
     several: Several,
     origin: OriginOptions,
+    given: GivenOptions,
     options: PlanOptions,
 ) -> None:
     """Show what would be in which layer; write no image.
@@ -64,20 +61,20 @@ def plan(
     With --all or --image it shows which layers the images have in common, and what is stored again
     in other layers: the plans of a run, which are others than those of each image alone.
     """
-    if recorded and installables:
-        raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")
-    if several and recorded:
-        raise ConfigError(f"cannot use {several} with --closure, which is for one image")
+    others = {"--from": origin.url, "--file": options.nix.file, "several images": several}
+    given.check_alone(others)
+    if given.package and not installables:
+        raise ConfigError(
+            "cannot use --package: no store path is named that it could be about",
+            hint="name one of the file of --closure",
+        )
     if html == "-":
         raise ConfigError("cannot write the page to stdout: the plan is there", hint="name a file")
     check_writable(html)
     if several:
         _several(installables, several, options, origin, html)
         return
-    if recorded:
-        found, facts = _recorded(recorded, options), None
-    else:
-        found, facts = _from_nix(installables, options, origin, html=html)
+    found, facts = _found(installables, options, origin, given, html=html)
     closure, made, shells, on, contents = found
     output = options.output
     for line in left_out.lines(contents, every=bool(output.verbose)) if contents else ():
@@ -123,14 +120,20 @@ _Found = tuple[Closure, Plan, ShellDecision | None, "Overlay | None", ClosureCon
 """The arguments of `plan_document`."""
 
 
-def _recorded(path: str, options: PlanOptions) -> _Found:
-    return *planned_record(path, options), None, None, None
-
-
-def _from_nix(
-    installables: tuple[str, ...], options: PlanOptions, origin: OriginOptions, *, html: str | None
+def _found(
+    installables: tuple[str, ...],
+    options: PlanOptions,
+    origin: OriginOptions,
+    given: GivenOptions,
+    *,
+    html: str | None,
 ) -> tuple[_Found, FirstFacts | None]:
-    with planned_image(installables, options, origin, with_program=True) as found:
+    if given.closure and not installables:
+        return (*planned_record(given.closure, options), None, None, None), None
+    client = nix_client(options.nix, options.output, origin, given)
+    if graph := planned_without_files(client, installables, options):
+        return (*graph, None, None, None), None
+    with planned_image(installables, options, client, with_program=True) as found:
         from nix2oci.report.first_facts import first_facts
 
         facts = first_facts(found) if html else None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.elf_heads import AARCH64
 from support.fakenix import OUT, value
-from support.fakestore import nar, sri, write
+from support.fakestore import nar, sri, store_path, write
 from support.given import FACTS, FORMS, HASHES, LIBRARY, given_terminal, infos, registration
 from support.terminal import Completed, Terminal
 
@@ -87,6 +87,28 @@ def test_of_a_store_path_whose_files_are_elsewhere_the_file_alone_is_planned(
 def test_a_recorded_closure_of_several_machines_is_planned_as_one_image(terminal: Terminal) -> None:
     found = document(planned(terminal, with_another(), "--json", here=False))
     assert found["roots"] == sorted([OUT, APART])
+
+
+HEADERS = str(store_path("library-1.2-dev"))
+
+
+def test_development_files_are_told_by_plan_and_build(terminal: Terminal) -> None:
+    file = b"a header"
+    terminal.fake.place(HEADERS).write_bytes(file)
+    needs = {"references": sorted([LIBRARY, OUT, HEADERS])}
+    headers = {"narHash": sri(file), "narSize": len(nar(file)), "references": list[str]()}
+    text = json.dumps({**infos(**needs), HEADERS: headers})
+    line = (
+        f"warning: library (dev): development files in the image, {len(nar(file))} B; "
+        "what keeps them: nix2oci why closure library-1.2-dev"
+    )
+    assert planned(terminal, text, OUT).stdout.endswith(f"{line}\n")
+    store = ("--store", str(terminal.fake.root))
+    done = terminal.run("build", "--closure", "closure", OUT, *store, "--json", **NO_NIX)
+    assert f"nix2oci: {line}\n" in done.stderr
+    assert document(done)["development"] == [{"path": HEADERS, "nar_size": len(nar(file))}]
+    quiet = terminal.run("build", "-q", "--closure", "closure", OUT, *store, "-o", "x", **NO_NIX)
+    assert quiet.stderr == ""
 
 
 # --- what is wrong -----------------------------------------------------------------------------

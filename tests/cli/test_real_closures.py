@@ -159,3 +159,35 @@ def test_the_two_judges_differ_in_little(terminal: Terminal) -> None:
     ]
     assert found["push"] == found["layers"]["added"][0]["size"] == 23168
     assert len(found["layers"]["kept"]) == 27
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        pytest.param(
+            "judge.registration",
+            "warning: gcc, linux-headers, glibc (dev), gcc-wrapper, binutils-wrapper: development "
+            "files in the image, 430.0 MB; what keeps them: nix2oci why {file} gcc-12.1.0\n",
+            id="compilers",
+        ),
+        pytest.param(
+            "node-app.json",
+            "warning: openssl (dev), icu4c (dev), sqlite (dev), zlib (dev), libuv (dev): "
+            "development files in the image, 4.5 MB; what keeps them: "
+            "nix2oci why {file} openssl-3.6.2-dev\n",
+            id="outputs for builds",
+        ),
+        pytest.param("python-app.json", "", id="none"),
+        pytest.param("hello.json", "", id="none in a small one"),
+    ],
+)
+def test_plan_warns_of_development_files(terminal: Terminal, file: str, said: str) -> None:
+    path = str(CLOSURES / file)
+    lines = run(terminal, "plan", "--closure", path).splitlines(keepends=True)
+    expected = said.format(file=path)
+    assert [line for line in lines if "development" in line] == ([expected] if expected else [])
+    found = json.loads(run(terminal, "plan", "--json", "--closure", path))["development"]
+    assert bool(found) == bool(said)
+    if found:
+        named = expected.split()[-2:]
+        assert run(terminal, "why", *named).startswith(found[0]["path"])

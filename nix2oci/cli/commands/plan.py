@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.evaluate import nix_client
+from nix2oci.cli.steps.evaluate import explained_as, nix_client
 from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.record import planned_record, planned_without_files
 from nix2oci.config.flags import FIRST_OF_PLAN
@@ -20,10 +20,11 @@ from nix2oci.pipeline.write_file import check_writable, write_file
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.report.json_documents import plan_document
-from nix2oci.report.terminal import left_out
+from nix2oci.report.terminal import development, left_out
 from nix2oci.report.terminal.plan import plan_text
 
 if TYPE_CHECKING:
+    from nix2oci.nix.realise import Built
     from nix2oci.pipeline.on_base import Overlay
     from nix2oci.report.first_facts import FirstFacts
 
@@ -74,7 +75,7 @@ def plan(
     if several:
         _several(installables, several, options, origin, html)
         return
-    found, facts = _found(installables, options, origin, given, html=html)
+    found, built, facts = _found(installables, options, origin, given, html=html)
     closure, made, shells, on, contents = found
     output = options.output
     for line in left_out.lines(contents, every=bool(output.verbose)) if contents else ():
@@ -82,12 +83,14 @@ def plan(
     if html:
         from nix2oci.report.plan_page import plan_page  # seldom wanted
 
-        write_file(html, plan_page(plan_document(*found), closure, made, facts))
+        write_file(html, plan_page(plan_document(*found, built=built), closure, made, facts))
         console.progress(output).step(f"wrote {html}")
     if output.as_json:
-        console.result_json(plan_document(*found))
+        console.result_json(plan_document(*found, built=built))
     else:
-        console.result_text(plan_text(closure, made, shells, on, every=bool(output.verbose)))
+        named = explained_as(installables[0] if installables else ".", options.nix, given)
+        shown = plan_text(closure, made, shells, on, every=bool(output.verbose))
+        console.result_text([*shown, *development.lines(closure, named)])
 
 
 def _several(
@@ -127,14 +130,15 @@ def _found(
     given: GivenOptions,
     *,
     html: str | None,
-) -> tuple[_Found, FirstFacts | None]:
+) -> tuple[_Found, tuple[Built, ...], FirstFacts | None]:
     if given.closure and not installables:
-        return (*planned_record(given.closure, options), None, None, None), None
+        return (*planned_record(given.closure, options), None, None, None), (), None
     client = nix_client(options.nix, options.output, origin, given)
     if graph := planned_without_files(client, installables, options):
-        return (*graph, None, None, None), None
+        return (*graph, None, None, None), (), None
     with planned_image(installables, options, client, with_program=True) as found:
         from nix2oci.report.first_facts import first_facts
 
         facts = first_facts(found) if html else None
-        return (found.closure, found.plan, found.shells, found.on_base, found.survey), facts
+        decided = (found.closure, found.plan, found.shells, found.on_base, found.survey)
+        return decided, found.built, facts

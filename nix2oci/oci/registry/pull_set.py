@@ -17,7 +17,7 @@ from nix2oci.oci.layout.archive import chunks
 from nix2oci.oci.layout.source import Layout
 from nix2oci.oci.layout.writer import Staging
 from nix2oci.oci.media_types import INDEX_TYPES
-from nix2oci.oci.registry.documents import Document, blobs_behind, documents_of
+from nix2oci.oci.registry.image_documents import Document, blobs_behind, documents_of
 from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.retry import CancelledError
 from nix2oci.oci.spec import Descriptor, Platform

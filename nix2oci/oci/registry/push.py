@@ -21,7 +21,7 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, is_immutable
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
-from nix2oci.oci.registry.documents import Document, blobs_behind, documents_of
+from nix2oci.oci.registry.image_documents import Document, blobs_behind, documents_of
 from nix2oci.oci.registry.manifests import add_referrer, get_document, named_digest, put_document
 from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error

@@ -415,18 +415,3 @@ def test_a_blob_of_another_size_than_is_said_of_it_is_refused(
     assert (done.returncode, done.stdout) == (8, "")
     assert "bytes that are said of it" in done.stderr
     assert list(shell.directory.iterdir()) == []
-
-
-def test_an_index_of_what_is_in_a_registry_takes_along_what_refers_to_it(
-    shell: Shell, tmp_path: Path
-) -> None:
-    named = stored(SmallImage().write(tmp_path / "image"), shell.registry, "1.0").descriptor
-    described = {"mediaType": named.media_type, "digest": str(named.digest), "size": named.size}
-
-    def about(document: dict[str, Any]) -> None:
-        document["subject"] = described
-
-    signature = shell.put(SmallImage(manifest=about).write(tmp_path / "about"), "signature")
-    done = shell.run("index", f"{shell.name}:1.0", "-o", "x")
-    assert done.returncode == 0, done.stderr
-    assert shell.index("x")["manifests"][1]["digest"] == signature

@@ -10,7 +10,13 @@ from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.record import planned_record, planned_without_files
 from nix2oci.config.flags import FIRST_OF_PLAN
 from nix2oci.config.options.group import command, installable_arguments, value
-from nix2oci.config.options.origin import GIVEN_TO_PLAN, ORIGIN, GivenOptions, OriginOptions
+from nix2oci.config.options.origin import (
+    GIVEN_TO_PLAN,
+    NOTHING_GIVEN,
+    ORIGIN,
+    GivenOptions,
+    OriginOptions,
+)
 from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.config.options.run import SEVERAL, Several
 from nix2oci.errors import ConfigError
@@ -26,6 +32,7 @@ from nix2oci.report.terminal.plan import plan_text
 if TYPE_CHECKING:
     from nix2oci.nix.realise import Built
     from nix2oci.pipeline.on_base import Overlay
+    from nix2oci.pipeline.prepare import Prepared
     from nix2oci.report.first_facts import FirstFacts
 
 
@@ -116,7 +123,21 @@ def _several(
             return
         plans = {name: each.plan for name, each in images.items()}
         infos = {path: i for each in images.values() for path, i in each.closure.infos.items()}
-        console.result_text(fleet_text(plans, infos, every=bool(options.output.verbose)))
+        console.result_text(
+            [
+                *fleet_text(plans, infos, every=bool(options.output.verbose)),
+                *(
+                    line
+                    for name, each in images.items()
+                    for line in _development(name, each, options)
+                ),
+            ]
+        )
+
+
+def _development(name: str, image: Prepared, options: PlanOptions) -> list[str]:
+    text = explained_as(image.package.installable.text, options.nix, NOTHING_GIVEN)
+    return development.lines(image.closure, text, name)
 
 
 _Found = tuple[Closure, Plan, ShellDecision | None, "Overlay | None", ClosureContents | None]

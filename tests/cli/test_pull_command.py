@@ -402,6 +402,36 @@ def test_other_bytes_than_those_of_the_digest_are_refused(
     assert list(shell.directory.iterdir()) == []
 
 
+def test_an_index_that_lost_an_image_can_give_another(shell: Shell, tmp_path: Path) -> None:
+    root = write_index(tmp_path)
+    digest = shell.put(root)
+    entries = json.loads((root / "blobs/sha256" / digest[7:]).read_text())["manifests"]
+    gone = entries[1]["digest"]
+    del shell.registry.manifests[REPOSITORY, gone]
+    name = f"{shell.name}@{digest}"
+    done = shell.run("pull", name, "-o", "x")
+    assert (done.returncode, done.stdout) == (8, "")
+    assert done.stderr.splitlines()[-2:] == [
+        f"error: cannot read image at {name}: there is no blob {gone}",
+        "hint: take one platform of it: --platform OS/ARCH",
+    ]
+    assert shell.pulled(name, "--platform", "linux/amd64", "-o", "x") == "oci:x\n"
+
+
+def test_what_is_no_manifest_that_has_a_list_of_blobs_is_refused(shell: Shell) -> None:
+    kind = f"{DOCKER}distribution.manifest.v1+prettyjws"
+    old = json.dumps({"schemaVersion": 1, "fsLayers": []}).encode()
+    headers = {"content_type": kind}
+    shell.registry.script("GET", "/manifests/", answer(200, old, **headers), always=True)
+    done = shell.run("pull", f"{shell.name}:1.0", "-o", "x")
+    assert (done.returncode, done.stdout) == (8, "")
+    assert done.stderr.splitlines()[-1] == (
+        f"error: cannot read image at {shell.name}:1.0: {digest_of(old)} is no manifest, it is "
+        f"'{kind}'"
+    )
+    assert list(shell.directory.iterdir()) == []
+
+
 @pytest.mark.parametrize("more", [-1, 1])
 def test_a_blob_of_another_size_than_is_said_of_it_is_refused(
     shell: Shell, tmp_path: Path, more: int

@@ -16,7 +16,7 @@ from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.oci.layout.archive import chunks
 from nix2oci.oci.layout.source import Layout
 from nix2oci.oci.layout.writer import Staging
-from nix2oci.oci.media_types import INDEX_TYPES
+from nix2oci.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 from nix2oci.oci.registry.image_documents import Document, blobs_behind, documents_of
 from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.retry import CancelledError
@@ -52,8 +52,23 @@ def read_pull_set(layout: Layout, platform: Platform | None = None) -> PullSet:
     """
     (named,) = layout.entries()
     chosen = _of_platform(layout, named, platform) if platform else named
-    documents = tuple(documents_of(layout, chosen, set(), f"read image at {layout.where}"))
+    documents = _documents(layout, chosen)
+    for found in (each.descriptor for each in documents):
+        if found.media_type not in INDEX_TYPES | MANIFEST_TYPES:
+            raise LayoutError(
+                f"cannot read image at {layout.where}: {found.digest} is no manifest, "
+                f"it is '{found.media_type}'"
+            )
     return PullSet(layout, named, chosen, documents, blobs_behind(documents))
+
+
+def _documents(layout: Layout, chosen: Descriptor) -> tuple[Document, ...]:
+    try:
+        return tuple(documents_of(layout, chosen, set(), f"read image at {layout.where}"))
+    except LayoutError as err:
+        if chosen.media_type in INDEX_TYPES:
+            err.hint = err.hint or "take one platform of it: --platform OS/ARCH"
+        raise
 
 
 def _of_platform(layout: Layout, named: Descriptor, platform: Platform) -> Descriptor:

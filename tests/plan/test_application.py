@@ -59,9 +59,43 @@ GUNICORN = info("python3.13-gunicorn-23.0", MB, "python3-3.13.12")
             id="the path that has the name of the environment, with a version",
         ),
         pytest.param(
-            over("shop-server-env", info("shop-1.0", MB, GLIBC), info("curl-8.17", MB, GLIBC)),
+            over("shop-image", info("shop-1.0", MB, GLIBC), info("curl-8.17", MB, GLIBC)),
             {"shop-1.0"},
-            id="a longer name of the environment",
+            id="a longer name by symlinkJoin",
+        ),
+        pytest.param(
+            over("shop", info("shop-1.0", MB, GLIBC), info("curl-8.17", MB, GLIBC)),
+            {"shop-1.0"},
+            id="the very same name by symlinkJoin with data",
+        ),
+        pytest.param(
+            closure(
+                info("nginx", KB, "nginx-1.22"),
+                info("nginx-1.22", 2 * MB, GLIBC),
+                info(GLIBC, 31 * MB),
+                roots=("nginx",),
+            ),
+            set[str](),
+            id="a link to a package of the same name",
+        ),
+        pytest.param(
+            over("nginx-with-conf", info("nginx-1.22", 2 * MB, GLIBC), info("nginx.conf", KB)),
+            {"nginx.conf"},
+            id="what a package got, and not the package",
+        ),
+        pytest.param(
+            over("nginx-wrapped", info("nginx-1.22", 2 * MB, GLIBC)),
+            set[str](),
+            id="a package that got a wrapper",
+        ),
+        pytest.param(
+            over(
+                "python3-3.11.2-env",
+                *(info(f"python3-{name}", MB, GLIBC) for name in ("flask-2.2", "gunicorn-20.1")),
+                info("python3-3.11.2", 33 * MB, GLIBC),
+            ),
+            set[str](),
+            id="packages that begin with the name of the interpreter",
         ),
         pytest.param(
             over("python3-3.13.12-env", PYTHON, FLASK, SHOP),

@@ -18,6 +18,8 @@ _ENVIRONMENT = re.compile(
     r"(?:^|-)(?:env|environment)(?:-|$)|-(?:with|and)-(?:packages|extensions|plugins|addons)(?:-|$)"
 )
 """How nixpkgs' functions, and people, name environments."""
+_WRAPPER = frozenset({"wrapped", "wrapper", "with"})
+"""Words of a name that say that a program is somebody else's, and only got something to it."""
 _LARGE = 32 << 20
 """Bytes of NAR of a path with a version that is left to the planner, which gives it a layer of its
 own: it may be a program of somebody else that only got a wrapper, and is not to move with that."""
@@ -93,20 +95,22 @@ def _with_version(
         for path in closure.references(environment)
         if path not in own and users[path] <= set(own)
     ]
-    named = [path for path in alone if _are_related(environment, path)]
+    data = [path for path in alone if not closure.references(path)]
+    named = [path for path in alone if _is_named(environment, path, beside={*data} - {path})]
     if not named and _ENVIRONMENT.search(environment.name):
-        named = [path for path in alone if closure.references(path)]
+        named = [path for path in alone if path not in data]
         named = named if len(named) == 1 else []
     return {path for path in named if closure.infos[path].nar_size < _LARGE}
 
 
-def _are_related(environment: StorePath, path: StorePath) -> bool:
-    """Whether one has the words of the name of the other, and more behind them or none."""
-    one, other = _words(environment), _words(path)
-    shared = min(len(one), len(other))
-    return shared > 0 and one[:shared] == other[:shared]
+def _is_named(environment: StorePath, path: StorePath, beside: Collection[StorePath]) -> bool:
+    """Whether an environment has the name of a path, and is no mere wrapper around it.
 
-
-def _words(path: StorePath) -> list[str]:
-    package = _ENVIRONMENT.sub("-", PackageName.parse(path.name).package)
-    return [word for word in package.split("-") if word]
+    The very same name is one where there is data `beside` the path, and no version: that would be
+    the interpreter's, of which `python3-3.13.12-env` is one.
+    """
+    whole, part = (PackageName.parse(each.name).package.split("-") for each in (environment, path))
+    more = whole[len(part) :]
+    is_longer = bool(more) and not _WRAPPER & {*more}
+    is_same = not more and bool(beside) and not _version(environment)
+    return whole[: len(part)] == part and (is_longer or is_same)

@@ -17,12 +17,12 @@ from msgspec import Struct
 
 from nix2oci.compare.chains import Graph
 from nix2oci.compare.difference import Contents, Layer
-from nix2oci.errors import ClosureError, OutputError
-from nix2oci.host.regular_files import open_file, read_file
+from nix2oci.errors import ClosureError
+from nix2oci.host.regular_files import open_file
 from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.model.hash_parts import hash_parts
 from nix2oci.model.package_name import PackageName
-from nix2oci.nix.json_output import path_infos
+from nix2oci.nix.given import read_given
 from nix2oci.nix.referring_files import Files
 from nix2oci.oci.layer.file_scan import LayerNodes, Merged, merged, read_nodes
 from nix2oci.oci.layout.source import ImageSource
@@ -36,11 +36,10 @@ if TYPE_CHECKING:
 
 _PREFIXES = ("oci:", "oci-archive:", "docker-archive:", SCHEME)
 _IN_STORE = re.compile(r"/[0-9a-df-np-sv-z]{32}-")
+_REGISTRATION = re.compile(rb"/[^\n]*/[0-9a-df-np-sv-z]{32}-[^\n]+\n(?:sha256[:-]|[0-9a-f]{64}\n)")
+"""How a registration begins, as closureInfo writes it: a store path, then its hash."""
 _RUN = ("entrypoint", "cmd", "env ", "workdir")
 """Settings that a container uses, so that a store path that they name is there for them."""
-
-_MAX_RECORD = 256 << 20
-"""Bytes of a recorded closure: tens of thousands of store paths have a tenth of that."""
 
 _SIMILAR = 6
 
@@ -80,7 +79,8 @@ def _kind_of_file(path: str) -> InputKind:
             head = file.read(512)
     except OSError:
         return InputKind.IMAGE  # which says why it cannot be read
-    if path.endswith(".json") or head.lstrip().startswith((b"{", b"[")):
+    is_json = path.endswith(".json") or head.lstrip().startswith((b"{", b"["))
+    if is_json or _REGISTRATION.match(head):
         return InputKind.CLOSURE
     is_tar = head[257:262] == b"ustar" or head.startswith(b"\x1f\x8b")
     of_nix = _IN_STORE.search(os.path.realpath(path))
@@ -154,6 +154,8 @@ class Reasons(Struct, frozen=True):
     graph: Graph
     naming: Callable[[StorePath, StorePath], tuple[bytes, ...]]
     packed: Mapping[StorePath, int] | None = None
+    knows_files: bool = True
+    """Whether files were looked into: those of a recorded closure are not at hand."""
 
     def packed_size(self, paths: Iterable[StorePath]) -> int | None:
         """Bytes of layers that paths are; None where there are no layers yet."""
@@ -182,6 +184,16 @@ def planned_reasons(prepared: Prepared) -> Reasons:
         dict.fromkeys(closure.roots, ("an output that was named",)),
     )
     return Reasons(graph, files.naming)
+
+
+def closure_reasons(closure: Closure) -> Reasons:
+    """Of a recorded closure: the references that Nix recorded."""
+    graph = Graph.of(
+        {path: closure.infos[path].nar_size for path in closure},
+        {path: closure.references(path) for path in closure},
+        dict.fromkeys(closure.roots, ("nothing in the file refers to it",)),
+    )
+    return Reasons(graph, lambda *_: (), knows_files=False)
 
 
 def image_reasons(source: ImageSource, workers: int = 0) -> Reasons:
@@ -261,9 +273,5 @@ def similar_packages(name: str, paths: Iterable[StorePath]) -> list[str]:
 
 
 def recorded_closure(path: str) -> Closure:
-    """The closure of a recorded `nix path-info --json --recursive`."""
-    try:
-        text = read_file(path, _MAX_RECORD).decode("utf-8", "replace")
-    except OSError as err:
-        raise OutputError(f"cannot read {path}: {err.strerror}") from err
-    return Closure.of_all(path_infos(text))
+    """All store paths of a file that says of them what Nix would, as `nix.given.read_given`."""
+    return Closure.of_all(read_given(path))

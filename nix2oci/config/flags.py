@@ -102,7 +102,7 @@ FIRST_OF_BUILD = (
 """What people need first of all flags of `build`, by click's names for them."""
 
 FIRST_OF_PLAN = (
-    *("html", "recorded", "max_layers", "stable", "volatile"),
+    *("html", "closure", "max_layers", "stable", "volatile"),
     *("popularity", "plan_from", "base", "contents", "as_json"),
 )
 """The same of `plan`."""

@@ -45,7 +45,7 @@ from nix2oci.nix.package import (
     package_of_path,
 )
 from nix2oci.nix.process import communicate, start, stream
-from nix2oci.nix.realise import Built, assign, operands, outputs_of
+from nix2oci.nix.realise import Built, absent, assign, operands, outputs_of
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _UNCACHED = ("--option", "eval-cache", "false")
@@ -244,12 +244,11 @@ class NixClient:
         root = self.physical()
         with temporary_directory() as held:
             built = self._build(packages, os.path.join(held, "root"))
-            for path in (path for one in built for path in one.roots):
-                if not os.path.lexists(f"{root}{path}"):
-                    raise StoreError(
-                        f"cannot read {path}: Nix has it, but there is no {root}{path}",
-                        hint="if the configuration of Nix has another store, name it with --store",
-                    )
+            if path := absent(built, root):
+                raise StoreError(
+                    f"cannot read {path}: Nix has it, but there is no {root}{path}",
+                    hint="if the configuration of Nix has another store, name it with --store",
+                )
             yield built
 
     def _build(self, packages: Sequence[Package], root: str) -> tuple[Built, ...]:

@@ -38,7 +38,7 @@ from nix2oci.nix.package import (
     package_of_path,
     target_of,
 )
-from nix2oci.nix.realise import Built, assign
+from nix2oci.nix.realise import Built, absent, assign
 from nix2oci.text import display
 
 _HEX = re.compile("[0-9a-f]{64}")
@@ -105,16 +105,18 @@ class GivenNix(NixClient):
     @contextmanager
     def build(self, packages: Sequence[Package]) -> Iterator[tuple[Built, ...]]:
         """The packages as they lie in the store; nothing holds them there but who called us."""
-        root = self.physical()
-        outputs = {str(path): {"": path} for path in self._infos}
-        built = tuple(assign(package, outputs) for package in packages)
-        for path in (path for one in built for path in one.roots):
-            if not os.path.lexists(f"{root}{path}"):
-                raise StoreError(
-                    f"cannot read {path}: there is no {root}{path}",
-                    hint="--store names a store that is elsewhere",
-                )
+        root, built = self.physical(), self.taken(packages)
+        if path := absent(built, root):
+            raise StoreError(
+                f"cannot read {path}: there is no {root}{path}",
+                hint="--store names a store that is elsewhere",
+            )
         yield built
+
+    def taken(self, packages: Sequence[Package]) -> tuple[Built, ...]:
+        """The packages as they are in the file, whether or not they lie in the store."""
+        outputs = {str(path): {"": path} for path in self._infos}
+        return tuple(assign(package, outputs) for package in packages)
 
     def closure(self, roots: Sequence[StorePath]) -> Closure:
         """What the file says of store paths and all that they refer to."""
@@ -138,7 +140,12 @@ def open_given(
 ) -> GivenNix:
     """What stands in for Nix, of the names of two files; raises `OutputError` and as both parse."""
     facts = given_facts(_text(package)) if package else {}
-    return GivenNix(env, options, given_infos(_text(closure)), facts)
+    return GivenNix(env, options, read_given(closure), facts)
+
+
+def read_given(path: str) -> tuple[PathInfo, ...]:
+    """The store paths of the file at a path; raises `OutputError` and as `given_infos`."""
+    return given_infos(_text(path))
 
 
 def _text(path: str) -> str:

@@ -6,6 +6,7 @@ outputs of each.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -81,6 +82,12 @@ def assign(package: Package, outputs: Outputs) -> Built:
         "store",
         hint='write it as "${package}/bin/name"',
     )
+
+
+def absent(built: Sequence[Built], root: str) -> StorePath | None:
+    """The first path of packages that is not below `root`, as `NixClient.physical` has it."""
+    paths = (path for one in built for path in one.roots)
+    return next((path for path in paths if not os.path.lexists(f"{root}{path}")), None)
 
 
 def _names(wanted: BuildTarget, outputs: Outputs) -> tuple[str, ...]:

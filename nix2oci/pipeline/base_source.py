@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from nix2oci.cache.base_layers import keep, take
 from nix2oci.cache.bound import prune
@@ -16,7 +15,6 @@ from nix2oci.config.image_spec import read_document
 from nix2oci.config.lock import Lock
 from nix2oci.errors import ConfigError
 from nix2oci.host.scratch import temporary_directory
-from nix2oci.oci.layout.names import CONTAINERD_NAME
 from nix2oci.oci.layout.source import ImageSource, Layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.download import fetch
@@ -50,14 +48,9 @@ class RegistryBase(Struct, frozen=True):
         self, layout: Layout, directory: str, text: str, platform: Platform
     ) -> ImageSource:
         source = layout.image(platform=platform)
-        (entry,) = layout.entries()
-        name = {CONTAINERD_NAME: entry.annotations[CONTAINERD_NAME]}
-        descriptor = replace(
-            source.descriptor, annotations={**source.descriptor.annotations, **name}
-        )
         missing = self._missing(source, directory)
         with self._fetching(text, missing) as counter:
-            fetched = fetch(replace(source, descriptor=descriptor), directory, counter)
+            fetched = fetch(source, directory, counter)
         if self.cache:
             for layer in missing:
                 keep(self.cache, layer, os.path.join(directory, layer.digest.hex))

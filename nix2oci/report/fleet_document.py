@@ -31,7 +31,10 @@ def fleet_document(images: Mapping[str, Prepared]) -> dict[str, object]:
         "images": [
             {
                 "image": name,
-                **plan_document(each.closure, each.plan, each.shells, each.on_base, each.survey),
+                **plan_document(
+                    *(each.closure, each.plan, each.shells, each.on_base, each.survey),
+                    built=each.built,
+                ),
             }
             for name, each in images.items()
         ],

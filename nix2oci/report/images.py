@@ -12,6 +12,7 @@ from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.push import Pushed, PushSet
 from nix2oci.oci.spec import Digest, Index, canonical_json
 from nix2oci.oci.validate.finding import Finding
+from nix2oci.publish.pull import Pulled
 from nix2oci.text import display
 
 
@@ -118,6 +119,19 @@ def pushed_references(to: Sequence[Reference], digest: Digest) -> tuple[str, ...
 def sent_bytes(push_set: PushSet, pushed: Pushed) -> int:
     """Bytes of the blobs that the registry did not have."""
     return sum(blob.size for blob in push_set.blobs if pushed.outcomes[blob.digest] == "sent")
+
+
+def pulled_document(pulled: Pulled, written: str | None) -> dict[str, object]:
+    """An image that was pulled, and where it is; nowhere when it went to stdout."""
+    chosen = pulled.pull_set.chosen
+    return {
+        "reference": written,
+        "name": str(pulled.reference),
+        "digest": str(chosen.digest),
+        "media_type": chosen.media_type,
+        "size": pulled.pull_set.size,
+        "fetched": sum(blob.size for blob in pulled.fetched),
+    }
 
 
 def finding_document(finding: Finding) -> dict[str, object]:

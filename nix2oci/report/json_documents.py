@@ -13,6 +13,7 @@ from nix2oci.oci.inherit import Inherited
 from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.spec import Platform, rfc3339
 from nix2oci.pipeline.templates import is_other_launcher, launcher_digest
+from nix2oci.plan.development import development_files
 from nix2oci.plan.layers.layering import LayerPlan, Plan
 from nix2oci.plan.layers.popularity import Popularity
 from nix2oci.plan.shell import ShellDecision
@@ -20,8 +21,9 @@ from nix2oci.plan.shell_record import shell_document
 from nix2oci.text import display
 
 if TYPE_CHECKING:
+    from nix2oci.nix.realise import Built
     from nix2oci.pipeline.build import WrittenImage
-    from nix2oci.pipeline.debug_twin import Twin
+    from nix2oci.pipeline.debug_twin import Tools, Twin
     from nix2oci.pipeline.on_base import Overlay
     from nix2oci.pipeline.platforms import Published
     from nix2oci.pipeline.prepare import Prepared
@@ -36,19 +38,31 @@ def plan_document(
     shells: ShellDecision | None = None,
     on: Overlay | None = None,
     found: ClosureContents | None = None,
+    *,
+    built: Sequence[Built] = (),
 ) -> Json:
     """A plan: sizes in bytes of NAR, layers base layer first; `shell` null where none was read."""
     return {
         "nar_size": closure.nar_size,
         "roots": [str(path) for path in closure.roots],
+        "unpinned": _unpinned(built),
         "sizes": {str(path): info.nar_size for path, info in closure.infos.items()},
         "popularity": _index(plan.fleet) if plan.fleet else None,
         "kept": {"from": plan.kept.where, "excess": plan.kept.excess} if plan.kept else None,
         "layers": [_planned_layer(layer) for layer in plan.layers],
         "base": base_document(on) if on else None,
         "left_out": left_out_document(found) if found else None,
+        "development": development_document(closure),
         "shell": shell_document(shells) if shells else None,
     }
+
+
+def development_document(closure: Closure) -> list[Json]:
+    """Compilers, headers and the like, the largest first."""
+    return [
+        {"path": str(path), "nar_size": closure.infos[path].nar_size}
+        for path in development_files(closure)
+    ]
 
 
 def left_out_document(found: ClosureContents) -> list[Json]:
@@ -127,7 +141,7 @@ def build_document(built: WrittenImage) -> Json:
         "read": {"files": built.read.files, "bytes": built.read.bytes},
         "reused": {"layers": len(reused), "size": sum(layer.size for layer in reused)},
         "roots": [str(path) for path in prepared.closure.roots],
-        "unpinned": _unpinned(built),
+        "unpinned": _unpinned((*prepared.built, *((built.twin.tools,) if built.twin else ()))),
         "layers": [
             _written_layer(layer)
             | {"reused": layer in reused}
@@ -137,6 +151,7 @@ def build_document(built: WrittenImage) -> Json:
         "base": base_document(prepared.on_base) if prepared.on_base else None,
         "inherited": inherited_document(built.inherited),
         "left_out": left_out_document(prepared.survey),
+        "development": development_document(prepared.closure),
         "shell": shell_document(prepared.shells),
         "debug": debug_document(built.twin) if built.twin else None,
     }
@@ -151,11 +166,9 @@ def _launcher(prepared: Prepared) -> Json | None:
     return {"digest": digest, "released": not is_other_launcher(machine)}
 
 
-def _unpinned(built: WrittenImage) -> list[Json]:
+def _unpinned(built: Iterable[Built | Tools]) -> list[Json]:
     """What only the flake registry of this machine knows, and what it was."""
-    packages = [each.package for each in built.prepared.built]
-    packages += [built.twin.tools.package] if built.twin else []
-    named = [package.installable for package in packages]
+    named = [each.package.installable for each in built]
     return [{"installable": one.text, "url": one.became} for one in named if one.became]
 
 

@@ -140,12 +140,6 @@ REFUSED = [
         id="zstd in an archive",
     ),
     pytest.param(
-        ("plan", ".#app", "--closure", "f"),
-        "cannot plan .#app and --closure f at once",
-        None,
-        id="an installable and a closure",
-    ),
-    pytest.param(
         ("build", ".#app", "--max-layers", "128"),
         "--max-layers: 128 layers are more than the 127 that engines can mount",
         None,

@@ -393,3 +393,12 @@ def test_the_index_of_all_makes_an_image_as_the_run_does(fleet: FleetNix) -> Non
     alone = fleet.build(".#worker", "-o", f"{OUT}/alone")
     assert alone.returncode == 0, alone.stderr
     assert image(fleet, "alone") == in_run
+
+
+def test_a_plan_of_several_says_which_image_has_development_files(fleet: FleetNix) -> None:
+    fleet.library("zip-dev", b"headers")
+    fleet.package("web", "zip-dev", salt="with headers")
+    fleet.file(TWO)
+    said = fleet.run("plan", "--all").stdout.splitlines()[-1]
+    assert said.startswith("warning: web: libzip-dev: development files in the image, ")
+    assert said.endswith("; what keeps them: nix2oci why .#web libzip-dev-1.0")

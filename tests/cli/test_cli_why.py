@@ -203,10 +203,10 @@ def test_why_a_path_is_in_what_would_be_built(tmp_path: Path) -> None:
         ),
         pytest.param(
             ("closure.json", "lib"),
-            "cannot explain closure.json: a recorded closure has no files",
-            "name an image or an installable",
-            2,
-            id="a recorded closure",
+            "cannot read closure.json: No such file or directory",
+            None,
+            8,
+            id="a recorded closure that is not there",
         ),
         pytest.param(
             ("missing.oci", "lib"),

@@ -188,8 +188,11 @@ def test_a_name_of_the_registry_alone_is_a_warning_that_says_what_it_was(
     terminal: Terminal,
 ) -> None:
     locked_to(terminal, tools="/srv/locked")
-    done = terminal.run(*BUILD, "-o", "../x", "--json", "--contents", "other#x")
+    args = ("--json", "--contents", "other#x")
+    done = terminal.run(*BUILD, "-o", "../x", *args)
     assert json.loads(done.stdout)["unpinned"] == [{"installable": "other#x", "url": URL}]
+    planned = terminal.run("plan", *args)
+    assert json.loads(planned.stdout)["unpinned"] == [{"installable": "other#x", "url": URL}]
     assert (
         "nix2oci: warning: other#x is not pinned: only the flake registry of this machine knows "
         f"'other', today as {URL}\n"

@@ -105,7 +105,7 @@ def test_the_page_of_several_images_is_written_beside_what_is_printed(
         pytest.param(("--html", "none/page.html"), 8, "No such file", id="to no directory"),
         pytest.param(
             ("--closure", "closure.json", "--html", "page.html"),
-            *(2, "cannot use --all with --closure, which is for one image"),
+            *(2, "cannot use --closure with several images"),
             id="of a recorded closure",
         ),
     ],

@@ -299,6 +299,22 @@ def test_validate_reads_an_index_in_a_registry(shell: Shell) -> None:
     assert there.stdout == here.stdout.replace(f"{root} is", f"{shell.name}:1.0 is")
 
 
+def test_an_index_of_what_is_in_a_registry_takes_along_what_refers_to_it(shell: Shell) -> None:
+    shell.run("push", "web.oci", f"{shell.name}:1.0")
+    manifest = shell.directory / "web.oci/blobs/sha256" / shell.digest[7:]
+    kind, size = "application/vnd.oci.image.manifest.v1+json", manifest.stat().st_size
+
+    def about(document: dict[str, Any]) -> None:
+        document["subject"] = {"mediaType": kind, "digest": shell.digest, "size": size}
+
+    SmallImage(manifest=about).write(shell.directory / "about")
+    pushed = shell.run("push", "about", f"{shell.name}:signature").stdout.strip()
+    done = shell.run("index", f"{shell.name}:1.0", "-o", "x")
+    assert done.returncode == 0, done.stderr
+    entries = json.loads((shell.directory / "x/index.json").read_text())["manifests"]
+    assert pushed == f"{shell.name}@{entries[1]['digest']}"
+
+
 def test_what_is_neither_file_nor_in_a_registry_is_told_as_both(shell: Shell) -> None:
     done = shell.run("inspect", f"{shell.name}:gone")
     assert done.returncode == 6

@@ -247,6 +247,13 @@ def test_the_head_says_what_it_is() -> None:
     ]
 
 
+def test_development_files_are_a_note() -> None:
+    found = [{"path": PYTHON, "nar_size": 60_000_000}, {"path": BASH, "nar_size": 7_000_000}]
+    notes = [note.text for note in node(web(development=found)).nodes("p", "note")]
+    assert notes == ["Development files in the image, 67.0 MB: python3-3.12, bash-5.2."]
+    assert list(node(web()).nodes("p", "note")) == []
+
+
 @pytest.mark.parametrize(
     ("starts", "said"),
     [

@@ -6,8 +6,9 @@ from msgspec.structs import replace
 
 from nix2oci.cli import context
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.prepared import planned_image, planned_record
+from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.read_image import reading_image
+from nix2oci.cli.steps.record import planned_record
 from nix2oci.cli.steps.registry import open_anywhere
 from nix2oci.compare.difference import difference
 from nix2oci.compare.inputs import InputKind, closure_contents, image_contents, kind_of
@@ -31,8 +32,8 @@ def diff(*, old: str, new: str, exit_code: bool, options: PlanOptions) -> int:
     """Show what NEW has that OLD has not, and the bytes to push and to pull for it.
 
     Each is an image (a layout directory or an archive, as PATH, PATH:TAG or what `nix2oci build`
-    printed, or in a registry: REGISTRY/REPOSITORY:TAG), a file with the output of 'nix path-info
-    --json --recursive', or an installable.
+    printed, or in a registry: REGISTRY/REPOSITORY:TAG), a recorded closure (the output of 'nix
+    path-info --json --recursive', or whatever else `build --closure` takes), or an installable.
     An installable is built with Nix and planned as `nix2oci build` would, with the same options;
     no image is written. -v shows every change, and values of settings as a whole.
     """

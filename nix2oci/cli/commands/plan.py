@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.prepared import planned_image, planned_record
+from nix2oci.cli.steps.evaluate import explained_as, nix_client
+from nix2oci.cli.steps.prepared import planned_image
+from nix2oci.cli.steps.record import planned_record, planned_without_files
 from nix2oci.config.flags import FIRST_OF_PLAN
 from nix2oci.config.options.group import command, installable_arguments, value
-from nix2oci.config.options.origin import ORIGIN, OriginOptions
+from nix2oci.config.options.origin import (
+    GIVEN_TO_PLAN,
+    NOTHING_GIVEN,
+    ORIGIN,
+    GivenOptions,
+    OriginOptions,
+)
 from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.config.options.run import SEVERAL, Several
 from nix2oci.errors import ConfigError
@@ -18,11 +26,13 @@ from nix2oci.pipeline.write_file import check_writable, write_file
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.report.json_documents import plan_document
-from nix2oci.report.terminal import left_out
+from nix2oci.report.terminal import development, left_out
 from nix2oci.report.terminal.plan import plan_text
 
 if TYPE_CHECKING:
+    from nix2oci.nix.realise import Built
     from nix2oci.pipeline.on_base import Overlay
+    from nix2oci.pipeline.prepare import Prepared
     from nix2oci.report.first_facts import FirstFacts
 
 
@@ -30,28 +40,23 @@ if TYPE_CHECKING:
     "plan",
     installable_arguments(),
     value(
-        "--closure",
-        "FILE",
-        "Plan the recorded output of 'nix path-info --json --recursive'; no store is needed.",
-        "recorded",
-    ),
-    value(
         "--html",
         "FILE",
         "Write the plan to FILE as well, as a page for a browser that needs no network.",
     ),
     SEVERAL,
     ORIGIN,
+    GIVEN_TO_PLAN,
     PLAN,
     first=FIRST_OF_PLAN,
 )
 def plan(
     *,
     installables: tuple[str, ...],
-    recorded: str | None,
     html: str | None,
     several: Several,
     origin: OriginOptions,
+    given: GivenOptions,
     options: PlanOptions,
 ) -> None:
     """Show what would be in which layer; write no image.
@@ -64,20 +69,20 @@ def plan(
     With --all or --image it shows which layers the images have in common, and what is stored again
     in other layers: the plans of a run, which are others than those of each image alone.
     """
-    if recorded and installables:
-        raise ConfigError(f"cannot plan {installables[0]} and --closure {recorded} at once")
-    if several and recorded:
-        raise ConfigError(f"cannot use {several} with --closure, which is for one image")
+    others = {"--from": origin.url, "--file": options.nix.file, "several images": several}
+    given.check_alone(others)
+    if given.package and not installables:
+        raise ConfigError(
+            "cannot use --package: no store path is named that it could be about",
+            hint="name one of the file of --closure",
+        )
     if html == "-":
         raise ConfigError("cannot write the page to stdout: the plan is there", hint="name a file")
     check_writable(html)
     if several:
         _several(installables, several, options, origin, html)
         return
-    if recorded:
-        found, facts = _recorded(recorded, options), None
-    else:
-        found, facts = _from_nix(installables, options, origin, html=html)
+    found, built, facts = _found(installables, options, origin, given, html=html)
     closure, made, shells, on, contents = found
     output = options.output
     for line in left_out.lines(contents, every=bool(output.verbose)) if contents else ():
@@ -85,12 +90,14 @@ def plan(
     if html:
         from nix2oci.report.plan_page import plan_page  # seldom wanted
 
-        write_file(html, plan_page(plan_document(*found), closure, made, facts))
+        write_file(html, plan_page(plan_document(*found, built=built), closure, made, facts))
         console.progress(output).step(f"wrote {html}")
     if output.as_json:
-        console.result_json(plan_document(*found))
+        console.result_json(plan_document(*found, built=built))
     else:
-        console.result_text(plan_text(closure, made, shells, on, every=bool(output.verbose)))
+        named = explained_as(installables[0] if installables else ".", options.nix, given)
+        shown = plan_text(closure, made, shells, on, every=bool(output.verbose))
+        console.result_text([*shown, *development.lines(closure, named)])
 
 
 def _several(
@@ -116,22 +123,43 @@ def _several(
             return
         plans = {name: each.plan for name, each in images.items()}
         infos = {path: i for each in images.values() for path, i in each.closure.infos.items()}
-        console.result_text(fleet_text(plans, infos, every=bool(options.output.verbose)))
+        console.result_text(
+            [
+                *fleet_text(plans, infos, every=bool(options.output.verbose)),
+                *(
+                    line
+                    for name, each in images.items()
+                    for line in _development(name, each, options)
+                ),
+            ]
+        )
+
+
+def _development(name: str, image: Prepared, options: PlanOptions) -> list[str]:
+    text = explained_as(image.package.installable.text, options.nix, NOTHING_GIVEN)
+    return development.lines(image.closure, text, name)
 
 
 _Found = tuple[Closure, Plan, ShellDecision | None, "Overlay | None", ClosureContents | None]
 """The arguments of `plan_document`."""
 
 
-def _recorded(path: str, options: PlanOptions) -> _Found:
-    return *planned_record(path, options), None, None, None
-
-
-def _from_nix(
-    installables: tuple[str, ...], options: PlanOptions, origin: OriginOptions, *, html: str | None
-) -> tuple[_Found, FirstFacts | None]:
-    with planned_image(installables, options, origin, with_program=True) as found:
+def _found(
+    installables: tuple[str, ...],
+    options: PlanOptions,
+    origin: OriginOptions,
+    given: GivenOptions,
+    *,
+    html: str | None,
+) -> tuple[_Found, tuple[Built, ...], FirstFacts | None]:
+    if given.closure and not installables:
+        return (*planned_record(given.closure, options), None, None, None), (), None
+    client = nix_client(options.nix, options.output, origin, given)
+    if graph := planned_without_files(client, installables, options):
+        return (*graph, None, None, None), (), None
+    with planned_image(installables, options, client, with_program=True) as found:
         from nix2oci.report.first_facts import first_facts
 
         facts = first_facts(found) if html else None
-        return (found.closure, found.plan, found.shells, found.on_base, found.survey), facts
+        decided = (found.closure, found.plan, found.shells, found.on_base, found.survey)
+        return decided, found.built, facts

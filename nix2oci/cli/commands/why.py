@@ -14,9 +14,11 @@ from nix2oci.compare.chains import named
 from nix2oci.compare.inputs import (
     InputKind,
     Reasons,
+    closure_reasons,
     image_reasons,
     kind_of,
     planned_reasons,
+    recorded_closure,
     similar_packages,
 )
 from nix2oci.config.options.group import argument, command
@@ -31,14 +33,16 @@ _CHAINS = 5
 _CHAINS_VERBOSE = 100
 
 
-@command("why", argument("text", "IMAGE|INSTALLABLE"), argument("wanted", "NAME"), PLAN)
+@command("why", argument("text", "IMAGE|INSTALLABLE|FILE"), argument("wanted", "NAME"), PLAN)
 def why(*, text: str, wanted: str, options: PlanOptions) -> None:
     """Show the chains of references that keep NAME in an image, and what it weighs.
 
     NAME is a store path, its hash part, or its name with or without the version. IMAGE is a layout
     directory, an archive or in a registry, as for `nix2oci inspect`: its files are searched for
     store paths. An INSTALLABLE is built with Nix and planned as `nix2oci build` would, with the
-    same options; no image is written. The shortest chains come first, 5 of them, with -v up to 100.
+    same options; no image is written. FILE is a recorded closure, as `nix2oci diff` takes it: it
+    has the references, and not in which files they are. The shortest chains come first, 5 of them,
+    with -v up to 100.
     """
     output = options.output
     with _reasons(text, options) as found:
@@ -61,10 +65,8 @@ def why(*, text: str, wanted: str, options: PlanOptions) -> None:
 def _reasons(text: str, options: PlanOptions) -> Iterator[Reasons]:
     kind = kind_of(text)
     if kind is InputKind.CLOSURE:
-        raise ConfigError(
-            f"cannot explain {text}: a recorded closure has no files",
-            hint="name an image or an installable",
-        )
+        yield closure_reasons(recorded_closure(text))
+        return
     if kind is InputKind.INSTALLABLE:
         with planned_image((text,), options) as prepared:
             yield planned_reasons(prepared)
@@ -78,9 +80,12 @@ def _reasons(text: str, options: PlanOptions) -> Iterator[Reasons]:
 
 def _not_there(image: str, wanted: str, paths: Iterable[StorePath]) -> ConfigError:
     near = similar_packages(wanted, paths)
-    is_image = kind_of(image) is InputKind.IMAGE
-    listing = "nix2oci inspect" if is_image else "nix2oci plan"
+    listing = {
+        InputKind.IMAGE: "nix2oci inspect -v",
+        InputKind.CLOSURE: "nix2oci plan -v --closure",
+        InputKind.INSTALLABLE: "nix2oci plan -v",
+    }[kind_of(image)]
     return ConfigError(
         f"cannot explain '{wanted}': no store path of {image} has that name",
-        hint=f"did you mean {' or '.join(near)}?" if near else f"see: {listing} -v {image}",
+        hint=f"did you mean {' or '.join(near)}?" if near else f"see: {listing} {image}",
     )

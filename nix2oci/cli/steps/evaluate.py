@@ -49,6 +49,11 @@ def parse_installables(
     return [client.installable(text, file=file) for text in texts or ("." if file is None else "",)]
 
 
+def explained_as(text: str, nix: NixOptions, given: GivenOptions) -> str:
+    """What `nix2oci why` takes for an installable, or for the file that is given of it."""
+    return given.closure or (f"-f {nix.file} {text}" if nix.file else text)
+
+
 def evaluate(
     client: NixClient,
     systems: Sequence[str],

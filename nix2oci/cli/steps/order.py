@@ -14,7 +14,7 @@ from nix2oci.cli import context
 from nix2oci.cli.steps.base_image import locate_base
 from nix2oci.cli.steps.cache import cache_for_build
 from nix2oci.cli.steps.engine import choose_engine
-from nix2oci.cli.steps.evaluate import nix_client
+from nix2oci.cli.steps.evaluate import explained_as, nix_client
 from nix2oci.cli.steps.read_hints import read_hints
 from nix2oci.cli.steps.read_spec import check_spec
 from nix2oci.config.image_settings import Settings
@@ -141,6 +141,11 @@ class Order(Struct, frozen=True):
     @property
     def spec(self) -> ImageSpec:
         return self.settings.spec
+
+    @property
+    def explained_as(self) -> str:
+        """What `nix2oci why` takes for it."""
+        return explained_as(self.named[0].text, self.options.nix, self.setup.run.given)
 
     @property
     def target(self) -> ImageTarget:

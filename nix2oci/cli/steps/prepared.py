@@ -10,13 +10,9 @@ from nix2oci.cli.render import console
 from nix2oci.cli.steps.base_image import locate_base
 from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
 from nix2oci.cli.steps.read_hints import read_hints, say_warnings
-from nix2oci.cli.steps.read_spec import read_own_settings, read_settings
-from nix2oci.compare.inputs import recorded_closure
-from nix2oci.config.options.origin import NO_ORIGIN, OriginOptions
+from nix2oci.cli.steps.read_spec import read_settings
 from nix2oci.config.options.plan import PlanOptions
-from nix2oci.errors import ConfigError
-from nix2oci.model.closure import Closure
-from nix2oci.plan.layers.layering import Plan
+from nix2oci.nix.client import NixClient
 from nix2oci.publish.registry_options import registry_for_build
 
 if TYPE_CHECKING:
@@ -27,18 +23,19 @@ if TYPE_CHECKING:
 def planned_image(
     texts: tuple[str, ...],
     options: PlanOptions,
-    origin: OriginOptions = NO_ORIGIN,
+    client: NixClient | None = None,
     *,
     with_hints: bool = True,
     with_program: bool = False,
 ) -> Iterator[Prepared]:
     """What `nix2oci build` would make of installables.
 
-    Without `with_hints` the plan is made without what `layers` names, which need not be there;
-    `with_program` raises what a build would say of the program that the image starts.
+    `client` is the Nix that is asked, by default that of the options. Without `with_hints` the plan
+    is made without what `layers` names, which need not be there; `with_program` raises what a build
+    would say of the program that the image starts.
     """
     output = options.output
-    client = nix_client(options.nix, output, origin)
+    client = client or nix_client(options.nix, output)
     named = parse_installables(client, texts, options.nix.file)
     settings = read_settings(options.image, client, named[0], output)
     spec = settings.spec
@@ -60,17 +57,3 @@ def planned_image(
 
             entrypoint(found, found.spec, progress)
         yield found
-
-
-def planned_record(path: str, options: PlanOptions) -> tuple[Closure, Plan]:
-    """A recorded closure and the plan for it."""
-    spec = read_own_settings(options.image)
-    if spec.base:
-        raise ConfigError("cannot plan --closure on a base image: a record names no platform")
-    closure = recorded_closure(path)
-    hints = read_hints(spec, registry_for_build(options, spec))
-    from nix2oci.pipeline.prepare import plan_image
-
-    plan = plan_image(closure, spec.max_layers, hints, console.progress(options.output))
-    say_warnings(closure, plan, hints, options.output)
-    return closure, plan

@@ -30,6 +30,7 @@ from nix2oci.pipeline.write_file import write_file
 from nix2oci.publish.image_target import ImageTarget
 from nix2oci.report.images import pushed_document
 from nix2oci.report.json_documents import delivered_document
+from nix2oci.report.terminal import development
 
 if TYPE_CHECKING:
     from nix2oci.publish.delivery import Delivery
@@ -115,6 +116,8 @@ def deliver(
         made = make(destination)
         for image in made.images:
             say_warnings(image.prepared.closure, image.prepared.plan, order.hints, output)
+            for line in development.lines(image.prepared.closure, order.explained_as):
+                console.progress(output).step(line)
         twin = target.references(made.twin.names, made.main.names) if made.twin else ()
         name = target.name(made.main.names)
         say_published(made, spec, name, twin[0] if twin else None, output)

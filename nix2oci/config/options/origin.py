@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from nix2oci.config.options.group import Group, switch, value
@@ -54,6 +56,14 @@ class GivenOptions(Struct, frozen=True):
             raise ConfigError("cannot use --package without --closure")
         return cls(closure or None, package or None)
 
+    def check_alone(self, others: Mapping[str, object]) -> None:
+        """Raise `ConfigError` for what a closure that is given does not go together with."""
+        for what, is_there in others.items() if self.closure else ():
+            if is_there:
+                raise ConfigError(
+                    f"cannot use --closure with {what}: its file is about one image for one machine"
+                )
+
 
 NOTHING_GIVEN = GivenOptions()
 
@@ -67,6 +77,21 @@ GIVEN = Group(
             "Start no Nix: INSTALLABLE is a store path, and this file says what it refers to.",
         ),
         value("--package", "FILE", "With --closure: what evaluation knows of them."),
+    ),
+    "Nix",
+)
+
+GIVEN_TO_PLAN = Group(
+    "given",
+    GivenOptions.of,
+    (
+        value(
+            "--closure",
+            "FILE",
+            "Start no Nix: plan what this file says of INSTALLABLE, a store path, or of all that "
+            "is in it; no store is needed.",
+        ),
+        GIVEN.flags[1],
     ),
     "Nix",
 )

@@ -17,7 +17,6 @@ from nix2oci.config.options.origin import (
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.config.options.platforms import PlatformOptions
 from nix2oci.config.options.push import PushOptions
-from nix2oci.errors import ConfigError
 
 NO_FILES = FileOptions(None, None, None, None)
 NOT_LOADED = LoadOptions(None, None)
@@ -40,17 +39,14 @@ class Run(Struct, frozen=True):
 
     def check_given(self, *, several: bool) -> None:
         """Raise `ConfigError` for what a closure that is given does not go together with."""
-        others = {
-            "--from": self.origin.url,
-            "--platform": self.platforms.platform,
-            "--file": self.options.nix.file,
-            "several images": several,
-        }
-        for what, is_there in others.items() if self.given.closure else ():
-            if is_there:
-                raise ConfigError(
-                    f"cannot use --closure with {what}: its file is about one image for one machine"
-                )
+        self.given.check_alone(
+            {
+                "--from": self.origin.url,
+                "--platform": self.platforms.platform,
+                "--file": self.options.nix.file,
+                "several images": several,
+            }
+        )
 
     @property
     def keep_going(self) -> bool:

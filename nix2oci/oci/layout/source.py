@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
 from nix2oci.oci.documents import (
@@ -25,9 +26,12 @@ from nix2oci.oci.fields import MAX_DOCUMENT, Fields, Json, parse_object
 from nix2oci.oci.layout.archive import Files, Readable
 from nix2oci.oci.layout.docker_archive import read_docker_archive
 from nix2oci.oci.layout.image_files import Directory, FileBlobs, open_archive
+from nix2oci.oci.layout.names import CONTAINERD_NAME
 from nix2oci.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 from nix2oci.oci.reference import SCHEME, Reference, in_registry
 from nix2oci.oci.spec import MOST_LISTED, REF_NAME, Descriptor, Digest, Platform
+
+_NAMES = (REF_NAME, CONTAINERD_NAME)
 
 MAX_INDEX_DEPTH = 8
 """Indexes within each other: tools write one, and one around it."""
@@ -161,14 +165,17 @@ class Layout(Struct, frozen=True):
     def image(self, tag: str | None = None, platform: Platform | None = None) -> ImageSource:
         """The image of a tag and, where there are several, a platform, by default this machine's.
 
-        Raises `ConfigError` when that is none or several, `LayoutError` for a broken layout.
+        One of an index has the names of that. Raises `ConfigError` when it is none or several,
+        `LayoutError` for a broken layout.
         """
         wanted = platform or host_platform()
-        entry = self._only(self.images(tag), wanted)
+        named = entry = self._only(self.images(tag), wanted)
         depth = 0
         while entry.media_type in INDEX_TYPES:
             depth += 1
             entry = self._only(self.nested(entry, depth), wanted, first=True)
+        names = {key: named.annotations[key] for key in _NAMES if key in named.annotations}
+        entry = replace(entry, annotations={**entry.annotations, **names})
         return ImageSource(self.where, entry, self.blobs)
 
     def nested(self, entry: Descriptor, depth: int = 1) -> tuple[Descriptor, ...]:

@@ -148,6 +148,10 @@ class Staging(Struct, frozen=True):
         named = [Entry.of_index(index, names) for index, names in indexes]
         self._appear([*named, *(Entry((each,)) for each in referrers)])
 
+    def finish_entries(self, entries: Sequence[Entry]) -> None:
+        """The same for what others made, of which every blob and document is committed by now."""
+        self._appear(entries)
+
     def part(self) -> Staging:
         """A staging for some of the images: finishing it makes none appear."""
         return Staging(self._work, lambda *_: None)
@@ -262,10 +266,15 @@ def _move(work: Workspace, target: str) -> None:
 
 
 def _with_entry(index: Fields, entry: Descriptor) -> Fields:
-    """The index with the image under its tag, in the place of the one that had it."""
-    same = [tag == entry.annotations[REF_NAME] for tag in tags_of(index)]
+    """The index with the image under its tag, in the place of the one that had it.
+
+    One without a tag takes the place of itself.
+    """
+    tag, digest = entry.annotations.get(REF_NAME), str(entry.digest)
+    listed = [one.values for one in index["manifests"].objects()]
+    named = zip(listed, tags_of(index), strict=True)
+    same = [known == tag and (tag is not None or one["digest"] == digest) for one, known in named]
     position = same.index(True) if True in same else len(same)
-    listed = (one.values for one in index["manifests"].objects())
     others = [one for one, is_same in zip(listed, same, strict=True) if not is_same]
     manifests = [*others[:position], entry.to_json(), *others[position:]]
     head = {"schemaVersion": 2, "mediaType": INDEX}

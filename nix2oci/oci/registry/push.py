@@ -7,22 +7,21 @@ and so goes on where the last one ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.errors import ConfigError, LayoutError, OutputError
-from nix2oci.oci.artifacts import blobs_of, referrers
-from nix2oci.oci.fields import Fields, Json, parse_object
-from nix2oci.oci.layout.source import Blobs, ImageSource, Layout
-from nix2oci.oci.media_types import INDEX_TYPES
+from nix2oci.errors import ConfigError, OutputError
+from nix2oci.oci.artifacts import referrers
+from nix2oci.oci.layout.source import Blobs, Layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, is_immutable
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
+from nix2oci.oci.registry.image_documents import Document, blobs_behind, documents_of
 from nix2oci.oci.registry.manifests import add_referrer, get_document, named_digest, put_document
 from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
@@ -30,23 +29,6 @@ from nix2oci.oci.registry.upload import Outcome, Uploader
 from nix2oci.oci.spec import Descriptor, Digest
 
 _LACKING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
-
-
-class Document(Struct, frozen=True):
-    """A manifest or index, and what it refers to that must be there before it."""
-
-    descriptor: Descriptor
-    data: bytes
-    blobs: tuple[Descriptor, ...]
-    subject: Descriptor | None = None
-    """What it is about: it is one of that image's referrers."""
-
-    def referrer(self) -> Json:
-        """Its descriptor as a list of referrers has it (distribution specification, Referrers)."""
-        content = Fields.of(parse_object(self.data, f"manifest {self.descriptor.digest}"))
-        kind = content["artifactType"].text() or content["config"].object()["mediaType"].text()
-        more = {"artifactType": kind, "annotations": content["annotations"].texts_by_name()}
-        return {**self.descriptor.to_json(), **{key: value for key, value in more.items() if value}}
 
 
 class PushSet(Struct, frozen=True):
@@ -93,46 +75,19 @@ def read_push_set(layout: Layout, tag: str | None = None) -> PushSet:
             hint=f"name one of its tags after a colon: {', '.join(tags)}" if tags else None,
         )
     seen: set[Digest] = set()
-    documents = tuple(chain.from_iterable(_documents(layout, e, seen) for e in entries.values()))
+    purpose = f"push {layout.where}"
+
+    def documents_behind(found: Iterable[Descriptor]) -> tuple[Document, ...]:
+        return tuple(chain.from_iterable(documents_of(layout, e, seen, purpose) for e in found))
+
+    documents = documents_behind(entries.values())
     about = referrers(layout, [document.descriptor.digest for document in documents])
-    others = tuple(chain.from_iterable(_documents(layout, entry, seen) for entry in about))
-    everything = (*documents, *others)
-    configs = [blob for document in everything for blob in document.blobs[:1]]
-    layers = [blob for document in everything for blob in document.blobs[1:]]
-    blobs = tuple({blob.digest: blob for blob in (*layers, *configs)}.values())
+    others = documents_behind(about)
+    blobs = blobs_behind((*documents, *others))
     for blob in blobs:
         if layout.blobs.size(blob.digest) is None:
             raise OutputError(f"cannot push {layout.where}: there is no blob {blob.digest}")
     return PushSet(blobs, documents, others)
-
-
-def _documents(
-    layout: Layout, entry: Descriptor, seen: set[Digest], depth: int = 1
-) -> Iterator[Document]:
-    """An index after what it lists, a manifest alone; nothing that was `seen` before."""
-    if entry.digest in seen:
-        return
-    seen.add(entry.digest)
-    source = ImageSource(layout.where, entry, layout.blobs)
-    data = source.read(entry.digest)
-    if Digest.of(data) != entry.digest:
-        raise LayoutError(f"cannot push {layout.where}: {entry.digest} has other bytes")
-    content = Fields.of(source.document(entry.digest))
-    media_type = content["mediaType"].text()
-    if media_type not in (None, entry.media_type):
-        raise LayoutError(
-            f"cannot push {layout.where}: {entry.digest} has media type "
-            f"'{media_type}', and is listed as '{entry.media_type}'"
-        )
-    blobs: tuple[Descriptor, ...] = ()
-    if entry.media_type in INDEX_TYPES:
-        for child in layout.nested(entry, depth):
-            yield from _documents(layout, child, seen, depth + 1)
-    else:
-        blobs = blobs_of(source)
-    subject = Descriptor.read(content["subject"].object())
-    content.check(f"cannot push {layout.where}: {entry.digest}")
-    yield Document(Descriptor(entry.media_type, entry.digest, len(data)), data, blobs, subject)
 
 
 class Known(Struct, frozen=True):

@@ -14,6 +14,7 @@ from operator import or_
 from msgspec import Struct
 
 from nix2oci.model.closure import Closure, StorePath
+from nix2oci.plan.layers.application import application
 from nix2oci.plan.layers.cost import Prices
 from nix2oci.plan.layers.grouping import ROUNDS, Paths, known_to_fleet, merged, settled, total
 from nix2oci.plan.layers.popularity import Popularity, package_of
@@ -91,8 +92,9 @@ def plan_layers(
     `done` is told of paths as each gets a place, and another one: of `steps(closure)` at most.
     """
     hints = hints or LayerHints()
-    own = _own(closure, hints.volatile) if budget > 1 else frozenset()
-    prices = Prices.of(closure, hints.fleet, _named(closure, hints.stable))
+    stable = _named(closure, hints.stable)
+    own = _own(closure, hints.volatile, stable) if budget > 1 else frozenset()
+    prices = Prices.of(closure, hints.fleet, stable)
     rest = [path for path in closure if path not in own]
     room = max(1, budget - bool(own))
     groups = _grouped(rest, room, prices, hints.fleet, done)
@@ -110,9 +112,11 @@ def steps(closure: Closure) -> int:
     return len(closure) * (1 + ROUNDS)
 
 
-def _own(closure: Closure, volatile: Sequence[str]) -> frozenset[StorePath]:
-    """What changes with every commit: the outputs, and what is volatile with all that uses it."""
-    own = set(closure.roots)
+def _own(
+    closure: Closure, volatile: Sequence[str], stable: frozenset[StorePath]
+) -> frozenset[StorePath]:
+    """What changes with every commit: the application, and what is volatile with its users."""
+    own = {*closure.roots, *(application(closure) - stable)}
     if named := _named(closure, volatile):
         number = {path: 1 << i for i, path in enumerate(closure)}
         users = closure.users(number)

@@ -121,6 +121,8 @@ class Plan(Struct, frozen=True):
     base_size: int
     edit: Change | None
     bumps: Sequence[Change]
+    development: Sequence[SizedPath] = ()
+    """Compilers, headers and the like."""
 
 
 def read_plan(document: Json) -> Plan:
@@ -141,6 +143,7 @@ def read_plan(document: Json) -> Plan:
         document["base_size"],
         Change(**edit) if edit else None,
         [Change(**each) for each in document["bumps"]],
+        [SizedPath(**each) for each in document.get("development", ())],
     )
 
 

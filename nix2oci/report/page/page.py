@@ -17,6 +17,8 @@ from nix2oci.report.page.shell_section import shell
 from nix2oci.report.page.tiles import legend, picture
 from nix2oci.text import and_more, count, size
 
+_SHOWN = 6
+
 
 def page(document: Json, template: str) -> str:
     """The page of a plan, as `report.plan_page` makes its document.
@@ -67,6 +69,10 @@ def _notes(document: Plan) -> Iterator[Markup]:
             f"It costs {share(kept.excess)} more than the best plan of this closure alone.",
             class_="note",
         )
+    if found := document.development:
+        names = and_more([name(each.path) for each in found], _SHOWN)
+        packed = size(sum(each.nar_size for each in found))
+        yield element("p", f"Development files in the image, {packed}: {names}.", class_="note")
     shells = document.shell.staying if document.shell else ()
     staying = [each for each in shells if not each.wanted]
     if staying:

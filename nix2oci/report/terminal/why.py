@@ -57,11 +57,19 @@ def _chain(found: Reasons, chain: Chain, *, every: bool) -> list[Line]:
     reasons = found.graph.roots[chain[0]]
     lines = [_step("  ", chain[0], text.and_more(reasons, shown))]
     for depth, (owner, reference) in enumerate(pairwise(chain), 1):
-        files = [display(path) or "." for path in found.naming(reference, owner)]
-        where = text.and_more(files, shown) if files else "in no file that could be read"
-        lines.append(_step(f"  {'   ' * depth}-> ", reference, where))
+        lines.append(
+            _step(f"  {'   ' * depth}-> ", reference, _where(found, reference, owner, shown))
+        )
     return lines
 
 
+def _where(found: Reasons, reference: StorePath, owner: StorePath, shown: int | None) -> str:
+    """The files that hold a reference; nothing where no file is known."""
+    if not found.knows_files:
+        return ""
+    files = [display(path) or "." for path in found.naming(reference, owner)]
+    return text.and_more(files, shown) if files else "in no file that could be read"
+
+
 def _step(before: str, path: StorePath, why: str) -> Line:
-    return Span(before), Span(path.name, "cyan"), Span(f"  ({why})")
+    return Span(before), Span(path.name, "cyan"), Span(f"  ({why})" if why else "")

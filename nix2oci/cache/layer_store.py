@@ -43,7 +43,7 @@ class LayerRequest(Struct, frozen=True):
 
     job: LayerJob
     contents: Digest | None = None
-    """The `store_paths_digest` of what is in it; None for a layer that no other image can have."""
+    """The `contents_key` of what is in it; None for a layer that no other image can have."""
     paths: tuple[str, ...] = ()
     """Its store paths."""
 
@@ -56,6 +56,7 @@ class _Document(Struct, frozen=True):
     size: int
     diff_id: str
     tar_size: int
+    slimmed: str = ""
 
 
 StartProgress = Callable[[int, int], AbstractContextManager[OnProgress]]
@@ -164,6 +165,7 @@ def _document(layer: Layer, paths: Sequence[str]) -> dict[str, object]:
         "diff_id": str(layer.diff_id),
         "tar_size": layer.tar_size,
         "paths": list(paths),
+        **({"slimmed": layer.slimmed} if layer.slimmed else {}),
     }
 
 
@@ -176,4 +178,6 @@ def _layer(document: Mapping[str, Any]) -> Layer | None:
         return None
     if found.media_type not in COMPRESSIONS:
         return None
-    return Layer(found.media_type, digest, found.size, diff_id, found.tar_size)
+    return Layer(
+        *(found.media_type, digest, found.size, diff_id, found.tar_size), slimmed=found.slimmed
+    )

@@ -63,6 +63,9 @@ FLAGS: Mapping[str, Flag] = {
     "shell": Flag(
         "auto|keep|forbid|drop", "What is done about wrappers and the shell that they need."
     ),
+    "slim": Flag(
+        "1|2|RULE,...", "What nobody reads is left out of the image: documents, headers and so on."
+    ),
     "debug": Flag(
         "", "Make the debug twin, NAME:TAG-debug, as well: the same layers and one more, of tools."
     ),

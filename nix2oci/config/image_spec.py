@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nix2oci.config.named_images import NamedImage
     from nix2oci.config.wanted_files import WantedFile
     from nix2oci.oci.healthcheck import Healthcheck
+    from nix2oci.plan.slim import SlimWish
 
 FILE_NAME = "nix2oci.yaml"
 
@@ -83,6 +84,8 @@ class ImageSpec(Struct, frozen=True):
     """Files, directories and links of the last layer."""
     view: ViewSwitches = field(default_factory=ViewSwitches)
     shell: Mode = Mode.AUTO
+    slim: SlimWish | None = None
+    """What is left out of store paths; None: nothing."""
     debug: bool = False
     debug_tools: str | None = None
     """An installable; None: busybox of the nixpkgs that the flake uses."""

@@ -142,6 +142,18 @@ def _shell(value: object, location: Location) -> Mode:
     return Mode(one_of(tuple(Mode))(value, location))
 
 
+def _slim(value: object, location: Location) -> object:
+    from nix2oci.config.slim_values import slim  # noqa: PLC0415  # few images are slim
+
+    return slim(value, location)
+
+
+def _slim_from_flag(given: str, location: Location) -> object:
+    from nix2oci.config.slim_values import slim_from_flag  # noqa: PLC0415  # few images are slim
+
+    return slim_from_flag(given, location)
+
+
 def _files(value: object, location: Location) -> object:
     from nix2oci.config.wanted_files import wanted_files  # noqa: PLC0415  # few images have any
 
@@ -195,6 +207,7 @@ KEYS: Mapping[str, Key] = {
     "files": Key(_files, _files_from_flag),
     "view": Key(_view, _view_from_flag),
     "shell": Key(_shell),
+    "slim": Key(_slim, _slim_from_flag),
     "debug": Key(switch),
     "debug-tools": Key(values.installable),
     "max-layers": Key(values.max_layers, _number_from_flag),

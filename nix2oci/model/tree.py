@@ -52,6 +52,17 @@ class Symlink(Struct, frozen=True):
     target: bytes
 
 
+class HardLink(Struct, frozen=True):
+    """A further name of a file that comes earlier in the same layer.
+
+    `mode` is that of the file.
+    """
+
+    path: bytes
+    target: bytes
+    mode: int = 0o444
+
+
 class Whiteout(Struct, frozen=True):
     """A mark that hides what a base image has (image-spec layer.md, Whiteouts).
 
@@ -72,7 +83,7 @@ class Whiteout(Struct, frozen=True):
         return above if name == OPAQUE else above + slash + name.removeprefix(WHITEOUT)
 
 
-Entry = Directory | File | Symlink | Whiteout
+Entry = Directory | File | Symlink | HardLink | Whiteout
 
 
 def text_file(path: str, content: str, mode: int = 0o644) -> File:

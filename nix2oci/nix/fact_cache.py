@@ -29,6 +29,7 @@ _FORMS: dict[str, Any] = {
     "essence": _Bytes | None,
     "head": _Bytes,
     "mentions": list[tuple[_Bytes, str, ReferenceKind, int | None, _Bytes]],
+    "slim": dict[str, str],
     "start": tuple[_Bytes, _Bytes, bool] | None,
     "sha256": Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")],
 }

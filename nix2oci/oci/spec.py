@@ -44,6 +44,8 @@ STORE_PATHS = "nix2oci.store-paths"
 """Layer annotation: what `store_paths_digest` says of the store paths in the layer."""
 LAYER_FORM = "nix2oci.layer-form"
 """Layer annotation: what, with the store paths, decides its bytes; as `layer_form` has it."""
+SLIMMED = "nix2oci.slimmed-store-paths"
+"""Layer annotation: the same of what is in the layer, where a rule left something out of it."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&-^_.+]{0,126}"
@@ -316,6 +318,11 @@ def store_paths_digest(nar_hashes: Mapping[str, bytes]) -> Digest:
     """
     lines = sorted(f"{path} {nar_hash.hex()}\n" for path, nar_hash in nar_hashes.items())
     return Digest.of("".join(lines).encode())
+
+
+def contents_key(store_paths: Digest, rules: str) -> Digest:
+    """What a store layer is asked for by: its `store_paths_digest`, and the rules of slimming."""
+    return Digest.of(f"{store_paths} slim {rules}".encode()) if rules else store_paths
 
 
 def _read_platform(fields: Fields) -> Platform | None:

@@ -22,6 +22,7 @@ from nix2oci.oci.layer.blob import Layer, compressor_version, is_other_compresso
 from nix2oci.oci.layout.writer import Image, Staging
 from nix2oci.oci.spec import (
     LAYER_FORM,
+    SLIMMED,
     STORE_PATHS,
     Descriptor,
     Digest,
@@ -191,7 +192,8 @@ def _documents(
     changed = spec.max_layers == 1 and bool(prepared.shells.launchers)
     infos = {} if changed else prepared.closure.infos
     # A layer that has the view as well is not what any other image makes of the same paths.
-    form = {LAYER_FORM: layer_form(spec.compression)} if spec.max_layers > 1 else {}
+    of_store = {LAYER_FORM: layer_form(spec.compression, prepared.rules)}
+    form = of_store if spec.max_layers > 1 else {}
     described = tuple(
         _descriptor(*pair, infos, form) for pair in zip(layers, contents, strict=True)
     )
@@ -234,5 +236,6 @@ def _descriptor(
     described = {}
     if plan and infos:
         contents = str(contents_digest(infos[path] for path in plan.paths))
-        described = {STORE_PATHS: contents, **form}
+        slimmed = {SLIMMED: layer.slimmed} if layer.slimmed else {}
+        described = {STORE_PATHS: contents, **form, **slimmed}
     return Descriptor(layer.media_type, layer.digest, layer.size, described)

@@ -16,7 +16,7 @@ from nix2oci.oci.spec import Digest
 from nix2oci.pipeline.on_base import LOCAL, Opener
 
 FindExisting = Callable[[Iterable[Digest]], Mapping[Digest, Layer]]
-"""Told what layers hold (`store_paths_digest`): those that are where the image is pushed to."""
+"""Told what layers hold (`contents_key`): those that are where the image is pushed to."""
 
 
 class Destination(Struct, frozen=True):

@@ -19,7 +19,7 @@ from nix2oci.nix.store import store_layer
 from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.layer.workers import LayerJob
 from nix2oci.oci.layout.writer import Staging
-from nix2oci.oci.spec import Digest, store_paths_digest
+from nix2oci.oci.spec import Digest, contents_key, store_paths_digest
 from nix2oci.pipeline.destination import Destination, FindExisting
 from nix2oci.pipeline.prepare import Prepared
 from nix2oci.pipeline.progress import Progress
@@ -84,7 +84,7 @@ def _requests(prepared: Prepared, spec: ImageSpec) -> list[LayerRequest]:
         return [*wanted, LayerRequest(LayerJob(prepared.rootfs, 0))]
     (only,) = wanted
     mixed = _laid_over(only.job.entries, prepared.rootfs)
-    return [replace(only, job=LayerJob(mixed, only.job.estimated_size), contents=None)]
+    return [replace(only, job=replace(only.job, entries=mixed), contents=None)]
 
 
 def _remember(prepared: Prepared, checked: Iterable[str], unread: Iterable[str]) -> None:
@@ -116,8 +116,14 @@ def _existing(
 
 def _wanted(layer: LayerPlan, prepared: Prepared) -> LayerRequest:
     infos = [prepared.closure.infos[path] for path in layer.paths]
-    job = LayerJob(store_layer(infos, prepared.store), layer.nar_size)
-    return LayerRequest(job, contents_digest(infos), tuple(map(str, layer.paths)))
+    entries = store_layer(infos, prepared.store)
+    job = LayerJob(entries, layer.nar_size)
+    if prepared.slim and prepared.rules:
+        from nix2oci.pipeline.slim_layers import slim_job  # noqa: PLC0415  # few images are slim
+
+        job = slim_job(job, prepared.slim.rules, prepared.closure.store_dir)
+    contents = contents_key(contents_digest(infos), prepared.rules)
+    return LayerRequest(job, contents, tuple(map(str, layer.paths)))
 
 
 def contents_digest(infos: Iterable[PathInfo]) -> Digest:

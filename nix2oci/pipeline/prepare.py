@@ -53,6 +53,7 @@ from nix2oci.plan.shell import (
     with_launchers,
 )
 from nix2oci.plan.shell_mode import Mode
+from nix2oci.plan.slim import SlimDecision
 
 _LARGE = 400
 """Store paths: a plan for fewer takes less than a second."""
@@ -75,6 +76,8 @@ class Prepared(Struct, frozen=True):
     """What was found in files on the way."""
     on_base: Overlay | None = None
     """What comes of the base image, where there is one."""
+    slim: SlimDecision | None = None
+    """What is left out of store paths, where that was asked for."""
 
     @property
     def closure(self) -> Closure:
@@ -86,6 +89,11 @@ class Prepared(Struct, frozen=True):
         """Those of the base image, those of store paths, and the view."""
         below = len(self.on_base.base.layers) if self.on_base else 0
         return below + len(self.plan.layers) + 1
+
+    @property
+    def rules(self) -> str:
+        """The rules by which something is left out of store paths, as layers record them."""
+        return str(self.slim.rules) if self.slim else ""
 
     @property
     def package(self) -> Package:
@@ -170,7 +178,14 @@ def decided(
 
         tree, spec = for_arbitrary_uid(tree, on, spec, system)
     tree = tree.with_opaque()
-    return Prepared(built, spec, shells, Plan(()), found, tree, store, notes, on)
+    slim = None
+    if spec.slim:
+        from nix2oci.pipeline.slim import decide_slim  # noqa: PLC0415  # few images are slim
+
+        slim = decide_slim(
+            *(spec, shells.closure, tree), store=store, notes=notes, progress=progress
+        )
+    return Prepared(built, spec, shells, Plan(()), found, tree, store, notes, on, slim)
 
 
 def _named(spec: ImageSpec, built: Sequence[Built]) -> dict[str, tuple[StorePath, ...]]:

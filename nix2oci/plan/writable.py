@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Sequence
 from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError
-from nix2oci.model.tree import Directory, Entry, File, Owned, Symlink, Tree, Whiteout, parents
+from nix2oci.model.tree import Directory, Entry, File, Owned, Tree, parents
 from nix2oci.plan.overlay.lower_tree import THE_BASE, LowerTree
 from nix2oci.text import display
 
@@ -74,7 +74,7 @@ def with_group_0(tree: Tree, lower: LowerTree, places: Container[bytes], uid: in
 
 
 def _shared(entry: Entry, uid: int) -> Entry:
-    if isinstance(entry, Symlink | Whiteout) or entry.uid != uid:
+    if not isinstance(entry, File | Directory) or entry.uid != uid:
         return entry
     mode = entry.mode & ~0o070 | (entry.mode & 0o700) >> 3
     if isinstance(entry, File):

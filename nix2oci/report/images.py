@@ -35,6 +35,7 @@ def image_document(found: Inspected) -> dict[str, object]:
             for layer, contents in found.by_layer
         ],
         "launchers": [display(b"/" + path) for path in found.launchers],
+        "slim": list(found.slim_rules),
         "shell": found.shell_record,
     }
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from nix2oci.pipeline.on_base import Overlay
     from nix2oci.pipeline.platforms import Published
     from nix2oci.pipeline.prepare import Prepared
+    from nix2oci.pipeline.slim import Saving, SlimSavings
+    from nix2oci.plan.slim import SlimDecision
     from nix2oci.publish.image_target import ImageTarget
 
 Json = dict[str, object]
@@ -39,6 +41,7 @@ def plan_document(
     on: Overlay | None = None,
     found: ClosureContents | None = None,
     *,
+    slim: SlimSavings | None = None,
     built: Sequence[Built] = (),
 ) -> Json:
     """A plan: sizes in bytes of NAR, layers base layer first; `shell` null where none was read."""
@@ -52,6 +55,7 @@ def plan_document(
         "layers": [_planned_layer(layer) for layer in plan.layers],
         "base": base_document(on) if on else None,
         "left_out": left_out_document(found) if found else None,
+        "slim": slim_document(slim.decision, slim.savings) if slim else None,
         "development": development_document(closure),
         "shell": shell_document(shells) if shells else None,
     }
@@ -71,6 +75,19 @@ def left_out_document(found: ClosureContents) -> list[Json]:
         {"path": str(each.owner), "names": [display(name) for name in each.names]}
         for each in found.left_out
     ]
+
+
+def slim_document(slim: SlimDecision, savings: Iterable[Saving] = ()) -> Json:
+    """The rules by which something is left out of store paths, and what speaks against them.
+
+    `savings` is what each would save, in bytes of the files by themselves.
+    """
+    saved = {
+        each.rule: {"files": each.files, "size": each.size, "compressed": each.compressed}
+        for each in savings
+    }
+    more = {"savings": saved} if saved else {}
+    return {"rules": list(slim.rules.names), "against": dict(slim.against), **more}
 
 
 def _index(fleet: Popularity) -> Json:
@@ -151,6 +168,7 @@ def build_document(built: WrittenImage) -> Json:
         "base": base_document(prepared.on_base) if prepared.on_base else None,
         "inherited": inherited_document(built.inherited),
         "left_out": left_out_document(prepared.survey),
+        "slim": slim_document(prepared.slim) if prepared.slim else None,
         "development": development_document(prepared.closure),
         "shell": shell_document(prepared.shells),
         "debug": debug_document(built.twin) if built.twin else None,

@@ -78,22 +78,26 @@ class Images:
 
     distro: Path
     directory: Path
+    options: tuple[str, ...] = ()
+    """More of what `build` is told."""
+    tag: str = TAG
     _loaded: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def installables(self, *names: str) -> tuple[str, ...]:
         return tuple(f"path:{self.distro}#{name}" for name in names)
 
     def name(self, *programs: str) -> str:
-        return f"{REGISTRY}/{'-'.join(programs)}:{TAG}"
+        return f"{REGISTRY}/{'-'.join(programs)}:{self.tag}"
 
     def layout(self, *programs: str) -> Layout:
         """The layout of an image of the named packages; the first gives the entrypoint."""
         path = self.directory / f"{'-'.join(programs)}.oci"
         if not path.exists():
             printed = nix2oci(
-                "build", *self.installables(*programs), "-o", path, "--tag", self.name(*programs)
+                *("build", *self.installables(*programs), *self.options),
+                *("-o", path, "--tag", self.name(*programs)),
             )
-            assert printed == f"oci:{path}:{TAG}", printed
+            assert printed == f"oci:{path}:{self.tag}", printed
         return Layout(path)
 
     def archive(self, *programs: str) -> Path:
@@ -105,12 +109,13 @@ class Images:
                 "build",
                 *self.installables(*programs),
                 "--format=archive",
+                *self.options,
                 "--tag",
                 name,
                 "-o",
                 path,
             )
-            assert printed == f"oci-archive:{path}:{TAG}", printed
+            assert printed == f"oci-archive:{path}:{self.tag}", printed
         return path
 
     def loaded(self, engine: Engine, *programs: str) -> str:

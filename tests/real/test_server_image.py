@@ -79,8 +79,8 @@ def repository(distro: Path, scratch: Path) -> Path:
     return directory
 
 
-def build(flake: str | Path, target: Path, *flags: str, umask: int = 0o022) -> Path:
-    extra = ("--contents", "nixpkgs#busybox", "--tag", f"{NAME}:1", "-q")
+def build(flake: str | Path, target: Path, *flags: str, umask: int = 0o022, tag: str = "1") -> Path:
+    extra = ("--contents", "nixpkgs#busybox", "--tag", f"{NAME}:{tag}", "-q")
     prefix = ("sh", "-c", f'umask {umask:03o}; exec "$@"', "sh")
     nix2oci("build", f"{flake}#default", *extra, *flags, "-o", target, prefix=prefix)
     return target
@@ -142,6 +142,15 @@ CASES = [
     pytest.param("named", Case(read_only=True), id="a named volume, a read-only root"),
     pytest.param("named", Case(ARBITRARY, read_only=True), id="the same, an arbitrary user"),
 ]
+
+
+@pytest.mark.parametrize("level", ["1", "2"])
+def test_a_slim_one_is_no_other(
+    level: str, repository: Path, podman_engine: ClientEngine, scratch: Path
+) -> None:
+    file, case = scratch / f"guestbook-slim-{level}.tar", Case()
+    slim = podman_engine.load(build(repository, file, "--slim", level, tag=f"slim{level}"))
+    assert looked(podman_engine, case.job(slim)) == case.seen(podman_engine)
 
 
 @pytest.mark.parametrize(("volume", "case"), CASES)

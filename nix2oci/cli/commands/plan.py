@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.evaluate import explained_as, nix_client
 from nix2oci.cli.steps.prepared import planned_image
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from nix2oci.nix.realise import Built
     from nix2oci.pipeline.on_base import Overlay
     from nix2oci.pipeline.prepare import Prepared
+    from nix2oci.pipeline.slim import SlimSavings
     from nix2oci.report.first_facts import FirstFacts
 
 
@@ -82,7 +85,8 @@ def plan(
     if several:
         _several(installables, several, options, origin, html)
         return
-    found, built, facts = _found(installables, options, origin, given, html=html)
+    planned = _planned(installables, options, origin, given, html=html)
+    found, built = planned.parts, planned.built
     closure, made, shells, on, contents = found
     output = options.output
     for line in left_out.lines(contents, every=bool(output.verbose)) if contents else ():
@@ -90,14 +94,19 @@ def plan(
     if html:
         from nix2oci.report.plan_page import plan_page  # seldom wanted
 
-        write_file(html, plan_page(plan_document(*found, built=built), closure, made, facts))
+        document = plan_document(*found, built=built, slim=planned.slim)
+        write_file(html, plan_page(document, closure, made, planned.facts))
         console.progress(output).step(f"wrote {html}")
     if output.as_json:
-        console.result_json(plan_document(*found, built=built))
-    else:
-        named = explained_as(installables[0] if installables else ".", options.nix, given)
-        shown = plan_text(closure, made, shells, on, every=bool(output.verbose))
-        console.result_text([*shown, *development.lines(closure, named)])
+        console.result_json(plan_document(*found, built=built, slim=planned.slim))
+        return
+    named = explained_as(installables[0] if installables else ".", options.nix, given)
+    shown = plan_text(closure, made, shells, on, every=bool(output.verbose))
+    console.result_text([*shown, *development.lines(closure, named)])
+    if planned.slim:
+        from nix2oci.report.terminal.slim import slim_text  # seldom wanted
+
+        console.result_text(["", *slim_text(planned.slim)])
 
 
 def _several(
@@ -144,22 +153,43 @@ _Found = tuple[Closure, Plan, ShellDecision | None, "Overlay | None", ClosureCon
 """The arguments of `plan_document`."""
 
 
-def _found(
+class _Planned(Struct, frozen=True):
+    """What was planned, and what is said of it beside."""
+
+    parts: _Found
+    built: tuple[Built, ...] = ()
+    facts: FirstFacts | None = None
+    slim: SlimSavings | None = None
+
+
+def _planned(
     installables: tuple[str, ...],
     options: PlanOptions,
     origin: OriginOptions,
     given: GivenOptions,
     *,
     html: str | None,
-) -> tuple[_Found, tuple[Built, ...], FirstFacts | None]:
+) -> _Planned:
     if given.closure and not installables:
-        return (*planned_record(given.closure, options), None, None, None), (), None
+        return _Planned((*planned_record(given.closure, options), None, None, None))
     client = nix_client(options.nix, options.output, origin, given)
     if graph := planned_without_files(client, installables, options):
-        return (*graph, None, None, None), (), None
+        return _Planned((*graph, None, None, None))
     with planned_image(installables, options, client, with_program=True) as found:
         from nix2oci.report.first_facts import first_facts
 
         facts = first_facts(found) if html else None
         decided = (found.closure, found.plan, found.shells, found.on_base, found.survey)
-        return decided, found.built, facts
+        return _Planned(decided, found.built, facts, _slim(found))
+
+
+def _slim(found: Prepared) -> SlimSavings | None:
+    """What each rule would save, where an image is to be slim."""
+    if not found.slim:
+        return None
+    from nix2oci.pipeline.prepare import own_closure
+    from nix2oci.pipeline.slim import SlimSavings, savings
+
+    own = own_closure(found)
+    saved = savings(own, found.store, found.spec.compression) if own else ()
+    return SlimSavings(found.slim, saved)

@@ -26,6 +26,8 @@ from nix2oci.oci.spec import Digest
 _AHEAD = 6
 """Blocks of one layer that may wait for a compressor or the disk: bounds memory."""
 
+_SLIM = " slim "
+
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """RFC 1952: deflate, no flags, no time, no extra flags, unknown operating system."""
 
@@ -41,6 +43,8 @@ class Layer(Struct, frozen=True):
     """None for a layer that was written elsewhere."""
     files: int = 0
     """How many regular files were read to write it just now."""
+    slimmed: str = ""
+    """The `SLIMMED` annotation, where rules left something out of its store paths."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Layer):
@@ -102,9 +106,19 @@ def _probe(compression: Compression) -> str:
     return hashlib.sha256(compress(text[:1000]) + compress(text)).hexdigest()[:8]
 
 
-def layer_form(compression: Compression) -> str:
-    """All but the entries that decides a layer's bytes: `1 gzip deflate 0.9.0`."""
-    return f"{FORMAT} {compression} {compressor_version(compression)}"
+def layer_form(compression: Compression, rules: str = "") -> str:
+    """All but the store paths that decides a layer's bytes: `1 gzip deflate 0.9.0`.
+
+    Where `rules` left something out of these, ` slim docs.1 dev.1` is behind that.
+    """
+    form = f"{FORMAT} {compression} {compressor_version(compression)}"
+    return f"{form}{_SLIM}{rules}" if rules else form
+
+
+def slim_rules(form: str) -> tuple[str, str]:
+    """A layer form without the rules of slimming, and these; none is `""`."""
+    plain, _, rules = form.partition(_SLIM)
+    return plain, rules
 
 
 class Out(Protocol):

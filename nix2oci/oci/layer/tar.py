@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from nix2oci.errors import RepresentationError
-from nix2oci.model.tree import ROOT, Directory, Entry, File, Symlink, Whiteout
+from nix2oci.model.tree import ROOT, Directory, Entry, File, HardLink, Symlink, Whiteout
 from nix2oci.oci.layer.untar import FILE, HARDLINK, Member
 from nix2oci.text import display
 
@@ -68,6 +68,8 @@ def _header(entry: Entry) -> bytes:
             return _records(path, b"0", mode, uid=uid, gid=gid, size=size)
         case Symlink(path, target):
             return _records(path, b"2", 0o777, link=target)
+        case HardLink(path, target, mode):
+            return _records(path, HARDLINK, mode, link=target)
         case Whiteout(path):
             return _records(path, b"0", 0o444)
 

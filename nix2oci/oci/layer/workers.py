@@ -16,6 +16,7 @@ from multiprocessing import connection, get_context
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import OutputError
 from nix2oci.host.children import guarded, leave_guard
@@ -45,6 +46,8 @@ class LayerJob(Struct, frozen=True):
 
     entries: Iterable[Entry]
     estimated_size: int
+    slimmed: Callable[[], str] | None = None
+    """Says what the entries were, once they are used up (`Layer.slimmed`)."""
 
 
 OnProgress = Callable[[int], None]
@@ -71,7 +74,8 @@ def write_layers(
         with _pool(threads) as pool, blobs.new_blob() as blob:
             layer = write_layer(layers[number].entries, compression, blob, pool, report_bytes)
             blob.commit(layer.digest, layer.size)
-            return layer
+            slimmed = layers[number].slimmed
+            return replace(layer, slimmed=slimmed()) if slimmed else layer
 
     heaviest_first = sorted(range(len(layers)), key=lambda number: -layers[number].estimated_size)
     if min(cores, len(layers)) < 2:

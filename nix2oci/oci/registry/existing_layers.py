@@ -14,7 +14,7 @@ from functools import partial
 from msgspec import Struct
 
 from nix2oci.errors import LayoutError, OutputError, RegistryError
-from nix2oci.oci.layer.blob import Layer, layer_form
+from nix2oci.oci.layer.blob import Layer, layer_form, slim_rules
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layout.archive import Readable
 from nix2oci.oci.layout.source import Blobs, ImageSource, Layout
@@ -27,7 +27,7 @@ from nix2oci.oci.registry.pull import open_remote
 from nix2oci.oci.registry.push import Known
 from nix2oci.oci.registry.request_error import as_registry_error
 from nix2oci.oci.registry.upload import Uploader
-from nix2oci.oci.spec import LAYER_FORM, STORE_PATHS, Descriptor, Digest
+from nix2oci.oci.spec import LAYER_FORM, SLIMMED, STORE_PATHS, Descriptor, Digest, contents_key
 
 
 class ExistingLayers:
@@ -93,7 +93,7 @@ class ExistingLayers:
         return None if digest is None else Known(digest, frozenset(self._lost))
 
     def __call__(self, contents: Iterable[Digest]) -> Mapping[Digest, Layer]:
-        """Of layers that hold this (`store_paths_digest`), those that the repository has now.
+        """Of layers that hold this (`contents_key`), those that the repository has now.
 
         A layer of another repository is taken from there. Raises `RegistryError`.
         """
@@ -128,7 +128,7 @@ def _layers(image: ImageSource, compression: Compression) -> Iterator[tuple[Dige
     """Those in the form that would be made here; `LayoutError` for documents that are not right."""
     layers = image.layers()
     form = layer_form(compression)
-    if not any(layer.annotations.get(LAYER_FORM) == form for layer in layers):
+    if not any(_form(layer)[0] == form for layer in layers):
         return
     diff_ids = image.config().diff_ids
     if len(diff_ids) != len(layers):
@@ -137,13 +137,19 @@ def _layers(image: ImageSource, compression: Compression) -> Iterator[tuple[Dige
         )
     for layer, diff_id in zip(layers, diff_ids, strict=True):
         contents = layer.annotations.get(STORE_PATHS)
-        as_here = (layer.annotations.get(LAYER_FORM), layer.media_type)
+        plain, rules = _form(layer)
+        as_here = (plain, layer.media_type)
         if contents is None or as_here != (form, compression.media_type):
             continue
         if compression is Compression.NONE and diff_id != layer.digest:
             raise LayoutError(f"{image.where}: {layer.digest} has diff ID {diff_id}, and is plain")
-        found = Layer(layer.media_type, layer.digest, layer.size, diff_id, None)
-        yield Digest.parse(contents), found
+        slimmed = str(Digest.parse(layer.annotations.get(SLIMMED, ""))) if rules else ""
+        found = Layer(*(layer.media_type, layer.digest, layer.size, diff_id, None), slimmed=slimmed)
+        yield contents_key(Digest.parse(contents), rules), found
+
+
+def _form(layer: Descriptor) -> tuple[str, str]:
+    return slim_rules(layer.annotations.get(LAYER_FORM, ""))
 
 
 class _NoBlobs:

@@ -181,7 +181,9 @@ class LayerContents(Struct):
         parts = tuple(rest.split(b"/")) if rest else ()
         if self._nar:
             try:
-                self._nar.add(parts, member)
+                self._nar.add(
+                    *(parts, member.kind), size=member.size, mode=member.mode, link=member.link
+                )
             except NarOrderError:
                 self._nar = None
         return parts

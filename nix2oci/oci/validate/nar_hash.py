@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 
-from nix2oci.oci.layer.untar import DIRECTORY, FILE, SYMLINK, Member
+from nix2oci.oci.layer.untar import DIRECTORY, FILE, HARDLINK, SYMLINK
 
 
 class NarOrderError(Exception):
@@ -28,10 +28,19 @@ class NarHash:
         """For each directory that is open, the store path first, its last entry's name."""
         self._root_done = False
 
-    def add(self, parts: tuple[bytes, ...], member: Member) -> None:
+    def add(
+        self,
+        parts: tuple[bytes, ...],
+        kind: bytes,
+        *,
+        size: int = 0,
+        mode: int = 0,
+        link: bytes = b"",
+    ) -> None:
         """Begin the entry at a path relative to the store path, `()` for that itself.
 
-        The content of a file comes through `content`. Raises `NarOrderError`.
+        The content of a file comes through `content`. A hard link, which no NAR has, counts as a
+        node of its own with the name that it is another one of. Raises `NarOrderError`.
         """
         if parts:
             self._step_to(parts)
@@ -39,7 +48,7 @@ class NarHash:
         elif self._root_done:
             raise NarOrderError
         self._root_done = True
-        self._node(parts, member)
+        self._node(parts, kind, size, mode, link)
 
     def content(self, data: bytes | memoryview) -> None:
         self._hash.update(data)
@@ -55,20 +64,23 @@ class NarHash:
             self._leave()
         return self._hash.digest()
 
-    def _node(self, parts: tuple[bytes, ...], member: Member) -> None:
-        if member.kind == DIRECTORY:
+    def _node(
+        self, parts: tuple[bytes, ...], kind: bytes, size: int, mode: int, link: bytes
+    ) -> None:
+        if kind == DIRECTORY:
             self._strings(b"(", b"type", b"directory")
             self._open += parts[-1:]
             self._last.append(b"")
-        elif member.kind == SYMLINK:
-            self._strings(b"(", b"type", b"symlink", b"target", member.link)
+        elif kind in (SYMLINK, HARDLINK):
+            name = b"symlink" if kind == SYMLINK else b"hard link"
+            self._strings(b"(", b"type", name, b"target", link)
             self._close(parts)
-        elif member.kind == FILE:
+        elif kind == FILE:
             self._strings(b"(", b"type", b"regular")
-            if member.mode & 0o100:
+            if mode & 0o100:
                 self._strings(b"executable", b"")
             self._strings(b"contents")
-            self._hash.update(member.size.to_bytes(8, "little"))
+            self._hash.update(size.to_bytes(8, "little"))
         else:
             raise NarOrderError
 

@@ -22,7 +22,8 @@ _SHOWN = 3
 def image_text(found: Inspected, *, every: bool) -> Text:
     """What was found; with `every`, all store paths and launchers."""
     shown = None if every else _SHOWN
-    head = [line for field in _fields(found.source).items() for line in _lines(*field)]
+    fields = {**_fields(found.source), "left out": [" ".join(found.slim_rules)]}
+    head = [line for field in fields.items() for line in _lines(*field)]
     rows = []
     seen: set[str] = set()
     numbers: dict[Digest, int] = {}

@@ -20,7 +20,18 @@ from support.tools import require
 from support.treedump import treedump
 
 from nix2oci.errors import RepresentationError
-from nix2oci.model.tree import ROOT, Directory, Entry, File, Owned, Symlink, Tree, Whiteout, parents
+from nix2oci.model.tree import (
+    ROOT,
+    Directory,
+    Entry,
+    File,
+    HardLink,
+    Owned,
+    Symlink,
+    Tree,
+    Whiteout,
+    parents,
+)
 from nix2oci.oci.layer import untar
 from nix2oci.oci.layer.tar import BLOCK, END, member_header, tar_blocks
 
@@ -75,6 +86,8 @@ def expected(entry: Entry) -> Member:
             return Member("file", path, mode, uid, gid, content=b"".join(chunks))
         case Symlink(path, target):
             return Member("link", path, 0o777, link=target)
+        case HardLink(path, target, mode):
+            return Member("hard link", path, mode, link=target)
         case Whiteout(path):
             return Member("file", path, 0o444)
 

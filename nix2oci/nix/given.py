@@ -23,6 +23,7 @@ from nix2oci.errors import (
     OutputError,
     StoreError,
 )
+from nix2oci.host.differences import here
 from nix2oci.host.regular_files import read_file
 from nix2oci.model.closure import Closure, PathInfo, StorePath, reachable
 from nix2oci.nix.client import NixClient
@@ -59,7 +60,7 @@ class GivenNix(NixClient):
         self._facts = facts
         self._main: StorePath | None = None
         said = facts.text("system") if facts else ""
-        self._system = setting(self.options, "system") or said or f"{os.uname().machine}-linux"
+        self._system = setting(self.options, "system") or said or here().linux
 
     def evaluate(self, installable: Installable) -> Package:
         """What the file of facts says of the first one, and the names of the others."""

@@ -160,7 +160,7 @@ def twin_names(names: Sequence[Reference]) -> tuple[Reference, ...]:
 def write_tools(tools: Tools, compression: Compression, blobs: Blobs) -> Layer:
     """Write the layer of the tools."""
     size = sum(info.nar_size for info in tools.paths)
-    (layer,) = write_layers([LayerJob(tools.entries(), size)], compression, blobs, 1)
+    (layer,) = write_layers([LayerJob(tools.entries(), size)], compression, blobs, 1, forks=False)
     return layer
 
 

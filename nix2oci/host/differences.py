@@ -30,6 +30,8 @@ class Differences(Struct, frozen=True):
     """As Nix calls it: `x86_64`, `aarch64`."""
     cores: int
     """Processors that this process may use: those of its affinity where the system has that."""
+    runs_linux: bool
+    """Whether it starts Linux programs, so that Nix may build for Linux on it."""
     forks: bool
     """Whether a forked child may go on without another program: macOS ends it where one of its
     frameworks was used before, as Python itself does to look up proxies."""
@@ -45,6 +47,7 @@ class Differences(Struct, frozen=True):
         return cls(
             processor=_PROCESSORS.get(machine, machine),
             cores=cores,
+            runs_linux=system == "Linux",
             forks=system == "Linux",
             has_ficlone=system == "Linux",
             case_hack=system == "Darwin",

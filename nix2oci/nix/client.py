@@ -22,7 +22,7 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from nix2oci.errors import NixError, NixOutputError, StoreError
+from nix2oci.errors import NixError, StoreError
 from nix2oci.model.closure import STORE_DIR, Closure, StorePath
 from nix2oci.nix.failure import Finished, build_failure, failure
 from nix2oci.nix.host import dirty_revision, store_path_behind, with_cache_directory
@@ -36,7 +36,14 @@ from nix2oci.nix.json_output import (
     read_json,
 )
 from nix2oci.nix.messages import Relay, cause, redact, redact_arguments
-from nix2oci.nix.options import Origin, evaluation_options, setting, store_options, store_root
+from nix2oci.nix.options import (
+    Origin,
+    evaluation_options,
+    setting,
+    store_options,
+    store_root,
+    values_of,
+)
 from nix2oci.nix.package import (
     EVAL_EXPRESSION,
     NAMES,
@@ -46,7 +53,7 @@ from nix2oci.nix.package import (
     package_of_path,
 )
 from nix2oci.nix.process import communicate, start, stream
-from nix2oci.nix.realise import Built, assign, operands, outputs_of
+from nix2oci.nix.realise import Built, any_lost, assign, operands, outputs_of
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _UNCACHED = ("--option", "eval-cache", "false")
@@ -59,8 +66,9 @@ class NixClient:
     `env` is the whole environment of the children. `show` takes each line of what Nix says
     on standard error, as it comes. With `terminal`, the descriptor of a terminal, `nix build`
     writes to that instead, and draws its own progress. `origin` is where `nix.remote` takes
-    store paths from. Methods raise `NixNotFoundError`, `NixCommandError`, `NixOutputError` or
-    `StoreError`; `KeyboardInterrupt` passes through, after the child has ended.
+    store paths from. `say` is told what was decided here. Methods raise `NixNotFoundError`,
+    `NixCommandError`, `NixOutputError` or `StoreError`; `KeyboardInterrupt` passes through, after
+    the child has ended.
     """
 
     building = "building with Nix"
@@ -74,16 +82,18 @@ class NixClient:
         show: Callable[[str], None] = lambda _: None,
         terminal: int | None = None,
         origin: Origin | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._env = dict(env)
         self.options = tuple(options)
         self.origin = origin
         self._show = show
         self._terminal = terminal
+        self._say = say
         self._seen: set[str] = set()
         self._sources: dict[str, Source] = {}
         self._metadata: dict[str, str] = {}
-        self._evaluating: tuple[str, ...] = ()
+        self._is_told = False  # of a system that need not be this machine's
         self._meanwhile: list[Callable[[], None]] = []
 
     # -- what there is
@@ -100,22 +110,31 @@ class NixClient:
         return version
 
     @functools.cached_property
+    def _own_system(self) -> str:
+        from nix2oci.nix.system import own_system  # noqa: PLC0415  # start-up counts
+
+        return own_system(self.run, self.options)
+
+    @functools.cached_property
     def _system(self) -> str:
-        system = setting(self.options, "system")
-        if system:
-            return system
-        argv = ("eval", "--impure", "--json", *store_options(self.options))
-        done = self.run((*argv, "--expr", "builtins.currentSystem"))
-        if done.returncode:
-            raise failure(done, "cannot ask Nix for its system")
-        answer = read_json(done.stdout, "eval")
-        if not isinstance(answer, str) or answer.count("-") != 1:
-            raise NixOutputError(f"cannot read `nix eval` output: {answer!r} is not a system")
-        return answer
+        from nix2oci.nix.system import linux_of  # noqa: PLC0415  # start-up counts
+
+        linux = linux_of(self._own_system)
+        if self._own_system == linux or values_of(self.options, "--system"):
+            return self._own_system
+        self._say(f"building for {linux}, as images hold Linux programs")
+        return linux
 
     def system(self) -> str:
-        """The system to build for, such as `x86_64-linux`: `--system`, or that of this machine."""
+        """The system to build for: that of `--system`, or this machine's, on a Mac as Linux."""
         return self._system
+
+    @property
+    def _evaluating(self) -> tuple[str, ...]:
+        """What has evaluation take the machine for one of the system to build for."""
+        if self._is_told or self._system != self._own_system:
+            return ("--system", self._system)
+        return ()
 
     def for_system(self, system: str) -> NixClient:
         """The same Nix, that evaluates for another system, whichever a derivation is built on.
@@ -123,7 +142,7 @@ class NixClient:
         Unlike `--system`, this does not make Nix take the machine for one of that system.
         """
         other = copy.copy(self)
-        other._system, other._evaluating = system, ("--system", system)  # noqa: SLF001
+        other._system, other._is_told = system, True  # noqa: SLF001
         return other
 
     def physical(self) -> str:
@@ -154,7 +173,7 @@ class NixClient:
 
     def of_system(self, package: Package) -> Package:
         """The package for the system that this evaluates for."""
-        return replace(package, system=self._system) if self._evaluating else package
+        return replace(package, system=self._system) if self._is_told else package
 
     def _package(self, installable: Installable) -> Package:
         if installable.kind == "path":
@@ -191,7 +210,7 @@ class NixClient:
     def ask(self, installable: Installable, operand: str, question: str) -> Finished:
         """`nix eval` of an attribute of the same flake or file; `question` is a function."""
         file = ("--file", installable.file) if installable.kind == "file" else ()
-        options = (*self._evaluation_options(installable), *_UNCACHED, *file)
+        options = self._evaluation_options(installable) + self._evaluating + _UNCACHED + file
         return self.run(("eval", "--json", *options, "--apply", question, "--", operand))
 
     def source(self, installable: Installable) -> Source:
@@ -217,8 +236,7 @@ class NixClient:
 
     def _evaluation_options(self, installable: Installable) -> tuple[str, ...]:
         inputs, names = not installable.is_input, installable.kind != "file"
-        options = evaluation_options(self.options, inputs=inputs, names=names)
-        return (*options, *self._evaluating)
+        return evaluation_options(self.options, inputs=inputs, names=names)
 
     def _missing(self, installable: Installable) -> NixError:
         """Name what the flake has instead."""
@@ -257,29 +275,17 @@ class NixClient:
             if done.returncode == 0:
                 outputs = outputs_of(built_outputs(done.stdout))
                 return tuple(assign(package, outputs) for package in packages)
-            if done.returncode < 0 or not self._lost(packages):
+            elsewhere = done.returncode < 0 or setting(self.options, "eval-store")
+            if elsewhere or not any_lost(packages, self.physical()):
                 action = f"cannot build {_names(packages)}"
-                raise build_failure(done, action, self._foreign(packages))
+                systems = {package.system for package in packages} - {""}
+                raise build_failure(done, action, systems, self._own_system)
             # Collected between evaluation and build: nothing holds a derivation meanwhile.
             packages = [self.evaluate(package.installable) for package in packages]
         raise StoreError(
             f"cannot build {_names(packages)}: its derivations are garbage-collected each time",
             hint="wait for 'nix store gc' to end",
         )
-
-    def _lost(self, packages: Sequence[Package]) -> bool:
-        """Whether the store no longer has one of the derivations."""
-        root = self.physical()
-        return not setting(self.options, "eval-store") and any(
-            not os.path.lexists(root + wanted.path)
-            for package in packages
-            if package.installable.kind != "path"
-            for wanted in package.wanted + package.program_wanted
-        )
-
-    def _foreign(self, packages: Sequence[Package]) -> tuple[str, ...]:
-        systems = {package.system for package in packages}
-        return tuple(sorted(systems - {"", self.system()}))
 
     # -- closure
 

@@ -6,6 +6,7 @@ outputs of each.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -56,6 +57,16 @@ def outputs_of(answer: Sequence[Realised]) -> Outputs:
         key = realised.drv or str(realised.outputs[""])
         outputs.setdefault(key, {}).update(realised.outputs)
     return outputs
+
+
+def any_lost(packages: Sequence[Package], root: str) -> bool:
+    """Whether the store below `root` no longer has one of the derivations of packages."""
+    return any(
+        not os.path.lexists(root + wanted.path)
+        for package in packages
+        if package.installable.kind != "path"
+        for wanted in package.wanted + package.program_wanted
+    )
 
 
 def assign(package: Package, outputs: Outputs) -> Built:

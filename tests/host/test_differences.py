@@ -29,8 +29,12 @@ def test_the_system_whose_programs_an_engine_here_runs(
 
 def test_all_that_a_mac_does_otherwise() -> None:
     linux, mac = Differences.of("Linux", "aarch64", 4), Differences.of("Darwin", "arm64", 4)
-    assert linux == Differences("aarch64", 4, forks=True, has_ficlone=True, case_hack=False)
-    assert mac == Differences("aarch64", 4, forks=False, has_ficlone=False, case_hack=True)
+    assert linux == Differences(
+        "aarch64", 4, runs_linux=True, forks=True, has_ficlone=True, case_hack=False
+    )
+    assert mac == Differences(
+        "aarch64", 4, runs_linux=False, forks=False, has_ficlone=False, case_hack=True
+    )
 
 
 def test_no_more_cores_are_used_than_this_process_may() -> None:

@@ -46,6 +46,7 @@ python3Packages.buildPythonApplication {
   ]
   ++ (with python3Packages; [
     click
+    cryptography
     msgspec
     python-magic
     pyyaml

@@ -52,8 +52,8 @@ def distro_flake(cache: Path) -> Path:
 
 # What nix2oci is made of, built with and tested by, and what builds `deflate`.
 PYTHON_PACKAGES = (
-    *("click", "msgspec", "python-magic", "pyyaml", "rich", "urllib3", "zstandard"),
-    *("markdown-it-py", "mdurl", "pygments", "ziglang"),
+    *("click", "cryptography", "msgspec", "python-magic", "pyyaml", "rich", "urllib3", "zstandard"),
+    *("cffi", "markdown-it-py", "mdurl", "pycparser", "pygments", "ziglang"),
     *("hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers"),
     *("pytest", "iniconfig", "pytest-timeout", "hypothesis", "sortedcontainers"),
     *("jsonschema", "jsonschema-specifications", "referencing", "rpds-py", "attrs"),

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support import covered
+from support import covered, warm_start
 from support.fakenix import OUT, FakeNix, info
 from support.fakestore import Node, Program, nar, sri, write
 
 NIX2OCI = str(Path(sys.executable).with_name("nix2oci"))
+TIMEOUT = 120
 APP: dict[bytes, dict[bytes, Program]] = {b"bin": {b"app": Program(b"\x7fELF a program")}}
 
 
@@ -74,14 +75,17 @@ class Terminal:
         return [NIX2OCI, *args, *store]
 
     def run(self, *args: str, **env: str) -> Completed:
+        argv, environment = self.argv(*args), self.env(**env)
+        if warm_start.shows_the_same(environment):
+            return warm_start.run(argv, self.directory, environment, TIMEOUT)
         return subprocess.run(
-            self.argv(*args),
+            argv,
             cwd=self.directory,
-            env=self.env(**env),
+            env=environment,
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=TIMEOUT,
         )
 
     def left(self) -> list[str]:

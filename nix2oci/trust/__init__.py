@@ -1,0 +1,1 @@
+"""Trust: what is in an image, where it comes from, and who says so."""

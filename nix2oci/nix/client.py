@@ -6,9 +6,8 @@ what is being read, and a child that must not outlive us.
 
 For one flake installable nix is started seven times: `--version`, `eval` for the system (not
 with `--system`), `flake metadata` (once for each flake), `eval` of the package, `eval` of the
-app, `build` and `path-info` (once for all installables). Evaluation yields derivations, and
-those are built, so that nothing is evaluated again to build it; the cache of evaluations is
-left out, since it knows nothing of `--apply` and would only repeat old failures.
+app, `build` and `path-info` (once for all installables). Derivations are built, so nothing is
+evaluated again for that; the cache of evaluations is left out: it knows nothing of `--apply`.
 """
 
 from __future__ import annotations
@@ -67,8 +66,7 @@ class NixClient:
     on standard error, as it comes. With `terminal`, the descriptor of a terminal, `nix build`
     writes to that instead, and draws its own progress. `origin` is where `nix.remote` takes
     store paths from. `say` is told what was decided here. Methods raise `NixNotFoundError`,
-    `NixCommandError`, `NixOutputError` or `StoreError`; `KeyboardInterrupt` passes through, after
-    the child has ended.
+    `NixCommandError`, `NixOutputError`, `StoreError`, or `KeyboardInterrupt`, the child being gone.
     """
 
     building = "building with Nix"
@@ -117,9 +115,7 @@ class NixClient:
 
     @functools.cached_property
     def _system(self) -> str:
-        from nix2oci.nix.system import linux_of  # noqa: PLC0415  # start-up counts
-
-        linux = linux_of(self._own_system)
+        linux = f"{self._own_system.partition('-')[0]}-linux"
         if self._own_system == linux or values_of(self.options, "--system"):
             return self._own_system
         self._say(f"building for {linux}, as images hold Linux programs")
@@ -278,8 +274,9 @@ class NixClient:
             elsewhere = done.returncode < 0 or setting(self.options, "eval-store")
             if elsewhere or not any_lost(packages, self.physical()):
                 action = f"cannot build {_names(packages)}"
-                systems = {package.system for package in packages} - {""}
-                raise build_failure(done, action, systems, self._own_system)
+                foreign = {package.system for package in packages} - {"", self.system()}
+                own = self._own_system if done.on_terminal else ""
+                raise build_failure(done, action, sorted(foreign), own)
             # Collected between evaluation and build: nothing holds a derivation meanwhile.
             packages = [self.evaluate(package.installable) for package in packages]
         raise StoreError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -60,17 +60,18 @@ def failure(done: Finished, action: str, *, advice: str | None = None) -> NixCom
     )
 
 
-def build_failure(
-    done: Finished, action: str, systems: AbstractSet[str], here: str
-) -> Nix2OCIError:
+def build_failure(done: Finished, action: str, foreign: Sequence[str], own: str) -> Nix2OCIError:
     """The error for a build that failed: `BuildError`, unless it is not about the derivation.
 
-    `systems` are those of the derivations, `here` is that of this machine.
+    `foreign` are the systems of the derivations that nobody asked for; `own` is that of this
+    machine, where it counts: what was said on a terminal is not known here.
     """
     advice = hint(done.said) or ""
-    if (foreign := sorted(systems - {here})) and done.on_terminal:
-        advice = NO_LINUX_HERE if here.endswith("-darwin") else "see --system and remote builders"
-        return failure(done, action, advice=f"if {foreign[0]} cannot be built here, {advice}")
+    if foreign and done.on_terminal:
+        advice = f"if {foreign[0]} cannot be built here, see --system and remote builders"
+        return failure(done, action, advice=advice)
+    if own.endswith("-darwin"):
+        advice = f"if it is for want of Linux, {NO_LINUX_HERE}"
     if done.returncode < 0 or is_about_the_machine(done.said):
         return failure(done, action)
     said = cause(done.said, first=True) or _end(done)

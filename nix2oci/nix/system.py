@@ -1,4 +1,4 @@
-"""Which system this machine is to Nix, and which one images are of."""
+"""Which system this machine is to Nix."""
 
 from __future__ import annotations
 
@@ -23,8 +23,3 @@ def own_system(run: Callable[[tuple[str, ...]], Finished], options: Sequence[str
     if not isinstance(answer, str) or answer.count("-") != 1:
         raise NixOutputError(f"cannot read `nix eval` output: {answer!r} is not a system")
     return answer
-
-
-def linux_of(system: str) -> str:
-    """Linux with the processor of a system: what containers on a machine like that run."""
-    return f"{system.partition('-')[0]}-linux"

@@ -135,6 +135,7 @@ MAC = "aarch64-darwin"
 
 def test_on_a_mac_linux_of_its_processor_is_evaluated_and_that_is_said_once(fake: FakeNix) -> None:
     fake.answer("builtins.currentSystem", json.dumps(MAC))
+    fake.answer("build --json", json.dumps([{"drvPath": DRV, "outputs": {"out": OUT}}, OUT]))
     nix = fake.nix()
     make(nix, ".#app", OUT)
     assert nix.system() == "aarch64-linux"

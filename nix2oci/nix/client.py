@@ -82,7 +82,7 @@ class NixClient:
         origin: Origin | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._env = dict(env)
+        self.env = dict(env)
         self.options = tuple(options)
         self.origin = origin
         self._show = show
@@ -146,13 +146,13 @@ class NixClient:
 
         Raises `StoreError` when the store is not in a file system of this machine.
         """
-        return store_root(self.options, self._env)
+        return store_root(self.options, self.env)
 
     # -- evaluate
 
     def installable(self, text: str, *, file: str | None = None) -> Installable:
         """Take apart what the user typed; a link such as `./result` is followed."""
-        store_dir = self._env.get("NIX_STORE_DIR") or STORE_DIR
+        store_dir = self.env.get("NIX_STORE_DIR") or STORE_DIR
         return Installable.parse(
             text, file=file, leads_to=functools.partial(store_path_behind, store_dir=store_dir)
         )
@@ -215,7 +215,7 @@ class NixClient:
         if ref not in self._sources:
             source = flake_source(self.metadata(installable))
             if source.directory:
-                source = replace(source, revision=dirty_revision(source.directory, self._env))
+                source = replace(source, revision=dirty_revision(source.directory, self.env))
             self._sources[ref] = source
         return self._sources[ref]
 
@@ -343,7 +343,7 @@ class NixClient:
     @functools.cached_property
     def _environment(self) -> Mapping[str, str]:
         """The environment of nix, with a cache directory that can be written."""
-        return with_cache_directory(self._env, self)
+        return with_cache_directory(self.env, self)
 
 
 def _names(packages: Sequence[Package]) -> str:

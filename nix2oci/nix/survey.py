@@ -47,6 +47,7 @@ def survey(
     *,
     enter: Enter = nowhere,
     priorities: Mapping[StorePath, int] | None = None,
+    case_hack: bool = False,
 ) -> ClosureContents:
     """Look at the files of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
 
@@ -62,7 +63,7 @@ def survey(
     Raises `StoreError` where a store path is missing or unreadable.
     """
     ranks = priorities or {}
-    files = StoreFiles.of(closure, physical_root, facts_known, fetch)
+    files = StoreFiles.of(closure, physical_root, facts_known, fetch, case_hack=case_hack)
     rest = sorted(set(closure).difference(closure.roots))
     try:
         named = [

@@ -132,18 +132,20 @@ def decided(
     built, closure, store, notes = held.built, held.closure, held.store, held.notes
     outputs = _named(spec, built)
     spec = _with_paths(spec, outputs)
-    enter = _entered(spec, outputs, store.root, base, closure.store_dir)
+    enter = _entered(spec, outputs, held, base)
     shown = _priorities(built[: len(built) - len(outputs)])
     look = partial(
         survey, physical_root=store.root, facts_known=notes, fetch=store.fetch,
-        enter=enter, priorities=shown,
+        enter=enter, priorities=shown, case_hack=store.case_hack,
     )  # fmt: skip
     found = look(_shown(closure, shown))
     progress.step("looking for wrappers, and for what else needs a shell")
     shells = keep_all(closure)
     if spec.shell is not Mode.KEEP:
         programs = [program.target for program in found.programs]
-        scanned = scan(closure, programs, store.root, notes, store.fetch)
+        scanned = scan(
+            *(closure, programs, store.root, notes, store.fetch), case_hack=store.case_hack
+        )
         copied = _copied(spec, outputs, closure)
         shells = _shells(closure, found, spec, built[0].package.system, scanned, copied=copied)
     if shells.dropped:
@@ -152,10 +154,9 @@ def decided(
     on = on_base(base, spec, shells.closure, tree) if base else None
     tree = on.over.tree if on else tree
     if spec.files:
-        from nix2oci.nix.store_files import StoreFiles  # noqa: PLC0415
         from nix2oci.pipeline.place_files import with_wanted_files  # noqa: PLC0415  # few do
 
-        files = StoreFiles.of(closure, store.root, notes, store.fetch)
+        files = held.files
         tree = with_wanted_files(
             *(tree, on, spec, outputs),
             store_dir=closure.store_dir,
@@ -222,9 +223,8 @@ def _decided(spec: ImageSpec) -> list[bytes]:
 def _entered(
     spec: ImageSpec,
     outputs: Mapping[str, tuple[StorePath, ...]],
-    root: str,
+    held: Held,
     base: BaseImage | None,
-    store_dir: str,
 ) -> Callable[[bytes], bool]:
     """Which directories of the root are to be real ones: something is put in them, or is there.
 
@@ -232,13 +232,20 @@ def _entered(
     """
     inside = [path for path in spec.volumes if path.startswith("/")]
     for each in spec.files:
-        places = [f"{root}{path}/{each.below}" for path in outputs.get(each.installable, ())]
+        copied = [f"{path}/{each.below}" for path in outputs.get(each.installable, ())]
         is_copied = each.kind == "source" and (each.copy or not each.installable)
-        merges = is_copied and os.path.isdir(places[0] if places else each.value)
+        merges = is_copied and (
+            held.files.real_directory(os.fsencode(copied[0].rstrip("/"))) is not None
+            if copied
+            else os.path.isdir(each.value)
+        )
         inside += [each.path] if merges or each.kind == "directory" else []
     decided = [*_decided(spec), *([spec.working_dir[1:].encode()] if spec.working_dir else [])]
     real = real_directories(decided, spec.users, (path[1:].encode() for path in inside))
-    lower, store = lower_tree(base) if base else NOTHING_BELOW, f"{store_dir[1:]}/".encode()
+    lower, store = (
+        lower_tree(base) if base else NOTHING_BELOW,
+        f"{held.closure.store_dir[1:]}/".encode(),
+    )
 
     def enter(path: bytes) -> bool:
         there = lower.follow(path)

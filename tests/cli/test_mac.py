@@ -24,6 +24,7 @@ from support.hacked import hacked
 from support.platform_images import platform_image
 from support.pushing import REPOSITORY
 from support.terminal import NIX2OCI, Terminal
+from support.tools import require
 
 ELF = b"\x7fELF a program "
 NODE: Node = {
@@ -180,9 +181,14 @@ def test_every_command_that_looks_at_an_image(command: str, tmp_path: Path) -> N
 
 
 def test_the_launcher_is_for_linux_on_the_processor_of_the_mac(tmp_path: Path) -> None:
+    require("nix-store")
     terminal = a_mac(tmp_path / "mac", "arm64")
+    target = tmp_path / "nix2oci-test-target"
+    target.write_text("#!/bin/sh\n")
+    target.chmod(0o755)
+    added = subprocess.check_output(["nix-store", "--add", target], text=True).strip()
     script = terminal.directory / "wrapper"
-    script.write_text(f'#! {SHELL} -e\nexport A=b\nexec "/bin/true"  "$@" \n')
+    script.write_text(f'#! {SHELL} -e\nexport A=b\nexec "{added}"  "$@" \n')
     script.chmod(0o755)
     done = terminal.run("wrapper", "wrapper", "-o", "launcher")
     assert done.returncode == 0, done.stderr

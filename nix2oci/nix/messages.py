@@ -80,6 +80,10 @@ _HINTS = (
     ),
     (_ON_A_MAC, NO_LINUX_HERE),
     (
+        r"path '/*(/[^']+)' is a symlink",
+        "Nix takes no link on the way of 'path:DIR', such as {}: name what `realpath DIR` prints",
+    ),
+    (
         _NO_BUILDER,
         "name another system with --system, or give Nix a remote builder or binfmt emulation",
     ),

@@ -297,6 +297,12 @@ ON_A_MAC = (
             id="2.34: Linux on a Mac",
         ),
         pytest.param(
+            "error: path '//tmp' is a symlink",
+            "Nix takes no link on the way of 'path:DIR', such as /tmp: "
+            "name what `realpath DIR` prints",
+            id="2.34: a link above",
+        ),
+        pytest.param(
             "error: cannot find flake 'flake:x' in the flake registries",
             "a name that is no input is looked up in the flake registry: write './NAME' for a path",
             id="no such name",

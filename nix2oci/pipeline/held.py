@@ -13,10 +13,10 @@ from nix2oci.host.differences import here
 from nix2oci.model.closure import Closure, StorePath, reachable
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
+from nix2oci.nix.nix_conf import Settings
 from nix2oci.nix.package import Package
 from nix2oci.nix.realise import Built
 from nix2oci.nix.remote import known_outputs, remote_closure, remote_store
-from nix2oci.nix.settings import Settings
 from nix2oci.nix.store import LocalStore, Store
 from nix2oci.pipeline.progress import Progress
 

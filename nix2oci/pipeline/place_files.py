@@ -9,12 +9,13 @@ from functools import partial
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.wanted_files import WantedFile
 from nix2oci.errors import ConfigError
+from nix2oci.host.differences import here
 from nix2oci.model.closure import StorePath
 from nix2oci.model.tree import Directory, Entry, File, Symlink, Tree
 from nix2oci.nix.case_hack import names_in
 from nix2oci.nix.store_files import StoreFiles
 from nix2oci.pipeline.on_base import Overlay, account_files
-from nix2oci.pipeline.source_files import FileBytes, Owner, source_entries
+from nix2oci.pipeline.source_files import FileBytes, Names, Owner, source_entries
 from nix2oci.plan.overlay.join_accounts import owner_of_file
 from nix2oci.plan.overlay.lower_tree import NOTHING_BELOW
 from nix2oci.plan.placing import Placed, with_files
@@ -40,7 +41,13 @@ def with_wanted_files(
     for one in spec.files:
         owner = Owner(*_owner(one, accounts), one.mode)
         named = outputs.get(one.installable)
-        entries = _of_installable(one, named, store, owner) if named else _entries(one, owner)
+        # A flake that was fetched has its sources in the store of this machine.
+        in_store = one.kind == "source" and f"{store_dir}/" in one.value
+        hacked = in_store and (store.disk.case_hack or here().case_hack)
+        names = partial(names_in, case_hack=hacked)
+        entries = (
+            _of_installable(one, named, store, owner) if named else _entries(one, owner, names)
+        )
         merges = one.kind == "source"
         wanted += [Placed(entry.path, entry, one.where, merges=merges) for entry in entries]
         if one.kind == "absent":
@@ -53,7 +60,7 @@ def _path(wanted: WantedFile) -> bytes:
     return wanted.path[1:].encode()
 
 
-def _entries(wanted: WantedFile, owner: Owner) -> Iterator[Entry]:
+def _entries(wanted: WantedFile, owner: Owner, names: Names) -> Iterator[Entry]:
     path, ids = _path(wanted), (owner.uid, owner.gid)
     if wanted.kind == "directory":
         yield Directory(path, _mode(wanted, 0o755), *ids)
@@ -64,8 +71,7 @@ def _entries(wanted: WantedFile, owner: Owner) -> Iterator[Entry]:
         yield File(path, len(data), (data,), _mode(wanted, 0o644), *ids)
     elif wanted.kind == "source":
         yield from source_entries(
-            *(os.fsencode(wanted.value), path, owner, lambda _, target: target),
-            partial(names_in, case_hack=False),
+            *(os.fsencode(wanted.value), path, owner, lambda _, target: target), names
         )
 
 

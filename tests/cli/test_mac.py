@@ -9,7 +9,8 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from support.hacked import hacked
 from support.platform_images import platform_image
 from support.pushing import REPOSITORY
 from support.terminal import NIX2OCI, Terminal
-from support.tools import require
+from support.tools import require, require_root
 
 ELF = b"\x7fELF a program "
 NODE: Node = {
@@ -86,18 +87,52 @@ def test_an_image_is_the_same_byte_for_byte(options: list[str], tmp_path: Path) 
     assert built[: len(built) // 2] == built[len(built) // 2 :]
 
 
-def test_the_same_from_a_binary_cache_where_case_does_not_count(tmp_path: Path) -> None:
+@contextmanager
+def ext4(scratch: Path) -> Iterator[Mapping[str, str]]:
+    """What has temporary files lie where a real file system takes App and app for one."""
+    require_root()
+    require("mkfs.ext4", "mount", "umount", "chattr")
+    disk, place = scratch / "disk", scratch / "mounted"
+    disk.touch()
+    os.truncate(disk, 64 << 20)
+    place.mkdir()
+    features = ("-O", "casefold", "-E", "encoding=utf8")
+    subprocess.run(["mkfs.ext4", "-q", *features, disk], check=True)
+    mounted = subprocess.run(["mount", "-o", "loop", disk, place], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("ext4 with casefold: this kernel does not mount it")
+    try:
+        (place / "tmp").mkdir()
+        subprocess.run(["chattr", "+F", place / "tmp"], check=True)
+        yield {"TMPDIR": str(place / "tmp"), "FOLDS_CASE": ""}
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def simulated(_: Path) -> AbstractContextManager[Mapping[str, str]]:
+    """Nothing: a Mac has that already."""
+    return nullcontext({})
+
+
+@pytest.mark.parametrize("folding", [simulated, ext4])
+def test_the_same_from_a_binary_cache_where_case_does_not_count(
+    folding: Callable[[Path], AbstractContextManager[Mapping[str, str]]], tmp_path: Path
+) -> None:
     """Its outline is drawn in a directory that takes App and app for one."""
     built = []
-    for terminal in (linux(tmp_path / "linux"), a_mac(tmp_path / "mac")):
-        (terminal.fake.directory / "nar").write_bytes(nar(NODE))
-        file = shlex.quote(str(terminal.fake.directory / "nar"))
-        terminal.fake.answer("dump-path", run=f"cat {file}")
-        terminal.fake.nix()
-        options = ("--from", "https://cache.test", "--no-check-sigs", "--no-cache")
-        done = terminal.run("build", ".#app", "-o", "image", "--json", *options)
-        assert done.returncode == 0, done.stderr
-        built.append(json.loads(done.stdout))
+    with folding(tmp_path) as temporary:
+        for terminal, env in (
+            (linux(tmp_path / "linux"), {}),
+            (a_mac(tmp_path / "mac"), temporary),
+        ):
+            (terminal.fake.directory / "nar").write_bytes(nar(NODE))
+            file = shlex.quote(str(terminal.fake.directory / "nar"))
+            terminal.fake.answer("dump-path", run=f"cat {file}")
+            terminal.fake.nix()
+            options = ("--from", "https://cache.test", "--no-check-sigs", "--no-cache")
+            done = terminal.run("build", ".#app", "-o", "image", "--json", *options, **env)
+            assert done.returncode == 0, done.stderr
+            built.append(json.loads(done.stdout))
     assert built[0] == built[1]
 
 

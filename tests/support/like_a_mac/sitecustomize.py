@@ -1,14 +1,13 @@
 """Makes Python take this machine for a Mac, before the program is loaded: see support/mac.py.
 
 What is here is what the program may notice of macOS: the names of system and processor, calls that
-there are none of, a forked child that does not live, FICLONE that no file system has, and, below
+there are none of, a forked child that does not live, FICLONE that nobody knows, and, below
 the directory in FOLDS_CASE, names that are one where they differ in case alone (APFS).
 """
 
 from __future__ import annotations
 
 import builtins
-import errno
 import fcntl
 import functools
 import io
@@ -40,7 +39,7 @@ def fork() -> int:
 
 def ioctl(handle: Any, request: int, *more: Any) -> Any:
     if request == _FICLONE:
-        raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
+        raise AssertionError("an ioctl that only Linux has")
     return _IOCTL(handle, request, *more)
 
 

@@ -136,6 +136,19 @@ def test_the_same_from_a_binary_cache_where_case_does_not_count(
     assert built[0] == built[1]
 
 
+def test_a_mac_whose_store_tells_names_apart_says_so(tmp_path: Path) -> None:
+    """Its volume is one where case counts: names are what they are."""
+    terminal = a_mac(tmp_path / "mac")
+    place = f"{terminal.fake.root}{OUT}"
+    os.rename(place, tmp_path / "hacked")
+    os.rename(tmp_path / "mac" / "plain", place)
+    options = ("--option", "use-case-hack", "false", "--json")
+    done = terminal.run("build", ".#app", *options, FOLDS_CASE="")
+    assert done.returncode == 0, done.stderr
+    expected = linux(tmp_path / "linux").run("build", ".#app", "--json")
+    assert json.loads(done.stdout) == json.loads(expected.stdout)
+
+
 def test_linux_of_the_same_processor_is_built_and_that_is_said_once(tmp_path: Path) -> None:
     terminal = a_mac(tmp_path / "mac")
     done = terminal.run("diff", ".#app", ".#app")

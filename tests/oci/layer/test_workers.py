@@ -167,6 +167,17 @@ def test_a_worker_that_is_killed_is_an_error(tmp_path: Path) -> None:
     assert caught.value.hint == "is there enough memory?"
 
 
+def test_threads_work_at_the_same_time(tmp_path: Path) -> None:
+    together = threading.Barrier(2, timeout=30)
+
+    def waiting() -> Iterator[Entry]:
+        together.wait()
+        yield Directory(b"d")
+
+    layers = [LayerJob(waiting(), 1) for _ in range(2)]
+    assert len(write_layers(layers, Compression.ZSTD, Blobs(tmp_path), 2, forks=False)) == 2
+
+
 def test_none_is_forked_while_another_thread_runs(tmp_path: Path) -> None:
     """It may hold a lock, which nobody would open in the child."""
     workers: set[int] = set()

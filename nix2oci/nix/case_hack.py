@@ -2,8 +2,10 @@
 
 With its setting `use-case-hack`, by default on a Mac, Nix unpacks `Foo` and `foo` as `Foo` and
 `foo~nix~case~hack~1`, and a NAR of them has the names without that (src/libutil/archive.cc). So
-every name that is read from a store goes through here. The hard part is what is not there: asked
-for `foo`, such a file system answers with `Foo`, so only what a directory lists counts.
+every name that is read from a store goes through here. One hard part is what is not there: asked
+for `foo`, such a file system answers with `Foo`, so only what a directory lists counts. The other
+is a store that was filled elsewhere: where nobody says whether it has the case hack (None), the
+first name that looks like it is `CaseHackError`, and NAR hashes tell.
 """
 
 from __future__ import annotations
@@ -17,8 +19,22 @@ from msgspec import Struct, field
 from nix2oci.errors import StoreError
 from nix2oci.text import display
 
+CaseHack = bool | None
+"""Whether names are as Nix writes them with the case hack; None where that is not known."""
+
 MARK = b"~nix~case~hack~"
 _MOST_KEPT = 1000
+
+
+class CaseHackError(StoreError):
+    """A name that may be one of the case hack, at `place` in a store of which that is not known."""
+
+    def __init__(self, place: bytes) -> None:
+        super().__init__(
+            f"cannot read {display(place)}: a Mac's Nix may have given it that name, or not",
+            hint="say which it was: --option use-case-hack true, or false",
+        )
+        self.place = place
 
 
 def folds_case(directory: str) -> bool:
@@ -27,28 +43,29 @@ def folds_case(directory: str) -> bool:
     return os.path.lexists(os.path.join(above, name.upper()))
 
 
-def names_in(place: bytes, *, case_hack: bool) -> dict[bytes, bytes]:
+def names_in(place: bytes, *, case_hack: CaseHack) -> dict[bytes, bytes]:
     """The names in the directory at `place`, in NAR order, each with its name on disk.
 
-    Raises `StoreError` where two of them are the same, and `OSError`.
+    Raises `StoreError` where two of them are the same, `CaseHackError` and `OSError`.
     """
-    found = sorted(os.listdir(place))
-    if not case_hack:
-        return dict(zip(found, found, strict=True))
     names: dict[bytes, bytes] = {}
-    for on_disk in found:
-        name = unhacked(on_disk)
+    for on_disk in sorted(os.listdir(place)):
+        name = name_of(on_disk, place, case_hack=case_hack)
         if name in names:
             raise StoreError(
                 f"cannot read {display(place)}: it has {display(name)} twice, "
                 f"also as {display(on_disk)}"
             )
         names[name] = on_disk
-    return dict(sorted(names.items()))
+    return dict(sorted(names.items())) if case_hack else names
 
 
-def unhacked(on_disk: bytes) -> bytes:
-    """What a file is called, by its name in a store with the case hack."""
+def name_of(on_disk: bytes, place: bytes, *, case_hack: CaseHack) -> bytes:
+    """What a file is called, by its name in the directory at `place`. Raises `CaseHackError`."""
+    if case_hack is False or MARK not in on_disk:
+        return on_disk
+    if case_hack is None:
+        raise CaseHackError(place + b"/" + on_disk)
     return on_disk.partition(MARK)[0]
 
 
@@ -62,7 +79,7 @@ class OnDisk(Struct, frozen=True):
 
     root: bytes
     store_dir: bytes
-    case_hack: bool
+    case_hack: CaseHack
     _listed: dict[bytes, Mapping[bytes, bytes]] = field(default_factory=dict)
 
     def at(self, path: bytes) -> bytes:
@@ -82,7 +99,9 @@ class OnDisk(Struct, frozen=True):
     def path_at(self, place: bytes) -> bytes:
         """The path that lies at a place, as `at` gives it."""
         path = place.removeprefix(self.root)
-        return b"/".join(map(unhacked, path.split(b"/"))) if self.case_hack else path
+        if not self.case_hack:
+            return path
+        return b"/".join(name.partition(MARK)[0] for name in path.split(b"/"))
 
     def _names(self, place: bytes) -> Mapping[bytes, bytes]:
         if place not in self._listed:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct, field
 
 from nix2oci.model.closure import Closure, StorePath
-from nix2oci.nix.case_hack import names_in
+from nix2oci.nix.case_hack import CaseHack, names_in
 from nix2oci.nix.scan import find
 from nix2oci.nix.store_files import unreadable
 
@@ -23,7 +23,7 @@ class Files(Struct, frozen=True):
     closure: Closure
     root: str = ""
     over: Mapping[bytes, bytes] = field(default_factory=dict)
-    case_hack: bool = False
+    case_hack: CaseHack = False
     """Whether names are as `nix.case_hack` has them."""
 
     def naming(self, reference: StorePath, owner: StorePath) -> tuple[bytes, ...]:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
-from nix2oci.nix.case_hack import unhacked
+from nix2oci.nix.case_hack import CaseHack, name_of
 from nix2oci.nix.dynamic_imports import imported
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
@@ -49,7 +49,7 @@ def scan(
     facts_known: FactCache | None = None,
     fetch: Fetch = is_there,
     *,
-    case_hack: bool = False,
+    case_hack: CaseHack = False,
 ) -> Scan:
     """Search a closure for what has to do with shells.
 
@@ -161,7 +161,7 @@ def _of_path(
         directory = waiting.pop()
         with os.scandir(files.at(directory)) as entries:
             for entry in entries:
-                name = unhacked(entry.name) if files.disk.case_hack else entry.name
+                name = name_of(entry.name, files.at(directory), case_hack=files.disk.case_hack)
                 path = directory + b"/" + name
                 for needle in filter(name.__contains__, named):
                     yield ShellReference(owner, path, named[needle], ReferenceKind.OTHER)

@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.errors import RepresentationError, StoreError
 from nix2oci.model.closure import PathInfo, StorePath, format_nar_hash
 from nix2oci.model.tree import Directory, Entry, File, Symlink, check_name, parents
-from nix2oci.nix.case_hack import has_mark, names_in
+from nix2oci.nix.case_hack import CaseHack, CaseHackError, has_mark, names_in
 from nix2oci.nix.nar import (
     CHUNK,
     CLOSE,
@@ -42,7 +43,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 def store_entries(
-    info: PathInfo, physical_root: str = "", *, case_hack: bool = False
+    info: PathInfo, physical_root: str = "", *, case_hack: CaseHack = False
 ) -> Iterator[Entry]:
     """Every entry of one store object, the store path itself first, in NAR order.
 
@@ -56,7 +57,7 @@ def store_entries(
     """
     nar = _Nar()
     logical = os.fsencode(str(info.path))
-    walk = _Walk(info.path, case_hack, nar)
+    walk = _Walk(info, os.fsencode(physical_root), case_hack, nar)
     try:
         nar.raw(MAGIC)
         yield from walk.node(logical, os.fsencode(physical_root) + logical)
@@ -69,9 +70,30 @@ def store_entries(
             f"expected {format_nar_hash(info.nar_hash)}, got {format_nar_hash(digest)}",
             hint="its names are as a Mac writes them, which the setting says: "
             "--option use-case-hack true"
-            if not case_hack and has_mark(os.fsencode(physical_root) + logical)
+            if case_hack is False and has_mark(os.fsencode(physical_root) + logical)
             else f"the store is damaged; repair it with: nix-store --repair-path {info.path}",
         )
+
+
+def has_case_hack(info: PathInfo, physical_root: str) -> bool:
+    """Whether an object is what Nix recorded with names of the case hack, or else as they are.
+
+    Raises what `store_entries` does of an object that is neither.
+    """
+    try:
+        _read(store_entries(info, physical_root, case_hack=True))
+    except StoreError:
+        _read(store_entries(info, physical_root))
+        return False
+    return True
+
+
+def _read(entries: Iterable[Entry]) -> None:
+    """To the end, where the hash is checked."""
+    for entry in entries:
+        if isinstance(entry, File):
+            for _ in entry.chunks:
+                pass
 
 
 class Store(Protocol):
@@ -82,7 +104,7 @@ class Store(Protocol):
         """The directory to look at its files in: those of /nix/store/x at `root`/nix/store/x."""
 
     @property
-    def case_hack(self) -> bool:
+    def case_hack(self) -> CaseHack:
         """Whether their names are as `nix.case_hack` has them."""
 
     def fetch(self, path: bytes) -> None:
@@ -99,7 +121,7 @@ class LocalStore(Struct, frozen=True):
     """A store in a file system of this machine: all there is is there."""
 
     root: str = ""
-    case_hack: bool = False
+    case_hack: CaseHack = False
 
     def fetch(self, path: bytes) -> None:
         """Nothing is to be done."""
@@ -110,10 +132,7 @@ class LocalStore(Struct, frozen=True):
     def is_right(self, info: PathInfo) -> bool:
         """Whether a store object can be read and is what Nix recorded; reads all of it."""
         try:
-            for entry in self.entries(info):
-                if isinstance(entry, File):
-                    for _ in entry.chunks:
-                        pass
+            _read(self.entries(info))
         except (StoreError, RepresentationError):
             return False
         return True
@@ -167,8 +186,9 @@ class _Nar:
 class _Walk(Struct, frozen=True):
     """Depth first over one store object; NAR and entries come from the same read."""
 
-    path: StorePath
-    case_hack: bool
+    info: PathInfo
+    root: bytes
+    case_hack: CaseHack
     nar: _Nar
 
     def node(self, logical: bytes, physical: bytes) -> Iterator[Entry]:
@@ -221,10 +241,16 @@ class _Walk(Struct, frozen=True):
     def directory(self, logical: bytes, physical: bytes) -> Iterator[Entry]:
         self.nar.raw(NODE + DIRECTORY)
         yield Directory(logical[1:])
-        for child, on_disk in names_in(physical, case_hack=self.case_hack).items():
+        walk = self
+        try:
+            names = names_in(physical, case_hack=self.case_hack)
+        except CaseHackError:
+            walk = replace(self, case_hack=has_case_hack(self.info, os.fsdecode(self.root)))
+            names = names_in(physical, case_hack=walk.case_hack)
+        for child, on_disk in names.items():
             check_name(logical[1:] + b"/" + child)
             self.nar.raw(ENTRY + strings(child) + ENTRY_NODE)
-            yield from self.node(logical + b"/" + child, physical + b"/" + on_disk)
+            yield from walk.node(logical + b"/" + child, physical + b"/" + on_disk)
             self.nar.raw(CLOSE)
         self.nar.raw(CLOSE)
 

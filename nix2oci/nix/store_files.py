@@ -18,7 +18,7 @@ from msgspec import Struct
 from nix2oci.errors import StoreError
 from nix2oci.model.closure import Closure, PathInfo
 from nix2oci.model.links import At, resolve
-from nix2oci.nix.case_hack import OnDisk, names_in
+from nix2oci.nix.case_hack import CaseHack, OnDisk, names_in
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.text import display
 
@@ -50,7 +50,7 @@ class StoreFiles(Struct, frozen=True):
         facts_known: FactCache | None = None,
         fetch: Fetch = is_there,
         *,
-        case_hack: bool = False,
+        case_hack: CaseHack = False,
     ) -> StoreFiles:
         """The store objects of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
 

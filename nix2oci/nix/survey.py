@@ -23,6 +23,7 @@ from nix2oci.model.closure_contents import (
     LeftOut,
     Reason,
 )
+from nix2oci.nix.case_hack import CaseHack
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.places import Enter, by_bytes, nowhere, places_of
 from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
@@ -47,7 +48,7 @@ def survey(
     *,
     enter: Enter = nowhere,
     priorities: Mapping[StorePath, int] | None = None,
-    case_hack: bool = False,
+    case_hack: CaseHack = False,
 ) -> ClosureContents:
     """Look at the files of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from nix2oci.model.closure import Closure, store_path_of
 from nix2oci.model.tree import File
+from nix2oci.nix.case_hack import CaseHack
 from nix2oci.nix.store import store_entries
 from nix2oci.nix.store_files import StoreFiles, unreadable
 from nix2oci.text import display
@@ -19,7 +20,7 @@ _DIRECTORIES = (b"bin", b"sbin")
 
 
 def programs(
-    closure: Closure, physical_root: str = "", *, case_hack: bool = False
+    closure: Closure, physical_root: str = "", *, case_hack: CaseHack = False
 ) -> Mapping[bytes, bytes]:
     """The programs of the roots: by name, the absolute path that is the file, links followed.
 
@@ -49,7 +50,7 @@ def _in_directory(files: StoreFiles, path: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def read_file(
-    closure: Closure, path: bytes, physical_root: str = "", *, case_hack: bool = False
+    closure: Closure, path: bytes, physical_root: str = "", *, case_hack: CaseHack = False
 ) -> bytes:
     """The bytes of a file in a closure; `path` is absolute and has no links.
 

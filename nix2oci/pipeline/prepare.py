@@ -18,6 +18,7 @@ from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.model.shell_references import Scan
 from nix2oci.model.tree import Tree
+from nix2oci.nix.case_hack import CaseHackError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.package import Package
@@ -129,6 +130,19 @@ def decided(
     warn: Callable[[str], None],
 ) -> Prepared:
     """Everything but the plan, which has no layers yet; raises what goes wrong on the way."""
+    try:
+        return _all_decided(held, spec, base, progress, warn)
+    except CaseHackError as seen:
+        return _all_decided(held.judged(seen), spec, base, progress, warn)
+
+
+def _all_decided(
+    held: Held,
+    spec: ImageSpec,
+    base: BaseImage | None,
+    progress: Progress,
+    warn: Callable[[str], None],
+) -> Prepared:
     built, closure, store, notes = held.built, held.closure, held.store, held.notes
     outputs = _named(spec, built)
     spec = _with_paths(spec, outputs)

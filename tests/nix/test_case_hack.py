@@ -11,11 +11,11 @@ from support.hacked import hacked
 
 from nix2oci.errors import StoreError
 from nix2oci.model.closure import Closure, PathInfo
-from nix2oci.nix.case_hack import NewNames, OnDisk, folds_case, names_in
+from nix2oci.nix.case_hack import CaseHackError, NewNames, OnDisk, folds_case, names_in
 from nix2oci.nix.places import nowhere
 from nix2oci.nix.referring_files import Files
 from nix2oci.nix.scan import scan
-from nix2oci.nix.store import store_entries
+from nix2oci.nix.store import has_case_hack, store_entries
 from nix2oci.nix.survey import survey
 from nix2oci.nix.tools import programs, read_file
 
@@ -62,7 +62,9 @@ def test_entries_are_those_of_the_plain_store(twice: Twice) -> None:
     assert found == entries_of(twice.app, twice.node)
 
 
-def test_without_the_setting_the_hash_is_wrong_and_the_setting_is_named(twice: Twice) -> None:
+def test_where_the_setting_says_no_the_hash_is_wrong_and_the_setting_is_named(
+    twice: Twice,
+) -> None:
     with pytest.raises(StoreError, match="do not match the hash") as caught:
         whole(store_entries(twice.app, twice.hacked.root))
     assert caught.value.hint == (
@@ -70,7 +72,31 @@ def test_without_the_setting_the_hash_is_wrong_and_the_setting_is_named(twice: T
     )
 
 
-def test_a_name_like_that_is_kept_where_nobody_said_anything(tmp_path: Path) -> None:
+def test_where_nobody_says_it_the_hash_tells(twice: Twice, tmp_path: Path) -> None:
+    found = whole(store_entries(twice.app, twice.hacked.root, case_hack=None))
+    assert found == entries_of(twice.app, twice.node)
+    store, node = FakeStore(tmp_path / "odd"), {b"d": {b"foo": b"1", MARKED: b"2"}}
+    info = store.add("odd-1", node)
+    assert whole(store_entries(info, store.root, case_hack=None)) == entries_of(info, node)
+    assert not has_case_hack(info, store.root)
+
+
+def test_where_nobody_says_it_what_is_found_is_not_decided_by_a_guess(twice: Twice) -> None:
+    with pytest.raises(CaseHackError) as caught:
+        survey(twice.closure, twice.hacked.root, case_hack=None)
+    assert b"~nix~case~hack~" in caught.value.place
+    assert caught.value.hint == "say which it was: --option use-case-hack true, or false"
+
+
+def test_where_nobody_says_it_a_damaged_object_is_one(twice: Twice) -> None:
+    twice.hacked.thaw(twice.app)
+    with open(twice.hacked.physical(twice.app.path, b"/share/Foo"), "ab") as file:
+        file.write(b"!")
+    with pytest.raises(StoreError, match="do not match the hash"):
+        whole(store_entries(twice.app, twice.hacked.root, case_hack=None))
+
+
+def test_a_name_like_that_is_kept_where_there_is_no_case_hack(tmp_path: Path) -> None:
     store, node = FakeStore(tmp_path), {b"foo": b"1", MARKED: b"2"}
     info = store.add("odd-1", node)
     assert whole(store_entries(info, store.root)) == entries_of(info, node)

@@ -44,7 +44,7 @@ def image(directory: Path, path: str, *options: str, env: dict[str, str]) -> byt
     return (directory / "index.json").read_bytes()
 
 
-@pytest.mark.parametrize("said", ["by an option", "in NIX_CONFIG", "by the system"])
+@pytest.mark.parametrize("said", ["by an option", "in NIX_CONFIG", "by the system", "by nobody"])
 def test_the_image_is_that_of_the_plain_store(said: str, tmp_path: Path) -> None:
     require("nix", "nix-store")
     path = store_path(tmp_path / "named")
@@ -57,6 +57,7 @@ def test_the_image_is_that_of_the_plain_store(said: str, tmp_path: Path) -> None
     options, env = {
         "by an option": (["--option", "use-case-hack", "true"], {}),
         "in NIX_CONFIG": ([], {"NIX_CONFIG": f"{config}\n{SETTING}"}),
+        "by nobody": ([], {}),
         "by the system": ([], mac.environment("x86_64", tmp_path)),
     }[said]
     for number, nix in enumerate(nixes()):

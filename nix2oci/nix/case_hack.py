@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from nix2oci.errors import StoreError
+from nix2oci.errors import CaseHackError, StoreError
 from nix2oci.text import display
 
 CaseHack = bool | None
@@ -24,17 +24,6 @@ CaseHack = bool | None
 
 MARK = b"~nix~case~hack~"
 _MOST_KEPT = 1000
-
-
-class CaseHackError(StoreError):
-    """A name that may be one of the case hack, at `place` in a store of which that is not known."""
-
-    def __init__(self, place: bytes) -> None:
-        super().__init__(
-            f"cannot read {display(place)}: a Mac's Nix may have given it that name, or not",
-            hint="say which it was: --option use-case-hack true, or false",
-        )
-        self.place = place
 
 
 def folds_case(directory: str) -> bool:
@@ -65,7 +54,10 @@ def name_of(on_disk: bytes, place: bytes, *, case_hack: CaseHack) -> bytes:
     if case_hack is False or MARK not in on_disk:
         return on_disk
     if case_hack is None:
-        raise CaseHackError(place + b"/" + on_disk)
+        found = place + b"/" + on_disk
+        raise CaseHackError(
+            f"cannot read {display(found)}: a Mac's Nix may have given it that name, or not", found
+        )
     return on_disk.partition(MARK)[0]
 
 

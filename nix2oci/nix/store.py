@@ -17,10 +17,10 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.errors import RepresentationError, StoreError
+from nix2oci.errors import CaseHackError, RepresentationError, StoreError
 from nix2oci.model.closure import PathInfo, StorePath, format_nar_hash
 from nix2oci.model.tree import Directory, Entry, File, Symlink, check_name, parents
-from nix2oci.nix.case_hack import CaseHack, CaseHackError, has_mark, names_in
+from nix2oci.nix.case_hack import CaseHack, has_mark, names_in
 from nix2oci.nix.nar import (
     CHUNK,
     CLOSE,

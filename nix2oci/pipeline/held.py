@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nix2oci.errors import CaseHackError
 from nix2oci.host.differences import here
 from nix2oci.model.closure import Closure, StorePath, reachable, store_path_of
-from nix2oci.nix.case_hack import CaseHackError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.nix_conf import Settings

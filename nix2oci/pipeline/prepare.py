@@ -13,12 +13,11 @@ from msgspec.structs import replace
 from nix2oci.cache.directory import Cache
 from nix2oci.config.braces import with_paths
 from nix2oci.config.image_spec import ImageSpec
-from nix2oci.errors import RepresentationError
+from nix2oci.errors import CaseHackError, RepresentationError
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.model.shell_references import Scan
 from nix2oci.model.tree import Tree
-from nix2oci.nix.case_hack import CaseHackError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.package import Package

@@ -9,9 +9,9 @@ import pytest
 from support.fakestore import FakeStore, Link, Node, Program, entries_of, nar, whole, write
 from support.hacked import hacked
 
-from nix2oci.errors import StoreError
+from nix2oci.errors import CaseHackError, StoreError
 from nix2oci.model.closure import Closure, PathInfo
-from nix2oci.nix.case_hack import CaseHackError, NewNames, OnDisk, folds_case, names_in
+from nix2oci.nix.case_hack import NewNames, OnDisk, folds_case, names_in
 from nix2oci.nix.places import nowhere
 from nix2oci.nix.referring_files import Files
 from nix2oci.nix.scan import scan
@@ -85,7 +85,7 @@ def test_where_nobody_says_it_what_is_found_is_not_decided_by_a_guess(twice: Twi
     with pytest.raises(CaseHackError) as caught:
         survey(twice.closure, twice.hacked.root, case_hack=None)
     assert b"~nix~case~hack~" in caught.value.place
-    assert caught.value.hint == "say which it was: --option use-case-hack true, or false"
+    assert caught.value.hint == "say which it is: --option use-case-hack true, or false"
 
 
 def test_where_nobody_says_it_a_damaged_object_is_one(twice: Twice) -> None:

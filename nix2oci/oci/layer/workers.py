@@ -30,7 +30,7 @@ from nix2oci.oci.layer.blob import Layer, Out, write_layer
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.spec import Digest
 
-_PATIENCE = 5.0
+_PATIENCE = 2.0
 """Seconds that threads have to end: each looks up whenever a block of its layer is done."""
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 

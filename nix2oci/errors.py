@@ -9,6 +9,7 @@
     │   └── NixOutputError          nix answered something that is not one of its known shapes
     ├── StoreError              4   a build failed, or the store does not hold what Nix says
     │   ├── BuildError              a derivation did not build
+    │   ├── CaseHackError           a name may be one that a Mac's Nix made, or not; .place
     │   └── ClosureError            the closure is not closed, or not a graph that Nix can make
     ├── RepresentationError     5   an image cannot hold this
     │   └── ConflictError           two owners want one path of the image; .path .owners
@@ -112,6 +113,14 @@ class BuildError(StoreError):
         """The end of the message: what Nix says."""
         self.failed = failed
         """As far as Nix says it: the derivation, and those that need it."""
+
+
+class CaseHackError(StoreError):
+    """A name may stand for another, at `place` in a store of which that is not known."""
+
+    def __init__(self, message: str, place: bytes) -> None:
+        super().__init__(message, hint="say which it is: --option use-case-hack true, or false")
+        self.place = place
 
 
 class ClosureError(StoreError):

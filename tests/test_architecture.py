@@ -62,12 +62,12 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
 # What reaches the outside, or differs from one run to the next, and who may have it.
 OUTSIDE: Mapping[str, frozenset[str]] = {
     # Credential helpers are programs; engines are spoken to by the commands that users set up.
-    "subprocess": frozenset({"nix.client", "nix.process", "nix.host", "host.children"})
+    "subprocess": frozenset({"nix.process", "nix.host", "host.children"})
     | frozenset({"oci.registry.helpers", "oci.engines"}),
     "secrets": frozenset({"host.scratch"}),
     **dict.fromkeys(("random", "uuid", "locale", "getpass"), frozenset()),
     # How long a program may take that answers in pieces; no time reaches an image by that.
-    "time": frozenset({"oci.registry.helpers", "host.children"}),
+    "time": frozenset({"oci.registry.helpers", "host.children", "oci.layer.workers"}),
     "socket": frozenset({"oci.registry.addresses", "oci.registry.connections"})
     | frozenset({"oci.registry.socks", "oci.registry.transport"}),
     "multiprocessing": frozenset({"oci.layer.workers"}),
@@ -91,8 +91,13 @@ CONTEXT = frozenset({"cli", "cli.context"})
 FOR_THE_COMMAND_LINE = frozenset(
     {"os.environ", "os.environb", "os.getenv", "os.putenv", "os.chdir", "os._exit", "os.abort"}
     | {"sys.exit", "sys.argv", "sys.stdin", "sys.stdout", "sys.stderr", "sys.__stdout__"}
-    | {"os.sched_getaffinity", "os.get_terminal_size", "os.isatty"}
+    | {"os.get_terminal_size", "os.isatty"}
     | {"print", "input", "exit", "quit", "breakpoint", "SystemExit"}
+)
+# Which machine this is, as far as it matters, is one value.
+DIFFERENCES = "host.differences"
+WHICH_MACHINE = frozenset(
+    {"os.uname", "os.name", "os.cpu_count", "os.sched_getaffinity", "sys.platform", "platform"}
 )
 NOW = frozenset({"datetime.now", "datetime.utcnow", "datetime.today", "date.today"})
 STARTS_A_PROGRAM = ("os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn", "os.fork")
@@ -282,6 +287,15 @@ def test_one_module_reads_the_environment_the_machine_and_the_streams() -> None:
         if name in FOR_THE_COMMAND_LINE or name in NOW
     ]
     assert wrong == []
+
+
+def test_one_module_asks_which_machine_this_is() -> None:
+    asking = {
+        module.name
+        for module in modules()
+        if WHICH_MACHINE & {*module.imports, *(n for n in module.names() if "." in n)}
+    }
+    assert asking == {DIFFERENCES}
 
 
 def test_one_module_prints() -> None:

@@ -17,6 +17,7 @@ from msgspec import Struct, ValidationError, convert
 
 from nix2oci.cache.directory import Cache
 from nix2oci.errors import LayoutError
+from nix2oci.host.differences import here
 from nix2oci.host.regular_files import open_file
 from nix2oci.host.scratch import scratch_directory
 from nix2oci.oci.layer.blob import Layer, compressor_version
@@ -81,7 +82,9 @@ def write_missing(
     made = tuple(number for number in range(len(requests)) if number not in found)
     layers = [requests[number].job for number in made]
     with start_progress(len(made), sum(layer.estimated_size for layer in layers)) as report_bytes:
-        written = write_layers(layers, compression, sink, cores, report_bytes)
+        written = write_layers(
+            *(layers, compression, sink, cores, report_bytes), forks=here().forks
+        )
     new = dict(zip(made, written, strict=True))
     if cache:
         _keep(cache, {keys[n]: (new[n], requests[n].paths) for n in made if keys[n]}, sink)

@@ -45,7 +45,9 @@ def user_id() -> int:
 
 def cores() -> int:
     """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from nix2oci.host.differences import here  # help needs none
+
+    return here().cores
 
 
 def now() -> datetime:

@@ -169,7 +169,7 @@ def planned_reasons(prepared: Prepared) -> Reasons:
     become launchers.
     """
     launchers, closure = prepared.shells.launchers, prepared.closure
-    files = Files(closure, prepared.store.root, launchers)
+    files = Files(closure, prepared.store.root, launchers, prepared.store.case_hack)
     replaced = {store_path_of(os.fsdecode(path), closure.store_dir) for path in launchers}
     shells = {
         staying.shell: {m.owner for m in staying.mentions} for staying in prepared.shells.staying

@@ -56,14 +56,16 @@ class _Guard:
     """The guard of this process, started with the first child; forked processes have their own."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._owner = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> None:
         """Have a guard, before there is a child that it could be late for."""
-        if self._owner != os.getpid():
-            self.leave()
-            self._owner, self._process = os.getpid(), _started()
+        with self._lock:
+            if self._owner != os.getpid():
+                self.leave()
+                self._owner, self._process = os.getpid(), _started()
 
     def tell(self, sign: str, pid: int) -> None:
         self.begin()

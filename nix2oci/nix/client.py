@@ -1,13 +1,12 @@
-"""Runs nix: the only module that does.
+"""What is asked of nix, and how.
 
 The hard part is everything around the answer: options that are an error in one version and demanded
 by the next, messages that reach the user exactly once, a root that protects what is being read.
 
 For one flake installable nix is started seven times: `--version`, `eval` for the system (not
 with `--system`), `flake metadata` (once for each flake), `eval` of the package, `eval` of the
-app, `build` and `path-info` (once for all installables). Evaluation yields derivations, and
-those are built, so that nothing is evaluated again to build it; the cache of evaluations is
-left out, since it knows nothing of `--apply` and would only repeat old failures.
+app, `build` and `path-info` (once for all installables). Derivations are built, so nothing is
+evaluated again for that; the cache of evaluations is left out: it knows nothing of `--apply`.
 """
 
 from __future__ import annotations
@@ -15,16 +14,15 @@ from __future__ import annotations
 import copy
 import functools
 import os
-import subprocess
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from nix2oci.errors import NixError, NixOutputError, StoreError
+from nix2oci.errors import NixError, StoreError
 from nix2oci.model.closure import STORE_DIR, Closure, StorePath
 from nix2oci.nix.failure import Finished, build_failure, failure
-from nix2oci.nix.host import dirty_revision, store_path_behind, with_cache_directory
+from nix2oci.nix.host import dirty_revision, store_path_behind
 from nix2oci.nix.installable import Installable, no_such_attribute
 from nix2oci.nix.json_output import (
     Source,
@@ -34,8 +32,15 @@ from nix2oci.nix.json_output import (
     path_infos,
     read_json,
 )
-from nix2oci.nix.messages import Relay, cause, redact, redact_arguments
-from nix2oci.nix.options import Origin, evaluation_options, setting, store_options, store_root
+from nix2oci.nix.messages import cause, redact
+from nix2oci.nix.options import (
+    Origin,
+    evaluation_options,
+    setting,
+    store_options,
+    store_root,
+    values_of,
+)
 from nix2oci.nix.package import (
     EVAL_EXPRESSION,
     NAMES,
@@ -44,22 +49,19 @@ from nix2oci.nix.package import (
     package_of,
     package_of_path,
 )
-from nix2oci.nix.process import communicate, start, stream
-from nix2oci.nix.realise import Built, absent, assign, operands, outputs_of
+from nix2oci.nix.process import NixRunner
+from nix2oci.nix.realise import Built, absent, any_lost, assign, operands, outputs_of
 
-_FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _UNCACHED = ("--option", "eval-cache", "false")
 _ATTEMPTS = 3
 
 
-class NixClient:
+class NixClient(NixRunner):
     """The Nix of this machine, with the options that the user passes through.
 
-    `env` is the whole environment of the children. `show` takes each line of what Nix says
-    on standard error, as it comes. With `terminal`, the descriptor of a terminal, `nix build`
-    writes to that instead, and draws its own progress. `origin` is where `nix.remote` takes
-    store paths from. Methods raise `NixNotFoundError`, `NixCommandError`, `NixOutputError` or
-    `StoreError`; `KeyboardInterrupt` passes through, after the child has ended.
+    `env`, `show` and `terminal` are those of `NixRunner`. `origin` is where `nix.remote` takes
+    store paths from. `say` is told what was decided here. Methods raise what `run` raises,
+    `NixCommandError`, `NixOutputError` and `StoreError`.
     """
 
     building = "building with Nix"
@@ -73,17 +75,15 @@ class NixClient:
         show: Callable[[str], None] = lambda _: None,
         terminal: int | None = None,
         origin: Origin | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._env = dict(env)
+        super().__init__(env, show, terminal)
         self.options = tuple(options)
         self.origin = origin
-        self._show = show
-        self._terminal = terminal
-        self._seen: set[str] = set()
+        self._say = say
         self._sources: dict[str, Source] = {}
         self._metadata: dict[str, str] = {}
-        self._evaluating: tuple[str, ...] = ()
-        self._meanwhile: list[Callable[[], None]] = []
+        self._is_told = False  # of a system that need not be this machine's
 
     # -- what there is
 
@@ -99,22 +99,29 @@ class NixClient:
         return version
 
     @functools.cached_property
+    def _own_system(self) -> str:
+        from nix2oci.nix.system import own_system  # noqa: PLC0415  # start-up counts
+
+        return own_system(self.run, self.options)
+
+    @functools.cached_property
     def _system(self) -> str:
-        system = setting(self.options, "system")
-        if system:
-            return system
-        argv = ("eval", "--impure", "--json", *store_options(self.options))
-        done = self.run((*argv, "--expr", "builtins.currentSystem"))
-        if done.returncode:
-            raise failure(done, "cannot ask Nix for its system")
-        answer = read_json(done.stdout, "eval")
-        if not isinstance(answer, str) or answer.count("-") != 1:
-            raise NixOutputError(f"cannot read `nix eval` output: {answer!r} is not a system")
-        return answer
+        linux = f"{self._own_system.partition('-')[0]}-linux"
+        if self._own_system == linux or values_of(self.options, "--system"):
+            return self._own_system
+        self._say(f"building for {linux}, as images hold Linux programs")
+        return linux
 
     def system(self) -> str:
-        """The system to build for, such as `x86_64-linux`: `--system`, or that of this machine."""
+        """The system to build for: that of `--system`, or this machine's, on a Mac as Linux."""
         return self._system
+
+    @property
+    def _evaluating(self) -> tuple[str, ...]:
+        """What has evaluation take the machine for one of the system to build for."""
+        if self._is_told or self._system != self._own_system:
+            return ("--system", self._system)
+        return ()
 
     def for_system(self, system: str) -> NixClient:
         """The same Nix, that evaluates for another system, whichever a derivation is built on.
@@ -122,7 +129,7 @@ class NixClient:
         Unlike `--system`, this does not make Nix take the machine for one of that system.
         """
         other = copy.copy(self)
-        other._system, other._evaluating = system, ("--system", system)  # noqa: SLF001
+        other._system, other._is_told = system, True  # noqa: SLF001
         return other
 
     def only_named(self, texts: Sequence[str], beside: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG002
@@ -134,13 +141,13 @@ class NixClient:
 
         Raises `StoreError` when the store is not in a file system of this machine.
         """
-        return store_root(self.options, self._env)
+        return store_root(self.options, self.env)
 
     # -- evaluate
 
     def installable(self, text: str, *, file: str | None = None) -> Installable:
         """Take apart what the user typed; a link such as `./result` is followed."""
-        store_dir = self._env.get("NIX_STORE_DIR") or STORE_DIR
+        store_dir = self.env.get("NIX_STORE_DIR") or STORE_DIR
         return Installable.parse(
             text, file=file, leads_to=functools.partial(store_path_behind, store_dir=store_dir)
         )
@@ -157,7 +164,7 @@ class NixClient:
 
     def of_system(self, package: Package) -> Package:
         """The package for the system that this evaluates for."""
-        return replace(package, system=self._system) if self._evaluating else package
+        return replace(package, system=self._system) if self._is_told else package
 
     def _package(self, installable: Installable) -> Package:
         if installable.kind == "path":
@@ -194,7 +201,7 @@ class NixClient:
     def ask(self, installable: Installable, operand: str, question: str) -> Finished:
         """`nix eval` of an attribute of the same flake or file; `question` is a function."""
         file = ("--file", installable.file) if installable.kind == "file" else ()
-        options = (*self._evaluation_options(installable), *_UNCACHED, *file)
+        options = self._evaluation_options(installable) + self._evaluating + _UNCACHED + file
         return self.run(("eval", "--json", *options, "--apply", question, "--", operand))
 
     def source(self, installable: Installable) -> Source:
@@ -203,7 +210,7 @@ class NixClient:
         if ref not in self._sources:
             source = flake_source(self.metadata(installable))
             if source.directory:
-                source = replace(source, revision=dirty_revision(source.directory, self._env))
+                source = replace(source, revision=dirty_revision(source.directory, self.env))
             self._sources[ref] = source
         return self._sources[ref]
 
@@ -220,8 +227,7 @@ class NixClient:
 
     def _evaluation_options(self, installable: Installable) -> tuple[str, ...]:
         inputs, names = not installable.is_input, installable.kind != "file"
-        options = evaluation_options(self.options, inputs=inputs, names=names)
-        return (*options, *self._evaluating)
+        return evaluation_options(self.options, inputs=inputs, names=names)
 
     def _missing(self, installable: Installable) -> NixError:
         """Name what the flake has instead."""
@@ -259,29 +265,18 @@ class NixClient:
             if done.returncode == 0:
                 outputs = outputs_of(built_outputs(done.stdout))
                 return tuple(assign(package, outputs) for package in packages)
-            if done.returncode < 0 or not self._lost(packages):
+            elsewhere = done.returncode < 0 or setting(self.options, "eval-store")
+            if elsewhere or not any_lost(packages, self.physical()):
                 action = f"cannot build {_names(packages)}"
-                raise build_failure(done, action, self._foreign(packages))
+                foreign = {package.system for package in packages} - {"", self.system()}
+                own = self._own_system if done.on_terminal else ""
+                raise build_failure(done, action, sorted(foreign), own)
             # Collected between evaluation and build: nothing holds a derivation meanwhile.
             packages = [self.evaluate(package.installable) for package in packages]
         raise StoreError(
             f"cannot build {_names(packages)}: its derivations are garbage-collected each time",
             hint="wait for 'nix store gc' to end",
         )
-
-    def _lost(self, packages: Sequence[Package]) -> bool:
-        """Whether the store no longer has one of the derivations."""
-        root = self.physical()
-        return not setting(self.options, "eval-store") and any(
-            not os.path.lexists(root + wanted.path)
-            for package in packages
-            if package.installable.kind != "path"
-            for wanted in package.wanted + package.program_wanted
-        )
-
-    def _foreign(self, packages: Sequence[Package]) -> tuple[str, ...]:
-        systems = {package.system for package in packages}
-        return tuple(sorted(systems - {"", self.system()}))
 
     # -- closure
 
@@ -301,48 +296,6 @@ class NixClient:
             where = f" in {redact(store)}" if store else ""
             raise failure(done, f"cannot read the closure of {' '.join(map(str, roots))}{where}")
         return done.stdout
-
-    # -- run
-
-    def while_it_runs(self, action: Callable[[], None]) -> None:
-        """Do something once, as soon as the next nix has been started."""
-        self._meanwhile.append(action)
-
-    def run(
-        self,
-        argv: tuple[str, ...],
-        *,
-        plain: bool = False,
-        terminal: bool = False,
-        quiet: bool = False,
-    ) -> Finished:
-        """Run `nix ARGV` to its end; what it says is shown, unless `quiet`."""
-        argv = ("nix", *(() if plain else _FEATURES), *argv)
-        relay = Relay((lambda _: None) if quiet else self._show, self._seen)
-        terminal = terminal and self._terminal is not None
-        stderr = self._terminal if terminal else subprocess.PIPE
-        with start(argv, self._environment, stderr) as process:
-            while self._meanwhile:
-                self._meanwhile.pop()()
-            stdout = communicate(process, relay)
-        if process.returncode == 0:
-            relay.release()
-        text = stdout.decode("utf-8", "replace")
-        return Finished(redact_arguments(argv), process.returncode, text, relay, terminal)
-
-    def stream(self, argv: tuple[str, ...], action: str) -> Generator[bytes]:
-        """What `nix ARGV` prints, as it comes; at its end `NixCommandError` when it failed."""
-        argv = ("nix", *_FEATURES, *argv)
-        relay = Relay(self._show, self._seen)
-        returncode = yield from stream(argv, self._environment, relay)
-        if returncode:
-            raise failure(Finished(redact_arguments(argv), returncode, "", relay), action)
-        relay.release()
-
-    @functools.cached_property
-    def _environment(self) -> Mapping[str, str]:
-        """The environment of nix, with a cache directory that can be written."""
-        return with_cache_directory(self._env, self)
 
 
 def _names(packages: Sequence[Package]) -> str:

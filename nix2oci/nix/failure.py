@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from nix2oci.errors import BuildError, Nix2OCIError, NixCommandError
 from nix2oci.nix.messages import (
+    NO_LINUX_HERE,
     Relay,
     cause,
     hint,
@@ -58,15 +60,18 @@ def failure(done: Finished, action: str, *, advice: str | None = None) -> NixCom
     )
 
 
-def build_failure(done: Finished, action: str, foreign: tuple[str, ...]) -> Nix2OCIError:
+def build_failure(done: Finished, action: str, foreign: Sequence[str], own: str) -> Nix2OCIError:
     """The error for a build that failed: `BuildError`, unless it is not about the derivation.
 
-    `foreign` are the systems of the derivations that this machine is not.
+    `foreign` are the systems of the derivations that nobody asked for; `own` is that of this
+    machine, where it counts: what was said on a terminal is not known here.
     """
     advice = hint(done.said) or ""
     if foreign and done.on_terminal:
         advice = f"if {foreign[0]} cannot be built here, see --system and remote builders"
         return failure(done, action, advice=advice)
+    if own.endswith("-darwin"):
+        advice = f"if it is for want of Linux, {NO_LINUX_HERE}"
     if done.returncode < 0 or is_about_the_machine(done.said):
         return failure(done, action)
     said = cause(done.said, first=True) or _end(done)

@@ -24,6 +24,7 @@ from nix2oci.errors import (
     OutputError,
     StoreError,
 )
+from nix2oci.host.differences import here
 from nix2oci.host.regular_files import read_file
 from nix2oci.model.closure import STORE_DIR, Closure, PathInfo, StorePath, reachable
 from nix2oci.nix.client import NixClient
@@ -69,7 +70,7 @@ class GivenNix(NixClient):
         self._facts = facts
         self._main: StorePath | None = None
         said = next(filter(None, (each.text("system") for each in facts.values())), "")
-        self._system = setting(self.options, "system") or said or f"{os.uname().machine}-linux"
+        self._system = setting(self.options, "system") or said or here().linux
 
     def evaluate(self, installable: Installable) -> Package:
         """What the file of facts says of a store path, or its name."""

@@ -32,10 +32,17 @@ _FATAL = r"fatal: |git: |ssh: "
 
 _NO_DAEMON = r"cannot connect to (socket|daemon)|daemon-socket"
 _NO_BUILDER = r"is required to build|platform mismatch|Required system:"
+_ON_A_MAC = r"I am a '[\w-]+-darwin'|Current system: '[\w-]+-darwin'"
 _NOT_THE_DERIVATION = f"{_NO_DAEMON}|{_NO_BUILDER}"
 
 # The rest of a warning of several lines: what a lock file would have been changed to.
 _LISTED = r"•|\s+\S"
+
+NO_LINUX_HERE = (
+    "take it built from a binary cache with --from URL, or give Nix a Linux builder: "
+    "nix.linux-builder.enable of nix-darwin, nix-rosetta-builder, or --builders"
+)
+"""What can be done on a Mac, the way first that needs no builder."""
 
 # A pattern of an error's own text, and what the reader can do about it; `{}` is the first group.
 _HINTS = (
@@ -70,6 +77,11 @@ _HINTS = (
     (
         _NO_DAEMON,
         "start the Nix daemon ('systemctl start nix-daemon'), or check NIX_REMOTE and --store",
+    ),
+    (_ON_A_MAC, NO_LINUX_HERE),
+    (
+        r"path '/*(/[^']+)' is a symlink",
+        "Nix takes no link on the way of 'path:DIR', such as {}: name what `realpath DIR` prints",
     ),
     (
         _NO_BUILDER,

@@ -151,8 +151,12 @@ def _with_attributes(files: StoreFiles, top: FoundFile) -> set[bytes]:
     """The directories in etc/ of an output in which files have a mode and an owner."""
     etc, mode = files.follow(top.content, b"etc")
     found: set[bytes] = set()
-    for directory, _, names in os.walk(files.at(etc)) if stat.S_ISDIR(mode) else ():
-        real = directory.removeprefix(files.physical_root)
+    waiting = [etc] if stat.S_ISDIR(mode) else []
+    while waiting:
+        real = waiting.pop()
+        names = files.names(real)
+        below = (files.mode(real, name) for name in names)
+        waiting += [path for path, mode in below if stat.S_ISDIR(mode)]
         if any(name.endswith(b".mode") for name in names) and _attributes(files, real, names):
             inside = b"etc" + real.removeprefix(etc)
             found |= {inside, *parents(inside)}

@@ -5,6 +5,7 @@ The hard part is to read two pipes at once without a thread.
 
 from __future__ import annotations
 
+import functools
 import os
 import selectors
 import subprocess
@@ -14,8 +15,11 @@ from typing import IO
 
 from nix2oci.errors import NixNotFoundError
 from nix2oci.host.children import started
-from nix2oci.nix.messages import Relay
+from nix2oci.nix.failure import Finished, failure
+from nix2oci.nix.host import with_cache_directory
+from nix2oci.nix.messages import Relay, redact_arguments
 
+_FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _TO_END = 10.0
 """Seconds that a nix has to end its builders, which only it can do."""
 _CHUNK = 1 << 16
@@ -101,3 +105,62 @@ def _read(process: subprocess.Popen[bytes], relay: Relay) -> bytes:
                 if not data:
                     selector.unregister(key.fileobj)
     return b"".join(stdout)
+
+
+class NixRunner:
+    """The `nix` on PATH.
+
+    `env` is the whole environment of the children. `show` takes each line of what Nix says
+    on standard error, as it comes. With `terminal`, the descriptor of a terminal, who asks for it
+    has Nix write to that instead, and draw its own progress. Raises `NixNotFoundError`;
+    `KeyboardInterrupt` passes through, after the child has ended.
+    """
+
+    def __init__(
+        self, env: Mapping[str, str], show: Callable[[str], None], terminal: int | None
+    ) -> None:
+        self.env = dict(env)
+        self._show = show
+        self._terminal = terminal
+        self._seen: set[str] = set()
+        self._meanwhile: list[Callable[[], None]] = []
+
+    def while_it_runs(self, action: Callable[[], None]) -> None:
+        """Do something once, as soon as the next nix has been started."""
+        self._meanwhile.append(action)
+
+    def run(
+        self,
+        argv: tuple[str, ...],
+        *,
+        plain: bool = False,
+        terminal: bool = False,
+        quiet: bool = False,
+    ) -> Finished:
+        """Run `nix ARGV` to its end; what it says is shown, unless `quiet`."""
+        argv = ("nix", *(() if plain else _FEATURES), *argv)
+        relay = Relay((lambda _: None) if quiet else self._show, self._seen)
+        terminal = terminal and self._terminal is not None
+        stderr = self._terminal if terminal else subprocess.PIPE
+        with start(argv, self._environment, stderr) as process:
+            while self._meanwhile:
+                self._meanwhile.pop()()
+            stdout = communicate(process, relay)
+        if process.returncode == 0:
+            relay.release()
+        text = stdout.decode("utf-8", "replace")
+        return Finished(redact_arguments(argv), process.returncode, text, relay, terminal)
+
+    def stream(self, argv: tuple[str, ...], action: str) -> Generator[bytes]:
+        """What `nix ARGV` prints, as it comes; at its end `NixCommandError` when it failed."""
+        argv = ("nix", *_FEATURES, *argv)
+        relay = Relay(self._show, self._seen)
+        returncode = yield from stream(argv, self._environment, relay)
+        if returncode:
+            raise failure(Finished(redact_arguments(argv), returncode, "", relay), action)
+        relay.release()
+
+    @functools.cached_property
+    def _environment(self) -> Mapping[str, str]:
+        """The environment of nix, with a cache directory that can be written."""
+        return with_cache_directory(self.env, self)

@@ -59,6 +59,16 @@ def outputs_of(answer: Sequence[Realised]) -> Outputs:
     return outputs
 
 
+def any_lost(packages: Sequence[Package], root: str) -> bool:
+    """Whether the store below `root` no longer has one of the derivations of packages."""
+    return any(
+        not os.path.lexists(root + wanted.path)
+        for package in packages
+        if package.installable.kind != "path"
+        for wanted in package.wanted + package.program_wanted
+    )
+
+
 def assign(package: Package, outputs: Outputs) -> Built:
     """The part of an answer that is for a package.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct, field
 
 from nix2oci.model.closure import Closure, StorePath
+from nix2oci.nix.case_hack import CaseHack, names_in
 from nix2oci.nix.scan import find
 from nix2oci.nix.store_files import unreadable
 
@@ -22,6 +23,8 @@ class Files(Struct, frozen=True):
     closure: Closure
     root: str = ""
     over: Mapping[bytes, bytes] = field(default_factory=dict)
+    case_hack: CaseHack = False
+    """Whether names are as `nix.case_hack` has them."""
 
     def naming(self, reference: StorePath, owner: StorePath) -> tuple[bytes, ...]:
         """Paths within `owner` of what has the hash part of `reference` in it, sorted.
@@ -37,13 +40,13 @@ class Files(Struct, frozen=True):
         return tuple(sorted(found))
 
     def _search(self, top: bytes, needle: bytes) -> Iterator[bytes]:
-        waiting = [top]
+        waiting = [(top, os.fsencode(self.root) + top)]
         while waiting:
-            path = waiting.pop()
-            at = os.fsencode(self.root) + path
+            path, at = waiting.pop()
             mode = os.lstat(at).st_mode
             if stat.S_ISDIR(mode):
-                waiting += [path + b"/" + name for name in os.listdir(at)]
+                names = names_in(at, case_hack=self.case_hack).items()
+                waiting += [(path + b"/" + name, at + b"/" + on_disk) for name, on_disk in names]
             inside = path[len(top) :].rpartition(b"/")[2]
             if needle in inside or self._holds(path, at, mode, needle):
                 yield path

@@ -100,12 +100,16 @@ class RemoteStore(Struct, frozen=True):
     def root(self) -> str:
         return self.skeleton.root
 
+    @property
+    def case_hack(self) -> bool:
+        return self.skeleton.case_hack
+
     def fetch(self, path: bytes) -> None:
         self.skeleton.fetch(path)
 
     def entries(self, info: PathInfo) -> Iterator[Entry]:
         if info.path in self.skeleton.whole:
-            yield from store_entries(info, self.root)
+            yield from store_entries(info, self.root, case_hack=self.case_hack)
         else:
             yield from _sent(self.nix, self.origin, info)
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
+from nix2oci.nix.case_hack import CaseHack, name_of
 from nix2oci.nix.dynamic_imports import imported
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
@@ -47,6 +48,8 @@ def scan(
     physical_root: str = "",
     facts_known: FactCache | None = None,
     fetch: Fetch = is_there,
+    *,
+    case_hack: CaseHack = False,
 ) -> Scan:
     """Search a closure for what has to do with shells.
 
@@ -54,7 +57,7 @@ def scan(
     read to memory as a whole but small files, and nothing that `facts_known` know is read again.
     Raises `StoreError` where a file cannot be read.
     """
-    files = StoreFiles.of(closure, physical_root, facts_known, fetch)
+    files = StoreFiles.of(closure, physical_root, facts_known, fetch, case_hack=case_hack)
     try:
         shells = tuple(path for path in closure if owns_shell(files, path))
         mentions = tuple(_mentions(closure, files, shells))
@@ -158,8 +161,9 @@ def _of_path(
         directory = waiting.pop()
         with os.scandir(files.at(directory)) as entries:
             for entry in entries:
-                path = directory + b"/" + entry.name
-                for needle in filter(entry.name.__contains__, named):
+                name = name_of(entry.name, files.at(directory), case_hack=files.disk.case_hack)
+                path = directory + b"/" + name
+                for needle in filter(name.__contains__, named):
                     yield ShellReference(owner, path, named[needle], ReferenceKind.OTHER)
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(path)

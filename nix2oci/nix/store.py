@@ -15,10 +15,12 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from nix2oci.errors import RepresentationError, StoreError
+from nix2oci.errors import CaseHackError, RepresentationError, StoreError
 from nix2oci.model.closure import PathInfo, StorePath, format_nar_hash
 from nix2oci.model.tree import Directory, Entry, File, Symlink, check_name, parents
+from nix2oci.nix.case_hack import CaseHack, has_mark, names_in
 from nix2oci.nix.nar import (
     CHUNK,
     CLOSE,
@@ -40,10 +42,13 @@ from nix2oci.text import display
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-def store_entries(info: PathInfo, physical_root: str = "") -> Iterator[Entry]:
+def store_entries(
+    info: PathInfo, physical_root: str = "", *, case_hack: CaseHack = False
+) -> Iterator[Entry]:
     """Every entry of one store object, the store path itself first, in NAR order.
 
-    Paths are logical and relative (`nix/store/…`); the bytes are read at `physical_root` + path.
+    Paths are logical and relative (`nix/store/…`); the bytes are read at `physical_root` + path,
+    with `case_hack` by the names that Nix writes with its setting `use-case-hack`.
     A file's chunks must be used up before the next entry is asked for. The end is reached only
     when the NAR hash and size of what was read are those of `info`.
 
@@ -52,10 +57,10 @@ def store_entries(info: PathInfo, physical_root: str = "") -> Iterator[Entry]:
     """
     nar = _Nar()
     logical = os.fsencode(str(info.path))
-    walk = _Walk(info.path, os.fsencode(physical_root), nar)
+    walk = _Walk(info, os.fsencode(physical_root), case_hack, nar)
     try:
         nar.raw(MAGIC)
-        yield from walk.node(logical)
+        yield from walk.node(logical, os.fsencode(physical_root) + logical)
     except OSError as err:
         raise _unreadable(info.path, err) from err
     digest, size = nar.end()
@@ -63,8 +68,32 @@ def store_entries(info: PathInfo, physical_root: str = "") -> Iterator[Entry]:
         raise StoreError(
             f"cannot use {info.path}: its contents do not match the hash that Nix recorded: "
             f"expected {format_nar_hash(info.nar_hash)}, got {format_nar_hash(digest)}",
-            hint=f"the store is damaged; repair it with: nix-store --repair-path {info.path}",
+            hint="its names are as a Mac writes them, which the setting says: "
+            "--option use-case-hack true"
+            if case_hack is False and has_mark(os.fsencode(physical_root) + logical)
+            else f"the store is damaged; repair it with: nix-store --repair-path {info.path}",
         )
+
+
+def has_case_hack(info: PathInfo, physical_root: str) -> bool:
+    """Whether an object is what Nix recorded with names of the case hack, or else as they are.
+
+    Raises what `store_entries` does of an object that is neither.
+    """
+    try:
+        _read(store_entries(info, physical_root, case_hack=True))
+    except StoreError:
+        _read(store_entries(info, physical_root))
+        return False
+    return True
+
+
+def _read(entries: Iterable[Entry]) -> None:
+    """To the end, where the hash is checked."""
+    for entry in entries:
+        if isinstance(entry, File):
+            for _ in entry.chunks:
+                pass
 
 
 class Store(Protocol):
@@ -73,6 +102,10 @@ class Store(Protocol):
     @property
     def root(self) -> str:
         """The directory to look at its files in: those of /nix/store/x at `root`/nix/store/x."""
+
+    @property
+    def case_hack(self) -> CaseHack:
+        """Whether their names are as `nix.case_hack` has them."""
 
     def fetch(self, path: bytes) -> None:
         """See to it that a file below `root` has its content; `path` is absolute, without links."""
@@ -88,20 +121,18 @@ class LocalStore(Struct, frozen=True):
     """A store in a file system of this machine: all there is is there."""
 
     root: str = ""
+    case_hack: CaseHack = False
 
     def fetch(self, path: bytes) -> None:
         """Nothing is to be done."""
 
     def entries(self, info: PathInfo) -> Iterator[Entry]:
-        return store_entries(info, self.root)
+        return store_entries(info, self.root, case_hack=self.case_hack)
 
     def is_right(self, info: PathInfo) -> bool:
         """Whether a store object can be read and is what Nix recorded; reads all of it."""
         try:
-            for entry in self.entries(info):
-                if isinstance(entry, File):
-                    for _ in entry.chunks:
-                        pass
+            _read(self.entries(info))
         except (StoreError, RepresentationError):
             return False
         return True
@@ -155,12 +186,12 @@ class _Nar:
 class _Walk(Struct, frozen=True):
     """Depth first over one store object; NAR and entries come from the same read."""
 
-    path: StorePath
+    info: PathInfo
     root: bytes
+    case_hack: CaseHack
     nar: _Nar
 
-    def node(self, logical: bytes) -> Iterator[Entry]:
-        physical = self.root + logical
+    def node(self, logical: bytes, physical: bytes) -> Iterator[Entry]:
         name = logical[1:]
         try:
             fd = os.open(physical, _OPEN)
@@ -181,7 +212,7 @@ class _Walk(Struct, frozen=True):
             os.close(fd)
         if status.st_mode & 0o170000 != 0o040000:
             raise StoreError(f"cannot use {display(logical)}: it is not a file, directory or link")
-        yield from self.directory(name, logical)
+        yield from self.directory(logical, physical)
 
     def symlink(self, name: bytes, target: bytes) -> Symlink:
         self.nar.raw(NODE + SYMLINK + strings(target) + CLOSE)
@@ -207,13 +238,19 @@ class _Walk(Struct, frozen=True):
             self.nar.raw(data)
             yield data
 
-    def directory(self, name: bytes, logical: bytes) -> Iterator[Entry]:
+    def directory(self, logical: bytes, physical: bytes) -> Iterator[Entry]:
         self.nar.raw(NODE + DIRECTORY)
-        yield Directory(name)
-        for child in sorted(os.listdir(self.root + logical)):
-            check_name(name + b"/" + child)
+        yield Directory(logical[1:])
+        walk = self
+        try:
+            names = names_in(physical, case_hack=self.case_hack)
+        except CaseHackError:
+            walk = replace(self, case_hack=has_case_hack(self.info, os.fsdecode(self.root)))
+            names = names_in(physical, case_hack=walk.case_hack)
+        for child, on_disk in names.items():
+            check_name(logical[1:] + b"/" + child)
             self.nar.raw(ENTRY + strings(child) + ENTRY_NODE)
-            yield from self.node(logical + b"/" + child)
+            yield from walk.node(logical + b"/" + child, physical + b"/" + on_disk)
             self.nar.raw(CLOSE)
         self.nar.raw(CLOSE)
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 from nix2oci.errors import StoreError
 from nix2oci.model.closure import Closure, PathInfo
 from nix2oci.model.links import At, resolve
+from nix2oci.nix.case_hack import CaseHack, OnDisk, names_in
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.text import display
 
@@ -34,7 +35,7 @@ def is_there(path: bytes) -> None:
 class StoreFiles(Struct, frozen=True):
     """Where the bytes of logical paths lie, and where their links lead."""
 
-    physical_root: bytes
+    disk: OnDisk
     store_dir: bytes
     owners: Mapping[bytes, PathInfo]
     """By the last part of the store path: `HASH-NAME`."""
@@ -48,14 +49,18 @@ class StoreFiles(Struct, frozen=True):
         physical_root: str = "",
         facts_known: FactCache | None = None,
         fetch: Fetch = is_there,
+        *,
+        case_hack: CaseHack = False,
     ) -> StoreFiles:
         """The store objects of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
 
+        With `case_hack` names are as Nix writes them with its setting `use-case-hack`.
         Every method raises `OSError` for what is there and cannot be read.
         """
         owners = {path.base.encode(): info for path, info in closure.infos.items()}
-        root = os.fsencode(physical_root)
-        return cls(root, closure.store_dir.encode(), owners, facts_known or FactCache(), fetch)
+        store_dir = closure.store_dir.encode()
+        disk = OnDisk(os.fsencode(physical_root), store_dir, case_hack)
+        return cls(disk, store_dir, owners, facts_known or FactCache(), fetch)
 
     def get_or_compute(self, real: bytes, question: str, answer: Callable[[], T]) -> T:
         """What `answer` finds in the bytes at a path that has no links; known of an earlier run.
@@ -67,7 +72,8 @@ class StoreFiles(Struct, frozen=True):
         return self.facts_known.get_or_compute(self.owners[base], asked, answer)
 
     def at(self, path: bytes) -> bytes:
-        return self.physical_root + path
+        """Where a path lies that has no links on its way."""
+        return self.disk.at(path)
 
     def content(self, path: bytes) -> bytes:
         """Where to read the content of a file that has no links on its way."""
@@ -75,7 +81,7 @@ class StoreFiles(Struct, frozen=True):
         return self.at(path)
 
     def names(self, path: bytes) -> list[bytes]:
-        return sorted(os.listdir(self.at(path)))
+        return list(names_in(self.at(path), case_hack=self.disk.case_hack))
 
     def follow(self, start: bytes, rest: bytes) -> tuple[bytes, int]:
         """Where `rest` leads from the directory `start`, all links followed, and its mode.

@@ -20,6 +20,7 @@ from msgspec import Struct, field
 from nix2oci.errors import OutputError
 from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.model.tree import Directory, Entry, File, Symlink
+from nix2oci.nix.case_hack import NewNames, OnDisk, folds_case
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.scan import mentions_of, owns_shell
 from nix2oci.nix.store_files import StoreFiles
@@ -61,7 +62,14 @@ class StoreSkeleton(Struct):
     """What is left of it."""
     whole: set[StorePath] = field(default_factory=set)
     """Store objects with the content of every file."""
+    case_hack: bool = False
+    """Whether names that differ in case alone are one in `root`; they are written otherwise."""
     _kept: set[bytes] = field(default_factory=set)
+    _new: NewNames | None = None
+    """Names for what is written of the object that is drawn."""
+
+    def __post_init__(self) -> None:
+        self.case_hack = folds_case(self.root)
 
     def materialize(self, report_bytes: Callable[[int], None] = lambda _: None) -> None:
         """Read every store object once, if nothing is noted of it; keep what decisions will need.
@@ -69,7 +77,7 @@ class StoreSkeleton(Struct):
         `report_bytes` is given the NAR size of each when it was read. Raises what `read` raises,
         and `OutputError` when the outline cannot be written.
         """
-        files = StoreFiles.of(self.closure, self.root)
+        files = StoreFiles.of(self.closure, self.root, case_hack=self.case_hack)
         searched: dict[StorePath, frozenset[StorePath]] = {}
         with _writing(self.root), closing(self._sent()) as sent:
             os.makedirs(self.root + self.closure.store_dir, exist_ok=True)
@@ -93,13 +101,14 @@ class StoreSkeleton(Struct):
         if owner is None or owner in self.whole or path in self._kept:
             return
         above = path.rpartition(b"/")[0]
+        disk = OnDisk(os.fsencode(self.root), self.closure.store_dir.encode(), self.case_hack)
         with _writing(self.root):
             for entry in self.read(self.closure.infos[owner]):
                 if not isinstance(entry, File) or b"/" + entry.path in self._kept:
                     continue
                 name = b"/" + entry.path
                 if name == path or (name.rpartition(b"/")[0] == above and entry.size <= self.small):
-                    self._write(entry, _AGAIN)
+                    self._write(entry, disk.at(name), _AGAIN)
 
     def _sent(self) -> Generator[tuple[StorePath, Iterator[Entry] | None]]:
         """Every store object after all that it refers to, a few of them sent for ahead.
@@ -129,6 +138,7 @@ class StoreSkeleton(Struct):
     ) -> None:
         """Draw what is noted of an object, or else the object, and note it."""
         info = self.closure.infos[path]
+        self._new = NewNames(os.fsencode(self.root)) if self.case_hack else None
         facts = self.facts_known.facts(info)
         searched = mentions_of(shell.hash_part for shell in shells)
         if _OUTLINE in facts and (not shells or searched in facts):
@@ -141,7 +151,7 @@ class StoreSkeleton(Struct):
 
     def _lay(self, path: bytes, kind: str, what: Any) -> None:
         """One entry without content, at an absolute path."""
-        place = os.fsencode(self.root) + path
+        place = self._new_place(path, directory=kind == "d")
         match kind:
             case "d":
                 os.mkdir(place, 0o700)
@@ -161,7 +171,7 @@ class StoreSkeleton(Struct):
         whole = info.nar_size <= min(self.small, self.budget)
         is_root = path in self.closure.roots
         for entry in entries:
-            place = self._place(entry)
+            place = self._new_place(b"/" + entry.path, directory=isinstance(entry, Directory))
             if len(found) <= _MAX_NOTED:
                 found.append(_note(entry, len(str(path)) - 1))
             match entry:
@@ -170,10 +180,10 @@ class StoreSkeleton(Struct):
                 case Symlink(_, target):
                     os.symlink(target, place)
                 case File() if whole or self._is_program(entry, of_root=is_root):
-                    self._write(entry, _NEW, record=not whole)
+                    self._write(entry, place, _NEW, record=not whole)
                     self.budget -= entry.size
                 case File():
-                    self._search(entry, needles)
+                    self._search(entry, place, needles)
         if whole:
             self.whole.add(path)
         return found
@@ -192,17 +202,17 @@ class StoreSkeleton(Struct):
         in_bin = bool(entry.mode & 0o100) and b"/bin/" in entry.path
         return in_bin and (of_root or entry.size <= min(self.small, self.budget))
 
-    def _write(self, entry: File, flags: int, *, record: bool = True) -> None:
-        with self._open(entry, flags) as file:
+    def _write(self, entry: File, place: bytes, flags: int, *, record: bool = True) -> None:
+        with _opened(entry, place, flags) as file:
             for chunk in entry.chunks:
                 file.write(chunk)
         if record:
             self._kept.add(b"/" + entry.path)
 
-    def _search(self, entry: File, needles: list[bytes]) -> None:
+    def _search(self, entry: File, place: bytes, needles: list[bytes]) -> None:
         """Write a file, and make it a hole when it has none of the needles in it."""
         found, before = False, b""
-        with self._open(entry, _NEW) as file:
+        with _opened(entry, place, _NEW) as file:
             for chunk in entry.chunks if needles else ():
                 file.write(chunk)
                 window = before + chunk
@@ -214,11 +224,15 @@ class StoreSkeleton(Struct):
         if found:
             self._kept.add(b"/" + entry.path)
 
-    def _open(self, entry: File, flags: int) -> IO[bytes]:
-        return open(os.open(self._place(entry), flags, 0o600 | entry.mode & 0o100), "wb")
+    def _new_place(self, path: bytes, *, directory: bool) -> bytes:
+        """Where an entry goes that is not there yet."""
+        if self._new is None:
+            return os.fsencode(self.root) + path
+        return self._new.place(path, directory=directory)
 
-    def _place(self, entry: Entry) -> bytes:
-        return os.fsencode(self.root) + b"/" + entry.path
+
+def _opened(entry: File, place: bytes, flags: int) -> IO[bytes]:
+    return open(os.open(place, flags, 0o600 | entry.mode & 0o100), "wb")
 
 
 def _note(entry: Entry, above: int) -> list[Any]:

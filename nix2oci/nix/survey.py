@@ -23,6 +23,7 @@ from nix2oci.model.closure_contents import (
     LeftOut,
     Reason,
 )
+from nix2oci.nix.case_hack import CaseHack
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.places import Enter, by_bytes, nowhere, places_of
 from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
@@ -47,6 +48,7 @@ def survey(
     *,
     enter: Enter = nowhere,
     priorities: Mapping[StorePath, int] | None = None,
+    case_hack: CaseHack = False,
 ) -> ClosureContents:
     """Look at the files of a closure; those of /nix/store/x lie at `physical_root`/nix/store/x.
 
@@ -62,7 +64,7 @@ def survey(
     Raises `StoreError` where a store path is missing or unreadable.
     """
     ranks = priorities or {}
-    files = StoreFiles.of(closure, physical_root, facts_known, fetch)
+    files = StoreFiles.of(closure, physical_root, facts_known, fetch, case_hack=case_hack)
     rest = sorted(set(closure).difference(closure.roots))
     try:
         named = [

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from nix2oci.model.closure import Closure, store_path_of
 from nix2oci.model.tree import File
+from nix2oci.nix.case_hack import CaseHack
 from nix2oci.nix.store import store_entries
 from nix2oci.nix.store_files import StoreFiles, unreadable
 from nix2oci.text import display
@@ -18,13 +19,15 @@ from nix2oci.text import display
 _DIRECTORIES = (b"bin", b"sbin")
 
 
-def programs(closure: Closure, physical_root: str = "") -> Mapping[bytes, bytes]:
+def programs(
+    closure: Closure, physical_root: str = "", *, case_hack: CaseHack = False
+) -> Mapping[bytes, bytes]:
     """The programs of the roots: by name, the absolute path that is the file, links followed.
 
     Of two of a name the first root's counts, and bin/ before sbin/. Hidden names are left out.
     Raises `StoreError` where a store path is unreadable.
     """
-    files = StoreFiles.of(closure, physical_root)
+    files = StoreFiles.of(closure, physical_root, case_hack=case_hack)
     found: dict[bytes, bytes] = {}
     try:
         for root in closure.roots:
@@ -46,7 +49,9 @@ def _in_directory(files: StoreFiles, path: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def read_file(closure: Closure, path: bytes, physical_root: str = "") -> bytes:
+def read_file(
+    closure: Closure, path: bytes, physical_root: str = "", *, case_hack: CaseHack = False
+) -> bytes:
     """The bytes of a file in a closure; `path` is absolute and has no links.
 
     The whole store object is read: what is returned is part of what has the recorded NAR hash.
@@ -56,7 +61,7 @@ def read_file(closure: Closure, path: bytes, physical_root: str = "") -> bytes:
     if owner is None or owner not in closure:
         raise AssertionError(f"/{display(path)} is not in the closure")
     data = b""
-    for entry in store_entries(closure.infos[owner], physical_root):
+    for entry in store_entries(closure.infos[owner], physical_root, case_hack=case_hack):
         if isinstance(entry, File):
             chunks = (chunk for chunk in entry.chunks)
             if entry.path == path[1:]:

@@ -27,6 +27,7 @@ from nix2oci.oci.layer.workers import Blobs, LayerJob, write_layers
 from nix2oci.oci.layout.writer import Image
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import MAX_LAYERS, Descriptor, History, ImageConfig
+from nix2oci.pipeline.held import local_store
 from nix2oci.plan.debug_layer import (
     BUSYBOX,
     SUFFIX,
@@ -47,12 +48,12 @@ class Tools(Struct, frozen=True):
     """`/busybox`."""
     paths: tuple[PathInfo, ...]
     """What the tools need of the store and the image lacks."""
-    physical_root: str
+    store: LocalStore
 
     def entries(self) -> Iterator[Entry]:
         """Those of the layer; `busybox` comes before `nix`."""
         yield from self.tree
-        yield from store_layer(self.paths, LocalStore(self.physical_root))
+        yield from store_layer(self.paths, self.store)
 
     @property
     def title(self) -> str:
@@ -81,12 +82,12 @@ class ToolSet(Struct, frozen=True):
     programs: Mapping[bytes, bytes]
     busybox: bytes
     tree: Tree
-    physical_root: str
+    store: LocalStore
 
     def beside(self, image: Closure) -> Tools:
         """Those of the twin of one image."""
         missing = missing_paths(self.closure, self.programs, self.busybox, image)
-        return Tools(self.package, self.tree, missing, self.physical_root)
+        return Tools(self.package, self.tree, missing, self.store)
 
 
 @contextmanager
@@ -108,15 +109,17 @@ def debug_tools(
             f"the image is for {system}"
         )
     with nix.build([package]) as (built,):
-        closure, root = nix.closure(built.roots), nix.physical()
-        found = programs(closure, root)
+        closure, store = nix.closure(built.roots), local_store(nix)
+        found = programs(closure, store.root, case_hack=store.case_hack)
         if not found:
             raise ConfigError(
                 f"cannot use debug tools '{text}': there is no program in bin/", hint=_NAME_THEM
             )
-        busybox = read_file(closure, found[BUSYBOX], root) if BUSYBOX in found else b""
+        busybox = b""
+        if BUSYBOX in found:
+            busybox = read_file(closure, found[BUSYBOX], store.root, case_hack=store.case_hack)
         tree = tools_tree(found, busybox, str(closure.roots[0]))
-        yield ToolSet(package, closure, found, busybox, tree, root)
+        yield ToolSet(package, closure, found, busybox, tree, store)
 
 
 def _evaluate(nix: NixClient, asked: str | None, main: Installable, system: str) -> Package:
@@ -160,7 +163,7 @@ def twin_names(names: Sequence[Reference]) -> tuple[Reference, ...]:
 def write_tools(tools: Tools, compression: Compression, blobs: Blobs) -> Layer:
     """Write the layer of the tools."""
     size = sum(info.nar_size for info in tools.paths)
-    (layer,) = write_layers([LayerJob(tools.entries(), size)], compression, blobs, 1)
+    (layer,) = write_layers([LayerJob(tools.entries(), size)], compression, blobs, 1, forks=False)
     return layer
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.model.closure import Closure, StorePath, reachable
+from nix2oci.errors import CaseHackError
+from nix2oci.host.differences import here
+from nix2oci.model.closure import Closure, StorePath, reachable, store_path_of
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
+from nix2oci.nix.nix_conf import Settings
 from nix2oci.nix.package import Package
 from nix2oci.nix.realise import Built
 from nix2oci.nix.remote import known_outputs, remote_closure, remote_store
-from nix2oci.nix.store import LocalStore, Store
+from nix2oci.nix.store import LocalStore, Store, has_case_hack
 from nix2oci.pipeline.progress import Progress
+
+if TYPE_CHECKING:
+    from nix2oci.nix.store_files import StoreFiles
 
 
 class Held(Struct, frozen=True):
@@ -28,6 +36,24 @@ class Held(Struct, frozen=True):
     """Where the bytes of the store paths come from."""
     notes: FactCache
     """What was found in files on the way."""
+
+    @property
+    def files(self) -> StoreFiles:
+        """The files of the closure."""
+        from nix2oci.nix.store_files import StoreFiles  # noqa: PLC0415  # few ask
+
+        store, notes = self.store, self.notes
+        return StoreFiles.of(
+            *(self.closure, store.root, notes, store.fetch), case_hack=store.case_hack
+        )
+
+    def judged(self, seen: CaseHackError) -> Held:
+        """The same once it is known whether the store has the case hack, by an object of it."""
+        root = self.store.root
+        path = store_path_of(os.fsdecode(seen.place).removeprefix(root), self.closure.store_dir)
+        if path is None or path not in self.closure.infos:
+            raise seen
+        return replace(self, store=LocalStore(root, has_case_hack(self.closure.infos[path], root)))
 
     def of(self, built: tuple[Built, ...]) -> Held:
         """The same for some of the packages, with what they refer to and nothing else."""
@@ -45,7 +71,7 @@ def hold(
     if nix.origin is None:
         progress.step(nix.building)
         with nix.build(packages) as built:
-            yield Held(built, nix.closure(_roots(built)), LocalStore(nix.physical()), notes)
+            yield Held(built, nix.closure(_roots(built)), local_store(nix), notes)
         return
     progress.step(f"asking {nix.origin} for the closure")
     built = known_outputs(nix, packages)
@@ -54,6 +80,14 @@ def hold(
         with progress.bytes("looking through the store paths", closure.nar_size) as report_bytes:
             store.skeleton.materialize(report_bytes)
         yield Held(built, closure, store, notes)
+
+
+def local_store(nix: NixClient) -> LocalStore:
+    """The store that Nix builds into, with names as its settings say. Raises as `Settings.of`."""
+    settings = Settings.of(nix.env, nix.options)
+    said = settings.text("use-case-hack") or here().case_hack
+    case_hack = settings.flag("use-case-hack", default=True) if said else None
+    return LocalStore(nix.physical(), case_hack)
 
 
 def _roots(built: Sequence[Built]) -> list[StorePath]:

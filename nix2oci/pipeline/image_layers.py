@@ -119,7 +119,7 @@ def _wanted(layer: LayerPlan, prepared: Prepared) -> LayerRequest:
     entries = store_layer(infos, prepared.store)
     job = LayerJob(entries, layer.nar_size)
     if prepared.slim and prepared.rules:
-        from nix2oci.pipeline.slim_layers import slim_job  # noqa: PLC0415  # few images are slim
+        from nix2oci.oci.layer.slim_entries import slim_job  # noqa: PLC0415  # few images are slim
 
         job = slim_job(job, prepared.slim.rules, prepared.closure.store_dir)
     contents = contents_key(contents_digest(infos), prepared.rules)

@@ -21,8 +21,9 @@ def check_is_package(prepared: Prepared, spec: ImageSpec) -> None:
     first, named = prepared.built[0], "".join(spec.entrypoint[:1])
     if first.program or named.startswith("/") or named == NO_PROGRAM:
         return
+    store = prepared.store
     disk = StoreFiles.of(
-        prepared.closure, prepared.store.root, prepared.notes, prepared.store.fetch
+        *(prepared.closure, store.root, prepared.notes, store.fetch), case_hack=store.case_hack
     )
     kinds = [kind_of_output(disk, path) for path in first.roots if path in prepared.closure.infos]
     if kinds and (found := kinds[0]) and all(kinds):

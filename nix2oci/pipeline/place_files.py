@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.wanted_files import WantedFile
 from nix2oci.errors import ConfigError
+from nix2oci.host.differences import here
 from nix2oci.model.closure import StorePath
 from nix2oci.model.tree import Directory, Entry, File, Symlink, Tree
+from nix2oci.nix.case_hack import names_in
 from nix2oci.nix.store_files import StoreFiles
 from nix2oci.pipeline.on_base import Overlay, account_files
-from nix2oci.pipeline.source_files import FileBytes, Owner, source_entries
+from nix2oci.pipeline.source_files import FileBytes, Names, Owner, source_entries
 from nix2oci.plan.overlay.join_accounts import owner_of_file
 from nix2oci.plan.overlay.lower_tree import NOTHING_BELOW
 from nix2oci.plan.placing import Placed, with_files
@@ -38,7 +41,13 @@ def with_wanted_files(
     for one in spec.files:
         owner = Owner(*_owner(one, accounts), one.mode)
         named = outputs.get(one.installable)
-        entries = _of_installable(one, named, store, owner) if named else _entries(one, owner)
+        # A flake that was fetched has its sources in the store of this machine.
+        in_store = one.kind == "source" and f"{store_dir}/" in one.value
+        hacked = in_store and (store.disk.case_hack or here().case_hack)
+        names = partial(names_in, case_hack=hacked)
+        entries = (
+            _of_installable(one, named, store, owner) if named else _entries(one, owner, names)
+        )
         merges = one.kind == "source"
         wanted += [Placed(entry.path, entry, one.where, merges=merges) for entry in entries]
         if one.kind == "absent":
@@ -51,7 +60,7 @@ def _path(wanted: WantedFile) -> bytes:
     return wanted.path[1:].encode()
 
 
-def _entries(wanted: WantedFile, owner: Owner) -> Iterator[Entry]:
+def _entries(wanted: WantedFile, owner: Owner, names: Names) -> Iterator[Entry]:
     path, ids = _path(wanted), (owner.uid, owner.gid)
     if wanted.kind == "directory":
         yield Directory(path, _mode(wanted, 0o755), *ids)
@@ -61,7 +70,9 @@ def _entries(wanted: WantedFile, owner: Owner) -> Iterator[Entry]:
         data = wanted.value.encode()
         yield File(path, len(data), (data,), _mode(wanted, 0o644), *ids)
     elif wanted.kind == "source":
-        yield from source_entries(os.fsencode(wanted.value), path, owner, lambda _, target: target)
+        yield from source_entries(
+            *(os.fsencode(wanted.value), path, owner, lambda _, target: target), names
+        )
 
 
 def _of_installable(
@@ -87,14 +98,15 @@ def _of_installable(
 
     def target(at: bytes, written: bytes) -> bytes:
         """A link that leads out of what is copied leads into the store."""
-        above = os.path.dirname(at.removeprefix(store.at(b"")))
+        above = os.path.dirname(store.disk.path_at(at))
         whole = os.path.normpath(os.path.join(above, written))
         is_inside = whole == real or whole.startswith(real + b"/")
         return written if is_inside and not written.startswith(b"/") else whole
 
-    for entry in source_entries(store.at(real), _path(wanted), owner, target):
+    names = partial(names_in, case_hack=store.disk.case_hack)
+    for entry in source_entries(store.at(real), _path(wanted), owner, target, names):
         if isinstance(entry, File) and isinstance(entry.chunks, FileBytes):
-            store.content(entry.chunks.path.removeprefix(store.at(b"")))
+            store.content(store.disk.path_at(entry.chunks.path))
         yield entry
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from nix2oci.cache.directory import Cache
 from nix2oci.config.braces import with_paths
 from nix2oci.config.image_spec import ImageSpec
-from nix2oci.errors import RepresentationError
+from nix2oci.errors import CaseHackError, RepresentationError
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.model.shell_references import Scan
@@ -137,21 +137,36 @@ def decided(
     warn: Callable[[str], None],
 ) -> Prepared:
     """Everything but the plan, which has no layers yet; raises what goes wrong on the way."""
+    try:
+        return _all_decided(held, spec, base, progress, warn)
+    except CaseHackError as seen:
+        return _all_decided(held.judged(seen), spec, base, progress, warn)
+
+
+def _all_decided(
+    held: Held,
+    spec: ImageSpec,
+    base: BaseImage | None,
+    progress: Progress,
+    warn: Callable[[str], None],
+) -> Prepared:
     built, closure, store, notes = held.built, held.closure, held.store, held.notes
     outputs = _named(spec, built)
     spec = _with_paths(spec, outputs)
-    enter = _entered(spec, outputs, store.root, base, closure.store_dir)
+    enter = _entered(spec, outputs, held, base)
     shown = _priorities(built[: len(built) - len(outputs)])
     look = partial(
         survey, physical_root=store.root, facts_known=notes, fetch=store.fetch,
-        enter=enter, priorities=shown,
+        enter=enter, priorities=shown, case_hack=store.case_hack,
     )  # fmt: skip
     found = look(_shown(closure, shown))
     progress.step("looking for wrappers, and for what else needs a shell")
     shells = keep_all(closure)
     if spec.shell is not Mode.KEEP:
         programs = [program.target for program in found.programs]
-        scanned = scan(closure, programs, store.root, notes, store.fetch)
+        scanned = scan(
+            *(closure, programs, store.root, notes, store.fetch), case_hack=store.case_hack
+        )
         copied = _copied(spec, outputs, closure)
         shells = _shells(closure, found, spec, built[0].package.system, scanned, copied=copied)
     if shells.dropped:
@@ -160,10 +175,9 @@ def decided(
     on = on_base(base, spec, shells.closure, tree) if base else None
     tree = on.over.tree if on else tree
     if spec.files:
-        from nix2oci.nix.store_files import StoreFiles  # noqa: PLC0415
         from nix2oci.pipeline.place_files import with_wanted_files  # noqa: PLC0415  # few do
 
-        files = StoreFiles.of(closure, store.root, notes, store.fetch)
+        files = held.files
         tree = with_wanted_files(
             *(tree, on, spec, outputs),
             store_dir=closure.store_dir,
@@ -237,9 +251,8 @@ def _decided(spec: ImageSpec) -> list[bytes]:
 def _entered(
     spec: ImageSpec,
     outputs: Mapping[str, tuple[StorePath, ...]],
-    root: str,
+    held: Held,
     base: BaseImage | None,
-    store_dir: str,
 ) -> Callable[[bytes], bool]:
     """Which directories of the root are to be real ones: something is put in them, or is there.
 
@@ -247,13 +260,20 @@ def _entered(
     """
     inside = [path for path in spec.volumes if path.startswith("/")]
     for each in spec.files:
-        places = [f"{root}{path}/{each.below}" for path in outputs.get(each.installable, ())]
+        copied = [f"{path}/{each.below}" for path in outputs.get(each.installable, ())]
         is_copied = each.kind == "source" and (each.copy or not each.installable)
-        merges = is_copied and os.path.isdir(places[0] if places else each.value)
+        merges = is_copied and (
+            held.files.real_directory(os.fsencode(copied[0].rstrip("/"))) is not None
+            if copied
+            else os.path.isdir(each.value)
+        )
         inside += [each.path] if merges or each.kind == "directory" else []
     decided = [*_decided(spec), *([spec.working_dir[1:].encode()] if spec.working_dir else [])]
     real = real_directories(decided, spec.users, (path[1:].encode() for path in inside))
-    lower, store = lower_tree(base) if base else NOTHING_BELOW, f"{store_dir[1:]}/".encode()
+    lower, store = (
+        lower_tree(base) if base else NOTHING_BELOW,
+        f"{held.closure.store_dir[1:]}/".encode(),
+    )
 
     def enter(path: bytes) -> bool:
         there = lower.follow(path)

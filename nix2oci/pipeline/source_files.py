@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -50,22 +50,27 @@ class Owner(Struct, frozen=True):
     mode: int | None
 
 
+Target = Callable[[bytes, bytes], bytes]
+"""The target of a link: of its path here and what is written there."""
+Names = Callable[[bytes], Mapping[bytes, bytes]]
+"""The names in a directory, in order, each with the one that it has on disk."""
+
+
 def source_entries(
-    source: bytes, at: bytes, owner: Owner, target: Callable[[bytes, bytes], bytes]
+    source: bytes, at: bytes, owner: Owner, target: Target, names: Names
 ) -> Iterator[Entry]:
     """What is at `source`, and below it, as entries of the image at and below `at`.
 
-    `target` gives the target of a link: of its path here and what is written there. Raises
-    `OutputError` for what cannot be read, and for what is neither file, directory nor link.
+    Raises `OutputError` for what cannot be read, and for what is neither file, directory nor link.
     """
     try:
-        yield from _entries(source, at, owner, target)
+        yield from _entries(source, at, owner, target, names)
     except OSError as err:
         raise OutputError(f"cannot read {display(source)}: {err.strerror}") from err
 
 
 def _entries(
-    source: bytes, at: bytes, owner: Owner, target: Callable[[bytes, bytes], bytes]
+    source: bytes, at: bytes, owner: Owner, target: Target, names: Names
 ) -> Iterator[Entry]:
     status = os.lstat(source)
     ids = owner.uid, owner.gid
@@ -78,10 +83,10 @@ def _entries(
         yield File(at, size, FileBytes(source, size), mode, *ids)
     elif stat.S_ISDIR(status.st_mode):
         yield Directory(at, _of_directory(owner.mode), *ids)
-        for name in sorted(os.listdir(source)):
+        for name, on_disk in names(source).items():
             if name != b".git":
                 below = at + b"/" + name if at else name
-                yield from _entries(source + b"/" + name, below, owner, target)
+                yield from _entries(source + b"/" + on_disk, below, owner, target, names)
     else:
         raise OutputError(f"cannot put {display(source)} into an image: it is no file")
 

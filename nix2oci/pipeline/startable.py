@@ -54,7 +54,9 @@ def entrypoint(
     """
     argv = describe.entrypoint(spec, prepared.built[0], prepared.survey)
     on, closure, store = prepared.on_base, prepared.closure, prepared.store
-    disk = StoreFiles.of(closure, store.root, prepared.notes, store.fetch)
+    disk = StoreFiles.of(
+        *(closure, store.root, prepared.notes, store.fetch), case_hack=store.case_hack
+    )
     files = _Files(
         prepared.rootfs, disk, LayeredFiles(on.base.nodes, on.base.contents) if on else None
     )

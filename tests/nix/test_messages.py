@@ -242,6 +242,11 @@ IMPURE = "a flake does not see this machine: name the system in it, or evaluate 
 PURE = "evaluation may not read that, so that it is the same everywhere: allow it with --impure"
 SYSTEM = "name another system with --system, or give Nix a remote builder or binfmt emulation"
 
+ON_A_MAC = (
+    "take it built from a binary cache with --from URL, or give Nix a Linux builder: "
+    "nix.linux-builder.enable of nix-darwin, nix-rosetta-builder, or --builders"
+)
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -278,6 +283,24 @@ SYSTEM = "name another system with --system, or give Nix a remote builder or bin
             "error: Cannot build 'x'.\n       Reason: platform mismatch\n       Required system: y",
             SYSTEM,
             id="2.34: another system",
+        ),
+        pytest.param(
+            "error: a 'aarch64-linux' with features {} is required to build 'x', "
+            "but I am a 'aarch64-darwin' with features {benchmark}",
+            ON_A_MAC,
+            id="2.8: Linux on a Mac",
+        ),
+        pytest.param(
+            "error: Cannot build 'x'.\n       Reason: platform mismatch\n"
+            "       Required system: 'aarch64-linux'\n       Current system: 'x86_64-darwin'",
+            ON_A_MAC,
+            id="2.34: Linux on a Mac",
+        ),
+        pytest.param(
+            "error: path '//tmp' is a symlink",
+            "Nix takes no link on the way of 'path:DIR', such as /tmp: "
+            "name what `realpath DIR` prints",
+            id="2.34: a link above",
         ),
         pytest.param(
             "error: cannot find flake 'flake:x' in the flake registries",

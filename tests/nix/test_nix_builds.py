@@ -112,6 +112,16 @@ def test_on_a_terminal_another_system_is_a_guess(fake: FakeNix) -> None:
     assert error.hint == "if riscv64-linux cannot be built here, see --system and remote builders"
 
 
+def test_on_a_terminal_of_a_mac_what_it_lacks_is_a_guess(fake: FakeNix) -> None:
+    fake.answer("builtins.currentSystem", '"x86_64-darwin"')
+    fake.answer("build --json", stderr="x", code=1)
+    with open(os.devnull, "wb") as terminal:
+        error = fails(fake.nix(terminal=terminal.fileno()), BuildError, 4)
+    assert (error.hint or "").startswith(
+        "if it is for want of Linux, take it built from a binary cache with --from URL, or"
+    )
+
+
 def test_a_derivation_that_was_collected_is_evaluated_again(fake: FakeNix) -> None:
     place = fake.place(DRV)
     fake.answer("eval", value(), run=f"touch {place}")

@@ -32,8 +32,8 @@ def test_seven_calls_are_all(fake: FakeNix) -> None:
     link = fake.calls[5][fake.calls[5].index("--out-link") + 1]
     assert fake.calls == [
         ["flake", "metadata", "--json", *store, "--", "."],
-        ["eval", "--json", *store, *UNCACHED, "--apply", EVAL_EXPRESSION, "--", ".#app"],
         ["eval", "--impure", "--json", *store, "--expr", "builtins.currentSystem"],
+        ["eval", "--json", *store, *UNCACHED, "--apply", EVAL_EXPRESSION, "--", ".#app"],
         [
             *("eval", "--json", *store, *UNCACHED, "--apply", EVAL_EXPRESSION, "--"),
             f".#apps.{SYSTEM}.app",
@@ -61,7 +61,7 @@ def test_each_command_gets_the_options_that_it_knows(fake: FakeNix) -> None:
     store = ("--store", str(fake.root), "--option", "cores", "2", "--max-jobs", "1", "--offline")
     flake = ("--impure", "--override-input", "a", "path:/b", "--no-write-lock-file")
     make(fake.nix(*store, *flake, "--eval-store", "auto"))
-    metadata, package, system, app, _, build, path_info = fake.calls
+    metadata, system, package, app, _, build, path_info = fake.calls
     assert metadata[3:-2] == [*store, *flake, "--eval-store", "auto"]
     for call in (package, app):
         assert call[2:-4] == [*store, *flake, "--eval-store", "auto", *UNCACHED]
@@ -126,8 +126,33 @@ def test_another_system_is_evaluated_and_not_what_the_machine_is_taken_for(fake:
     assert nix.system() == "aarch64-linux"
     make(nix)
     with_system = {call[0] for call in fake.calls if "--system" in call}
-    assert with_system == {"eval", "flake"}
-    assert {call[0] for call in fake.calls} == {*with_system, "build", "path-info", "--version"}
+    assert with_system == {"eval"}
+    assert {call[0] for call in fake.calls} == {"eval", "flake", "build", "path-info", "--version"}
+
+
+MAC = "aarch64-darwin"
+
+
+def test_on_a_mac_linux_of_its_processor_is_evaluated_and_that_is_said_once(fake: FakeNix) -> None:
+    fake.answer("builtins.currentSystem", json.dumps(MAC))
+    fake.answer("build --json", json.dumps([{"drvPath": DRV, "outputs": {"out": OUT}}, OUT]))
+    nix = fake.nix()
+    make(nix, ".#app", OUT)
+    assert nix.system() == "aarch64-linux"
+    assert fake.said == ["building for aarch64-linux, as images hold Linux programs"]
+    with_system = [call for call in fake.calls if "--system" in call]
+    assert {call[call.index("--system") + 1] for call in with_system} == {"aarch64-linux"}
+    asked = [call[-1] for call in with_system]
+    assert asked == [".#app", ".#apps.aarch64-linux.app"]
+
+
+def test_a_setting_of_nix_makes_a_machine_a_mac_and_system_wins(fake: FakeNix) -> None:
+    nix = fake.nix("--option", "system", MAC)
+    assert nix.system() == "aarch64-linux"
+    assert nix.for_system("x86_64-linux").system() == "x86_64-linux"
+    assert fake.nix("--system", MAC).system() == MAC
+    assert fake.nix("--system", "x86_64-linux").system() == "x86_64-linux"
+    assert len(fake.said) == 1
 
 
 def test_an_app_and_its_package(fake: FakeNix) -> None:

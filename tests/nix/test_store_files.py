@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
@@ -74,7 +73,7 @@ def test_a_mode_is_that_of_the_name_itself(disk: StoreFiles) -> None:
 
 def test_names_come_in_order(disk: StoreFiles) -> None:
     assert disk.names(LIB) == [b"bin", b"doc"]
-    assert disk.at(LIB) == os.fsencode(disk.physical_root) + LIB
+    assert disk.at(LIB) == disk.disk.root + LIB
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,9 @@ from support.terminal import Terminal
 from nix2oci.errors import ConfigError, LayoutError
 from nix2oci.oci.fields import Fields
 from nix2oci.oci.index import index_of
-from nix2oci.oci.layout.source import host_platform, open_image, open_layout
+from nix2oci.oci.layout.source import open_image, open_layout
 from nix2oci.oci.spec import Platform
 from nix2oci.oci.validate.check_image import validate_layout
-
-
-def test_a_machine_that_calls_aarch64_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As macOS does."""
-    machine = os.uname_result(("Darwin", "mac", "24", "Darwin", "arm64"))
-    monkeypatch.setattr(os, "uname", lambda: machine)
-    assert str(host_platform()) == "linux/arm64"
-
 
 PLATFORMS = {name: Platform.parse(f"linux/{name}") for name in ("amd64", "arm64", "riscv64")}
 

@@ -49,7 +49,7 @@ def test_nix_evaluates_for_a_platform_and_builds_as_it_can(tmp_path: Path) -> No
     terminal = place(tmp_path)
     terminal.run("build", ".#app", "-o", "x", *BOTH)
     calls = [(call[0], "--system" in call) for call in terminal.fake.calls]
-    assert {call for call in calls if call[1]} == {("eval", True), ("flake", True)}
+    assert {call for call in calls if call[1]} == {("eval", True)}
     assert ("build", False) in calls
 
 

@@ -28,7 +28,7 @@ def replanned(image: Layout, closure: Closure, plan: list[list[StorePath]], path
         for infos in ([closure.infos[store_path] for store_path in paths] for paths in plan)
     ]
     with writing(str(path)) as staging:
-        layers = write_layers(unwritten, compression, staging, cores=2)
+        layers = write_layers(unwritten, compression, staging, cores=2, forks=True)
         with staging.new_blob() as blob:
             blob.write(image.blob(last["digest"]).read_bytes())
             blob.commit(view.digest, view.size)

@@ -49,6 +49,7 @@ class FakeNix:
     directory: Path
     rules: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for path in (DRV, OUT):
@@ -120,6 +121,7 @@ class FakeNix:
             show=self.shown.append,
             terminal=terminal,
             origin=origin,
+            say=self.said.append,
         )
 
     @property

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support import covered, warm_start
+from support import covered, mac, warm_start
 from support.fakenix import OUT, FakeNix, info
 from support.fakestore import Node, Program, nar, sri, write
 
@@ -62,6 +62,7 @@ class Terminal:
             "HOME": str(self.fake.directory),
             "LC_ALL": "C.UTF-8",
             **covered.environment(),
+            **mac.here(self.directory.parent),
             **more,
         }
 

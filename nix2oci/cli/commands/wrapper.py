@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 
 import click
 
@@ -12,6 +11,7 @@ from nix2oci import text
 from nix2oci.cli.render import console
 from nix2oci.config.options.group import argument, command, switch, value
 from nix2oci.errors import OutputError, RepresentationError
+from nix2oci.host.differences import here
 from nix2oci.launcher.encoder import MACHINES, encode
 from nix2oci.nix.wrapper_files import host_facts, look_up
 from nix2oci.pipeline.templates import launcher_template
@@ -49,7 +49,7 @@ def wrapper(*, file: str, output: str | None, machine: str | None, as_json: bool
     found = next((step.what for step in chain.steps if not isinstance(step.what, bytes)), what)
     if not isinstance(found, Wrapper | BinaryWrapper):
         raise _not_explained(file, found, as_json=as_json)
-    written = _launcher(file, found, chain, machine or platform.machine()) if output else None
+    written = _launcher(file, found, chain, machine or here().processor) if output else None
     if output and written is not None:
         write_file(output, written, executable=True)
     if as_json:

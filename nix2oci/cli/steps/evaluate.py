@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import threading
 from collections.abc import Sequence
@@ -33,13 +34,29 @@ def nix_client(
         env = context.child_environment()
         return open_given(env, nix.arguments, given.closure, given.package)
     loud = ("--print-build-logs",) if output.verbose else ()
-    return NixClient(
+    told = None if nix.system is None or _runs_linux() else nix.system
+    client = NixClient(
         context.child_environment(),
-        (*nix.arguments, *loud),
+        (*(nix.passed_on if told else nix.arguments), *loud),
         show=(lambda _: None) if output.quiet else console.line,
         terminal=None if output.quiet else context.terminal(),
         origin=Origin(origin.url, origin.check_signatures) if origin.url else None,
+        say=(lambda _: None) if output.quiet else _say,
     )
+    return client.for_system(told) if told else client
+
+
+def _runs_linux() -> bool:
+    """Whether Nix may take the machine for that of `--system`, as it may have an emulator."""
+    from nix2oci.host.differences import here
+
+    return here().runs_linux
+
+
+@functools.cache
+def _say(text: str) -> None:
+    """Once, however often a run begins with Nix anew."""
+    console.line(f"nix2oci: {text}")
 
 
 def parse_installables(

@@ -7,7 +7,6 @@ counts as the last layer has it, as a launcher does that lies over a wrapper.
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from operator import attrgetter
 
 from msgspec import Struct, field
 
+from nix2oci.host.differences import here
 from nix2oci.model.hash_parts import HashParts
 from nix2oci.oci.layer.stream import open_layer
 from nix2oci.oci.layer.untar import DIRECTORY, HARDLINK, SYMLINK, Member, TarReader, normal
@@ -83,7 +83,7 @@ def read_nodes(
     value. Raises `OutputError` where a blob is missing and `LayoutError` for a layer that cannot
     be read to its end.
     """
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(workers or here().cores) as pool:
         distinct = {layer.digest: layer for layer in layers}
         read = pool.map(partial(_read, source, search), distinct.values())
         found = dict(zip(distinct, read, strict=True))

@@ -1,18 +1,24 @@
-"""Several layers at once, each in a process of its own.
+"""Several layers at once, each in a process of its own where that can be.
 
 Reading thousands of small files keeps Python's interpreter lock busy, so threads would take turns
-at it. Workers are forked, which costs milliseconds, and given one layer after the other, the
-heaviest first. The hard part is the end: a worker must not outlive its parent, a failure in one
-ends all, and Ctrl-C is the parent's to answer.
+at it, though not at compressing. Workers are forked, which costs milliseconds, and given one layer
+after the other, the heaviest first. Not every system can do that, and none while other threads run:
+one of them may hold a lock that nobody opens in the child. Then workers are threads.
+
+The hard part is the end: a worker must not outlive its parent, a failure in one ends all, and
+Ctrl-C is the parent's to answer.
 """
 
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from multiprocessing import connection, get_context
+from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Protocol
 
 from msgspec import Struct
@@ -25,7 +31,8 @@ from nix2oci.oci.layer.blob import Layer, Out, write_layer
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.spec import Digest
 
-_FORK = get_context("fork")
+_PATIENCE = 2.0
+"""Seconds that threads have to end: each looks up whenever a block of its layer is done."""
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -60,11 +67,13 @@ def write_layers(
     blobs: Blobs,
     cores: int,
     progress: OnProgress = lambda _: None,
+    *,
+    forks: bool,
 ) -> tuple[Layer, ...]:
     """Write layers as blobs, up to `cores` at a time; answer in the order given.
 
     The first failure ends the others and is raised. Nothing but how long it takes depends on
-    `cores`. Call it while no other thread runs: the process is forked.
+    `cores`, and on `forks`: whether workers may be forked (`Differences.forks`).
     """
     share = sum(layer.estimated_size for layer in layers) / cores
 
@@ -81,7 +90,9 @@ def write_layers(
     if min(cores, len(layers)) < 2:
         written = {number: write(number, progress) for number in heaviest_first}
     else:
-        written = _share(heaviest_first, write, min(cores, len(layers)), progress)
+        alone = forks and threading.active_count() == 1
+        share_out = _share_with_processes if alone else _share_with_threads
+        written = share_out(heaviest_first, write, min(cores, len(layers)), progress)
     return tuple(written[number] for number in range(len(layers)))
 
 
@@ -89,13 +100,81 @@ def _pool(threads: int) -> AbstractContextManager[ThreadPoolExecutor | None]:
     return ThreadPoolExecutor(threads) if threads else nullcontext()
 
 
-def _share(
-    numbers: Sequence[int],
-    write: Callable[[int, OnProgress], Layer],
-    workers: int,
-    progress: OnProgress,
+Write = Callable[[int, OnProgress], Layer]
+"""Write the layer of a number."""
+_Answer = int | tuple[int, Layer] | BaseException
+"""Bytes that were done, a number with its layer, or what went wrong in a worker."""
+
+
+class _NotWanted(Exception):  # noqa: N818  # nobody sees it
+    """In a thread: the others failed, or the run is over."""
+
+
+def _share_with_threads(
+    numbers: Sequence[int], write: Write, workers: int, progress: OnProgress
 ) -> dict[int, Layer]:
-    """Give numbers to workers, each its next one when it is done with the last."""
+    """Have threads write layers, each the next one when it is done with the last."""
+    answers, over = SimpleQueue[_Answer](), threading.Event()
+
+    def report_bytes(done: int) -> None:
+        if over.is_set():
+            raise _NotWanted
+        answers.put(done)
+
+    def one(number: int) -> None:
+        try:
+            if not over.is_set():
+                answers.put((number, write(number, report_bytes)))
+        except BaseException as err:  # noqa: BLE001  # raised again by the parent
+            answers.put(err)
+
+    threads = _threads(numbers, one, workers)
+    written: dict[int, Layer] = {}
+    try:
+        for thread in threads:
+            thread.start()
+        while len(written) < len(numbers):
+            _take(answers.get(), written, progress)
+    finally:
+        over.set()
+        end = monotonic() + _PATIENCE  # one may wait for a process, which ends with this one
+        for thread in threads:
+            thread.join(max(0.0, end - monotonic()))
+    return written
+
+
+def _threads(
+    numbers: Sequence[int], one: Callable[[int], None], workers: int
+) -> list[threading.Thread]:
+    """Threads that are to do one number after the other, none of which two of them do."""
+    todo = SimpleQueue[int]()
+    for number in numbers:
+        todo.put(number)
+
+    def work() -> None:
+        with suppress(Empty):
+            while True:
+                one(todo.get_nowait())
+
+    return [threading.Thread(target=work, daemon=True) for _ in range(workers)]
+
+
+def _take(answer: _Answer, written: dict[int, Layer], progress: OnProgress) -> bool:
+    """Whether it was a layer; raises what went wrong in a worker."""
+    if isinstance(answer, BaseException):
+        raise answer
+    if isinstance(answer, int):
+        progress(answer)
+        return False
+    number, layer = answer
+    written[number] = layer
+    return True
+
+
+def _share_with_processes(
+    numbers: Sequence[int], write: Write, workers: int, progress: OnProgress
+) -> dict[int, Layer]:
+    """Give numbers to forked workers, each its next one when it is done with the last."""
     todo = iter(numbers)
     written: dict[int, Layer] = {}
     with _forked(write, workers) as lines:
@@ -104,43 +183,34 @@ def _share(
         while len(written) < len(numbers):
             ready = set(connection.wait(lines))
             for line in (line for line in lines if line in ready):
-                answer = _receive(line)
-                if isinstance(answer, int):
-                    progress(answer)
-                    continue
-                number, layer = answer
-                written[number] = layer
-                if (following := next(todo, None)) is not None:
+                is_layer = _take(_receive(line), written, progress)
+                if is_layer and (following := next(todo, None)) is not None:
                     line.send(following)
     return written
 
 
-def _receive(line: connection.Connection) -> int | tuple[int, Layer]:
-    """Bytes that were done, or a number and its layer; raises what went wrong in the worker."""
+def _receive(line: connection.Connection) -> _Answer:
     try:
-        answer: int | tuple[int, Layer] | Exception = line.recv()
+        answer: _Answer = line.recv()
     except (EOFError, ConnectionError) as err:
         raise OutputError(
             "cannot write layers: a worker process was killed",
             hint="is there enough memory?",
         ) from err
-    if isinstance(answer, Exception):
-        raise answer
     return answer
 
 
 @contextmanager
-def _forked(
-    write: Callable[[int, OnProgress], Layer], workers: int
-) -> Iterator[list[connection.Connection]]:
+def _forked(write: Write, workers: int) -> Iterator[list[connection.Connection]]:
     """Start workers, with a line to each; at the end all of them are gone."""
+    fork = get_context("fork")
     lines, processes = [], []
     guards = ExitStack()
     try:
         for _ in range(workers):
-            ours, theirs = _FORK.Pipe()
+            ours, theirs = fork.Pipe()
             lines.append(ours)
-            process = _FORK.Process(target=_work, args=(write, theirs, tuple(lines)), daemon=True)
+            process = fork.Process(target=_work, args=(write, theirs, tuple(lines)), daemon=True)
             with _signals_held():
                 process.start()
                 processes.append(process)
@@ -171,7 +241,7 @@ def _signals_held() -> Iterator[None]:
 
 
 def _work(
-    write: Callable[[int, OnProgress], Layer],
+    write: Write,
     line: connection.Connection,
     others: Sequence[connection.Connection],
 ) -> None:

@@ -13,6 +13,7 @@ import shutil
 import stat
 from contextlib import suppress
 
+from nix2oci.host.differences import here
 from nix2oci.host.regular_files import open_file
 
 _FICLONE = 0x40049409
@@ -38,7 +39,7 @@ def share(source: str, target: str) -> None:
 def _make(source: str, target: str) -> None:
     with open_file(source) as old:
         with open(target, "xb", buffering=0) as new:
-            if _clone(old.fileno(), new.fileno()):
+            if here().has_ficlone and _clone(old.fileno(), new.fileno()):
                 return
             alike = _readers(old.fileno()) == _readers(new.fileno())
         os.unlink(target)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
+from nix2oci.host.differences import here
 from nix2oci.oci.documents import (
     Document,
     ForeignConfig,
@@ -319,5 +320,4 @@ def _tags_hint(entries: Iterable[Descriptor]) -> str | None:
 
 def host_platform() -> Platform:
     """What an image for this machine says."""
-    machine = os.uname().machine
-    return Platform.of_system(f"{'aarch64' if machine == 'arm64' else machine}-linux")  # macOS
+    return Platform.of_system(here().linux)

@@ -6,13 +6,13 @@ with the descriptor itself.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nix2oci.host.differences import here
 from nix2oci.oci.layer.stream import LayerStream, unreadable
 from nix2oci.oci.layer.unpack import UnpackError
 from nix2oci.oci.layout.source import ImageSource
@@ -73,7 +73,7 @@ def read_layers(
         return _read(source, digest, limits[digest], hash_store_paths=digest in hashed)
 
     missing = [digest for digest in limits if not is_known(digest)]
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(workers or here().cores) as pool:
         found = zip(missing, pool.map(read, missing), strict=True)
         known |= {digest: blob for digest, blob in found if blob is not None}
     wanted = [*diff_ids, *[None] * len(layers)]

@@ -17,11 +17,11 @@ from nix2oci.errors import StoreError
 from nix2oci.model.slim_rules import RULES, RuleSet
 from nix2oci.model.tree import HardLink
 from nix2oci.nix.store import LocalStore, store_layer
+from nix2oci.oci.layer.slim_entries import slim_job
 from nix2oci.oci.layer.tar import tar_blocks
 from nix2oci.oci.layer.workers import LayerJob
 from nix2oci.oci.spec import store_paths_digest
 from nix2oci.oci.validate.layer_contents import LayerContents
-from nix2oci.pipeline.slim_layers import slim_job
 
 APP = store_path("app-1")
 LARGE = b"0123456789abcdef" * (1 << 17)  # 2 MiB, which no layer has in memory at once

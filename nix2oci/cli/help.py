@@ -16,6 +16,7 @@ COMMANDS = {
     "diff": "Show what changed between two images, and what that costs.",
     "why": "Show what keeps a store path in an image, and its weight.",
     "validate": "Check everything that can be wrong with an image.",
+    "verify": "Check that an image is what it says, by making it again.",
     "index": "Join images for several platforms into one.",
     "wrapper": "Explain a wrapper script; write the launcher that does the same.",
     "cache": "Show what builds keep for the next one; prune or clear it.",

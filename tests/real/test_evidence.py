@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from real.binary_cache import Completed, keys
+from real.binary_cache import EXPRESSION, Completed, keys, out_path_of
 from real.distro import nix, nixes
 from real.images import NIX2OCI
-from real.test_from_untrusted import EXPRESSION, out_path_of
 from support.tools import require
 
 pytestmark = pytest.mark.nix

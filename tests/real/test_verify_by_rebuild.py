@@ -47,11 +47,8 @@ def test_a_sample_is_reproduced_under_another_umask_and_on_one_core(
     document = ("--provenance", tmp_path / "p.json")
     nix2oci("build", installable, *options, "-o", tmp_path / "image", *document)
     flake = installable.partition("#")[0]
-    done = verify(
-        *(tmp_path / "image", flake, *options, *document),
-        prefix=ELSEWHERE,
-        env={"TZ": "Asia/Tokyo", "LC_ALL": "C"},
-    )
+    arguments: tuple[str | Path, ...] = (tmp_path / "image", flake, *options, *document)
+    done = verify(*arguments, prefix=ELSEWHERE, env={"TZ": "Asia/Tokyo", "LC_ALL": "C"})
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert f"{tmp_path}/image is reproduced for linux/" in done.stdout
 

@@ -18,7 +18,8 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.existing_layers import ExistingLayers, RemoteOrLocalBlobs
-from nix2oci.oci.registry.push import Known, Pushed, PushSet, read_push_set
+from nix2oci.oci.registry.push import Known, Pushed
+from nix2oci.oci.registry.push_set import PushSet, read_push_set
 from nix2oci.oci.spec import Digest
 from nix2oci.pipeline.debug_twin import twin_names
 from nix2oci.pipeline.destination import FindExisting

@@ -9,7 +9,8 @@ from nix2oci.compare.image_listing import Listed
 from nix2oci.oci.layer.untar import BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FIFO, FILE, SYMLINK
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
-from nix2oci.oci.registry.push import Pushed, PushSet
+from nix2oci.oci.registry.push import Pushed
+from nix2oci.oci.registry.push_set import PushSet
 from nix2oci.oci.spec import Digest, Index, canonical_json
 from nix2oci.oci.validate.finding import Finding
 from nix2oci.text import display

@@ -23,7 +23,8 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, Message
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
-from nix2oci.oci.registry.manifests import get_document, get_referrers
+from nix2oci.oci.registry.manifests import get_document
+from nix2oci.oci.registry.referrers import get_referrers
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.transport import Answer
 from nix2oci.oci.spec import Descriptor, Digest

@@ -57,6 +57,10 @@ def document_beside(
         found = dict(sources_beside(found, directory, where, installable))
     if isinstance(layers := found.get("layers"), Mapping):
         found["layers"] = _layers_beside(layers, directory, source)
+    if isinstance(trust := found.get("trust"), Mapping):
+        from nix2oci.config.attaching import trust_beside  # noqa: PLC0415  # few files have it
+
+        found["trust"] = trust_beside(trust, directory, fetched=bool(source))
     return found
 
 

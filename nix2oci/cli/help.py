@@ -9,6 +9,7 @@ COMMANDS = {
     "init": "Write a nix2oci.yaml to begin with, beside the flake.",
     "popularity": "Count what images share, so that they can share layers.",
     "push": "Push an image to a registry.",
+    "sbom": "Say what is in an image, in a format for scanners.",
     "inspect": "Show the layers, store paths and configuration of an image.",
     "ls": "List files of an image, as `ls -l` does.",
     "cat": "Print a file of an image.",

@@ -26,7 +26,7 @@ from nix2oci.config.options.run import Run
 from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
-from nix2oci.pipeline.write_file import check_writable
+from nix2oci.pipeline.write_file import check_directory, check_writable
 from nix2oci.publish.output_place import check_place, chosen_format
 from nix2oci.publish.push_target import check_named, push_target
 from nix2oci.publish.registry_options import registry_for_build
@@ -64,6 +64,7 @@ class Setup(Struct, frozen=True):
         files, nix, output = run.files, run.options.nix, run.options.output
         engine = choose_engine(run.load, files, output, pushed=bool(run.push.push))
         check_writable(files.metadata, files.image_refs, after=files.output)
+        check_directory(files.sbom_dir)
         prefix = context.environment().get(VARIABLE, "")
         push = push_target(run.push, files, prefix, loaded=engine is not None, several=several)
         if several and files.output == "-":

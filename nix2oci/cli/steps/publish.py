@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,7 @@ def deliver(
             reads_zstd=target.output_format != "archive",
             existing=delivery.existing if delivery else None,
             opener=opener,
+            describes=order.setup.run.files.sbom_dir is not None,
         )
         made = make(destination)
         for image in made.images:
@@ -148,6 +150,11 @@ def write_files(document: object, done: Sequence[Delivered], files: FileOptions)
     """The files that --metadata and --image-refs name."""
     if files.metadata:
         write_file(files.metadata, console.json_text(document).encode())
+    if files.sbom_dir:
+        from nix2oci.publish.sbom import sbom_files  # seldom wanted
+
+        for name, data in sbom_files([each.made for each in done]).items():
+            write_file(os.path.join(files.sbom_dir, name), data)
     if files.image_refs:
         write_file(files.image_refs, "".join(ref for each in done for ref in each.refs).encode())
 

@@ -20,6 +20,8 @@ class FileOptions(Struct, frozen=True):
     output_format: Format | None
     image_refs: str | None
     metadata: str | None
+    sbom_dir: str | None = None
+    """A directory for bills of materials."""
 
 
 def format_option(text: str) -> click.Option:
@@ -38,6 +40,11 @@ FILES = Group(
         ),
         value("--image-refs", "FILE", "Write NAME:TAG@DIGEST of each image into a file."),
         value("--metadata", "FILE", "Write what --json prints into a file."),
+        value(
+            "--sbom-dir",
+            "DIRECTORY",
+            "Write the bill of materials of each image there, as NAME.cdx.json and NAME.spdx.json.",
+        ),
     ),
     "Files",
 )

@@ -18,6 +18,8 @@ from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_place import FlakePlace, fetched_source, inside, is_below
 from nix2oci.nix.installable import Installable
 
+EMPTY: Document = {}
+
 
 class Settings(Struct, frozen=True):
     """The image that is wanted, and where it says so."""
@@ -30,6 +32,8 @@ class Settings(Struct, frozen=True):
     """
     place: FlakePlace = FlakePlace(None)
     """Where the flake is that names the image."""
+    document: Document = EMPTY
+    """What the file says of the image."""
 
     @property
     def may_lock(self) -> bool:
@@ -57,9 +61,9 @@ def settings_of(
         directory = os.path.dirname(path or "")
         spec = with_sources(spec, directory, place, partial(fetched_source, nix, main))
     if path is None or image.flags["base"] is not None:
-        return Settings(spec, None, place)
+        return Settings(spec, None, place, document)
     lock = os.path.join(os.path.dirname(path), LOCK_NAME)
-    return Settings(spec, lock if image.config else inside(lock, place.source), place)
+    return Settings(spec, lock if image.config else inside(lock, place.source), place, document)
 
 
 def spec_of(

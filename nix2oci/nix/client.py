@@ -83,6 +83,8 @@ class NixClient:
         self._seen: set[str] = set()
         self._sources: dict[str, Source] = {}
         self._metadata: dict[str, str] = {}
+        self.said_of_paths: list[str] = []
+        """What `path_info` gave, for `nix.evidence`."""
         self._evaluating: tuple[str, ...] = ()
         self._meanwhile: list[Callable[[], None]] = []
 
@@ -298,6 +300,7 @@ class NixClient:
         if done.returncode:
             where = f" in {redact(store)}" if store else ""
             raise failure(done, f"cannot read the closure of {' '.join(map(str, roots))}{where}")
+        self.said_of_paths.append(done.stdout)
         return done.stdout
 
     # -- run

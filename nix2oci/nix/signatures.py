@@ -97,12 +97,12 @@ def _record(info: PathInfo, entry: Mapping[str, object]) -> list[str]:
         f"NarHash: sha256:{info.nar_hash.hex()}",
         f"NarSize: {info.nar_size}",
         f"References: {' '.join(path.base for path in info.references)}",
-        *(f"Sig: {signature}" for signature in _signatures(info, entry.get("signatures"))),
+        *(f"Sig: {signature}" for signature in signatures_of(info, entry.get("signatures"))),
         *_content_address(info, entry.get("ca")),
     ]
 
 
-def _signatures(info: PathInfo, found: object) -> Iterator[str]:
+def signatures_of(info: PathInfo, found: object) -> Iterator[str]:
     """`name:base64`, as all versions print it; format 3 has it in two parts."""
     for each in found if isinstance(found, list) else ():
         text = f"{each.get('keyName')}:{each.get('sig')}" if isinstance(each, dict) else str(each)

@@ -32,6 +32,8 @@ from nix2oci.publish.push_target import check_named, push_target
 from nix2oci.publish.registry_options import registry_for_build
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from nix2oci.oci.engines import Engine
     from nix2oci.pipeline.on_base import Opener
     from nix2oci.plan.layers.layering import LayerHints
@@ -53,6 +55,8 @@ class Setup(Struct, frozen=True):
     cache: Cache | None
     bases: dict[tuple[str | None, str | None], OpenBase] = field(default_factory=dict)
     """What opens each base image, by its name and lock: images that have the same share it."""
+    began: datetime | None = None
+    """Where the provenance is to say it."""
 
     @classmethod
     def of(cls, run: Run, *, several: bool = False) -> Setup:
@@ -63,12 +67,15 @@ class Setup(Struct, frozen=True):
         run.check_given(several=several)
         files, nix, output = run.files, run.options.nix, run.options.output
         engine = choose_engine(run.load, files, output, pushed=bool(run.push.push))
-        check_writable(files.metadata, files.image_refs, after=files.output)
+        check_writable(*(files.metadata, files.image_refs, files.provenance), after=files.output)
+        began = context.now() if files.provenance_times else None
         check_directory(files.sbom_dir)
         prefix = context.environment().get(VARIABLE, "")
         push = push_target(run.push, files, prefix, loaded=engine is not None, several=several)
         if several and files.output == "-":
             raise ConfigError("cannot write several images to stdout", hint="use -o DIRECTORY")
+        if several and files.provenance:
+            raise ConfigError("cannot write the provenance of several images into one file")
         by_suffix = None if several else files.output
         on_terminal = context.width() is not None
         output_format = chosen_format(by_suffix, files.output_format, on_terminal=on_terminal)
@@ -76,7 +83,7 @@ class Setup(Struct, frozen=True):
         nix = replace(nix, system=None) if systems else nix
         client = nix_client(nix, output, run.origin, run.given)
         cache = cache_for_build(run.cache, output)
-        return cls(run, client, systems, engine, push, output_format, cache)
+        return cls(run, client, systems, engine, push, output_format, cache, began=began)
 
     def base_of(
         self, settings: Settings, options: PlanOptions, *, write_lock: bool = False

@@ -56,7 +56,12 @@ def publish_image(builds: Sequence[Evaluated], order: Order) -> None:
     with order.open_base() as opener:
         delivery = prepared_delivery(names, order)
         done = deliver(publish_of(builds, order), order, delivery, opener=opener)
-    write_files(done.document, [done], order.setup.run.files)
+    files = order.setup.run.files
+    write_files(done.document, [done], files)
+    if files.provenance:
+        from nix2oci.cli.steps.provenance import provenance  # few ask for it
+
+        write_file(files.provenance, provenance(done.made.images, order).data)
     if order.options.output.as_json:
         console.result_json(done.document, err=done.document["reference"] is None)
     else:

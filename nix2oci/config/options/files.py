@@ -7,7 +7,7 @@ from typing import Literal
 import click
 from msgspec import Struct
 
-from nix2oci.config.options.group import Group, value
+from nix2oci.config.options.group import Group, switch, value
 
 Format = Literal["oci", "archive"]
 
@@ -22,6 +22,9 @@ class FileOptions(Struct, frozen=True):
     metadata: str | None
     sbom_dir: str | None = None
     """A directory for bills of materials."""
+    provenance: str | None = None
+    provenance_times: bool = False
+    builder_id: str | None = None
 
 
 def format_option(text: str) -> click.Option:
@@ -45,9 +48,13 @@ FILES = Group(
             "DIRECTORY",
             "Write the bill of materials of each image there, as NAME.cdx.json and NAME.spdx.json.",
         ),
+        value("--provenance", "FILE", "Write where the image comes from, as a SLSA predicate."),
+        switch("--provenance-times", "Say in the provenance when the build began and ended."),
+        value("--builder-id", "URI", "Who builds, in the provenance. [by CI's variables]"),
     ),
     "Files",
 )
 
-REPORTS = Group("files", lambda **given: FileOptions(None, None, **given), FILES.flags[2:], "Files")
+_REPORTS = FILES.flags[2:4]
+REPORTS = Group("files", lambda **given: FileOptions(None, None, **given), _REPORTS, "Files")
 """The files that say what was made, where images go elsewhere."""

@@ -32,6 +32,7 @@ class Artifact(Struct, frozen=True):
     manifest: bytes
     blob: Descriptor
     data: bytes
+    annotations: Mapping[str, str]
 
     @classmethod
     def about(
@@ -54,7 +55,9 @@ class Artifact(Struct, frozen=True):
             **({"annotations": dict(annotations)} if annotations else {}),
         }
         manifest = canonical_json(document)
-        return cls(named, Descriptor.of(MANIFEST, manifest), manifest, blob, data)
+        return cls(
+            named, Descriptor.of(MANIFEST, manifest), manifest, blob, data, annotations or {}
+        )
 
     @property
     def blobs(self) -> dict[Digest, bytes]:

@@ -21,7 +21,7 @@ class TrustOptions(Struct, frozen=True):
     @property
     def attaching(self) -> Attaching:
         """What it means; raises `ConfigError`."""
-        from nix2oci.config.attaching import attaching_from_flags  # noqa: PLC0415  # start-up
+        from nix2oci.config.attaching import attaching_from_flags  # start-up
 
         return attaching_from_flags(self.attach, self.sign_key)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from threading import Event
 
 from nix2oci.oci.artifact import WithBytes
@@ -40,13 +41,13 @@ def attach(client: Client, uploader: Uploader, push_set: PushSet) -> RequestErro
     failed = [_failed(partial(put_one, part)) for part in parts]
     work = [partial(_failed, one) for one in (*lists, *tags)]
     failed += run_all(work, client.access.jobs, Event())
-    return next(filter(None, failed), None)
+    return next(chain.from_iterable(failed), None)
 
 
-def _failed(work: Callable[[], object]) -> RequestError | None:
+def _failed(work: Callable[[], object]) -> list[RequestError]:
     """What goes wrong with something, if anything."""
     try:
         work()
     except RequestError as err:
-        return err
-    return None
+        return [err]
+    return []

@@ -83,7 +83,11 @@ def push(
             before = {to.tag: known}
             done = {tag for tag in tags if _names(client, tag, named.digest, before.get(tag))}
             lost = known.lost if known and to.tag in done else None
-            work = [partial(_delivered, uploader, blob, lost) for blob in push_set.blobs]
+            of_image = {blob.digest for each in push_set.documents for blob in each.blobs}
+            work = [
+                partial(_delivered, uploader, blob, lost if blob.digest in of_image else None)
+                for blob in push_set.blobs
+            ]
             outcomes = run_all(work, clients.access.jobs, client.stop)
             if not done:
                 _put_all(client, uploader, push_set.documents)

@@ -6,14 +6,14 @@ scanner that found a bill of materials there would list images, and no packages.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
 
 from nix2oci.oci.artifact import Artifact, WithBytes
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.registry.client_options import Repository
-from nix2oci.oci.registry.push_set import PushSet
+from nix2oci.oci.registry.push_set import NOTHING, PushSet
 from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.pipeline.build import WrittenImage
 from nix2oci.pipeline.platforms import Published
@@ -43,12 +43,18 @@ class Attachments(Struct, frozen=True):
 
     def added_to(self, push_set: PushSet, blobs: Blobs, place: Repository) -> tuple[PushSet, Blobs]:
         """What is pushed to a repository, with what is attached to its documents."""
-        pushed = {document.descriptor.digest for document in push_set.documents}
-        artifacts = [each for each in self.artifacts if each.subject.digest in pushed]
-        signed = [each.digest for each in self.subjects if each.digest in pushed and self.key]
+        pushed = [document.descriptor.digest for document in push_set.documents]
+        more, data = self.about(pushed, place, push_set)
+        return more, WithBytes(data, blobs)
+
+    def about(
+        self, subjects: Collection[Digest], place: Repository, to: PushSet = NOTHING
+    ) -> tuple[PushSet, dict[Digest, bytes]]:
+        """What is attached to some manifests of a repository, and its bytes."""
+        artifacts = [each for each in self.artifacts if each.subject.digest in subjects]
+        signed = [each.digest for each in self.subjects if each.digest in subjects]
         layers, payloads = tagged_signatures(str(place), signed, self.key) if self.key else ((), {})
-        more = push_set.with_more(artifacts, layers)
-        return more, WithBytes({**self.data, **payloads}, blobs)
+        return to.with_more(artifacts, layers), {**self.data, **payloads}
 
 
 def attachments_of(

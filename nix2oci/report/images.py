@@ -123,6 +123,21 @@ def attached_documents(artifacts: Sequence[Artifact]) -> list[dict[str, object]]
     ]
 
 
+def referrers_document(more: PushSet) -> dict[str, object]:
+    """What was attached to an image that was there."""
+    return {
+        "attached": [
+            {
+                "subject": str(each.subject.digest) if each.subject else None,
+                "digest": str(each.descriptor.digest),
+                "artifact_type": each.referrer().get("artifactType"),
+            }
+            for each in more.referrers
+        ],
+        "signature_tags": [each.tag for each in more.signatures],
+    }
+
+
 def pushed_references(to: Sequence[Reference], digest: Digest) -> tuple[str, ...]:
     """What is printed of places that an image was pushed to.
 

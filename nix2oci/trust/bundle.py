@@ -71,18 +71,17 @@ def bundle_annotations(statement: Statement) -> dict[str, str]:
 class Bundle(Struct, frozen=True):
     """A bundle that was read; nothing of it is believed before it `is_by` a key."""
 
-    statement: Statement
+    payload: bytes
+    """What is signed; `statement` reads it."""
     hint: str
     """Of the key that is said to have made it; empty where a certificate has the key."""
     certificate: bytes
     """DER of the certificate that has the key; empty without one."""
     signatures: tuple[bytes, ...]
-    signed: bytes
-    """The bytes that the signatures are over."""
 
     @classmethod
     def read(cls, data: bytes) -> Self:
-        """Raises `LayoutError` for bytes that are no bundle of a statement."""
+        """Raises `LayoutError` for bytes that are no bundle of a statement, whatever that says."""
         fields = Fields.of(parse_object(data, "a bundle"))
         material, envelope = (
             fields["verificationMaterial"].object(),
@@ -99,16 +98,21 @@ class Bundle(Struct, frozen=True):
             raise LayoutError("cannot read a bundle: it has no in-toto statement")
         decoded = _decoded(payload)
         return cls(
-            Statement.read(decoded),
+            decoded,
             hint,
             _decoded(raw or ""),
             tuple(map(_decoded, signatures)),
-            to_be_signed(decoded),
         )
+
+    @property
+    def statement(self) -> Statement:
+        """What is said; `LayoutError` where that is no statement."""
+        return Statement.read(self.payload)
 
     def is_by(self, key: Verifies) -> bool:
         """Whether one of the signatures is right, and by this key."""
-        return any(key.verifies(each, self.signed) for each in self.signatures)
+        signed = to_be_signed(self.payload)
+        return any(key.verifies(each, signed) for each in self.signatures)
 
 
 class SimpleSigning(Struct, frozen=True):

@@ -19,6 +19,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
+from cryptography.x509 import (
+    ExtensionNotFound,
+    RFC822Name,
+    SubjectAlternativeName,
+    UniformResourceIdentifier,
+    load_der_x509_certificate,
+)
 
 from nix2oci.errors import ConfigError
 
@@ -125,6 +132,21 @@ def read_public_key(data: bytes, where: str, *, nix: bool | None = None) -> Publ
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return PublicKey(key)
     raise ConfigError(f"cannot verify with {where}: {_KINDS}")
+
+
+def certificate_name(der: bytes) -> str:
+    """Whom a certificate is for: a mail address, or the address of a run of CI; else its subject.
+
+    It is shown, and nothing is concluded from it: who issued the certificate is not looked at.
+    """
+    try:
+        certificate = load_der_x509_certificate(der)
+        names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
+        kinds = RFC822Name | UniformResourceIdentifier
+        found = [name.value for name in names if isinstance(name, kinds)]
+        return found[0] if found else certificate.subject.rfc4514_string()
+    except (ValueError, ExtensionNotFound):
+        return ""
 
 
 def _title(data: bytes, where: str) -> str:

@@ -137,6 +137,18 @@ class RemoteBlobs:
             self._listed |= {entry.digest for entry in found}
         return found
 
+    def tagged(self, tag: str) -> Descriptor | None:
+        """The manifest under another tag of the repository; None where there is none."""
+        with as_registry_error(self._purpose):
+            try:
+                found, data = get_document(self._client, tag)
+            except RequestError as err:
+                if err.status == 404:
+                    return None
+                raise
+        self.note(found, data)
+        return found
+
     def _document(self, digest: Digest) -> bytes:
         if digest not in self._documents:
             with as_registry_error(self._purpose):

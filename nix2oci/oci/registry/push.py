@@ -105,6 +105,26 @@ def push(
     return Pushed(place, tuple(tags), named, dict(by_digest))
 
 
+def push_about(image: Digest, more: PushSet, blobs: Blobs, place: Repository, to: Clients) -> None:
+    """Attach something to an image that is in a repository.
+
+    Raises `RegistryError`, `AuthenticationError`, `OutputError` when a blob cannot be read, and
+    `NotAttachedError`.
+    """
+    client = to.of(place, push=True)
+    uploader = Uploader(client, blobs)
+    with as_registry_error(f"attach to {place}@{image}"):
+        try:
+            client.meet()
+            work = [partial(uploader.upload, blob) for blob in more.blobs]
+            run_all(work, to.access.jobs, client.stop)
+            failed = attach(client, uploader, more)
+        finally:
+            uploader.call_off()
+    if failed:
+        raise NotAttachedError(f"{place}@{image}", failed.cause, failed.hint, failed.status)
+
+
 def check_digest(push_set: PushSet, to: Reference) -> None:
     """Raise `ConfigError` where a reference has another digest than what is to be pushed there."""
     digest = push_set.documents[-1].descriptor.digest

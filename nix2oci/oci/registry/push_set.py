@@ -82,6 +82,10 @@ class PushSet(Struct, frozen=True):
         )
 
 
+NOTHING = PushSet((), ())
+"""What is added to where an image is there already."""
+
+
 def read_push_set(layout: Layout, tag: str | None = None) -> PushSet:
     """What there is to push of a layout or archive: the image or index of a tag.
 

@@ -26,7 +26,7 @@ from nix2oci.oci.spec import INDEX, MOST_LISTED, Descriptor, Digest, canonical_j
 
 _ROUNDS = 8
 """Times to write a list before a race on it is given up."""
-_SETTLING = 0.5
+_SETTLING = 0.3
 """Seconds until a list is looked at again: several times what it takes to read one and write it."""
 _NONE = frozenset({400, 403, 404, 405, 501})
 """Statuses of a registry that lists no referrers."""

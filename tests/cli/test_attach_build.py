@@ -37,7 +37,7 @@ def listed(shop: Shop, digest: str) -> list[str]:
 
 
 @pytest.mark.parametrize("has_api", [True, False], ids=["the registry lists them", "clients do"])
-def test_documents_are_listed_in_the_order_of_scanners(shop: Shop, has_api: bool) -> None:
+def test_documents_are_listed_in_the_order_of_scanners(shop: Shop, *, has_api: bool) -> None:
     shop.registry.lists_referrers = has_api
     document = shop.push(ALL)
     assert listed(shop, document["digest"]) == DOCUMENTS
@@ -144,7 +144,7 @@ WRONG: list[Any] = [
 @pytest.mark.parametrize("actions", WRONG)
 @pytest.mark.parametrize("says_subject", [True, False], ids=["takes note", "takes no note"])
 def test_clients_keep_the_list_where_the_registry_shows_none(
-    shop: Shop, actions: Any, says_subject: bool
+    shop: Shop, actions: Any, *, says_subject: bool
 ) -> None:
     shop.registry.lists_referrers = says_subject
     shop.registry.script("GET", "/referrers/", *actions, always=True)

@@ -16,7 +16,7 @@ from nix2oci.model.closure import Closure, StorePath
 from nix2oci.nix.store_files import StoreFiles, unreadable
 from nix2oci.text import display
 from nix2oci.trust.components import LanguagePackage
-from nix2oci.trust.languages.files import reader_of
+from nix2oci.trust.languages.described_by import reader_of
 from nix2oci.trust.languages.found import Found
 
 _QUESTION = "packages"

@@ -13,7 +13,7 @@ _QUOTED = re.compile(r"""["']([^"']*)["']""")
 
 
 def python_metadata(file: IO[bytes]) -> list[Found]:
-    """Core metadata of a distribution (packaging.python.org, core-metadata): headers, then text."""
+    """Core metadata of a distribution (Python Packaging User Guide, core metadata): headers, then text."""
     fields: dict[str, str] = {}
     for line in whole(file).splitlines():
         if not line.strip():
@@ -27,7 +27,7 @@ def python_metadata(file: IO[bytes]) -> list[Found]:
 
 
 def npm_package(file: IO[bytes]) -> list[Found]:
-    """A package.json that names itself (docs.npmjs.com, package.json)."""
+    """A package.json that names itself (npm documentation, package.json)."""
     try:
         document = json.loads(whole(file))
     except (ValueError, RecursionError):

@@ -13,7 +13,7 @@ _QUOTED = re.compile(r"""["']([^"']*)["']""")
 
 
 def python_metadata(file: IO[bytes]) -> list[Found]:
-    """Core metadata of a distribution (Python Packaging User Guide, core metadata): headers, then text."""
+    """Core metadata of a distribution (Python Packaging User Guide): headers, then text."""
     fields: dict[str, str] = {}
     for line in whole(file).splitlines():
         if not line.strip():

@@ -77,9 +77,12 @@ class StoreComponent(Struct, frozen=True):
     @property
     def named(self) -> PackageName:
         """Its name taken apart, name and version as Nix knows them where it does."""
-        found = PackageName.parse(self.path.name)
-        name, version = self.facts.name or found.package, self.facts.version or found.version
-        return PackageName(name, found.output, version)
+        found, name = PackageName.parse(self.path.name), self.facts.name
+        if name and self.path.name.startswith(f"{name}-"):
+            # The name may have what looks like a version: `gcc-12-base`.
+            rest = PackageName.parse("x" + self.path.name.removeprefix(name))
+            found = PackageName(name, rest.output, rest.version)
+        return PackageName(name or found.package, found.output, self.facts.version or found.version)
 
     @property
     def purl(self) -> str:

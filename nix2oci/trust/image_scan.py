@@ -161,4 +161,4 @@ def _packages(member: Member, pieces: Iterator[bytes]) -> list[Found]:
         for piece in chain([first], pieces):
             file.write(piece)
         file.seek(0)
-        return sorted(set(reader(file)))
+        return sorted(set(reader(file, display(member.path.rpartition(b"/")[2]))))

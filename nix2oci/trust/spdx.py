@@ -81,7 +81,8 @@ def _store_package(component: StoreComponent, when: str, *, guess: bool) -> Json
 
 
 def _language_package(package: LanguagePackage) -> Json:
-    found = _package(_ref(package), package.name, package.version)
+    name = package.name.rpartition(":")[2] if package.kind == "maven" else package.name
+    found = _package(_ref(package), name, package.version)
     where = {"sourceInfo": f"found in {package.file}"}
     return {**found, **where, **_references([package.purl])}
 

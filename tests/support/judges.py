@@ -25,7 +25,7 @@ def spdx_findings(data: bytes, scratch: Path) -> list[str]:
 
 def components(data: bytes) -> dict[str, Any]:
     """Those of a CycloneDX document by package URL."""
-    return {each["purl"]: each for each in json.loads(data)["components"]}
+    return {each["purl"]: each for each in json.loads(data)["components"] if "purl" in each}
 
 
 def properties(component: Any) -> dict[str, str]:

@@ -6,30 +6,47 @@ import struct
 import zlib
 from collections.abc import Mapping
 
+_PLACE = 0x400000
+"""Where the file is in the memory of its process: readers of Go look there."""
+
 
 def elf_with_sections(
     sections: Mapping[bytes, bytes], *, bits: int = 64, order: str = "<"
 ) -> bytes:
     """An ELF file with a table of sections, those and the one with their names."""
     wide = bits == 64
-    names, head_size = b"\0", 64 if wide else 52
-    body, headers = b"", [(0, 0, 0)]
-    for name, data in sections.items():
-        headers.append((len(names), head_size + len(body), len(data)))
-        names, body = names + name + b"\0", body + data
-    headers.append((0, head_size + len(body), len(names)))
+    names = b"\0"
+    head_size, segment_size = (64, 56) if wide else (52, 32)
+    body, headers = bytes(-(head_size + segment_size) % 16), [(0, 0, 0, 0)]
+    for name, data in {**sections, b".shstrtab": b""}.items():
+        at = head_size + segment_size + len(body)
+        headers.append((len(names), 3 if name == b".shstrtab" else 1, at, len(data)))
+        names += name + b"\0"
+        body += data + bytes(-len(data) % 16)
+    headers[-1] = (*headers[-1][:3], len(names))
     body += names
-    form = f"{order}{'IIQQQQIIQQ' if wide else 'IIIIIIIIII'}"
+    word = "Q" if wide else "I"
     table = b"".join(
-        struct.pack(form, name, 1, 0, 0, at, size, 0, 0, 0, 0) for name, at, size in headers
+        struct.pack(
+            f"{order}II{word * 4}II{word * 2}",
+            *(name, kind, 2 if kind == 1 else 0, _PLACE + at if kind == 1 else 0, at, size),
+            *(0, 0, 16 if kind == 1 else int(kind > 0), 0),
+        )
+        for name, kind, at, size in headers
     )
+    end = head_size + segment_size + len(body)
     ident = b"\x7fELF" + bytes([2 if wide else 1, 1 if order == "<" else 2, 1]) + bytes(9)
     head = struct.pack(
-        f"{order}HHI{'QQQ' if wide else 'III'}IHHHHHH",
-        *(2, 62, 1, 0, 0, head_size + len(body), 0, head_size, 0, 0),
-        *(struct.calcsize(form), len(headers), len(headers) - 1),
+        f"{order}HHI{word * 3}IHHHHHH",
+        *(2, 62 if wide else 3, 1, _PLACE, head_size, end, 0, head_size, segment_size, 1),
+        *(64 if wide else 40, len(headers), len(headers) - 1),
     )
-    return ident + head + body + table
+    whole = end + len(table)
+    if wide:
+        segment = struct.pack(f"{order}IIQQQQQQ", 1, 6, 0, _PLACE, _PLACE, whole, whole, 4096)
+    else:
+        segment = struct.pack(f"{order}IIIIIIII", 1, 0, _PLACE, _PLACE, whole, whole, 6, 4096)
+    return ident + head + segment + body + table
 
 
 def build_information(version: str, modules: str) -> bytes:

@@ -133,6 +133,18 @@ def test_a_package_of_a_language_is_tied_to_its_file_and_its_store_path() -> Non
     assert edges[str(LIB)] == []
 
 
+def test_crates_are_those_of_their_program() -> None:
+    file = f"{APP}/bin/app"
+    crates = tuple(LanguagePackage(file, "cargo", name, "1") for name in ("serde", "tokio"))
+    bill = replace(BILL, components=(StoreComponent(APP, (), packages=crates),))
+    document = json.loads(cyclonedx(bill))
+    (program,) = [each for each in document["components"] if each["type"] == "application"]
+    assert program["name"] == file[1:]
+    edges = {each["ref"]: each["dependsOn"] for each in document["dependencies"]}
+    assert edges[str(APP)] == [program["bom-ref"]]
+    assert edges[program["bom-ref"]] == [each.ref for each in crates]
+
+
 def test_the_image_is_named_by_its_digest_and_leads_to_its_parts() -> None:
     document = json.loads(cyclonedx(BILL))
     root = document["metadata"]["component"]

@@ -137,7 +137,7 @@ def write(
 
 
 def _known(prepared: Prepared, progress: Progress) -> Knowledge:
-    from nix2oci.pipeline.knowledge import knowledge_of  # noqa: PLC0415  # few want it
+    from nix2oci.pipeline.gather_knowledge import knowledge_of  # noqa: PLC0415  # few want it
 
     return knowledge_of(prepared, progress)
 

@@ -15,7 +15,7 @@ from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import PREDEFINED, REF_NAME
 from nix2oci.text import display, printable
 from nix2oci.trust.components import BaseComponent, Bill, LanguagePackage, StoreComponent, Subject
-from nix2oci.trust.image_files import ImageFiles, read_image_files
+from nix2oci.trust.image_scan import ImageFiles, read_image_files
 
 UNKNOWN = (
     "derivers, licences, home pages, CPEs and patches of store paths: an image records none",

@@ -6,6 +6,7 @@ recorded; packages of languages that were found in its files are components of t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from msgspec import Struct
@@ -37,6 +38,21 @@ class LanguagePackage(Struct, frozen=True, order=True):
     def ref(self) -> str:
         """Its name in a document, where the same package may be found in several files."""
         return f"{self.purl}#{self.file}"
+
+
+def crates_by_program(
+    packages: Iterable[LanguagePackage],
+) -> dict[str, list[LanguagePackage]]:
+    """Programs of Rust, by their files, with the crates that are in each.
+
+    They are components as well: scanners take crates for those of a lock file, if no program has
+    them.
+    """
+    found: dict[str, list[LanguagePackage]] = {}
+    for each in packages:
+        if each.kind == "cargo":
+            found.setdefault(each.file, []).append(each)
+    return found
 
 
 class PackageFacts(Struct, frozen=True):
@@ -77,9 +93,12 @@ class StoreComponent(Struct, frozen=True):
     @property
     def named(self) -> PackageName:
         """Its name taken apart, name and version as Nix knows them where it does."""
-        found = PackageName.parse(self.path.name)
-        name, version = self.facts.name or found.package, self.facts.version or found.version
-        return PackageName(name, found.output, version)
+        found, name = PackageName.parse(self.path.name), self.facts.name
+        if name and self.path.name.startswith(f"{name}-"):
+            # The name may have what looks like a version: `gcc-12-base`.
+            rest = PackageName.parse("x" + self.path.name.removeprefix(name))
+            found = PackageName(name, rest.output, rest.version)
+        return PackageName(name or found.package, found.output, self.facts.version or found.version)
 
     @property
     def purl(self) -> str:

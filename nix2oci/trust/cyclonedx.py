@@ -15,11 +15,15 @@ from nix2oci.trust.components import (
     PackageFacts,
     StoreComponent,
     Subject,
+    crates_by_program,
 )
 from nix2oci.trust.purl import purl
 
 CVE = re.compile(r"CVE-\d{4}-\d{4,}", re.IGNORECASE)
 URL = re.compile(r"https?://[!#-;=?-\[\]_a-z~]+")
+
+RUST_PROGRAM = "rustbinary"
+"""What Trivy calls a program with crates."""
 
 _NAMESPACE = bytes.fromhex("6ba7b8119dad11d180b400c04fd430c8")
 """That of URLs (RFC 9562, 6.6)."""
@@ -66,6 +70,7 @@ def patched(facts: PackageFacts) -> list[tuple[str, list[str]]]:
 def _document(bill: Bill, *, guess_cpes: bool) -> Json:
     components = [_store_component(each, guess=guess_cpes) for each in bill.components]
     components += [_language_component(each) for each in bill.packages]
+    components += [_program(file) for file in crates_by_program(bill.packages)]
     if bill.base:
         components.append(_base_component(bill.base))
     document: dict[str, object] = {
@@ -161,6 +166,15 @@ def _language_component(package: LanguagePackage) -> Json:
     )
 
 
+def _program(file: str) -> Json:
+    return {
+        "type": "application",
+        "bom-ref": _program_ref(file),
+        "name": file.lstrip("/"),
+        "properties": _properties([("aquasecurity:trivy:Type", RUST_PROGRAM)]),
+    }
+
+
 def _base_component(base: BaseComponent) -> Json:
     return _present(
         {
@@ -176,11 +190,22 @@ def _base_component(base: BaseComponent) -> Json:
 
 def _dependencies(bill: Bill) -> Iterator[Json]:
     base = [_base_ref(bill.base)] if bill.base else []
-    outside = [each.ref for each in bill.outside]
+    outside = _refs(bill.outside)
     yield _depends(_subject_ref(bill.subject), [*map(str, bill.roots), *base, *outside])
     for each in bill.components:
-        packages = [package.ref for package in each.packages]
-        yield _depends(str(each.path), [*map(str, each.references), *packages])
+        yield _depends(str(each.path), [*map(str, each.references), *_refs(each.packages)])
+    for file, crates in crates_by_program(bill.packages).items():
+        yield _depends(_program_ref(file), [each.ref for each in crates])
+
+
+def _refs(packages: Iterable[LanguagePackage]) -> list[str]:
+    """What something depends on that has these packages: crates by way of their programs."""
+    programs = crates_by_program(packages)
+    return [_program_ref(each.file) if each.file in programs else each.ref for each in packages]
+
+
+def _program_ref(file: str) -> str:
+    return f"program:{file}"
 
 
 def _depends(ref: str, on: Iterable[str]) -> Json:

@@ -45,6 +45,8 @@ def language_purl(kind: str, name: str, version: str) -> str:
         name = _DISTRIBUTION.sub("-", name).lower()
     elif kind == "maven":
         name = name.replace(":", "/")
+    elif kind == "golang":  # Go calls its own version go1.23, and that of any module v1.23
+        version = re.sub(r"^go(?=\d)", "v", version)
     return purl(kind, name, version)
 
 

@@ -8,8 +8,14 @@ from collections.abc import Iterable, Iterator
 
 from nix2oci.oci.fields import Json
 from nix2oci.oci.spec import canonical_json, rfc3339
-from nix2oci.trust.components import BaseComponent, Bill, LanguagePackage, StoreComponent
-from nix2oci.trust.cyclonedx import URL, base_purl, image_purl, name_uuid, patched
+from nix2oci.trust.components import (
+    BaseComponent,
+    Bill,
+    LanguagePackage,
+    StoreComponent,
+    crates_by_program,
+)
+from nix2oci.trust.cyclonedx import RUST_PROGRAM, URL, base_purl, image_purl, name_uuid, patched
 
 _DOCUMENT, _IMAGE, _BASE = "SPDXRef-DOCUMENT", "SPDXRef-image", "SPDXRef-base"
 _UNSAID = "NOASSERTION"
@@ -28,7 +34,8 @@ def _document(bill: Bill, *, guess_cpes: bool) -> Json:
     when = rfc3339(bill.subject.created)
     packages = [_image(bill, when)]
     packages += [_store_package(each, when, guess=guess_cpes) for each in bill.components]
-    packages += [_language_package(each) for each in bill.packages]
+    packages += [_language_package(each, when) for each in bill.packages]
+    packages += [_program(file, when) for file in crates_by_program(bill.packages)]
     if bill.base:
         packages.append(_base(bill.base))
     return {
@@ -39,7 +46,7 @@ def _document(bill: Bill, *, guess_cpes: bool) -> Json:
         "creationInfo": {"created": when, "creators": ["Tool: nix2oci"]},
         "documentDescribes": [_IMAGE],
         "packages": packages,
-        "relationships": sorted(_relationships(bill), key=lambda each: tuple(each.values())),
+        "relationships": _sorted(_relationships(bill)),
     }
 
 
@@ -80,10 +87,20 @@ def _store_package(component: StoreComponent, when: str, *, guess: bool) -> Json
     return {**found, **homepage, **summary, **references, "annotations": _annotations(texts, when)}
 
 
-def _language_package(package: LanguagePackage) -> Json:
-    found = _package(_ref(package), package.name, package.version)
-    where = {"sourceInfo": f"found in {package.file}"}
+def _language_package(package: LanguagePackage, when: str) -> Json:
+    name = package.name.rpartition(":")[2] if package.kind == "maven" else package.name
+    found = _package(_ref(package), name, package.version)
+    # Trivy reads the file in this form.
+    where = {"annotations": _annotations([f"FilePath: {package.file.lstrip('/')}"], when)}
     return {**found, **where, **_references([package.purl])}
+
+
+def _program(file: str, when: str) -> Json:
+    return {
+        **_package(_program_ref(file), file.lstrip("/")),
+        "primaryPackagePurpose": "APPLICATION",
+        "annotations": _annotations([f"Type: {RUST_PROGRAM}"], when),
+    }
 
 
 def _base(base: BaseComponent) -> Json:
@@ -139,14 +156,32 @@ def _relationships(bill: Bill) -> Iterator[dict[str, str]]:
     if bill.base:
         yield _related(_IMAGE, "DESCENDANT_OF", _BASE)
     for package in bill.outside:
-        yield _related(_IMAGE, "CONTAINS", _ref(package))
+        yield _related(_IMAGE, "CONTAINS", _holder(package))
     for component in bill.components:
         own = refs[component.path]
         yield _related(_IMAGE, "CONTAINS", own)
         for other in component.references:
             yield _related(own, "DEPENDS_ON", refs[other])
         for package in component.packages:
-            yield _related(own, "CONTAINS", _ref(package))
+            yield _related(own, "CONTAINS", _holder(package))
+    for file, crates in crates_by_program(bill.packages).items():
+        for each in crates:
+            yield _related(_program_ref(file), "CONTAINS", _ref(each))
+
+
+def _holder(package: LanguagePackage) -> str:
+    """What a store path contains: a package, or the program that has it."""
+    return _program_ref(package.file) if package.kind == "cargo" else _ref(package)
+
+
+def _program_ref(file: str) -> str:
+    # Trivy knows programs by this beginning.
+    return f"SPDXRef-Application-{hashlib.sha256(file.encode()).hexdigest()[:16]}"
+
+
+def _sorted(relationships: Iterator[dict[str, str]]) -> list[dict[str, str]]:
+    distinct = {tuple(each.values()): each for each in relationships}
+    return [distinct[key] for key in sorted(distinct)]
 
 
 def _related(element: str, kind: str, other: str) -> dict[str, str]:

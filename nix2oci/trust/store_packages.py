@@ -16,10 +16,11 @@ from nix2oci.model.closure import Closure, StorePath
 from nix2oci.nix.store_files import StoreFiles, unreadable
 from nix2oci.text import display
 from nix2oci.trust.components import LanguagePackage
-from nix2oci.trust.languages.files import reader_of
+from nix2oci.trust.languages.described_by import reader_of
 from nix2oci.trust.languages.found import Found
 
-_QUESTION = "packages"
+_QUESTION = "packages 1"
+"""Counted up with every change of what is found."""
 
 
 def language_packages(
@@ -58,7 +59,7 @@ def _search(top: bytes, files: StoreFiles) -> Iterator[tuple[bytes, Found]]:
         if reader is None:
             continue
         with BufferedReader(open_file(os.fsdecode(files.content(path)))) as file:
-            for each in reader(file):
+            for each in reader(file, display(path.rpartition(b"/")[2])):
                 yield path[len(top) :], each
 
 

@@ -68,7 +68,7 @@ class Terminal:
     def argv(self, *args: str) -> list[str]:
         takes_store = (
             args
-            and args[0] in {"build", "resolve", "plan", "popularity", "diff", "why"}
+            and args[0] in {"build", "resolve", "plan", "sbom", "popularity", "diff", "why"}
             and "--closure" not in args
         )
         store = ("--store", str(self.fake.root)) if takes_store else ()

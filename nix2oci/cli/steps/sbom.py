@@ -54,7 +54,7 @@ def bill_of_installables(
     kept = cache_for_build(cache, output)
     with planned_image(texts, options, origin, with_hints=False, cache=kept) as prepared:
         from nix2oci.pipeline.describe import image_names
-        from nix2oci.pipeline.knowledge import knowledge_of
+        from nix2oci.pipeline.gather_knowledge import knowledge_of
         from nix2oci.publish.sbom import plan_subject, planned_bill
 
         package, spec = prepared.package, prepared.spec

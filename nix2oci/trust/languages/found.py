@@ -25,8 +25,8 @@ class Found(Struct, frozen=True, order=True):
     license: str = ""
 
 
-Reader = Callable[[IO[bytes]], list[Found]]
-"""Reads a file that can be sought in; what it does not understand gives no package.
+Reader = Callable[[IO[bytes], str], list[Found]]
+"""Reads a file that can be sought in, by its name; what it does not understand gives no package.
 
 Raises `OSError` for what cannot be read.
 """

@@ -12,8 +12,8 @@ _ATTRIBUTE = re.compile(r"""^\s*\w+\.(name|version|licenses?)\s*=\s*(.+)$""", re
 _QUOTED = re.compile(r"""["']([^"']*)["']""")
 
 
-def python_metadata(file: IO[bytes]) -> list[Found]:
-    """Core metadata of a distribution (packaging.python.org, core-metadata): headers, then text."""
+def python_metadata(file: IO[bytes], _name: str) -> list[Found]:
+    """Core metadata of a distribution (Python Packaging User Guide): headers, then text."""
     fields: dict[str, str] = {}
     for line in whole(file).splitlines():
         if not line.strip():
@@ -26,8 +26,8 @@ def python_metadata(file: IO[bytes]) -> list[Found]:
     return [Found("pypi", name, version, clean(said))] if name and version else []
 
 
-def npm_package(file: IO[bytes]) -> list[Found]:
-    """A package.json that names itself (docs.npmjs.com, package.json)."""
+def npm_package(file: IO[bytes], _name: str) -> list[Found]:
+    """A package.json that names itself (npm documentation, package.json)."""
     try:
         document = json.loads(whole(file))
     except (ValueError, RecursionError):
@@ -40,7 +40,7 @@ def npm_package(file: IO[bytes]) -> list[Found]:
     return [Found("npm", name, version, clean(said))] if name and version else []
 
 
-def gem_specification(file: IO[bytes]) -> list[Found]:
+def gem_specification(file: IO[bytes], _name: str) -> list[Found]:
     """The specification of an installed gem, which is a Ruby program of assignments."""
     fields: dict[str, str] = {}
     for name, value in _ATTRIBUTE.findall(whole(file)):

@@ -20,7 +20,7 @@ _MOST_SECTIONS = 1 << 12
 _LDFLAGS_VERSION = re.compile(r"""(?i)-X[ =]['"]?[^\s=]*?\.?(?:version|ver)=v?([^\s'"]+)""")
 
 
-def program_packages(file: IO[bytes]) -> list[Found]:
+def program_packages(file: IO[bytes], _name: str) -> list[Found]:
     """What an ELF program was made of, as far as its compiler wrote it down."""
     found: list[Found] = []
     for name, data in _sections(file):
@@ -76,8 +76,7 @@ def go_modules(data: bytes) -> list[Found]:
     if len(modules) > 33 and modules[-17:-16] == b"\n":
         modules = modules[16:-16]  # marks by which a debugger finds them
     words = version.decode("utf-8", "replace").split()
-    number = words[0].removeprefix("go") if words else ""
-    found = [Found("golang", "stdlib", clean(number))] if number else []
+    found = [Found("golang", "stdlib", clean(words[0]))] if words else []
     return found + _listed(modules.decode("utf-8", "replace"))
 
 

@@ -24,7 +24,7 @@ from nix2oci.oci.spec import Descriptor
 from nix2oci.oci.validate.layer_contents import STORE_PATH
 from nix2oci.oci.validate.nar_hash import NarHash, NarOrderError
 from nix2oci.text import display
-from nix2oci.trust.languages.files import reader_of
+from nix2oci.trust.languages.described_by import reader_of
 from nix2oci.trust.languages.found import Found
 
 _IN_MEMORY = 1 << 22
@@ -161,4 +161,4 @@ def _packages(member: Member, pieces: Iterator[bytes]) -> list[Found]:
         for piece in chain([first], pieces):
             file.write(piece)
         file.seek(0)
-        return sorted(set(reader(file)))
+        return sorted(set(reader(file, display(member.path.rpartition(b"/")[2]))))

@@ -83,8 +83,8 @@ class NixClient:
         self._seen: set[str] = set()
         self._sources: dict[str, Source] = {}
         self._metadata: dict[str, str] = {}
-        self.said_of_paths: list[str] = []
-        """What `path_info` gave, for `nix.evidence`."""
+        self.said_of_paths: list[str] = []  # what `path_info` gave, for `nix.evidence`
+        self.requires_signatures = False  # of every path of a closure: `nix.signatures`
         self._evaluating: tuple[str, ...] = ()
         self._meanwhile: list[Callable[[], None]] = []
 

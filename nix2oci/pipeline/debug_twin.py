@@ -19,6 +19,7 @@ from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_inputs import as_locked, nixpkgs_input
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.package import Package
+from nix2oci.nix.signatures import closure_with_signatures
 from nix2oci.nix.store import LocalStore, store_layer
 from nix2oci.nix.tools import programs, read_file
 from nix2oci.oci.layer.blob import Layer
@@ -108,7 +109,7 @@ def debug_tools(
             f"the image is for {system}"
         )
     with nix.build([package]) as (built,):
-        closure, root = nix.closure(built.roots), nix.physical()
+        closure, root = closure_with_signatures(nix, built.roots), nix.physical()
         found = programs(closure, root)
         if not found:
             raise ConfigError(

@@ -24,13 +24,11 @@ from nix2oci.oci.layer.blob import layer_form
 from nix2oci.oci.spec import Platform, canonical_json, rfc3339
 from nix2oci.pipeline.build import WrittenImage
 from nix2oci.pipeline.templates import launcher_digest
+from nix2oci.trust.provenance_claims import BUILD_TYPE, PREDICATE
 from nix2oci.trust.trust_document import IN_TOTO, TrustDocument
 
-BUILD_TYPE = "urn:nix2oci:provenance:v1"
-"""What docs/provenance.md defines."""
 LOCAL_BUILDER = "urn:nix2oci:builder:local"
 """Whoever ran it: nothing is known of them."""
-PREDICATE = "https://slsa.dev/provenance/v1"
 
 Json = dict[str, object]
 

@@ -1,77 +1,76 @@
-"""`nix2oci verify`: whether an image is signed, and is what its documents say."""
+"""`nix2oci verify`: whether an image is what it says it is, and who says so."""
 
 from __future__ import annotations
 
-from nix2oci import text
-from nix2oci.cli import context
+import click
+
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.attaching import public_key
-from nix2oci.cli.steps.read_image import reading_bytes
-from nix2oci.cli.steps.registry import open_layout_anywhere
-from nix2oci.compare.attached import attached_to, images_of, subjects_of_image
-from nix2oci.compare.store_paths import in_layers
-from nix2oci.compare.verified import verified
-from nix2oci.config.options.group import argument, command, value
-from nix2oci.config.options.output import OUTPUT, OutputOptions
+from nix2oci.config.options.group import argument, command, installable_arguments, switch, value
+from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.config.options.platforms import ONE_PLATFORM
-from nix2oci.config.options.registry import REGISTRY, RegistryOptions
-from nix2oci.oci.layout.counted import CountedBlobs
-from nix2oci.oci.spec import Digest, Platform
-from nix2oci.publish.registry_options import reading
-from nix2oci.report.attached import judged_table, verified_document
-from nix2oci.trust.listed_paths import InLayers
 
 
 @command(
     "verify",
     argument("image"),
+    installable_arguments(),
     value(
         "--key",
         "PUB",
         "The public key that must have signed: a file in PEM, nix:FILE, or env://VARIABLE.",
     ),
+    switch("--rebuild", "Make the image again of what it was made of, and compare."),
+    value("--provenance", "FILE", "With --rebuild: what it was made of. [what is attached]"),
     ONE_PLATFORM,
-    REGISTRY,
-    OUTPUT,
+    PLAN,
 )
 def verify(
     *,
     image: str,
+    installables: tuple[str, ...],
     key: str | None,
+    rebuild: bool,
+    provenance: str | None,
     platform: str | None,
-    registry: RegistryOptions,
-    output: OutputOptions,
+    options: PlanOptions,
 ) -> int:
-    """Verify IMAGE: who signed it, and that it holds what its documents say. Exit code 1 if not.
+    """Verify that IMAGE is what it says, and who says so; exit code 1 where it is not.
 
-    IMAGE is what `nix2oci inspect` takes. With --key, the image has to be signed by that key. Bills
-    of materials and provenances are held against the store paths that lie in the layers, and their
-    hashes, whoever attached them. Of an image for several platforms all are read, or the one of
-    --platform.
+    IMAGE is what `nix2oci inspect` takes. With --key, it has to be signed by that key. Bills of
+    materials and provenances are held against the store paths that lie in the layers, whoever
+    attached them; of an image for several platforms, against those of all, or of --platform.
+    With --rebuild it is made again, of what its provenance says or of INSTALLABLE, and compared.
     """
-    by = public_key(key) if key is not None else None
-    wanted = Platform.parse(platform) if platform else None
-    registry = reading(registry, image)
-    layout, tag = open_layout_anywhere(image, registry, output)
-    images = (layout.image(tag, wanted),) if wanted else images_of(layout, tag)
-    listed = [each for one in images for each in subjects_of_image(layout, tag, one)]
-    subjects = tuple({each.digest: each for each in listed}.values())
-    attached = attached_to(layout, subjects)
-    contents: dict[Digest, InLayers] = {}
-    damage: list[str] = []
-    total = sum(layer.size for one in images for layer in one.layers())
-    with reading_bytes(image, total, registry, output) as counter:
-        for one in images:
-            found, wrong = in_layers(CountedBlobs.of(one, counter), context.cores())
-            contents[one.descriptor.digest] = found
-            damage += wrong
-    result = verified(attached, [each.digest for each in subjects], contents, by, damage)
+    from nix2oci.cli.steps.rebuild import claims_of
+    from nix2oci.cli.steps.rebuild import rebuild as rebuilt
+    from nix2oci.cli.steps.verify_attached import verify_attached
+    from nix2oci.publish.registry_options import reading
+    from nix2oci.report.rebuilt import rebuilt_document, rebuilt_lines
+    from nix2oci.text import printable
+    from nix2oci.trust.provenance_claims import read_claims
+
+    if not rebuild and (installables or provenance):
+        raise click.UsageError("an installable or --provenance is for --rebuild")
+    output, found, claims = options.output, None, claims_of(provenance) if provenance else None
+    if key is not None or not rebuild or not (installables or claims):
+        registry = reading(options.registry, image)
+        found = verify_attached(image, key, platform, registry, output)
+        if claims is None and rebuild and (attached := found.provenance):
+            claims = read_claims(attached, f"of {image}")
+    shown = found if key is not None or not rebuild else None
+    results = (
+        [(each.found, each.reasons) for each in rebuilt(image, installables, claims, options)]
+        if rebuild
+        else []
+    )
+    again = rebuilt_document(image, results) if rebuild else {}
     if output.as_json:
-        console.result_json(verified_document(result, subjects[0]))
+        own = {**shown.document, "rebuild": again or None} if shown else again
+        console.result_json(own)
     else:
-        console.result_text(judged_table(result.judged, subjects[0]))
-        what = "signed by this key, and " if by else "not judged by whose it is; "
-        number = text.count(len(result.problems), "problem")
-        said = f"{number}" if result.problems else f"{what}what its documents say is so"
-        console.result_text([f"{subjects[0].digest}: {said}", *(f"  {p}" for p in result.problems)])
-    return 1 if result.problems else 0
+        if shown:
+            console.result_text(shown.text)
+        if rebuild:
+            console.result(*map(printable, rebuilt_lines(image, results)))
+    is_same = all(found.is_same for found, _ in results)
+    return 1 if not is_same or (shown and shown.found.problems) else 0

@@ -33,13 +33,15 @@ def nix_client(
         env = context.child_environment()
         return open_given(env, nix.arguments, given.closure, given.package)
     loud = ("--print-build-logs",) if output.verbose else ()
-    return NixClient(
+    client = NixClient(
         context.child_environment(),
         (*nix.arguments, *loud),
         show=(lambda _: None) if output.quiet else console.line,
         terminal=None if output.quiet else context.terminal(),
         origin=Origin(origin.url, origin.check_signatures) if origin.url else None,
     )
+    client.requires_signatures = origin.require_signatures
+    return client
 
 
 def parse_installables(

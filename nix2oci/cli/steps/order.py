@@ -108,8 +108,16 @@ def _attaching(run: Run, settings: Settings, setup: Setup, path: str | None) -> 
     if run.trust == NO_TRUST and settings.spec.trust is None:
         return None
     from nix2oci.cli.steps.attaching import to_attach  # few images have anything
+    from nix2oci.config.attaching import Attaching
 
-    return to_attach(run, settings, setup, written=path) or None
+    is_written = path is not None or not (setup.engine or setup.push)
+    found = to_attach(
+        run.trust.attaching,
+        settings.spec.trust or Attaching(),
+        pushed=setup.push is not None,
+        in_layout=is_written and setup.output_format == "oci",
+    )
+    return found or None
 
 
 class Order(Struct, frozen=True):

@@ -148,7 +148,7 @@ def _attach(made: Published, order: Order) -> Attachments | None:
     """What goes with the image beside its bytes, made, and written where a layout stays."""
     if not order.attaching:
         return None
-    from nix2oci.cli.steps.attaching import attach_to  # few images have anything
+    from nix2oci.cli.steps.attach_built import attach_to  # few images have anything
 
     return attach_to(made, order.attaching, order)
 

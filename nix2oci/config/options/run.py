@@ -43,6 +43,8 @@ class Run(Struct, frozen=True):
 
     def check_given(self, *, several: bool) -> None:
         """Raise `ConfigError` for what a closure that is given does not go together with."""
+        if self.given.closure and self.origin.require_signatures:
+            raise ConfigError("cannot use --closure with --require-sigs: no Nix is there to judge")
         others = {
             "--from": self.origin.url,
             "--platform": self.platforms.platform,

@@ -1,0 +1,181 @@
+"""An image, and what was made again of the sources that it names: equal, or where not.
+
+The digests of layers that were made again prove those of the image; only a layer that differs is
+looked into.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from nix2oci.compare.difference import Change, Contents, Setting, difference
+from nix2oci.compare.inputs import closure_contents, image_contents
+from nix2oci.compare.layer_members import (
+    MOVED,
+    Place,
+    blob_digest,
+    entry_members,
+    first_difference,
+    read_members,
+)
+from nix2oci.errors import LayoutError
+from nix2oci.model.closure import StorePath
+from nix2oci.oci.layout.archive import Readable
+from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.settings import settings
+from nix2oci.oci.spec import Descriptor, Digest, Platform
+from nix2oci.pipeline.build import WrittenImage
+from nix2oci.pipeline.image_layers import layer_requests
+
+
+class LayerPair(Struct, frozen=True):
+    """A layer of the image and the one in its place that was made again; None where is none."""
+
+    found: Digest | None
+    """Of the bytes that are there."""
+    said: Digest | None
+    """Of those that the manifest says are there."""
+    found_diff_id: str
+    made: Digest | None
+    made_diff_id: str
+
+    @property
+    def is_same(self) -> bool:
+        return self.found == self.made
+
+    @property
+    def has_same_contents(self) -> bool:
+        """Whether only the compressed form differs."""
+        same = bool(self.found_diff_id) and self.found_diff_id == self.made_diff_id
+        return same and self.found == self.said
+
+
+class Rebuilt(Struct, frozen=True):
+    """What became of the image of one platform."""
+
+    platform: Platform
+    digest: Digest
+    """Of the image's manifest."""
+    made: Digest
+    """Of the manifest that was made again."""
+    layers: tuple[LayerPair, ...]
+    number: int | None = None
+    """Of the first layer that differs, from 1, the base layer first."""
+    place: Place | None = None
+    """Where that differs first, where anything in it does."""
+    settings: tuple[Setting, ...] = ()
+    """Of the configuration: `old` is the image's."""
+    changes: tuple[Change, ...] = ()
+    """Of store paths: `old` are the image's."""
+
+    @property
+    def is_same(self) -> bool:
+        """Whether it is the image to the byte, and every blob is what the manifest says."""
+        return self.digest == self.made and all(layer.is_same for layer in self.layers)
+
+
+def compared(source: ImageSource, written: WrittenImage) -> Rebuilt:
+    """The image against what was made again; the store must be held.
+
+    Every layer of the image is read. Raises what reading it, and the store, raises.
+    """
+    described, made = source.layers(), written.image.layers
+    pairs = tuple(_pairs(source, described, written))
+    number = next((n for n, pair in enumerate(pairs, 1) if not pair.is_same), None)
+    digests = (source.descriptor.digest, written.image.descriptor.digest)
+    found = Rebuilt(source.platform(), *digests, pairs)
+    if found.is_same:
+        return found
+    place = None
+    if number is not None and number <= min(len(described), len(made)):
+        place = _place(source, described[number - 1], written, number)
+    changes = _changes(source, written)
+    if place and place.is_alone and place.store_path not in _paths(changes):
+        place = Place(place.path, MOVED)
+    return Rebuilt(
+        *(found.platform, found.digest, found.made, pairs, number, place),
+        tuple(_settings(settings(source), settings(_made(written)))),
+        changes,
+    )
+
+
+def _pairs(
+    source: ImageSource, described: Sequence[Descriptor], written: WrittenImage
+) -> Iterator[LayerPair]:
+    made = written.image.layers
+    ours = [None] * (len(made) - len(written.layers)) + list(written.layers)
+    diff_ids = [*map(str, source.config().diff_ids)]
+    known: dict[Digest, Digest] = {}
+    for number in range(max(len(described), len(made))):
+        there = described[number] if number < len(described) else None
+        if there and there.digest not in known:
+            known[there.digest] = blob_digest(source, there)
+        new = made[number].digest if number < len(made) else None
+        layer = ours[number] if number < len(ours) else None
+        yield LayerPair(
+            known[there.digest] if there else None,
+            there.digest if there else None,
+            diff_ids[number] if number < len(diff_ids) else "",
+            new,
+            str(layer.diff_id) if layer else "",
+        )
+
+
+def _place(
+    source: ImageSource, layer: Descriptor, written: WrittenImage, number: int
+) -> Place | None:
+    """Where a layer differs; None where that is in none of its files."""
+    prepared = written.prepared
+    below = len(prepared.on_base.base.layers) if prepared.on_base else 0
+    if number <= below:
+        return None
+    requests = layer_requests(prepared, prepared.spec)
+    made = entry_members(requests[number - below - 1].job.entries)
+    return first_difference(read_members(source, layer), made)
+
+
+def _settings(found: Mapping[str, str], made: Mapping[str, str]) -> Iterator[Setting]:
+    for name in sorted(found.keys() | made.keys()):
+        if found.get(name) != made.get(name):
+            yield Setting(name, found.get(name), made.get(name))
+
+
+class _Documents(Struct, frozen=True):
+    """The documents of an image that was made again, as blobs."""
+
+    data: Mapping[Digest, bytes]
+
+    def size(self, digest: Digest) -> int | None:
+        found = self.data.get(digest)
+        return None if found is None else len(found)
+
+    def open(self, digest: Digest) -> Readable:
+        return io.BytesIO(self.data[digest])
+
+
+def _made(written: WrittenImage) -> ImageSource:
+    image = written.image
+    data = {image.descriptor.digest: image.manifest, image.id: image.config}
+    return ImageSource("the rebuilt image", image.descriptor, _Documents(data))
+
+
+def _paths(changes: Iterable[Change]) -> set[str]:
+    """Store paths that only one has, and `""` for what is in none."""
+    held = (side for each in changes for side in (each.old, each.new) if side)
+    return {"", *(str(side.path) for side in held)}
+
+
+def _changes(source: ImageSource, written: WrittenImage) -> tuple[Change, ...]:
+    """Store paths that only one of both has; none where the image's cannot be told."""
+    prepared = written.prepared
+    made = closure_contents(prepared.closure, prepared.plan)
+    base = prepared.on_base.base.store_paths if prepared.on_base else {}
+    below = {StorePath.parse(path): 0 for path in base}
+    try:
+        found = image_contents(source)
+    except LayoutError:
+        return ()
+    return difference(found, Contents({**below, **made.paths}, made.layers)).changes

@@ -26,6 +26,7 @@ from nix2oci.plan.shell_mode import Mode
 from nix2oci.plan.view_switches import ViewSwitches
 
 if TYPE_CHECKING:
+    from nix2oci.config.attaching import Attaching
     from nix2oci.config.env_file import EnvFile
     from nix2oci.config.named_images import NamedImage
     from nix2oci.config.wanted_files import WantedFile
@@ -94,6 +95,8 @@ class ImageSpec(Struct, frozen=True):
     compression: Compression = Compression.GZIP
     created: datetime | Literal["now"] | None = None
     """None: the rule of `created`."""
+    trust: Attaching | None = None
+    """What goes with the image, and decides none of its bytes."""
 
     @property
     def added(self) -> tuple[str, ...]:

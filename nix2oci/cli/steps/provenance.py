@@ -19,7 +19,7 @@ def provenance(images: Sequence[WrittenImage], order: Order) -> TrustDocument:
     options = order.options
     recipe = Recipe(
         order.named,
-        order.settings.document,
+        {key: value for key, value in order.settings.document.items() if key != "trust"},
         options.image.config or "",
         options.image.flags,
         options.nix.passed_on,

@@ -43,28 +43,14 @@ from nix2oci.pipeline.platforms import Evaluated
 from nix2oci.pipeline.prepare import prepare
 from nix2oci.plan.layers.layering import LayerHints
 from nix2oci.publish.registry_options import reading, registry_for_build
-from nix2oci.report.rebuilt import rebuilt_document, rebuilt_lines
-from nix2oci.text import printable
 from nix2oci.trust.provenance_claims import Claims, NamedInstallable, read_claims
 
 _MOST_BYTES = 64 << 20
 """Of a provenance."""
 
 
-def verify_by_rebuild(
-    image: str, installables: tuple[str, ...], provenance: str | None, options: PlanOptions
-) -> int:
-    """Make an image again, say whether it is the same, and where and why not; the exit code."""
-    claims = _claims(provenance) if provenance else None
-    results = [(each.found, each.reasons) for each in rebuild(image, installables, claims, options)]
-    if options.output.as_json:
-        console.result_json(rebuilt_document(image, results))
-    else:
-        console.result(*map(printable, rebuilt_lines(image, results)))
-    return 0 if all(found.is_same for found, _ in results) else 1
-
-
-def _claims(path: str) -> Claims:
+def claims_of(path: str) -> Claims:
+    """What a provenance in a file says; `ConfigError`, `OutputError`."""
     try:
         return read_claims(read_file(path, _MOST_BYTES), path)
     except OSError as err:

@@ -20,6 +20,8 @@ class FileOptions(Struct, frozen=True):
     output_format: Format | None
     image_refs: str | None
     metadata: str | None
+    sbom_dir: str | None = None
+    """A directory for bills of materials."""
     provenance: str | None = None
     provenance_times: bool = False
     builder_id: str | None = None
@@ -41,6 +43,11 @@ FILES = Group(
         ),
         value("--image-refs", "FILE", "Write NAME:TAG@DIGEST of each image into a file."),
         value("--metadata", "FILE", "Write what --json prints into a file."),
+        value(
+            "--sbom-dir",
+            "DIRECTORY",
+            "Write the bill of materials of each image there, as NAME.cdx.json and NAME.spdx.json.",
+        ),
         value("--provenance", "FILE", "Write where the image comes from, as a SLSA predicate."),
         switch("--provenance-times", "Say in the provenance when the build began and ended."),
         value("--builder-id", "URI", "Who builds, in the provenance. [by CI's variables]"),

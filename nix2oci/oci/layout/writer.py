@@ -23,10 +23,13 @@ from itertools import chain
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from nix2oci.oci.artifact import Artifact
 from nix2oci.oci.fields import Fields
 from nix2oci.oci.layout.archive import Sink, consumed, write_archive
 from nix2oci.oci.layout.names import LAYOUT_MARK, Entry, archive_documents
+from nix2oci.oci.layout.orphans import without_orphans
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.layout.staging import DOOMED, StagedBlob, Workspace, reported, staged
 from nix2oci.oci.layout.target_checks import (
@@ -148,6 +151,13 @@ class Staging(Struct, frozen=True):
         named = [Entry.of_index(index, names) for index, names in indexes]
         self._appear([*named, *(Entry((each,)) for each in referrers)])
 
+    def finish_referrers(self, artifacts: Sequence[Artifact]) -> None:
+        """Make manifests about images that are there appear, which have no name; `OutputError`."""
+        for artifact in artifacts:
+            for data in artifact.blobs.values():
+                self._work.add(data)
+        self._appear([Entry((_listed(each),)) for each in artifacts])
+
     def part(self) -> Staging:
         """A staging for some of the images: finishing it makes none appear."""
         return Staging(self._work, lambda *_: None)
@@ -159,6 +169,11 @@ class Staging(Struct, frozen=True):
     def _add(self, image: Image) -> None:
         self._work.add(image.config)
         self._work.add(image.manifest)
+
+
+def _listed(artifact: Artifact) -> Descriptor:
+    """As a layout lists an artifact: what reads layouts tells it from images by its type."""
+    return replace(artifact.descriptor, artifact_type=artifact.blob.media_type)
 
 
 def _entry(image: Image, names: Sequence[Reference]) -> Entry:
@@ -222,12 +237,22 @@ def _into_layout(target: str, shown: str, *, in_git: bool) -> Publish:
             was_layout = os.path.lexists(os.path.join(target, "oci-layout"))
             try:
                 _move(work, target)
+                _drop_orphans(work, target, reachable(target, old) or frozenset())
             finally:
                 sweep(target, doomed)
                 if not was_layout:
                     _unmake(target)
 
     return publish
+
+
+def _drop_orphans(work: Workspace, target: str, before: frozenset[str]) -> None:
+    """List no more what refers to an image that was replaced: what it is about is gone."""
+    index = read_index(target, target)
+    kept = without_orphans(target, index, before)
+    if len(kept) < len(index["manifests"].objects()):
+        work.write("index.json", canonical_json({**index.values, "manifests": kept}))
+        os.replace(os.path.join(work.directory, "index.json"), os.path.join(target, "index.json"))
 
 
 def _unmake(target: str) -> None:
@@ -262,11 +287,16 @@ def _move(work: Workspace, target: str) -> None:
 
 
 def _with_entry(index: Fields, entry: Descriptor) -> Fields:
-    """The index with the image under its tag, in the place of the one that had it."""
-    same = [tag == entry.annotations[REF_NAME] for tag in tags_of(index)]
+    """The index with the image under its tag, in the place of the one that had it.
+
+    What has no tag has the place of its equal.
+    """
+    tag, listed = entry.annotations.get(REF_NAME), index["manifests"].objects()
+    here = (tag, None if tag else str(entry.digest))
+    there = zip(tags_of(index), listed, strict=True)
+    same = [(each, None if tag else one["digest"].text()) == here for each, one in there]
     position = same.index(True) if True in same else len(same)
-    listed = (one.values for one in index["manifests"].objects())
-    others = [one for one, is_same in zip(listed, same, strict=True) if not is_same]
+    others = [one.values for one, is_same in zip(listed, same, strict=True) if not is_same]
     manifests = [*others[:position], entry.to_json(), *others[position:]]
     head = {"schemaVersion": 2, "mediaType": INDEX}
     return Fields({**head, **index.values, "manifests": manifests})

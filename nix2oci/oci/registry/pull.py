@@ -23,7 +23,8 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, Message
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
-from nix2oci.oci.registry.manifests import get_document, get_referrers
+from nix2oci.oci.registry.manifests import get_document
+from nix2oci.oci.registry.referrers import get_referrers
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.transport import Answer
 from nix2oci.oci.spec import Descriptor, Digest
@@ -134,6 +135,18 @@ class RemoteBlobs:
             found = get_referrers(self._client, digest)
         with self._lock:
             self._listed |= {entry.digest for entry in found}
+        return found
+
+    def tagged(self, tag: str) -> Descriptor | None:
+        """The manifest under another tag of the repository; None where there is none."""
+        with as_registry_error(self._purpose):
+            try:
+                found, data = get_document(self._client, tag)
+            except RequestError as err:
+                if err.status == 404:
+                    return None
+                raise
+        self.note(found, data)
         return found
 
     def _document(self, digest: Digest) -> bytes:

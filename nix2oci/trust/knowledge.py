@@ -1,0 +1,69 @@
+"""All that is known of the store paths of an image beside their names and references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from nix2oci.host.regular_files import read_file
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.nix.derivation import Derivation
+from nix2oci.nix.fact_cache import FactCache
+from nix2oci.nix.store_files import StoreFiles
+from nix2oci.trust.components import NO_FACTS, LanguagePackage, PackageFacts
+from nix2oci.trust.store_packages import language_packages
+
+_MOST = 1 << 24
+"""Bytes of a derivation."""
+
+
+class Knowledge(Struct, frozen=True):
+    """By store path; of others nothing is known."""
+
+    packages: Mapping[StorePath, tuple[LanguagePackage, ...]] = field(default_factory=dict)
+    facts: Mapping[StorePath, PackageFacts] = field(default_factory=dict)
+
+
+class Files(Protocol):
+    """Where the bytes of a closure are: a part of `nix.store.Store`."""
+
+    @property
+    def root(self) -> str: ...
+
+    def fetch(self, path: bytes) -> None: ...
+
+
+def known_of(
+    closure: Closure, store: Files, notes: FactCache, evaluated: Mapping[StorePath, PackageFacts]
+) -> Knowledge:
+    """What the files of store paths say, and derivations that are there.
+
+    `evaluated` is what evaluation knows, and wins. Raises `StoreError`.
+    """
+    files = StoreFiles.of(closure, store.root, notes, store.fetch)
+    packages = language_packages(closure, files)
+    facts = {path: _derived(info, store.root) for path, info in closure.infos.items()}
+    for path, each in evaluated.items():
+        facts[path] = _joined(each, facts.get(path, NO_FACTS))
+    return Knowledge(packages, {path: each for path, each in facts.items() if each != NO_FACTS})
+
+
+def _joined(one: PackageFacts, other: PackageFacts) -> PackageFacts:
+    """What the first says, and where that is nothing the other."""
+    return PackageFacts(
+        *(getattr(one, name) or getattr(other, name) for name in PackageFacts.__struct_fields__)
+    )
+
+
+def _derived(info: PathInfo, root: str) -> PackageFacts:
+    """What the derivation of a store path says, where it is there and says that it makes it."""
+    try:
+        data = read_file(f"{root}{info.deriver}", _MOST) if info.deriver else b""
+    except OSError:
+        return NO_FACTS
+    made = Derivation.parse(data)
+    if made is None or not {str(info.path), ""}.intersection(made.outputs):
+        return NO_FACTS
+    return PackageFacts(made.text("pname"), made.text("version"), patches=made.patches)

@@ -86,6 +86,8 @@ class ImageSpec(Struct, frozen=True):
     shell: Mode = Mode.AUTO
     nix_db: bool = False
     """Whether Nix in the image knows its store paths."""
+    sbom_in_image: bool = False
+    """Whether the image has a list of its store paths."""
     debug: bool = False
     debug_tools: str | None = None
     """An installable; None: busybox of the nixpkgs that the flake uses."""

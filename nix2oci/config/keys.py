@@ -202,6 +202,7 @@ KEYS: Mapping[str, Key] = {
     "view": Key(_view, _view_from_flag),
     "shell": Key(_shell),
     "nix-db": Key(switch),
+    "sbom-in-image": Key(switch),
     "debug": Key(switch),
     "debug-tools": Key(values.installable),
     "max-layers": Key(values.max_layers, _number_from_flag),

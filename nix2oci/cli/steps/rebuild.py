@@ -144,7 +144,7 @@ def _named(
     client: NixClient, texts: Sequence[str], claims: Claims | None, options: PlanOptions
 ) -> list[Installable]:
     """The installables: those that were given, of which a provenance says the attributes."""
-    if claims is None or len(texts) > 1:
+    if claims is None or len(texts) > 1 or options.nix.file is not None:
         if not texts and claims is None and options.nix.file is None:
             raise ConfigError(
                 "cannot rebuild: no provenance says what of",

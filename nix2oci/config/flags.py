@@ -63,6 +63,8 @@ FLAGS: Mapping[str, Flag] = {
     "shell": Flag(
         "auto|keep|forbid|drop", "What is done about wrappers and the shell that they need."
     ),
+    "nix-db": Flag("", "Put a Nix database in, by which Nix knows the image's store paths."),
+    "sbom-in-image": Flag("", "Put a list of the store paths in, as an SBOM for scanners."),
     "debug": Flag(
         "", "Make the debug twin, NAME:TAG-debug, as well: the same layers and one more, of tools."
     ),

@@ -84,6 +84,10 @@ class ImageSpec(Struct, frozen=True):
     """Files, directories and links of the last layer."""
     view: ViewSwitches = field(default_factory=ViewSwitches)
     shell: Mode = Mode.AUTO
+    nix_db: bool = False
+    """Whether Nix in the image knows its store paths."""
+    sbom_in_image: bool = False
+    """Whether the image has a list of its store paths."""
     debug: bool = False
     debug_tools: str | None = None
     """An installable; None: busybox of the nixpkgs that the flake uses."""

@@ -201,6 +201,8 @@ KEYS: Mapping[str, Key] = {
     "files": Key(_files, _files_from_flag),
     "view": Key(_view, _view_from_flag),
     "shell": Key(_shell),
+    "nix-db": Key(switch),
+    "sbom-in-image": Key(switch),
     "debug": Key(switch),
     "debug-tools": Key(values.installable),
     "max-layers": Key(values.max_layers, _number_from_flag),

@@ -6,6 +6,7 @@ from its commit is not that commit: both have the hash of their files, where Nix
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,6 +23,10 @@ _SHOWN = frozenset(
     {"ref", "rev", "dir", "host", "narHash", "submodules", "shallow", "allRefs", "lfs"}
 )
 """Parameters of a flake reference; any other may be a token."""
+
+_QUERY = r"(?<=\?)[^\s#\"'{}?]+"
+_TELLING = r"(?i)token|secret|passw|key|auth|sig|cred"
+"""What the names of parameters have that are for nobody else."""
 
 _OF_GIT = frozenset({"git", "github", "gitlab", "sourcehut"})
 
@@ -47,6 +52,16 @@ def public_reference(text: str) -> str:
         return ""
     kept = [each for each in query.split("&") if each.partition("=")[0] in _SHOWN]
     return f"{base}{mark}{'&'.join(kept)}" if kept else base
+
+
+def public_text(text: str) -> str:
+    """Text without credentials in URLs that are in it, those in parameters included."""
+    return re.sub(_QUERY, _public_query, redact(text)) if "://" in text else text
+
+
+def _public_query(match: re.Match[str]) -> str:
+    kept = (each for each in match[0].split("&") if not re.search(_TELLING, each.partition("=")[0]))
+    return "&".join(kept)
 
 
 def locked_sources(metadata: str) -> tuple[LockedSource, ...]:

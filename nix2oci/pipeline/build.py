@@ -111,6 +111,10 @@ def write(
     _say_what_differs(prepared, compressor, progress)
     identity = _decide(nix, prepared, spec, destination, progress)
     twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
+    if spec.sbom_in_image:
+        from nix2oci.pipeline.sbom_in_image import with_sbom  # noqa: PLC0415  # few want it
+
+        prepared = with_sbom(prepared, identity.name.repository.rpartition("/")[2])
     known = _known(prepared, progress) if destination.describes else None
     with destination.open(identity.names) as staging:
         if prepared.on_base:

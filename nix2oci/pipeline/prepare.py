@@ -169,6 +169,10 @@ def decided(
         from nix2oci.pipeline.arbitrary_uid import for_arbitrary_uid  # noqa: PLC0415  # few do
 
         tree, spec = for_arbitrary_uid(tree, on, spec, system)
+    if spec.nix_db:
+        from nix2oci.pipeline.nix_database import with_nix_database  # noqa: PLC0415  # few do
+
+        tree = with_nix_database(tree, shells, store)
     tree = tree.with_opaque()
     return Prepared(built, spec, shells, Plan(()), found, tree, store, notes, on)
 

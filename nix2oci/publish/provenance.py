@@ -17,8 +17,7 @@ from nix2oci.model.closure import StorePath
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.evidence import Evidence, derivation_digests, evidence
 from nix2oci.nix.installable import Installable
-from nix2oci.nix.locked_sources import LockedSource, locked_sources, public_reference
-from nix2oci.nix.messages import redact
+from nix2oci.nix.locked_sources import LockedSource, locked_sources, public_reference, public_text
 from nix2oci.nix.options import values_of
 from nix2oci.oci.layer.blob import layer_form
 from nix2oci.oci.spec import Platform, canonical_json, rfc3339
@@ -103,7 +102,7 @@ def _external(images: Sequence[WrittenImage], recipe: Recipe, flakes: Flakes) ->
         "impure": "--impure" in recipe.options,
         "overrides": [each.name for each in main if each.name in overridden],
         "configuration": public(recipe.document),
-        "configurationFile": redact(recipe.config),
+        "configurationFile": public_text(recipe.config),
         "flags": public(_given(recipe.flags)),
     }
     return {key: value for key, value in found.items() if value not in ({}, [], "")}
@@ -133,9 +132,9 @@ def _given(flags: Mapping[str, object]) -> Json:
 
 
 def public(value: object) -> object:
-    """A value of JSON without credentials in its URLs."""
+    """A value of JSON without credentials in the URLs that are in its texts."""
     if isinstance(value, str):
-        return redact(value)
+        return public_text(value)
     if isinstance(value, Mapping):
         return {str(key): public(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

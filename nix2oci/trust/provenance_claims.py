@@ -32,10 +32,9 @@ class NamedInstallable(Struct, frozen=True, rename="camel"):
 
     def text(self, flake: str = "") -> str:
         """As a command takes it, of another `flake` if that is given; `""` where none is known."""
+        ref, outputs = flake or self.locked, f"^{','.join(self.outputs)}" if self.outputs else ""
         if self.store_path:
-            return self.store_path
-        ref = flake or self.locked
-        outputs = f"^{','.join(self.outputs)}" if self.outputs else ""
+            return self.store_path + outputs
         return f"{ref}#{self.attribute}{outputs}" if ref else ""
 
 

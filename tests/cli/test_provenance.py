@@ -153,14 +153,23 @@ def test_what_decides_bytes_of_this_installation_is_named(terminal: Terminal) ->
         (".#app", "--option", "access-tokens", f"github.com={CANARY}"),
         (".#app", "--override-input", "nixpkgs", f"git+{SECRET_URL}"),
         (".#app", "--builder-id", SECRET_URL),
+        (".#app", "--env", f"DB=postgres://me:{CANARY}@db/x?sslmode=require&api_key={CANARY}"),
+        (".#app", "--labels", f"from={SECRET_URL}?access_token={CANARY}#x"),
     ],
-    ids=["a flake's URL", "a setting of Nix", "an override", "the builder"],
+    ids=["a flake's URL", "a setting of Nix", "an override", "the builder", "a value", "a label"],
 )
 def test_no_secret_of(options: Sequence[str], terminal: Terminal) -> None:
     secrets = {"CANARY": CANARY, "NIX2OCI_PASSWORD": CANARY, "NIX_CONFIG": f"# {CANARY}"}
     terminal.fake.answer("build --json", json.dumps([{"drvPath": DRV, "outputs": {"out": OUT}}]),
                          stderr=f"building: password={CANARY}\n")  # fmt: skip
     assert CANARY not in json.dumps(predicate(terminal, *options, **secrets))
+
+
+def test_of_a_url_in_a_value_all_else_is_kept(terminal: Terminal) -> None:
+    url = "postgres://db/x?sslmode=require&api_key=k&pool=5#a"
+    found = predicate(terminal, ".#app", "--env", f"DB={url}", "--env", "Q=what? key=1")
+    flags = found["buildDefinition"]["externalParameters"]["flags"]
+    assert flags["env"] == ["DB=postgres://db/x?sslmode=require&pool=5#a", "Q=what? key=1"]
 
 
 BUILDERS = {

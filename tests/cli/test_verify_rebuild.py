@@ -234,6 +234,22 @@ def test_impurity_is_told_and_not_repeated_unasked(terminal: Terminal) -> None:
     assert not [c for c in terminal.fake.calls[-4:] if "--impure" in c and "--expr" not in c]
 
 
+def test_a_store_path_needs_no_flake(terminal: Terminal) -> None:
+    terminal.fake.answer("build --json", json.dumps([OUT]))
+    terminal.fake.nix()
+    done = terminal.run("build", OUT, "-o", "a.oci", "--provenance", "p.json", "--env", "A=b")
+    assert done.returncode == 0, done.stderr
+    assert by_provenance(terminal)["reproduced"]
+
+
+def test_a_nix_file_is_named_again(terminal: Terminal) -> None:
+    (terminal.directory / "default.nix").write_text("{ }")
+    options = ("-o", "a.oci", "--provenance", "p.json", "--env", "A=b")
+    done = terminal.run("build", "-f", "default.nix", "app", *options)
+    assert done.returncode == 0, done.stderr
+    assert by_provenance(terminal, "-f", "default.nix", "app")["reproduced"]
+
+
 def test_an_index_is_rebuilt_for_each_platform(tmp_path: Path) -> None:
     terminal = place(tmp_path)
     done = terminal.run("build", ".#app", *BOTH, "-o", "a.oci", "--provenance", "p.json")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from nix2oci.cli.render import console
 from nix2oci.config.options.group import argument, command, installable_arguments, switch, value
 from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.config.options.platforms import ONE_PLATFORM
+
+if TYPE_CHECKING:
+    from nix2oci.report.rebuilt import Result
 
 
 @command(
@@ -41,28 +46,26 @@ def verify(
     attached them; of an image for several platforms, against those of all, or of --platform.
     With --rebuild it is made again, of what its provenance says or of INSTALLABLE, and compared.
     """
-    from nix2oci.cli.steps.rebuild import claims_of
     from nix2oci.cli.steps.rebuild import rebuild as rebuilt
+    from nix2oci.cli.steps.rebuild_claims import attached_claims, claims_of
     from nix2oci.cli.steps.verify_attached import verify_attached
     from nix2oci.publish.registry_options import reading
     from nix2oci.report.rebuilt import rebuilt_document, rebuilt_lines
     from nix2oci.text import printable
-    from nix2oci.trust.provenance_claims import read_claims
 
     if not rebuild and (installables or provenance):
         raise click.UsageError("an installable or --provenance is for --rebuild")
-    output, found, claims = options.output, None, claims_of(provenance) if provenance else None
-    if key is not None or not rebuild or not (installables or claims):
-        registry = reading(options.registry, image)
-        found = verify_attached(image, key, platform, registry, output)
-        if claims is None and rebuild and (attached := found.provenance):
-            claims = read_claims(attached, f"of {image}")
-    shown = found if key is not None or not rebuild else None
-    results = (
-        [(each.found, each.reasons) for each in rebuilt(image, installables, claims, options)]
-        if rebuild
-        else []
-    )
+    output, registry = options.output, reading(options.registry, image)
+    shown = None
+    if key is not None or not rebuild:
+        shown = verify_attached(image, key, platform, registry, output)
+    results: list[Result] = []
+    if rebuild:
+        claims = (
+            claims_of(provenance) if provenance else attached_claims(image, key, registry, output)
+        )
+        told = rebuilt(image, installables, claims, options, platform)
+        results = [(each.found, each.reasons) for each in told]
     again = rebuilt_document(image, results) if rebuild else {}
     if output.as_json:
         own = {**shown.document, "rebuild": again or None} if shown else again

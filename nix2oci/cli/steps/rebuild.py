@@ -26,8 +26,7 @@ from nix2oci.config.image_spec import FILE_NAME, OLDEST
 from nix2oci.config.keys import BY_FLAG
 from nix2oci.config.options.image import ImageOptions
 from nix2oci.config.options.plan import PlanOptions
-from nix2oci.errors import ConfigError, OutputError
-from nix2oci.host.regular_files import read_file
+from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_place import place_of
 from nix2oci.nix.installable import Installable
@@ -36,6 +35,7 @@ from nix2oci.nix.options import values_of
 from nix2oci.oci.index import images_at
 from nix2oci.oci.layout.sink import hashing
 from nix2oci.oci.layout.source import ImageSource, host_platform
+from nix2oci.oci.spec import Platform
 from nix2oci.pipeline.build import write
 from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.on_base import Opener
@@ -43,18 +43,7 @@ from nix2oci.pipeline.platforms import Evaluated
 from nix2oci.pipeline.prepare import prepare
 from nix2oci.plan.layers.layering import LayerHints
 from nix2oci.publish.registry_options import reading, registry_for_build
-from nix2oci.trust.provenance_claims import Claims, NamedInstallable, read_claims
-
-_MOST_BYTES = 64 << 20
-"""Of a provenance."""
-
-
-def claims_of(path: str) -> Claims:
-    """What a provenance in a file says; `ConfigError`, `OutputError`."""
-    try:
-        return read_claims(read_file(path, _MOST_BYTES), path)
-    except OSError as err:
-        raise OutputError(f"cannot read {path}: {err.strerror}") from err
+from nix2oci.trust.provenance_claims import Claims, NamedInstallable
 
 
 class Told(Struct, frozen=True):
@@ -65,21 +54,28 @@ class Told(Struct, frozen=True):
 
 
 def rebuild(
-    image: str, installables: tuple[str, ...], claims: Claims | None, options: PlanOptions
+    image: str,
+    installables: tuple[str, ...],
+    claims: Claims | None,
+    options: PlanOptions,
+    platform: str | None = None,
 ) -> tuple[Told, ...]:
     """Each image that `image` stands for, made again of installables, or of what a provenance says.
 
+    With a platform, the image for that alone.
     Raises `ConfigError` where neither says enough, and what goes wrong with image and Nix.
     """
     layout = open_in_registry(image, reading(options.registry, image), options.output)
-    images = images_at(image, layout).images
+    wanted = Platform.parse(platform) if platform else None
+    found = images_at(image, layout).images
+    images = [one for one in found if wanted is None or one.platform().fits(wanted)]
     options = _with_options(options, claims)
     client = nix_client(options.nix, options.output)
     named = _named(client, installables, claims, options)
     settings = _settings(client, named[0], claims, options)
     spec = settings.spec
-    wanted = [one.platform() for one in images]
-    systems = () if wanted == [host_platform()] else [each.system for each in wanted]
+    platforms = [one.platform() for one in images]
+    systems = () if platforms == [host_platform()] else [each.system for each in platforms]
     preload = "nix2oci.pipeline.prepare"
     builds = evaluate(client, systems, named, spec.added, options.output, preload=preload)
     own = registry_for_build(options, spec)
@@ -148,7 +144,7 @@ def _named(
     client: NixClient, texts: Sequence[str], claims: Claims | None, options: PlanOptions
 ) -> list[Installable]:
     """The installables: those that were given, of which a provenance says the attributes."""
-    if claims is None or len(texts) > 1:
+    if claims is None or len(texts) > 1 or options.nix.file is not None:
         if not texts and claims is None and options.nix.file is None:
             raise ConfigError(
                 "cannot rebuild: no provenance says what of",

@@ -15,7 +15,7 @@ from nix2oci.compare.verified import Verified, verified
 from nix2oci.config.options.output import OutputOptions
 from nix2oci.config.options.registry import RegistryOptions
 from nix2oci.oci.layout.counted import CountedBlobs
-from nix2oci.oci.spec import Descriptor, Digest, Platform, canonical_json
+from nix2oci.oci.spec import Descriptor, Digest, Platform
 from nix2oci.report.attached import judged_table, verified_document
 from nix2oci.report.terminal.styled import Text
 from nix2oci.trust.listed_paths import InLayers
@@ -40,15 +40,6 @@ class Verification(Struct, frozen=True):
         said = text.count(len(problems), "problem") if problems else f"{by}what is attached holds"
         lines = [f"{self.top.digest}: {said}", *(f"  {each}" for each in problems)]
         return [*judged_table(self.found.judged, self.top), *lines]
-
-    @property
-    def provenance(self) -> bytes | None:
-        """What the image is made of, as a provenance says that is signed by the key, or holds."""
-        wanted = ("verified",) if self.by_key else ("verified", "holds", "not judged")
-        for each in self.found.judged:
-            if each.kind == "provenance" and each.verdict in wanted:
-                return canonical_json(each.predicate)
-        return None
 
 
 def verify_attached(

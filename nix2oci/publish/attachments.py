@@ -18,7 +18,7 @@ from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.pipeline.build import WrittenImage
 from nix2oci.pipeline.platforms import Published
 from nix2oci.publish.sbom import SbomFormat, sbom_documents
-from nix2oci.trust.attached import document_artifacts, signed_artifacts, tagged_signatures
+from nix2oci.trust.artifacts_about import document_artifacts, signed_artifacts, tagged_signatures
 from nix2oci.trust.bundle import Signs
 from nix2oci.trust.trust_document import TrustDocument
 

@@ -111,7 +111,7 @@ def write(
     _say_what_differs(prepared, compressor, progress)
     identity = _decide(nix, prepared, spec, destination, progress)
     twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
-    known = _known(prepared, progress) if destination.describes else None
+    known = _known(nix, prepared, progress) if destination.describes else None
     with destination.open(identity.names) as staging:
         if prepared.on_base:
             prepared.on_base.base.copy_layers(staging)
@@ -136,10 +136,10 @@ def write(
     )
 
 
-def _known(prepared: Prepared, progress: Progress) -> Knowledge:
+def _known(nix: NixClient, prepared: Prepared, progress: Progress) -> Knowledge:
     from nix2oci.pipeline.gather_knowledge import knowledge_of  # noqa: PLC0415  # few want it
 
-    return knowledge_of(prepared, progress)
+    return knowledge_of(nix, prepared, progress)
 
 
 def _say_what_differs(prepared: Prepared, compressor: str, progress: Progress) -> None:

@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
+import hashlib
+
+from msgspec import convert
+
+from nix2oci.errors import NixError
 from nix2oci.model.closure import StorePath
+from nix2oci.nix.client import NixClient
+from nix2oci.nix.package_meta import nixpkgs_of, package_meta
 from nix2oci.pipeline.prepare import Prepared
 from nix2oci.pipeline.progress import Progress
+from nix2oci.text import count
 from nix2oci.trust.components import PackageFacts
 from nix2oci.trust.knowledge import Knowledge, known_of
 
 
-def knowledge_of(prepared: Prepared, progress: Progress) -> Knowledge:
+def knowledge_of(nix: NixClient, prepared: Prepared, progress: Progress) -> Knowledge:
     """Of all that the image holds, a base image's own apart; raises `StoreError`.
 
     What was found in files is noted in `prepared.notes`, and kept when these are.
     """
     progress.step("looking for packages of languages")
-    return known_of(prepared.closure, prepared.store, prepared.notes, _evaluated(prepared))
+    evaluated = {**_from_nixpkgs(nix, prepared, progress), **_evaluated(prepared)}
+    return known_of(prepared.closure, prepared.store, prepared.notes, evaluated)
+
+
+def _from_nixpkgs(
+    nix: NixClient, prepared: Prepared, progress: Progress
+) -> dict[StorePath, PackageFacts]:
+    """What the nixpkgs of the flake says of the store paths that it makes.
+
+    Kept with the store path, under the very nixpkgs that said it. Where it cannot be asked, that
+    is said, and nothing is known.
+    """
+    package, closure, notes = prepared.package, prepared.closure, prepared.notes
+    try:
+        nixpkgs = nixpkgs_of(nix, package.installable)
+        if nixpkgs is None:
+            return {}
+        source = f"{nixpkgs.flake_ref} {package.system}"
+        question = f"meta {hashlib.sha256(source.encode()).hexdigest()[:32]}"
+        known = {path: notes.facts(info).get(question) for path, info in closure.infos.items()}
+        new = [path for path, facts in known.items() if facts is None]
+        if new:
+            progress.step(f"asking nixpkgs what it says of {count(len(new), 'store path')}")
+            for path, facts in package_meta(nix, nixpkgs, package.system, new).items():
+                known[path] = facts
+                notes.record(closure.infos[path], question, facts)
+    except NixError as err:
+        progress.step(f"warning: licences and CPEs of most packages are not known: {err}")
+        return {}
+    return {path: convert(facts, PackageFacts) for path, facts in known.items() if facts}
 
 
 def _evaluated(prepared: Prepared) -> dict[StorePath, PackageFacts]:
@@ -24,7 +61,13 @@ def _evaluated(prepared: Prepared) -> dict[StorePath, PackageFacts]:
     for built in prepared.built:
         package = built.package
         facts = PackageFacts(
-            package.name, package.version, package.license, package.homepage, package.description
+            package.name,
+            package.version,
+            package.license,
+            package.homepage,
+            package.description,
+            package.cpe,
+            package.purls,
         )
         drvs = {each.path for each in package.wanted if each.path.endswith(".drv")}
         own = built.roots if drvs and not package.program else ()

@@ -13,7 +13,7 @@ from support.fakestore import Node, Program, nar, sri
 from support.judges import components, cyclonedx_findings, properties, spdx_findings
 from support.sections import build_information, elf_with_sections
 from support.terminal import Terminal
-from support.wrapped_app import BASH, LIB, WRAPPED, give
+from support.wrapped_app import BASH, LIB, SHELL, WRAPPED, give
 
 from nix2oci.oci.layout.source import open_image
 
@@ -66,6 +66,44 @@ def test_of_a_plan_it_says_what_nix_knows(here: Terminal) -> None:
         "nix:drv_path": DRV,
         "nix:nar_hash": sri(NODE),
     }
+
+
+def test_of_other_store_paths_it_says_what_nixpkgs_does_and_asks_once(here: Terminal) -> None:
+    give(here, WRAPPED)
+    here.fake.rules.clear()
+    said = {"pname": "readline", "version": "8.2", "licenses": ["GPL-3.0-or-later"]}
+    cpe = "cpe:2.3:a:gnu:readline:8.2:*:*:*:*:*:*:*"
+    answer = {LIB: {**said, "cpe": cpe, "purls": ["pkg:generic/readline@8.2"]}, BASH: None}
+    here.fake.answer("legacyPackages", json.dumps(answer))
+    infos = {LIB: ([], SHELL[LIB][0]), BASH: ([LIB], SHELL[BASH][0]), OUT: ([BASH], WRAPPED)}
+    here.fake.answer("path-info", json.dumps({p: recorded(*each) for p, each in infos.items()}))
+    here.fake.answer("flakes eval --json", value())
+    here.fake.nix()
+    kept = {"XDG_CACHE_HOME": str(here.directory / "cache")}
+    first = here.run("sbom", "--shell", "keep", **kept)
+    found = components(first.stdout.encode())
+    (readline,) = [each for each in found.values() if each["bom-ref"] == LIB]
+    assert (readline["name"], readline["version"], readline["cpe"]) == ("readline", "8.2", cpe)
+    assert readline["licenses"] == [{"expression": "GPL-3.0-or-later"}]
+    assert properties(readline)["nix:purl"] == "pkg:generic/readline@8.2"
+    asked = [each for each in here.fake.calls if "legacyPackages" in " ".join(each)]
+    assert len(asked) == 1
+    assert here.run("sbom", "--shell", "keep", **kept).stdout == first.stdout
+    assert [e for e in here.fake.calls if "legacyPackages" in " ".join(e)] == asked
+
+
+def test_where_nixpkgs_cannot_be_asked_that_is_said(here: Terminal) -> None:
+    here.fake.answer("legacyPackages", stderr="error: infinite recursion", code=1)
+    here.fake.rules.insert(0, here.fake.rules.pop())
+    here.fake.nix()
+    done = here.run("sbom")
+    assert done.returncode == 0
+    assert "warning: licences and CPEs of most packages are not known" in done.stderr
+    assert components(done.stdout.encode())[APP]["licenses"] == [{"expression": "MIT"}]
+
+
+def recorded(references: list[str], node: Node) -> dict[str, Any]:
+    return {"narHash": sri(node), "narSize": len(nar(node)), "references": references}
 
 
 def test_spdx_is_the_other_format(here: Terminal, tmp_path: Path) -> None:

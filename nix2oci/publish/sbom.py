@@ -142,20 +142,23 @@ def planned_bill(
 
 
 def _with_tools(bill: Bill, twin: Twin) -> Bill:
-    """The bill of the debug twin: the same with what its tools need, in the layer on top."""
+    """The bill of the debug twin: the same with its tools and what they need, in the top layer."""
+    known = {each.path for each in bill.components}
+    infos = {info.path: info for info in (*twin.tools.paths, *twin.tools.outputs)}
+    there = infos.keys() | known
     tools = [
         StoreComponent(
             info.path,
-            tuple(other for other in info.references if other != info.path),
+            tuple(other for other in info.references if other != info.path and other in there),
             format_nar_hash(info.nar_hash),
             str(twin.layer.diff_id),
             info.deriver,
         )
-        for info in twin.tools.paths
+        for info in infos.values()
+        if info.path not in known
     ]
     needed = {other for each in tools for other in each.references}
     tops = (each.path for each in tools if each.path not in needed)
-    there = {each.path for each in tools}
     return replace(
         bill,
         subject=replace(bill.subject, digest=twin.image.descriptor.digest),

@@ -13,6 +13,8 @@ from support.fakestore import Node, Program, nar, sri
 from support.judges import components, cyclonedx_findings, properties, spdx_findings
 from support.sections import build_information, elf_with_sections
 from support.terminal import Terminal
+from support.tools_terminal import TOOLS, ToolsTerminal
+from support.two_systems import BOTH, place
 from support.wrapped_app import BASH, LIB, SHELL, WRAPPED, give
 
 from nix2oci.oci.layout.source import open_image
@@ -220,3 +222,30 @@ def test_what_cannot_be_described_is_said_in_a_line(
     done = here.run("sbom", *args)
     assert said in done.stderr
     assert (done.returncode, done.stdout) == (code, "")
+
+
+def test_a_debug_twin_has_documents_of_its_own_with_its_tools(tmp_path: Path) -> None:
+    terminal = ToolsTerminal(tmp_path).terminal
+    done = terminal.run("build", ".#app", "--debug", "-o", "x", "--sbom-dir", "boms", "--json")
+    assert done.returncode == 0, done.stderr
+    boms = terminal.directory / "boms"
+    names = [f"app{twin}.{kind}.json" for twin in ("-debug", "") for kind in ("cdx", "spdx")]
+    assert sorted(os.listdir(boms)) == sorted(names)
+    document = json.loads(done.stdout)
+    twin = json.loads((boms / "app-debug.cdx.json").read_bytes())
+    assert cyclonedx_findings((boms / "app-debug.cdx.json").read_bytes()) == []
+    assert twin["metadata"]["component"]["version"] == document["debug"]["digest"]
+    plain = json.loads((boms / "app.cdx.json").read_bytes())
+    more = {c["bom-ref"] for c in twin["components"]} - {c["bom-ref"] for c in plain["components"]}
+    assert more == {TOOLS}
+
+
+def test_each_platform_has_documents_of_its_own(tmp_path: Path) -> None:
+    terminal = place(tmp_path)
+    done = terminal.run("build", ".#app", *BOTH, "-o", "x", "--sbom-dir", "boms")
+    assert done.returncode == 0, done.stderr
+    boms = terminal.directory / "boms"
+    names = [f"app-{arch}.{kind}.json" for arch in ("amd64", "arm64") for kind in ("cdx", "spdx")]
+    assert sorted(os.listdir(boms)) == sorted(names)
+    document = json.loads((boms / "app-arm64.cdx.json").read_bytes())
+    assert document["metadata"]["component"]["purl"].endswith("arch=arm64")

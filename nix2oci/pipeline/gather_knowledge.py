@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from msgspec import convert
+from msgspec.structs import replace
 
 from nix2oci.errors import NixError
 from nix2oci.model.closure import StorePath
@@ -14,7 +15,7 @@ from nix2oci.pipeline.prepare import Prepared
 from nix2oci.pipeline.progress import Progress
 from nix2oci.text import count
 from nix2oci.trust.components import PackageFacts
-from nix2oci.trust.knowledge import Knowledge, known_of
+from nix2oci.trust.knowledge import Knowledge, known_of, packages_of_tree
 
 
 def knowledge_of(nix: NixClient, prepared: Prepared, progress: Progress) -> Knowledge:
@@ -24,7 +25,9 @@ def knowledge_of(nix: NixClient, prepared: Prepared, progress: Progress) -> Know
     """
     progress.step("looking for packages of languages")
     evaluated = {**_from_nixpkgs(nix, prepared, progress), **_evaluated(prepared)}
-    return known_of(prepared.closure, prepared.store, prepared.notes, evaluated)
+    found = known_of(prepared.closure, prepared.store, prepared.notes, evaluated)
+    outside = packages_of_tree(prepared.rootfs, prepared.closure.store_dir)
+    return replace(found, outside=outside)
 
 
 def _from_nixpkgs(

@@ -69,18 +69,21 @@ def sbom_documents(
 def sbom_files(published: Sequence[Published]) -> dict[str, bytes]:
     """The content of a file for each image and format, by its name.
 
-    That is the name of the image and, where it is for one of several platforms, of that.
+    That is the name of the image, with its tag where several have that name, and where it is for
+    one of several platforms with that.
     """
     found: dict[str, bytes] = {}
     for each in published:
         for image, platform in zip(each.images, each.platforms, strict=True):
+            own = image.identity.name
+            several = sum(other.main.name.repository == own.repository for other in published) > 1
+            name = own.repository.replace("/", "-") + (f"-{own.tag}" if several else "")
             suffix = f"-{platform.architecture}{platform.variant or ''}"
-            name = image.identity.name.repository.replace("/", "-")
             name += suffix if len(each.images) > 1 else ""
-            for document in sbom_documents(image, tuple(_WRITERS)):
-                found[name + FILE_ENDINGS[document.kind]] = document.data
-            for document in sbom_documents(image, tuple(_WRITERS), twin=True) if image.twin else ():
-                found[f"{name}{SUFFIX}{FILE_ENDINGS[document.kind]}"] = document.data
+            for twin in (False, True) if image.twin else (False,):
+                for document in sbom_documents(image, tuple(_WRITERS), twin=twin):
+                    ending = (SUFFIX if twin else "") + FILE_ENDINGS[document.kind]
+                    found[name + ending] = document.data
     return found
 
 
@@ -135,6 +138,7 @@ def planned_bill(
         subject,
         tuple(sorted(closure.roots)),
         components,
+        tuple(sorted(found.outside)),
         base=_base(prepared.on_base.base) if prepared.on_base else None,
         dropped=tuple(sorted(info.path for info in prepared.shells.dropped)),
         unknown=() if known else (_UNREAD,),

@@ -9,10 +9,13 @@ from msgspec import Struct, field
 
 from nix2oci.host.regular_files import read_file
 from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.model.tree import File, Tree
 from nix2oci.nix.derivation import Derivation
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.store_files import StoreFiles
+from nix2oci.text import display
 from nix2oci.trust.components import NO_FACTS, LanguagePackage, PackageFacts
+from nix2oci.trust.languages.described_by import streamed_packages
 from nix2oci.trust.store_packages import language_packages
 
 _MOST = 1 << 24
@@ -24,6 +27,8 @@ class Knowledge(Struct, frozen=True):
 
     packages: Mapping[StorePath, tuple[LanguagePackage, ...]] = field(default_factory=dict)
     facts: Mapping[StorePath, PackageFacts] = field(default_factory=dict)
+    outside: tuple[LanguagePackage, ...] = ()
+    """Packages in files of the image that are in no store path."""
 
 
 class Files(Protocol):
@@ -48,6 +53,19 @@ def known_of(
     for path, each in evaluated.items():
         facts[path] = _joined(each, facts.get(path, NO_FACTS))
     return Knowledge(packages, {path: each for path, each in facts.items() if each != NO_FACTS})
+
+
+def packages_of_tree(tree: Tree, store_dir: str) -> tuple[LanguagePackage, ...]:
+    """The packages of languages in what is laid beside the store; raises what reading it does."""
+    store = store_dir[1:].encode() + b"/"
+    return tuple(
+        LanguagePackage("/" + display(entry.path), each.kind, each.name, each.version, each.license)
+        for entry in tree
+        if isinstance(entry, File) and not entry.path.startswith(store)
+        for each in streamed_packages(
+            entry.path, iter(entry.chunks), executable=bool(entry.mode & 0o111)
+        )
+    )
 
 
 def _joined(one: PackageFacts, other: PackageFacts) -> PackageFacts:

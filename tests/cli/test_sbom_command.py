@@ -249,3 +249,19 @@ def test_each_platform_has_documents_of_its_own(tmp_path: Path) -> None:
     assert sorted(os.listdir(boms)) == sorted(names)
     document = json.loads((boms / "app-arm64.cdx.json").read_bytes())
     assert document["metadata"]["component"]["purl"].endswith("arch=arm64")
+
+
+def test_what_is_laid_beside_the_store_is_the_images_own(here: Terminal) -> None:
+    (here.directory / "package.json").write_text('{"name": "site", "version": "3.0.0"}')
+    (here.directory / "nix2oci.yaml").write_text(
+        "files: {/srv/package.json: {source: package.json}}\n"
+    )
+    flags = ("--config", "nix2oci.yaml", "-o", "x", "--sbom-dir", ".")
+    done = here.run("build", ".#app", *flags)
+    assert done.returncode == 0, done.stderr
+    for data in ((here.directory / "app.cdx.json").read_bytes(), document(here, "x")):
+        found = components(data)["pkg:npm/site@3.0.0"]
+        assert properties(found) == {"aquasecurity:trivy:FilePath": "srv/package.json"}
+        made = json.loads(data)
+        edges = {each["ref"]: each["dependsOn"] for each in made["dependencies"]}
+        assert found["bom-ref"] in edges[made["metadata"]["component"]["bom-ref"]]

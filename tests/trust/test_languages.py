@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.sections import build_information, crates, elf_with_sections
 
@@ -202,7 +202,6 @@ BUILT = [
 ]
 
 
-@settings(max_examples=150)
 @given(st.sampled_from(BUILT), st.data())
 def test_a_file_that_was_spoiled_is_no_error(
     case: tuple[str, bytes, bool], draw: st.DataObject

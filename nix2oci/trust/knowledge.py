@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -16,6 +16,7 @@ from nix2oci.nix.store_files import StoreFiles
 from nix2oci.text import display
 from nix2oci.trust.components import NO_FACTS, LanguagePackage, PackageFacts
 from nix2oci.trust.languages.described_by import streamed_packages
+from nix2oci.trust.purl import source_purl
 from nix2oci.trust.store_packages import language_packages
 
 _MOST = 1 << 24
@@ -77,11 +78,24 @@ def _joined(one: PackageFacts, other: PackageFacts) -> PackageFacts:
 
 def _derived(info: PathInfo, root: str) -> PackageFacts:
     """What the derivation of a store path says, where it is there and says that it makes it."""
-    try:
-        data = read_file(f"{root}{info.deriver}", _MOST) if info.deriver else b""
-    except OSError:
-        return NO_FACTS
-    made = Derivation.parse(data)
+    made = _derivation(info.deriver, root) if info.deriver else None
     if made is None or not {str(info.path), ""}.intersection(made.outputs):
         return NO_FACTS
-    return PackageFacts(made.text("pname"), made.text("version"), patches=made.patches)
+    name, version = made.text("pname"), made.text("version")
+    purls = (source_purl(url, name, version) for url in _source_urls(made, root))
+    return PackageFacts(name, version, purls=tuple(filter(None, purls)), patches=made.patches)
+
+
+def _source_urls(made: Derivation, root: str) -> Iterator[str]:
+    """Where the source of a derivation comes from, as the derivation that fetches it says."""
+    for path in made.source_inputs():
+        fetched = _derivation(path, root)
+        if fetched and made.text("src") in fetched.outputs:
+            yield fetched.url
+
+
+def _derivation(path: str, root: str) -> Derivation | None:
+    try:
+        return Derivation.parse(read_file(f"{root}{path}", _MOST))
+    except OSError:
+        return None

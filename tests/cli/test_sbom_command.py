@@ -24,10 +24,19 @@ NODE: Node = {
     b"bin": {b"app": Program(GO)},
     b"lib": {b"flask-2.dist-info": {b"METADATA": b"Name: flask\nVersion: 2.0\n"}},
 }
-ENV = ("pname", "app"), ("version", "1.0")
-DERIVATION = 'Derive([("out","{}","","")],[],[],"s","b",[],[{}])'.format(
-    OUT,
-    ",".join(f'("{name}","{text}")' for name, text in (*ENV, ("patches", "/x/CVE-2024-1.patch"))),
+SOURCE = "/nix/store/9xsbazwb84960nz7saz7z551zi6vri7k-source"
+ENV = {
+    "pname": "app",
+    "version": "1.0",
+    "src": SOURCE,
+    "patches": "/x/CVE-2024-1000.patch",
+}
+DERIVATION = 'Derive([("out","{}","","")],[("{}.drv",["out"])],[],"s","b",[],[{}])'.format(
+    OUT, SOURCE, ",".join(f'("{name}","{text}")' for name, text in ENV.items())
+)
+FETCHED = (
+    f'Derive([("out","{SOURCE}","r:sha256","00")],[],[],"s","b",[],'
+    '[("urls","https://github.com/a/app/archive/v1.0.tar.gz")])'
 )
 
 
@@ -35,6 +44,7 @@ DERIVATION = 'Derive([("out","{}","","")],[],[],"s","b",[],[{}])'.format(
 def here(tmp_path: Path) -> Terminal:
     terminal = Terminal.make(tmp_path, NODE)
     terminal.fake.place(DRV).write_text(DERIVATION)
+    terminal.fake.place(f"{SOURCE}.drv").write_text(FETCHED)
     known = {**info()[OUT], "deriver": DRV, "narHash": sri(NODE), "narSize": len(nar(NODE))}
     terminal.fake.rules.clear()
     terminal.fake.answer("path-info", json.dumps({OUT: known}))
@@ -67,7 +77,9 @@ def test_of_a_plan_it_says_what_nix_knows(here: Terminal) -> None:
         "nix:output_path": OUT,
         "nix:drv_path": DRV,
         "nix:nar_hash": sri(NODE),
+        "nix:purl": "pkg:github/a/app@v1.0",
     }
+    assert app["pedigree"]["patches"][0]["resolves"][0]["id"] == "CVE-2024-1000"
 
 
 def test_of_other_store_paths_it_says_what_nixpkgs_does_and_asks_once(here: Terminal) -> None:

@@ -7,10 +7,11 @@ import hashlib
 from msgspec import convert
 from msgspec.structs import replace
 
-from nix2oci.errors import NixError
+from nix2oci.errors import NixError, StoreError
 from nix2oci.model.closure import StorePath
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.package_meta import nixpkgs_of, package_meta
+from nix2oci.nix.store_files import StoreFiles
 from nix2oci.pipeline.prepare import Prepared
 from nix2oci.pipeline.progress import Progress
 from nix2oci.text import count
@@ -25,9 +26,20 @@ def knowledge_of(nix: NixClient, prepared: Prepared, progress: Progress) -> Know
     """
     progress.step("looking for packages of languages")
     evaluated = {**_from_nixpkgs(nix, prepared, progress), **_evaluated(prepared)}
-    found = known_of(prepared.closure, prepared.store, prepared.notes, evaluated)
+    closure, store = prepared.closure, prepared.store
+    files = StoreFiles.of(closure, store.root, prepared.notes, store.fetch)
+    entries = store.entries if nix.origin else None
+    found = known_of(closure, files, entries, _derivations(nix), evaluated)
     outside = packages_of_tree(prepared.rootfs, prepared.closure.store_dir)
     return replace(found, outside=outside)
+
+
+def _derivations(nix: NixClient) -> str:
+    """Where derivations may lie: their names say what is in them, whichever store has them."""
+    try:
+        return nix.physical()
+    except StoreError:
+        return ""
 
 
 def _from_nixpkgs(

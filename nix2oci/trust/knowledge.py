@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
 
 from msgspec import Struct, field
 
@@ -11,13 +10,12 @@ from nix2oci.host.regular_files import read_file
 from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.model.tree import File, Tree
 from nix2oci.nix.derivation import Derivation
-from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.store_files import StoreFiles
 from nix2oci.text import display
 from nix2oci.trust.components import NO_FACTS, LanguagePackage, PackageFacts
 from nix2oci.trust.languages.described_by import streamed_packages
 from nix2oci.trust.purl import source_purl
-from nix2oci.trust.store_packages import language_packages
+from nix2oci.trust.store_packages import Entries, language_packages
 
 _MOST = 1 << 24
 """Bytes of a derivation."""
@@ -32,25 +30,20 @@ class Knowledge(Struct, frozen=True):
     """Packages in files of the image that are in no store path."""
 
 
-class Files(Protocol):
-    """Where the bytes of a closure are: a part of `nix.store.Store`."""
-
-    @property
-    def root(self) -> str: ...
-
-    def fetch(self, path: bytes) -> None: ...
-
-
 def known_of(
-    closure: Closure, store: Files, notes: FactCache, evaluated: Mapping[StorePath, PackageFacts]
+    closure: Closure,
+    files: StoreFiles,
+    entries: Entries | None,
+    derivations: str,
+    evaluated: Mapping[StorePath, PackageFacts],
 ) -> Knowledge:
-    """What the files of store paths say, and derivations that are there.
+    """What the files of store paths say, as `language_packages`, and derivations that are there.
 
-    `evaluated` is what evaluation knows, and wins. Raises `StoreError`.
+    `derivations` is the directory that /nix/store lies in which may have them. `evaluated` is what
+    evaluation knows, and wins. Raises `StoreError`.
     """
-    files = StoreFiles.of(closure, store.root, notes, store.fetch)
-    packages = language_packages(closure, files)
-    facts = {path: _derived(info, store.root) for path, info in closure.infos.items()}
+    packages = language_packages(closure, files, entries)
+    facts = {path: _derived(info, derivations) for path, info in closure.infos.items()}
     for path, each in evaluated.items():
         facts[path] = _joined(each, facts.get(path, NO_FACTS))
     return Knowledge(packages, {path: each for path, each in facts.items() if each != NO_FACTS})

@@ -75,9 +75,10 @@ def _evaluated(prepared: Prepared) -> dict[StorePath, PackageFacts]:
     found: dict[StorePath, PackageFacts] = {}
     for built in prepared.built:
         package = built.package
+        is_path = package.installable.kind == "path"  # its name says less than the store path's
         facts = PackageFacts(
-            package.name,
-            package.version,
+            "" if is_path else package.name,
+            "" if is_path else package.version,
             package.license,
             package.homepage,
             package.description,
@@ -85,7 +86,7 @@ def _evaluated(prepared: Prepared) -> dict[StorePath, PackageFacts]:
             package.purls,
         )
         drvs = {each.path for each in package.wanted if each.path.endswith(".drv")}
-        own = built.roots if drvs and not package.program else ()
+        own = built.roots if (drvs or is_path) and not package.program else ()
         found |= dict.fromkeys((path for path in own if path in prepared.closure), facts)
         for path, info in prepared.closure.infos.items():
             if info.deriver in drvs:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nix2oci.errors import NixError
 from nix2oci.model.closure import StorePath
-from nix2oci.nix.flake_inputs import as_locked, nixpkgs_input
+from nix2oci.nix.flake_inputs import as_locked, locked_reference, nixpkgs_input
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.json_output import read_json
 from nix2oci.nix.package import EvalResult, license_expression
@@ -70,6 +70,14 @@ def nixpkgs_of(nix: NixClient, main: Installable) -> Installable | None:
     if name is None:
         return main
     return as_locked(nix, nix.installable(f"{name}#legacyPackages"), main)
+
+
+def locked_name(nix: NixClient, nixpkgs: Installable) -> str:
+    """A name of just this nixpkgs, under which what it says may be kept; empty without one."""
+    if nixpkgs.is_input:
+        return nixpkgs.flake_ref
+    found = locked_reference(nix.metadata(nixpkgs))
+    return found if "narHash=" in found or "rev=" in found else ""
 
 
 def package_meta(

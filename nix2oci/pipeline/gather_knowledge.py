@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from nix2oci.errors import NixError, StoreError
 from nix2oci.model.closure import StorePath
 from nix2oci.nix.client import NixClient
-from nix2oci.nix.package_meta import nixpkgs_of, package_meta
+from nix2oci.nix.package_meta import locked_name, nixpkgs_of, package_meta
 from nix2oci.nix.store_files import StoreFiles
 from nix2oci.pipeline.prepare import Prepared
 from nix2oci.pipeline.progress import Progress
@@ -55,15 +55,17 @@ def _from_nixpkgs(
         nixpkgs = nixpkgs_of(nix, package.installable)
         if nixpkgs is None:
             return {}
-        source = f"{nixpkgs.flake_ref} {package.system}"
-        question = f"meta {hashlib.sha256(source.encode()).hexdigest()[:32]}"
+        locked = locked_name(nix, nixpkgs)
+        source = hashlib.sha256(f"{locked} {package.system}".encode()).hexdigest()[:32]
+        question = f"meta {source}" if locked else ""
         known = {path: notes.facts(info).get(question) for path, info in closure.infos.items()}
         new = [path for path, facts in known.items() if facts is None]
         if new:
             progress.step(f"asking nixpkgs what it says of {count(len(new), 'store path')}")
             for path, facts in package_meta(nix, nixpkgs, package.system, new).items():
                 known[path] = facts
-                notes.record(closure.infos[path], question, facts)
+                if question:
+                    notes.record(closure.infos[path], question, facts)
     except NixError as err:
         progress.step(f"warning: licences and CPEs of most packages are not known: {err}")
         return {}

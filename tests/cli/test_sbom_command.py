@@ -89,6 +89,9 @@ def test_of_other_store_paths_it_says_what_nixpkgs_does_and_asks_once(here: Term
     cpe = "cpe:2.3:a:gnu:readline:8.2:*:*:*:*:*:*:*"
     answer = {LIB: {**said, "cpe": cpe, "purls": ["pkg:generic/readline@8.2"]}, BASH: None}
     here.fake.answer("legacyPackages", json.dumps(answer))
+    locks = {"nodes": {"root": {}}, "root": "root"}
+    metadata = {"url": "path:/f?narHash=sha256-x", "lastModified": 1, "locks": locks}
+    here.fake.answer("flake metadata", json.dumps(metadata))
     infos = {LIB: ([], SHELL[LIB][0]), BASH: ([LIB], SHELL[BASH][0]), OUT: ([BASH], WRAPPED)}
     here.fake.answer("path-info", json.dumps({p: recorded(*each) for p, each in infos.items()}))
     here.fake.answer("flakes eval --json", value())

@@ -23,8 +23,10 @@ from nix2oci.compare.layer_members import (
 )
 from nix2oci.errors import LayoutError
 from nix2oci.model.closure import StorePath
+from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.layout.archive import Readable
 from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.layout.writer import Image
 from nix2oci.oci.settings import settings
 from nix2oci.oci.spec import Descriptor, Digest, Platform
 from nix2oci.pipeline.build import WrittenImage
@@ -82,10 +84,11 @@ def compared(source: ImageSource, written: WrittenImage) -> Rebuilt:
 
     Every layer of the image is read. Raises what reading it, and the store, raises.
     """
-    described, made = source.layers(), written.image.layers
-    pairs = tuple(_pairs(source, described, written))
+    described, (image, own) = source.layers(), _counterpart(source, written)
+    made = image.layers
+    pairs = tuple(_pairs(source, described, made, own))
     number = next((n for n, pair in enumerate(pairs, 1) if not pair.is_same), None)
-    digests = (source.descriptor.digest, written.image.descriptor.digest)
+    digests = (source.descriptor.digest, image.descriptor.digest)
     found = Rebuilt(source.platform(), *digests, pairs)
     if found.is_same:
         return found
@@ -97,16 +100,26 @@ def compared(source: ImageSource, written: WrittenImage) -> Rebuilt:
         place = Place(place.path, MOVED)
     return Rebuilt(
         *(found.platform, found.digest, found.made, pairs, number, place),
-        tuple(_settings(settings(source), settings(_made(written)))),
+        tuple(_settings(settings(source), settings(_made(image)))),
         changes,
     )
 
 
+def _counterpart(source: ImageSource, written: WrittenImage) -> tuple[Image, tuple[Layer, ...]]:
+    """What was made of it, and its layers above a base: the image, or its debug twin."""
+    twin = written.twin
+    if twin and len(source.layers()) == len(twin.image.layers):
+        return twin.image, (*written.layers, twin.layer)
+    return written.image, written.layers
+
+
 def _pairs(
-    source: ImageSource, described: Sequence[Descriptor], written: WrittenImage
+    source: ImageSource,
+    described: Sequence[Descriptor],
+    made: Sequence[Descriptor],
+    own: Sequence[Layer],
 ) -> Iterator[LayerPair]:
-    made = written.image.layers
-    ours = [None] * (len(made) - len(written.layers)) + list(written.layers)
+    ours = [*[None] * (len(made) - len(own)), *own]
     diff_ids = [*map(str, source.config().diff_ids)]
     known: dict[Digest, Digest] = {}
     for number in range(max(len(described), len(made))):
@@ -130,9 +143,9 @@ def _place(
     """Where a layer differs; None where that is in none of its files."""
     prepared = written.prepared
     below = len(prepared.on_base.base.layers) if prepared.on_base else 0
-    if number <= below:
-        return None
     requests = layer_requests(prepared, prepared.spec)
+    if not below < number <= below + len(requests):
+        return None
     made = entry_members(requests[number - below - 1].job.entries)
     return first_difference(read_members(source, layer), made)
 
@@ -156,8 +169,7 @@ class _Documents(Struct, frozen=True):
         return io.BytesIO(self.data[digest])
 
 
-def _made(written: WrittenImage) -> ImageSource:
-    image = written.image
+def _made(image: Image) -> ImageSource:
     data = {image.descriptor.digest: image.manifest, image.id: image.config}
     return ImageSource("the rebuilt image", image.descriptor, _Documents(data))
 

@@ -91,7 +91,7 @@ def build(
             hints=hints,
             opener=destination.opener,
         ) as prepared,
-        _tools(nix, packages[0].installable, spec, prepared, progress) as tools,
+        tools_of(nix, packages[0].installable, spec, prepared, progress) as tools,
     ):
         return write(nix, prepared, tools, destination, progress)
 
@@ -158,7 +158,7 @@ def _say_what_differs(prepared: Prepared, compressor: str, progress: Progress) -
 
 
 @contextmanager
-def _tools(
+def tools_of(
     nix: NixClient, main: Installable, spec: ImageSpec, prepared: Prepared, progress: Progress
 ) -> Iterator[Tools | None]:
     """The tools of the debug twin, None where there is to be none."""

@@ -84,14 +84,9 @@ class _Predicate(Struct, frozen=True, rename="camel"):
     run_details: _Details = field(default_factory=_Details)
 
 
-class _Subject(Struct, frozen=True):
-    digest: Mapping[str, str]
-
-
 class _Statement(Struct, frozen=True, rename="camel"):
     predicate_type: str
     predicate: _Predicate
-    subject: tuple[_Subject, ...] = ()
 
 
 class _Head(Struct, frozen=True, rename="camel"):
@@ -105,8 +100,6 @@ class Claims(Struct, frozen=True):
     internal: Internal
     sources: tuple[Resource, ...] = ()
     store_paths: tuple[Resource, ...] = ()
-    subjects: frozenset[str] = frozenset()
-    """SHA-256 of the manifests that it is about, in hex; empty where it does not say."""
 
     def source(self, name: str) -> Resource:
         """A source by its name, such as `flake: nixpkgs`; an empty one if there is none."""
@@ -121,13 +114,10 @@ class Claims(Struct, frozen=True):
 def read_claims(data: bytes, where: str) -> Claims:
     """A predicate, or an in-toto statement with one; `ConfigError` for anything else."""
     try:
-        subjects: frozenset[str] = frozenset()
         if msgspec.json.decode(data, type=_Head).predicate_type is None:
             predicate = msgspec.json.decode(data, type=_Predicate)
         else:
-            statement = msgspec.json.decode(data, type=_Statement)
-            predicate = statement.predicate
-            subjects = frozenset(each.digest.get("sha256", "") for each in statement.subject)
+            predicate = msgspec.json.decode(data, type=_Statement).predicate
     except (msgspec.DecodeError, UnicodeDecodeError) as err:
         raise ConfigError(f"cannot read provenance {where}: {err}") from err
     definition = predicate.build_definition
@@ -142,5 +132,4 @@ def read_claims(data: bytes, where: str) -> Claims:
         definition.internal_parameters,
         definition.resolved_dependencies,
         predicate.run_details.byproducts,
-        subjects,
     )

@@ -14,6 +14,7 @@ from support.fakestore import Program
 from support.paths import ROOT
 from support.tampered import change_byte, damage
 from support.terminal import Completed, Terminal
+from support.tools_terminal import ToolsTerminal
 from support.two_systems import BOTH, place
 from support.wrapped_app import ELF, WRAPPED, give
 
@@ -260,6 +261,26 @@ def test_an_index_is_rebuilt_for_each_platform(tmp_path: Path) -> None:
         "a.oci is reproduced for linux/amd64",
         "a.oci is reproduced for linux/arm64",
     ]
+
+
+def test_one_platform_is_enough_where_the_others_cannot_be_built(tmp_path: Path) -> None:
+    terminal = place(tmp_path)
+    done = terminal.run("build", ".#app", *BOTH, "-o", "a.oci", "--provenance", "p.json")
+    assert done.returncode == 0, done.stderr
+    done = verify(terminal, ".#app", "--platform", "linux/arm64")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("a.oci is reproduced for linux/arm64: ")
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_an_image_and_its_debug_twin_are_reproduced(tmp_path: Path) -> None:
+    terminal = ToolsTerminal(tmp_path).terminal
+    options = ("--debug", "-t", "app:1", "-o", "a.oci", "--provenance", "p.json")
+    assert terminal.run("build", ".#app", *options).returncode == 0
+    for tag in ("1", "1-debug"):
+        done = terminal.run("verify", f"a.oci:{tag}", ".", "--rebuild", "--provenance", "p.json")
+        assert done.returncode == 0, done.stdout
+        assert f"a.oci:{tag} is reproduced" in done.stdout
 
 
 def edited(terminal: Terminal, edit: Callable[[dict[str, Any]], object]) -> Completed:

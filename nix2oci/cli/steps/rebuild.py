@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -36,7 +37,7 @@ from nix2oci.oci.index import images_at
 from nix2oci.oci.layout.sink import hashing
 from nix2oci.oci.layout.source import ImageSource, host_platform
 from nix2oci.oci.spec import Platform
-from nix2oci.pipeline.build import write
+from nix2oci.pipeline.build import tools_of, write
 from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.on_base import Opener
 from nix2oci.pipeline.platforms import Evaluated
@@ -101,8 +102,13 @@ class _Run(Struct, frozen=True):
         created = _created(source)
         sink = Destination(lambda _: hashing(), lambda _: created, context.cores(), opener=opener)
         spec, hints = self.settings.spec, self.hints
-        with prepare(nix, packages, spec, progress, hints=hints, opener=opener) as prepared:
-            written = write(nix, prepared, None, sink, progress)
+        with ExitStack() as stack:
+            ready = prepare(nix, packages, spec, progress, hints=hints, opener=opener)
+            prepared, tools = stack.enter_context(ready), None
+            if len(source.layers()) > prepared.layer_count:  # it may be the debug twin
+                asked = tools_of(nix, self.main, spec, prepared, progress)
+                tools = stack.enter_context(asked)
+            written = write(nix, prepared, tools, sink, progress)
             registry = reading(self.options.registry, self.image)
             with reading_image(source, self.image, registry, output) as counted:
                 found = compared(counted, written)

@@ -85,15 +85,23 @@ def documents_about(
 ) -> dict[Digest, tuple[TrustDocument, ...]]:
     """The documents of these kinds about what was built.
 
-    `provenance` is asked once, for all platforms: they are of one build.
+    `provenance` is asked once, for all platforms: they are of one build. That of a debug twin says
+    nothing of its tools, so a twin has only a bill of materials, of its own.
     """
     origin = (provenance(made.images),) if "provenance" in kinds else ()
     found = {
         image.image.descriptor.digest: (*_sboms(image, kinds), *origin) for image in made.images
     }
-    return {made.main.descriptor.digest: origin, **found}
+    twins = {
+        image.twin.image.descriptor.digest: _sboms(image, kinds, twin=True)
+        for image in made.images
+        if image.twin
+    }
+    return {made.main.descriptor.digest: origin, **found, **twins}
 
 
-def _sboms(image: WrittenImage, kinds: Sequence[str]) -> tuple[TrustDocument, ...]:
+def _sboms(
+    image: WrittenImage, kinds: Sequence[str], *, twin: bool = False
+) -> tuple[TrustDocument, ...]:
     formats = [kind for kind in _FORMATS if kind in kinds]
-    return sbom_documents(image, formats) if formats else ()
+    return sbom_documents(image, formats, twin=twin) if formats else ()

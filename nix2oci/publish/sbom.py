@@ -146,7 +146,10 @@ def planned_bill(
 
 
 def _with_tools(bill: Bill, twin: Twin) -> Bill:
-    """The bill of the debug twin: the same with its tools and what they need, in the top layer."""
+    """The bill of the debug twin: the same with its tools and what they need, in the top layer.
+
+    Of the tools themselves only programs are there, and not in the store: they have no NAR hash.
+    """
     known = {each.path for each in bill.components}
     infos = {info.path: info for info in (*twin.tools.paths, *twin.tools.outputs)}
     there = infos.keys() | known
@@ -154,7 +157,7 @@ def _with_tools(bill: Bill, twin: Twin) -> Bill:
         StoreComponent(
             info.path,
             tuple(other for other in info.references if other != info.path and other in there),
-            format_nar_hash(info.nar_hash),
+            format_nar_hash(info.nar_hash) if info in twin.tools.paths else "",
             str(twin.layer.diff_id),
             info.deriver,
         )

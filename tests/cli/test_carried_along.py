@@ -12,6 +12,7 @@ from support.fakeserver import running
 from support.pushing import REPOSITORY
 from support.signing import BUNDLE, CYCLONEDX, IN_TOTO, SPDX, KeyPair, about
 from support.terminal import Terminal
+from support.tools_terminal import ToolsTerminal
 from support.two_systems import BOTH, place
 
 ALL = "--attach=sbom,provenance"
@@ -102,3 +103,19 @@ def test_the_same_bytes_in_another_time_zone_and_for_another_user(
     done = terminal.run("build", ".#app", "-o", "b.oci", "--no-cache", *flags, **more)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["attached"] == built["attached"]
+
+
+def test_a_debug_twin_has_a_bill_of_its_own_and_a_signature(tmp_path: Path) -> None:
+    tools = ToolsTerminal(tmp_path)
+    key = KeyPair.make(tools.terminal.directory)
+    with running(FakeRegistry(lists_referrers=True)) as registry:
+        to = f"{registry.registry}/{REPOSITORY}:1"
+        flags = ("--debug", "--json", ALL, f"--sign-key={key.secret}", "--push", to)
+        done = tools.terminal.run("build", ".#app", *flags)
+        assert done.returncode == 0, done.stderr
+        made = json.loads(done.stdout)
+        assert about(registry, made["digest"]) == OF_IMAGE
+        assert about(registry, made["debug"]["digest"]) == [CYCLONEDX, SPDX, *[BUNDLE] * 3]
+        for name in (to, f"{to}-debug"):
+            checked = tools.terminal.run("verify", name, f"--key={key.public}")
+            assert checked.returncode == 0, checked.stdout + checked.stderr

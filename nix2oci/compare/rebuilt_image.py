@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nix2oci.compare.difference import Change, Contents, Setting, difference
 from nix2oci.compare.inputs import closure_contents, image_contents
@@ -25,7 +27,7 @@ from nix2oci.errors import LayoutError
 from nix2oci.model.closure import StorePath
 from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.layout.archive import Readable
-from nix2oci.oci.layout.source import ImageSource
+from nix2oci.oci.layout.source import Blobs, ImageSource
 from nix2oci.oci.layout.writer import Image
 from nix2oci.oci.settings import settings
 from nix2oci.oci.spec import Descriptor, Digest, Platform
@@ -77,6 +79,20 @@ class Rebuilt(Struct, frozen=True):
     def is_same(self) -> bool:
         """Whether it is the image to the byte, and every blob is what the manifest says."""
         return self.digest == self.made and all(layer.is_same for layer in self.layers)
+
+
+@runtime_checkable
+class ChecksBlobs(Protocol):
+    """Blobs that end with an error where they are not what they should be."""
+
+    def unchecked(self) -> Blobs:
+        """The same as they are."""
+
+
+def as_it_is(source: ImageSource) -> ImageSource:
+    """An image whose blobs are to be judged here, whatever they are."""
+    blobs = source.blobs
+    return replace(source, blobs=blobs.unchecked()) if isinstance(blobs, ChecksBlobs) else source
 
 
 def compared(source: ImageSource, written: WrittenImage) -> Rebuilt:

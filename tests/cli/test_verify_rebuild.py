@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.fakenix import OUT
 from support.fakestore import Program
+from support.json_page import documented
 from support.paths import ROOT
 from support.tampered import change_byte, damage
 from support.terminal import Completed, Terminal
@@ -116,6 +117,13 @@ def test_without_either_it_is_asked_for(terminal: Terminal) -> None:
     done = verify(terminal)
     assert (done.returncode, done.stdout) == (2, "")
     assert "hint: name the flake: nix2oci verify IMAGE INSTALLABLE --rebuild" in done.stderr
+
+
+def test_the_keys_of_its_document_are_documented(terminal: Terminal) -> None:
+    change_byte(build(terminal), "bin/app")
+    document = json.loads(verify(terminal, "--provenance", "p.json", "--json").stdout)
+    assert set(document) == documented("verify", 0)
+    assert set(document["platforms"][0]) == documented("verify", 1)
 
 
 def test_nothing_is_written(terminal: Terminal) -> None:

@@ -76,3 +76,15 @@ def test_a_byte_of_an_image_is_found_though_its_provenance_is_there(
     assert done.returncode == 1, done.stderr
     (found,) = json.loads(done.stdout)["platforms"]
     assert found["path"].endswith("/bin/app")
+
+
+def test_a_byte_changed_in_the_registry_after_signing_is_named(shop: Shop, key: KeyPair) -> None:
+    shop.push(ATTACHED, "--compression", "none", f"--sign-key={key.secret}")
+    blobs = shop.registry.blobs
+    (at,) = (at for at, data in blobs.items() if b"\x7fELF" in data)
+    blobs[at] = blobs[at].replace(b"\x7fELF", b"\x7fElF")
+    done = verify(shop, shop.name, ".", "--json")
+    assert done.returncode == 1, done.stderr
+    (found,) = json.loads(done.stdout)["platforms"]
+    assert found["path"].endswith("/bin/app")
+    assert " was changed where it is kept: its manifest names " in found["reasons"][0]

@@ -20,7 +20,7 @@ from nix2oci.cli.steps.read_image import reading_image
 from nix2oci.cli.steps.read_spec import read_settings
 from nix2oci.cli.steps.registry import open_in_registry
 from nix2oci.compare.reasons import Origins, reasons
-from nix2oci.compare.rebuilt_image import Rebuilt, compared
+from nix2oci.compare.rebuilt_image import Rebuilt, as_it_is, compared
 from nix2oci.config.flags import Given
 from nix2oci.config.image_settings import Settings, settings_of
 from nix2oci.config.image_spec import FILE_NAME, OLDEST
@@ -110,7 +110,7 @@ class _Run(Struct, frozen=True):
                 tools = stack.enter_context(asked)
             written = write(nix, prepared, tools, sink, progress)
             registry = reading(self.options.registry, self.image)
-            with reading_image(source, self.image, registry, output) as counted:
+            with reading_image(as_it_is(source), self.image, registry, output) as counted:
                 found = compared(counted, written)
             if found.is_same:
                 return Told(found)

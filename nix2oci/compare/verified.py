@@ -55,11 +55,6 @@ class Judged(Struct, frozen=True):
     reasons: tuple[str, ...] = ()
     """Why it is wrong, or is not judged."""
 
-    @property
-    def predicate(self) -> Json:
-        """What a statement says; `LayoutError` where it cannot be read."""
-        return _document(self.attached)[0]
-
 
 class Verified(Struct, frozen=True):
     """What came of verifying an image."""

@@ -26,10 +26,10 @@ from nix2oci.plan.shell_mode import Mode
 from nix2oci.plan.view_switches import ViewSwitches
 
 if TYPE_CHECKING:
-    from nix2oci.config.attaching import Attaching
     from nix2oci.config.env_file import EnvFile
     from nix2oci.config.named_images import NamedImage
     from nix2oci.config.wanted_files import WantedFile
+    from nix2oci.config.what_to_attach import Attaching
     from nix2oci.oci.healthcheck import Healthcheck
 
 FILE_NAME = "nix2oci.yaml"

@@ -173,7 +173,7 @@ def _healthcheck_from_flag(given: Sequence[str], _: Location) -> object:
 
 
 def _trust(value: object, location: Location) -> object:
-    from nix2oci.config.attaching import trust  # noqa: PLC0415  # few images have it
+    from nix2oci.config.what_to_attach import trust  # noqa: PLC0415  # few images have it
 
     return trust(value, location)
 

@@ -71,7 +71,7 @@ def _layers_beside(
 
 
 def _trust_beside(trust: Mapping[str, object], directory: str, source: str) -> Mapping[str, object]:
-    from nix2oci.config.attaching import trust_beside  # noqa: PLC0415  # few files have it
+    from nix2oci.config.what_to_attach import trust_beside  # noqa: PLC0415  # few files have it
 
     return trust_beside(trust, directory, fetched=bool(source))
 

@@ -18,7 +18,9 @@ _OUTPUT = re.compile(rb"\(" + rb",".join([_STRING] * 4) + rb"\)", re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
-_WANTED = ("pname", "version", "patches")
+_INPUT = re.compile(rb'\("([^"\\]+\.drv)",[\[(]')
+
+_WANTED = ("pname", "version", "patches", "src", "url", "urls")
 
 
 class Derivation(Struct, frozen=True):
@@ -27,7 +29,9 @@ class Derivation(Struct, frozen=True):
     outputs: tuple[str, ...]
     """Their paths; empty for one that is known only when it is built."""
     env: Mapping[str, str]
-    """`pname`, `version` and `patches`, where they are texts; a list is joined by spaces."""
+    """`_WANTED`, where they are texts; a list is joined by spaces."""
+    inputs: tuple[str, ...] = ()
+    """Other derivations that it needs."""
 
     @classmethod
     def parse(cls, data: bytes) -> Derivation | None:
@@ -36,10 +40,21 @@ class Derivation(Struct, frozen=True):
             return None
         outputs = tuple(_text(found[2]) for found in _OUTPUT.finditer(data))
         plain = {name: text for name in _WANTED if (text := _attribute(data, name))}
-        return cls(outputs, {**plain, **_structured(_attribute(data, "__json"))})
+        inputs = tuple(_text(found[1]) for found in _INPUT.finditer(data))
+        return cls(outputs, {**plain, **_structured(_attribute(data, "__json"))}, inputs)
 
     def text(self, name: str) -> str:
         return self.env.get(name, "")
+
+    @property
+    def url(self) -> str:
+        """Where a source comes from: the first place."""
+        return next(iter(self.text("urls").split()), "") or self.text("url")
+
+    def source_inputs(self) -> tuple[str, ...]:
+        """The derivations among `inputs` that may make the source: by their names."""
+        name = self.text("src").rpartition("/")[2].partition("-")[2]
+        return tuple(each for each in self.inputs if name and each.endswith(f"-{name}.drv"))
 
     @property
     def patches(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ _FORMS: dict[str, Any] = {
     "calls": list[str],
     "essence": _Bytes | None,
     "head": _Bytes,
+    "meta": dict[str, str | list[str]],
     "packages": list[tuple[_Bytes, str, str, str, str]],
     "mentions": list[tuple[_Bytes, str, ReferenceKind, int | None, _Bytes]],
     "start": tuple[_Bytes, _Bytes, bool] | None,

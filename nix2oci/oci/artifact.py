@@ -14,13 +14,15 @@ from typing import Self
 from msgspec import Struct
 
 from nix2oci.errors import OutputError
+from nix2oci.oci.documents import ForeignManifest
 from nix2oci.oci.layout.archive import Readable
 from nix2oci.oci.layout.source import Blobs
-from nix2oci.oci.spec import MANIFEST, Descriptor, Digest, canonical_json
+from nix2oci.oci.spec import MANIFEST, PREDEFINED, Descriptor, Digest, canonical_json
 
 _EMPTY = b"{}"
 EMPTY = Descriptor.of("application/vnd.oci.empty.v1+json", _EMPTY)
 """The configuration of what has none."""
+_CREATED = PREDEFINED + "created"
 
 
 class Artifact(Struct, frozen=True):
@@ -64,6 +66,17 @@ class Artifact(Struct, frozen=True):
         """All bytes: what the manifest needs, then the manifest."""
         digests = (EMPTY.digest, self.blob.digest, self.descriptor.digest)
         return dict(zip(digests, (_EMPTY, self.data, self.manifest), strict=True))
+
+
+def is_made_here(manifest: ForeignManifest) -> bool:
+    """Whether a manifest has the form of those that are made here: others write a time."""
+    types = {manifest.artifact_type, *(layer.media_type for layer in manifest.layers)}
+    is_empty = manifest.config is not None and manifest.config.digest == EMPTY.digest
+    return (
+        is_empty
+        and len(manifest.layers) == len(types) == 1
+        and _CREATED not in manifest.annotations
+    )
 
 
 class WithBytes(Struct, frozen=True):

@@ -115,7 +115,7 @@ def write(
         from nix2oci.pipeline.sbom_in_image import with_sbom  # noqa: PLC0415  # few want it
 
         prepared = with_sbom(prepared, identity.name.repository.rpartition("/")[2])
-    known = _known(prepared, progress) if destination.describes else None
+    known = _known(nix, prepared, progress) if destination.describes else None
     with destination.open(identity.names) as staging:
         if prepared.on_base:
             prepared.on_base.base.copy_layers(staging)
@@ -140,10 +140,10 @@ def write(
     )
 
 
-def _known(prepared: Prepared, progress: Progress) -> Knowledge:
+def _known(nix: NixClient, prepared: Prepared, progress: Progress) -> Knowledge:
     from nix2oci.pipeline.gather_knowledge import knowledge_of  # noqa: PLC0415  # few want it
 
-    return knowledge_of(prepared, progress)
+    return knowledge_of(nix, prepared, progress)
 
 
 def _say_what_differs(prepared: Prepared, compressor: str, progress: Progress) -> None:

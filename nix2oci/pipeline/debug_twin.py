@@ -49,6 +49,8 @@ class Tools(Struct, frozen=True):
     paths: tuple[PathInfo, ...]
     """What the tools need of the store and the image lacks."""
     physical_root: str
+    outputs: tuple[PathInfo, ...] = ()
+    """What they are of; the image may have copies of files of these alone."""
 
     def entries(self) -> Iterator[Entry]:
         """Those of the layer; `busybox` comes before `nix`."""
@@ -87,7 +89,8 @@ class ToolSet(Struct, frozen=True):
     def beside(self, image: Closure) -> Tools:
         """Those of the twin of one image."""
         missing = missing_paths(self.closure, self.programs, self.busybox, image)
-        return Tools(self.package, self.tree, missing, self.physical_root)
+        outputs = tuple(self.closure.infos[root] for root in self.closure.roots)
+        return Tools(self.package, self.tree, missing, self.physical_root, outputs)
 
 
 @contextmanager

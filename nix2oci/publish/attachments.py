@@ -18,7 +18,7 @@ from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.pipeline.build import WrittenImage
 from nix2oci.pipeline.platforms import Published
 from nix2oci.publish.sbom import SbomFormat, sbom_documents
-from nix2oci.trust.attached import document_artifacts, signed_artifacts, tagged_signatures
+from nix2oci.trust.artifacts_about import document_artifacts, signed_artifacts, tagged_signatures
 from nix2oci.trust.bundle import Signs
 from nix2oci.trust.trust_document import TrustDocument
 
@@ -85,15 +85,23 @@ def documents_about(
 ) -> dict[Digest, tuple[TrustDocument, ...]]:
     """The documents of these kinds about what was built.
 
-    `provenance` is asked once, for all platforms: they are of one build.
+    `provenance` is asked once, for all platforms: they are of one build. That of a debug twin says
+    nothing of its tools, so a twin has only a bill of materials, of its own.
     """
     origin = (provenance(made.images),) if "provenance" in kinds else ()
     found = {
         image.image.descriptor.digest: (*_sboms(image, kinds), *origin) for image in made.images
     }
-    return {made.main.descriptor.digest: origin, **found}
+    twins = {
+        image.twin.image.descriptor.digest: _sboms(image, kinds, twin=True)
+        for image in made.images
+        if image.twin
+    }
+    return {made.main.descriptor.digest: origin, **found, **twins}
 
 
-def _sboms(image: WrittenImage, kinds: Sequence[str]) -> tuple[TrustDocument, ...]:
+def _sboms(
+    image: WrittenImage, kinds: Sequence[str], *, twin: bool = False
+) -> tuple[TrustDocument, ...]:
     formats = [kind for kind in _FORMATS if kind in kinds]
-    return sbom_documents(image, formats) if formats else ()
+    return sbom_documents(image, formats, twin=twin) if formats else ()

@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
+from msgspec.structs import replace
+
 from nix2oci.model.closure import StorePath, format_nar_hash, store_path_of
 from nix2oci.oci.base_image import BaseImage
 from nix2oci.oci.spec import Digest, Platform, store_paths_digest
 from nix2oci.pipeline.build import WrittenImage
+from nix2oci.pipeline.debug_twin import Twin
 from nix2oci.pipeline.platforms import Published
 from nix2oci.pipeline.prepare import Prepared
+from nix2oci.plan.debug_layer import SUFFIX
 from nix2oci.publish.image_sbom import described
 from nix2oci.trust.components import NO_FACTS, BaseComponent, Bill, StoreComponent, Subject
 from nix2oci.trust.cyclonedx import cyclonedx
@@ -30,13 +34,18 @@ _WRITERS: Mapping[SbomFormat, tuple[str, str, Callable[..., bytes]]] = {
 FILE_ENDINGS: Mapping[str, str] = {"cyclonedx": ".cdx.json", "spdx": ".spdx.json"}
 """How the names of such files end, by which scanners know them."""
 
+_TOOLS = "packages of languages in the tools: their files were not looked through"
 _UNREAD = "packages of languages: files were not looked through"
 
 
 def sbom_documents(
-    image: WrittenImage, formats: Sequence[SbomFormat], *, guess_cpes: bool = False
+    image: WrittenImage,
+    formats: Sequence[SbomFormat],
+    *,
+    guess_cpes: bool = False,
+    twin: bool = False,
 ) -> tuple[TrustDocument, ...]:
-    """The bill of materials of an image, in each format; CycloneDX first.
+    """The bill of materials of an image, or of its debug twin, in each format; CycloneDX first.
 
     A function of the image and of what Nix knows of its store paths. The image is to be built for
     a destination that `describes`, else packages of languages are missing, and it says so.
@@ -52,22 +61,29 @@ def sbom_documents(
     )
     layers = _diff_ids(image)
     bill = planned_bill(prepared, subject, image.known, layers)
+    if twin and image.twin:
+        bill = _with_tools(bill, image.twin)
     return documents_of(bill, formats, guess_cpes=guess_cpes)
 
 
 def sbom_files(published: Sequence[Published]) -> dict[str, bytes]:
     """The content of a file for each image and format, by its name.
 
-    That is the name of the image and, where it is for one of several platforms, of that.
+    That is the name of the image, with its tag where several have that name, and where it is for
+    one of several platforms with that.
     """
     found: dict[str, bytes] = {}
     for each in published:
         for image, platform in zip(each.images, each.platforms, strict=True):
+            own = image.identity.name
+            several = sum(other.main.name.repository == own.repository for other in published) > 1
+            name = own.repository.replace("/", "-") + (f"-{own.tag}" if several else "")
             suffix = f"-{platform.architecture}{platform.variant or ''}"
-            name = image.identity.name.repository.replace("/", "-")
             name += suffix if len(each.images) > 1 else ""
-            for document in sbom_documents(image, tuple(_WRITERS)):
-                found[name + FILE_ENDINGS[document.kind]] = document.data
+            for twin in (False, True) if image.twin else (False,):
+                for document in sbom_documents(image, tuple(_WRITERS), twin=twin):
+                    ending = (SUFFIX if twin else "") + FILE_ENDINGS[document.kind]
+                    found[name + ending] = document.data
     return found
 
 
@@ -122,9 +138,41 @@ def planned_bill(
         subject,
         tuple(sorted(closure.roots)),
         components,
+        tuple(sorted(found.outside)),
         base=_base(prepared.on_base.base) if prepared.on_base else None,
         dropped=tuple(sorted(info.path for info in prepared.shells.dropped)),
         unknown=() if known else (_UNREAD,),
+    )
+
+
+def _with_tools(bill: Bill, twin: Twin) -> Bill:
+    """The bill of the debug twin: the same with its tools and what they need, in the top layer.
+
+    Of the tools themselves only programs are there, and not in the store: they have no NAR hash.
+    """
+    known = {each.path for each in bill.components}
+    infos = {info.path: info for info in (*twin.tools.paths, *twin.tools.outputs)}
+    there = infos.keys() | known
+    tools = [
+        StoreComponent(
+            info.path,
+            tuple(other for other in info.references if other != info.path and other in there),
+            format_nar_hash(info.nar_hash) if info in twin.tools.paths else "",
+            str(twin.layer.diff_id),
+            info.deriver,
+        )
+        for info in infos.values()
+        if info.path not in known
+    ]
+    needed = {other for each in tools for other in each.references}
+    tops = (each.path for each in tools if each.path not in needed)
+    return replace(
+        bill,
+        subject=replace(bill.subject, digest=twin.image.descriptor.digest),
+        roots=tuple(sorted({*bill.roots, *tops})),
+        components=tuple(sorted((*bill.components, *tools), key=lambda each: each.path)),
+        dropped=tuple(path for path in bill.dropped if path not in there),
+        unknown=(*bill.unknown, _TOOLS),
     )
 
 

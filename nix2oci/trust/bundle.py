@@ -31,7 +31,7 @@ _SIMPLE_TYPE = "cosign container image signature"
 
 
 class Signs(Protocol):
-    """A key that signs, as `trust.keys.SigningKey`."""
+    """A key that signs, as `trust.signing_keys.SigningKey`."""
 
     def sign(self, data: bytes) -> bytes: ...
 
@@ -40,7 +40,7 @@ class Signs(Protocol):
 
 
 class Verifies(Protocol):
-    """A key that verifies, as `trust.keys.PublicKey`."""
+    """A key that verifies, as `trust.signing_keys.PublicKey`."""
 
     hint: str
 

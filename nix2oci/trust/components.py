@@ -6,6 +6,7 @@ recorded; packages of languages that were found in its files are components of t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -15,6 +16,8 @@ from nix2oci.model.closure import StorePath
 from nix2oci.model.package_name import PackageName
 from nix2oci.oci.spec import Digest, Platform
 from nix2oci.trust.purl import guessed_cpe, is_cpe, is_purl, language_purl, nix_purl
+
+_EXPRESSION = re.compile(r"[A-Za-z0-9.+-]+(?: (?:AND|OR|WITH) [A-Za-z0-9.+-]+)*")
 
 
 class LanguagePackage(Struct, frozen=True, order=True):
@@ -108,6 +111,11 @@ class StoreComponent(Struct, frozen=True):
     def source_purls(self) -> tuple[str, ...]:
         """Further package URLs: of what it was made from."""
         return tuple(sorted({each for each in self.facts.purls if is_purl(each)}))
+
+    @property
+    def license(self) -> str:
+        """An SPDX expression by its form; empty for anything else that evaluation said."""
+        return self.facts.license if _EXPRESSION.fullmatch(self.facts.license) else ""
 
     def cpe(self, *, guess: bool) -> str:
         """What Nix knows, or where that is nothing, a guess if one is wanted."""

@@ -129,7 +129,7 @@ def _store_component(component: StoreComponent, *, guess: bool) -> Json:
             "purl": component.purl,
             "cpe": cpe,
             "description": facts.description,
-            "licenses": [{"expression": facts.license}] if facts.license else [],
+            "licenses": [{"expression": component.license}] if component.license else [],
             "externalReferences": page,
             "pedigree": _pedigree(facts),
             "properties": _properties(notes),

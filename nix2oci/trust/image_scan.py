@@ -6,11 +6,9 @@ of languages. As everywhere, a file counts as the last layer has it.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain
 
 from msgspec import Struct, field
 
@@ -24,13 +22,8 @@ from nix2oci.oci.spec import Descriptor
 from nix2oci.oci.validate.layer_contents import STORE_PATH
 from nix2oci.oci.validate.nar_hash import NarHash, NarOrderError
 from nix2oci.text import display
-from nix2oci.trust.languages.described_by import reader_of
+from nix2oci.trust.languages.described_by import streamed_packages
 from nix2oci.trust.languages.found import Found
-
-_IN_MEMORY = 1 << 22
-"""Bytes of a file that is kept in memory while it is looked into; what is larger is on disk."""
-
-_ELF = b"\x7fELF"
 
 
 class LayerFiles(Struct):
@@ -62,7 +55,8 @@ class LayerFiles(Struct):
         parts = HashParts()
         pieces = self._through(reader.content(), parts, hashed=inside is not None)
         if member.kind == FILE:
-            found = _packages(member, pieces)
+            executable = bool(member.mode & 0o111)
+            found = streamed_packages(member.path, pieces, executable=executable)
             if found:
                 self.packages[member.path] = found
         for _ in pieces:
@@ -146,19 +140,3 @@ def _layer(source: ImageSource, layer: Descriptor) -> LayerFiles:
     with open_layer(source, layer) as stream:
         found.read(stream.members())
     return found
-
-
-def _packages(member: Member, pieces: Iterator[bytes]) -> list[Found]:
-    """What a file says; as much of it is taken as that needs."""
-    executable = bool(member.mode & 0o111)
-    reader = reader_of(b"/" + member.path, executable=executable)
-    if reader is None:
-        return []
-    first = next(pieces, b"")
-    if reader is reader_of(b"", executable=True) and not first.startswith(_ELF):
-        return []
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-        for piece in chain([first], pieces):
-            file.write(piece)
-        file.seek(0)
-        return sorted(set(reader(file, display(member.path.rpartition(b"/")[2]))))

@@ -10,7 +10,7 @@ from msgspec import Struct
 from nix2oci.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from nix2oci.trust.keys import PublicKey, SigningKey
+    from nix2oci.trust.signing_keys import PublicKey, SigningKey
 
 _NIX = "nix:"
 _VARIABLE = "env://"
@@ -29,13 +29,13 @@ class KeySource(Struct, frozen=True):
 
     def signing_key(self) -> SigningKey:
         """The key that signs; `ConfigError` for anything else, `OutputError` without the file."""
-        from nix2oci.trust.keys import read_signing_key  # noqa: PLC0415  # only who signs needs it
+        from nix2oci.trust.signing_keys import read_signing_key  # noqa: PLC0415  # only who signs needs it
 
         return read_signing_key(*self._read(), nix=self._is_nix)
 
     def public_key(self) -> PublicKey:
         """The key that verifies; raises as `signing_key`. It may stand in the place of a file."""
-        from nix2oci.trust.keys import read_public_key  # noqa: PLC0415  # only who verifies needs it
+        from nix2oci.trust.signing_keys import read_public_key  # noqa: PLC0415  # only who verifies needs it
 
         return read_public_key(*self._read(), nix=self._is_nix)
 

@@ -18,8 +18,11 @@ _SHOWN = 3
 class ListedPaths(Struct, frozen=True):
     """The store paths that a document lists."""
 
-    hashes: Mapping[str, str]
-    """NAR hash as SRI by store path; empty where a file of it was replaced, or none is said."""
+    hashes: Mapping[str, str | None]
+    """NAR hash as SRI by store path; empty where a file of it was replaced.
+
+    None where none is said: of such a path only some files need be in the image, and elsewhere.
+    """
     subject: str = ""
     """The digest of the image that it says it is about; empty where it says none."""
     is_whole: bool = True
@@ -63,7 +66,7 @@ def paths_of_provenance(predicate: Json) -> ListedPaths:
     details = fields["runDetails"].object()
     made_of = fields["buildDefinition"].object()["resolvedDependencies"].objects()
     has_base = any((each["name"].text() or "").startswith("base image") for each in made_of)
-    found = {}
+    found: dict[str, str | None] = {}
     for each in details["byproducts"].objects():
         uri, digest = each["uri"].text() or "", each["digest"].object()["narSha256"].text()
         if uri.startswith("nix:/") and digest:
@@ -82,7 +85,8 @@ def what_differs(listed: ListedPaths, there: InLayers, digest: str, *, exact: bo
     more = sorted(there.hashes.keys() - listed.hashes.keys())
     if more and listed.is_whole:
         found.append(f"not listed: {_names(more)}")
-    if missing := sorted(listed.hashes.keys() - there.hashes.keys()) if exact else []:
+    claimed = {path for path, wanted in listed.hashes.items() if wanted is not None}
+    if missing := sorted(claimed - there.hashes.keys()) if exact else []:
         found.append(f"not in the layers: {_names(missing)}")
     other = [
         path
@@ -98,13 +102,13 @@ def _names(paths: Sequence[str]) -> str:
     return and_more([path.rpartition("/")[2] for path in paths], _SHOWN)
 
 
-def _hashes(notes: Sequence[Mapping[str, list[str]]]) -> dict[str, str]:
+def _hashes(notes: Sequence[Mapping[str, list[str]]]) -> dict[str, str | None]:
     """By store path, of components or packages with these notes."""
-    found = {}
+    found: dict[str, str | None] = {}
     for each in notes:
         for path in each.get(_PATH, [])[:1]:
-            hashes = each.get(_HASH, [""])
-            found[path] = "" if _REPLACED in each else hashes[0]
+            hashes = each.get(_HASH)
+            found[path] = "" if _REPLACED in each else hashes[0] if hashes else None
     return found
 
 

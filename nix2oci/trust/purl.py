@@ -16,6 +16,12 @@ from nix2oci.model.package_name import PackageName
 _CPE_PART = r"(?:[A-Za-z0-9._*?-]|\\[!-/:-@\[-`{-~])+"
 _CPE = re.compile(rf"cpe:2\.3:[aho*-](?::{_CPE_PART}){{10}}")
 _PURL = re.compile(r"pkg:[a-z][a-z0-9.+-]*/[!-~]+")
+_GITHUB = re.compile(
+    r"https://github\.com/([\w.-]+)/([\w.-]+)/(?:archive/(?:refs/tags/)?|releases/download/)"
+    r"([\w.+-]+?)(?:\.tar\.gz|\.zip|/[\w.+-]+)"
+)
+_PYPI = re.compile(r"(?:mirror://pypi|https://[\w.]+/packages/source)/\w/([\w.-]+)/[\w.+-]+")
+_PUBLIC = re.compile(r"(?:https?|ftp|mirror)://[\w.:-]+/[\w./+~%,=-]*")
 _DISTRIBUTION = re.compile(r"[-_.]+")
 
 
@@ -48,6 +54,21 @@ def language_purl(kind: str, name: str, version: str) -> str:
     elif kind == "golang":  # Go calls its own version go1.23, and that of any module v1.23
         version = re.sub(r"^go(?=\d)", "v", version)
     return purl(kind, name, version)
+
+
+def source_purl(url: str, name: str, version: str) -> str:
+    """That of a source, by where it comes from; empty where that is no public place.
+
+    A place that needs a password, or has what may be one in its query, is none.
+    """
+    if match := _GITHUB.fullmatch(url):
+        owner, repository, revision = match[1], match[2].removesuffix(".git"), match[3]
+        return purl("github", f"{owner}/{repository}".lower(), revision)
+    if match := _PYPI.fullmatch(url):
+        return language_purl("pypi", match[1], version)
+    if name and _PUBLIC.fullmatch(url):
+        return purl("generic", name, version, {"download_url": url})
+    return ""
 
 
 def is_purl(text: str) -> bool:

@@ -79,7 +79,7 @@ def _store_package(component: StoreComponent, when: str, *, guess: bool) -> Json
     texts = [f"{name}: {value}" for name, value in notes.items() if value]
     texts += [f"nix:replaced: {each}" for each in component.replaced]
     texts += [f"nix:patch: {name}" for name, _ in patched(facts)]
-    found = _package(_ref(component), named.package, named.version, facts.license)
+    found = _package(_ref(component), named.package, named.version, component.license)
     homepage = {"homepage": facts.homepage} if URL.fullmatch(facts.homepage) else {}
     summary = {"summary": facts.description} if facts.description else {}
     # Scanners take the first package URL.

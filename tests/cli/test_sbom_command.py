@@ -13,7 +13,9 @@ from support.fakestore import Node, Program, nar, sri
 from support.judges import components, cyclonedx_findings, properties, spdx_findings
 from support.sections import build_information, elf_with_sections
 from support.terminal import Terminal
-from support.wrapped_app import BASH, LIB, WRAPPED, give
+from support.tools_terminal import TOOLS, ToolsTerminal
+from support.two_systems import BOTH, place
+from support.wrapped_app import BASH, LIB, SHELL, WRAPPED, give
 
 from nix2oci.oci.layout.source import open_image
 
@@ -22,10 +24,19 @@ NODE: Node = {
     b"bin": {b"app": Program(GO)},
     b"lib": {b"flask-2.dist-info": {b"METADATA": b"Name: flask\nVersion: 2.0\n"}},
 }
-ENV = ("pname", "app"), ("version", "1.0")
-DERIVATION = 'Derive([("out","{}","","")],[],[],"s","b",[],[{}])'.format(
-    OUT,
-    ",".join(f'("{name}","{text}")' for name, text in (*ENV, ("patches", "/x/CVE-2024-1.patch"))),
+SOURCE = "/nix/store/9xsbazwb84960nz7saz7z551zi6vri7k-source"
+ENV = {
+    "pname": "app",
+    "version": "1.0",
+    "src": SOURCE,
+    "patches": "/x/CVE-2024-1000.patch",
+}
+DERIVATION = 'Derive([("out","{}","","")],[("{}.drv",["out"])],[],"s","b",[],[{}])'.format(
+    OUT, SOURCE, ",".join(f'("{name}","{text}")' for name, text in ENV.items())
+)
+FETCHED = (
+    f'Derive([("out","{SOURCE}","r:sha256","00")],[],[],"s","b",[],'
+    '[("urls","https://github.com/a/app/archive/v1.0.tar.gz")])'
 )
 
 
@@ -33,6 +44,7 @@ DERIVATION = 'Derive([("out","{}","","")],[],[],"s","b",[],[{}])'.format(
 def here(tmp_path: Path) -> Terminal:
     terminal = Terminal.make(tmp_path, NODE)
     terminal.fake.place(DRV).write_text(DERIVATION)
+    terminal.fake.place(f"{SOURCE}.drv").write_text(FETCHED)
     known = {**info()[OUT], "deriver": DRV, "narHash": sri(NODE), "narSize": len(nar(NODE))}
     terminal.fake.rules.clear()
     terminal.fake.answer("path-info", json.dumps({OUT: known}))
@@ -65,7 +77,50 @@ def test_of_a_plan_it_says_what_nix_knows(here: Terminal) -> None:
         "nix:output_path": OUT,
         "nix:drv_path": DRV,
         "nix:nar_hash": sri(NODE),
+        "nix:purl": "pkg:github/a/app@v1.0",
     }
+    assert app["pedigree"]["patches"][0]["resolves"][0]["id"] == "CVE-2024-1000"
+
+
+def test_of_other_store_paths_it_says_what_nixpkgs_does_and_asks_once(here: Terminal) -> None:
+    give(here, WRAPPED)
+    here.fake.rules.clear()
+    said = {"pname": "readline", "version": "8.2", "licenses": ["GPL-3.0-or-later"]}
+    cpe = "cpe:2.3:a:gnu:readline:8.2:*:*:*:*:*:*:*"
+    answer = {LIB: {**said, "cpe": cpe, "purls": ["pkg:generic/readline@8.2"]}, BASH: None}
+    here.fake.answer("legacyPackages", json.dumps(answer))
+    locks = {"nodes": {"root": {}}, "root": "root"}
+    metadata = {"url": "path:/f?narHash=sha256-x", "lastModified": 1, "locks": locks}
+    here.fake.answer("flake metadata", json.dumps(metadata))
+    infos = {LIB: ([], SHELL[LIB][0]), BASH: ([LIB], SHELL[BASH][0]), OUT: ([BASH], WRAPPED)}
+    here.fake.answer("path-info", json.dumps({p: recorded(*each) for p, each in infos.items()}))
+    here.fake.answer("flakes eval --json", value())
+    here.fake.nix()
+    kept = {"XDG_CACHE_HOME": str(here.directory / "cache")}
+    first = here.run("sbom", "--shell", "keep", **kept)
+    found = components(first.stdout.encode())
+    (readline,) = [each for each in found.values() if each["bom-ref"] == LIB]
+    assert (readline["name"], readline["version"], readline["cpe"]) == ("readline", "8.2", cpe)
+    assert readline["licenses"] == [{"expression": "GPL-3.0-or-later"}]
+    assert properties(readline)["nix:purl"] == "pkg:generic/readline@8.2"
+    asked = [each for each in here.fake.calls if "legacyPackages" in " ".join(each)]
+    assert len(asked) == 1
+    assert here.run("sbom", "--shell", "keep", **kept).stdout == first.stdout
+    assert [e for e in here.fake.calls if "legacyPackages" in " ".join(e)] == asked
+
+
+def test_where_nixpkgs_cannot_be_asked_that_is_said(here: Terminal) -> None:
+    here.fake.answer("legacyPackages", stderr="error: infinite recursion", code=1)
+    here.fake.rules.insert(0, here.fake.rules.pop())
+    here.fake.nix()
+    done = here.run("sbom")
+    assert done.returncode == 0
+    assert "warning: licences and CPEs of most packages are not known" in done.stderr
+    assert components(done.stdout.encode())[APP]["licenses"] == [{"expression": "MIT"}]
+
+
+def recorded(references: list[str], node: Node) -> dict[str, Any]:
+    return {"narHash": sri(node), "narSize": len(nar(node)), "references": references}
 
 
 def test_spdx_is_the_other_format(here: Terminal, tmp_path: Path) -> None:
@@ -182,3 +237,46 @@ def test_what_cannot_be_described_is_said_in_a_line(
     done = here.run("sbom", *args)
     assert said in done.stderr
     assert (done.returncode, done.stdout) == (code, "")
+
+
+def test_a_debug_twin_has_documents_of_its_own_with_its_tools(tmp_path: Path) -> None:
+    terminal = ToolsTerminal(tmp_path).terminal
+    done = terminal.run("build", ".#app", "--debug", "-o", "x", "--sbom-dir", "boms", "--json")
+    assert done.returncode == 0, done.stderr
+    boms = terminal.directory / "boms"
+    names = [f"app{twin}.{kind}.json" for twin in ("-debug", "") for kind in ("cdx", "spdx")]
+    assert sorted(os.listdir(boms)) == sorted(names)
+    document = json.loads(done.stdout)
+    twin = json.loads((boms / "app-debug.cdx.json").read_bytes())
+    assert cyclonedx_findings((boms / "app-debug.cdx.json").read_bytes()) == []
+    assert twin["metadata"]["component"]["version"] == document["debug"]["digest"]
+    plain = json.loads((boms / "app.cdx.json").read_bytes())
+    more = {c["bom-ref"] for c in twin["components"]} - {c["bom-ref"] for c in plain["components"]}
+    assert more == {TOOLS}
+
+
+def test_each_platform_has_documents_of_its_own(tmp_path: Path) -> None:
+    terminal = place(tmp_path)
+    done = terminal.run("build", ".#app", *BOTH, "-o", "x", "--sbom-dir", "boms")
+    assert done.returncode == 0, done.stderr
+    boms = terminal.directory / "boms"
+    names = [f"app-{arch}.{kind}.json" for arch in ("amd64", "arm64") for kind in ("cdx", "spdx")]
+    assert sorted(os.listdir(boms)) == sorted(names)
+    document = json.loads((boms / "app-arm64.cdx.json").read_bytes())
+    assert document["metadata"]["component"]["purl"].endswith("arch=arm64")
+
+
+def test_what_is_laid_beside_the_store_is_the_images_own(here: Terminal) -> None:
+    (here.directory / "package.json").write_text('{"name": "site", "version": "3.0.0"}')
+    (here.directory / "nix2oci.yaml").write_text(
+        "files: {/srv/package.json: {source: package.json}}\n"
+    )
+    flags = ("--config", "nix2oci.yaml", "-o", "x", "--sbom-dir", ".")
+    done = here.run("build", ".#app", *flags)
+    assert done.returncode == 0, done.stderr
+    for data in ((here.directory / "app.cdx.json").read_bytes(), document(here, "x")):
+        found = components(data)["pkg:npm/site@3.0.0"]
+        assert properties(found) == {"aquasecurity:trivy:FilePath": "srv/package.json"}
+        made = json.loads(data)
+        edges = {each["ref"]: each["dependsOn"] for each in made["dependencies"]}
+        assert found["bom-ref"] in edges[made["metadata"]["component"]["bom-ref"]]

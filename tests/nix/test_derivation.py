@@ -50,6 +50,23 @@ def test_an_output_that_is_known_when_it_is_built_has_no_path() -> None:
     assert found.outputs == ("",)
 
 
+def test_a_source_is_found_among_the_inputs_by_its_name() -> None:
+    path = "/nix/store/k6sbazwb84960nz7saz7z551zi6vri7k-app.tar.gz"
+    data = drv({"src": path}).replace(b"/x.drv", b"/nix/store/abc-app.tar.gz.drv")
+    found = Derivation.parse(data)
+    assert found is not None
+    assert found.inputs == found.source_inputs() == ("/nix/store/abc-app.tar.gz.drv",)
+    other = Derivation.parse(drv({"src": path}))
+    assert other is not None
+    assert other.source_inputs() == ()
+
+
+def test_a_source_says_where_it_comes_from() -> None:
+    found = Derivation.parse(drv({"urls": "mirror://gnu/a.tar.gz https://b", "url": "no"}))
+    assert found is not None
+    assert found.url == "mirror://gnu/a.tar.gz"
+
+
 @pytest.mark.parametrize("data", [b"", b"no", b"\x7fELF"])
 def test_what_is_no_derivation_says_nothing(data: bytes) -> None:
     assert Derivation.parse(data) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -128,7 +129,9 @@ def _of_syft(artifact: Any) -> Listed:
     if kind == "nix":
         # Where a version begins in a name, syft guesses and Nix knows.
         return Listed(kind, artifact["purl"].rpartition("outputhash=")[2], "")
-    return Listed(kind, name.lower() if kind == "python" else name, artifact["version"])
+    if kind == "python":  # Syft makes its names alike, and Trivy takes them as they are
+        name = re.sub(r"[-_.]+", "-", name).lower()
+    return Listed(kind, name, artifact["version"])
 
 
 def _run(*argv: str | Path) -> str:

@@ -66,7 +66,9 @@ PLANNED = replace(BILL, subject=replace(SUBJECT, is_written=False), base=None)
 ODD = replace(
     BILL,
     components=(
-        StoreComponent(APP, (), facts=PackageFacts(homepage="not a page", cpe="cpe:no")),
+        StoreComponent(
+            APP, (), facts=PackageFacts(license="no (licence", homepage="not a page", cpe="cpe:no")
+        ),
         StoreComponent(store_path("source"), ()),
     ),
     base=BaseComponent("", str(Digest.of(b"base"))),

@@ -8,6 +8,8 @@ import zipfile
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.sections import build_information, crates, elf_with_sections
 
 from nix2oci.trust.languages.described_by import reader_of
@@ -188,3 +190,28 @@ def test_only_what_can_be_started_is_taken_for_a_program() -> None:
 def test_text_that_no_document_can_have_is_made_harmless() -> None:
     (found,) = packages("/x/package.json", b'{"name": "a\\ud800\\nb", "version": "\\u202e1"}')
     assert found == Found("npm", "a\\ud800\\nb", "\\u202e1")
+
+
+BUILT = [
+    ("/bin/go", GO, True),
+    ("/bin/rust", RUST, True),
+    ("/bin/app.jar", jar({**pom("a", "b", "1"), "c.jar": INNER}), False),
+    ("/x/package.json", b'{"name": "a", "version": "1", "license": {"type": 1}}', False),
+    ("/a.dist-info/METADATA", b"Name: a\nVersion: 1\n", False),
+    ("/specifications/a.gemspec", GEMSPEC.encode(), False),
+]
+
+
+@given(st.sampled_from(BUILT), st.data())
+def test_a_file_that_was_spoiled_is_no_error(
+    case: tuple[str, bytes, bool], draw: st.DataObject
+) -> None:
+    path, data, executable = case
+    spoiled = bytearray(data)
+    for _ in range(draw.draw(st.integers(1, 8))):
+        spoiled[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    cut = draw.draw(st.integers(0, len(data)))
+    for each in (bytes(spoiled), bytes(spoiled[:cut])):
+        for found in packages(path, each, executable=executable):
+            assert "\n" not in found.name + found.version
+            assert found.name

@@ -6,7 +6,15 @@ import pytest
 
 from nix2oci.model.closure import StorePath
 from nix2oci.model.package_name import PackageName
-from nix2oci.trust.purl import guessed_cpe, is_cpe, is_purl, language_purl, nix_purl, purl
+from nix2oci.trust.purl import (
+    guessed_cpe,
+    is_cpe,
+    is_purl,
+    language_purl,
+    nix_purl,
+    purl,
+    source_purl,
+)
 
 HASH = "k6sbazwb84960nz7saz7z551zi6vri7k"
 
@@ -43,6 +51,29 @@ def test_a_package_of_a_language_has_the_name_of_its_ecosystem(
     kind: str, name: str, version: str, expected: str
 ) -> None:
     assert language_purl(kind, name, version) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://github.com/NixOS/Nix/archive/refs/tags/2.3.tar.gz", "pkg:github/nixos/nix@2.3"),
+        ("https://github.com/a/b/archive/abc123.tar.gz", "pkg:github/a/b@abc123"),
+        ("https://github.com/a/b/releases/download/v1/b-1.tar.xz", "pkg:github/a/b@v1"),
+        ("mirror://pypi/r/requests/requests-2.tar.gz", "pkg:pypi/requests@1.0"),
+        (
+            "mirror://gnu/hello/hello-1.0.tar.gz",
+            "pkg:generic/hello@1.0?download_url=mirror%3A%2F%2Fgnu%2Fhello%2Fhello-1.0.tar.gz",
+        ),
+        ("https://user:canary@example.org/a.tar.gz", ""),
+        ("https://example.org/a.tar.gz?token=canary", ""),
+        ("file:///home/me/a.tar.gz", ""),
+        ("", ""),
+    ],
+)
+def test_a_source_has_the_name_of_its_place_unless_that_may_be_secret(
+    url: str, expected: str
+) -> None:
+    assert source_purl(url, "hello", "1.0") == expected
 
 
 def test_qualifiers_are_in_order_and_say_something() -> None:

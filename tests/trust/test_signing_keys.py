@@ -14,7 +14,7 @@ from support.signing import KeyPair, openssl
 
 from nix2oci.errors import ConfigError, Nix2OCIError, OutputError
 from nix2oci.trust.key_source import KeySource
-from nix2oci.trust.keys import read_public_key, read_signing_key
+from nix2oci.trust.signing_keys import read_public_key, read_signing_key
 
 DATA = b"what is signed"
 

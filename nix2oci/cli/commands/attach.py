@@ -7,7 +7,7 @@ import os
 import click
 
 from nix2oci.cli.steps.attach_afterwards import RemoteImage, print_attached
-from nix2oci.cli.steps.attaching import signing_key
+from nix2oci.cli.steps.signing_key import signing_key
 from nix2oci.config.options.group import argument, command
 from nix2oci.config.options.output import OUTPUT, OutputOptions
 from nix2oci.config.options.platforms import ONE_PLATFORM
@@ -21,7 +21,7 @@ from nix2oci.oci.reference import parse_reference
 from nix2oci.oci.registry.push_set import PushSet, read_push_set
 from nix2oci.oci.spec import Descriptor, Digest, Platform
 from nix2oci.publish.attachments import Attachments
-from nix2oci.trust.attached import document_artifacts, signed_artifact
+from nix2oci.trust.artifacts_about import document_artifacts, signed_artifact
 from nix2oci.trust.bundle import Signs
 from nix2oci.trust.known_documents import read_document
 from nix2oci.trust.statement import statement_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nix2oci.cli import context
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.attached import attached_or_none
+from nix2oci.cli.steps.list_attached import attached_or_none
 from nix2oci.cli.steps.read_image import reading_image
 from nix2oci.cli.steps.registry import open_layout_anywhere
 from nix2oci.compare.attached import subjects_of_image
@@ -16,7 +16,7 @@ from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.oci.spec import Platform
 from nix2oci.plan.shell_record import recorded
 from nix2oci.publish.registry_options import reading
-from nix2oci.report.attached import listed_document, listed_table
+from nix2oci.report.attached_documents import listed_document, listed_table
 from nix2oci.report.images import image_document
 from nix2oci.report.terminal.inspect import image_text
 

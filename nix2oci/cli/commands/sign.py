@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.attach_afterwards import RemoteImage, print_attached
-from nix2oci.cli.steps.attached import attached_or_none
-from nix2oci.cli.steps.attaching import signing_key
+from nix2oci.cli.steps.list_attached import attached_or_none
+from nix2oci.cli.steps.signing_key import signing_key
 from nix2oci.compare.attached import Attached
 from nix2oci.config.options.group import argument, command, switch
 from nix2oci.config.options.output import OUTPUT, OutputOptions
@@ -17,7 +17,7 @@ from nix2oci.errors import ConfigError
 from nix2oci.oci.reference import parse_reference
 from nix2oci.oci.spec import Digest
 from nix2oci.publish.attachments import Attachments
-from nix2oci.trust.attached import signed_artifact
+from nix2oci.trust.artifacts_about import signed_artifact
 from nix2oci.trust.known_documents import read_document
 from nix2oci.trust.statement import signature_of, statement_of
 from nix2oci.trust.trust_document import TrustDocument

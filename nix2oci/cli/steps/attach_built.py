@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from nix2oci import text
 from nix2oci.cli.render import console
-from nix2oci.cli.steps.attaching import ToAttach
 from nix2oci.cli.steps.order import Order
 from nix2oci.cli.steps.provenance import provenance
+from nix2oci.cli.steps.signing_key import ToAttach
 from nix2oci.config.options.output import OutputOptions
 from nix2oci.oci.layout.writer import writing
 from nix2oci.pipeline.platforms import Published

@@ -34,7 +34,7 @@ from nix2oci.publish.registry_options import registry_for_build
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from nix2oci.cli.steps.attaching import ToAttach
+    from nix2oci.cli.steps.signing_key import ToAttach
     from nix2oci.oci.engines import Engine
     from nix2oci.pipeline.on_base import Opener
     from nix2oci.plan.layers.layering import LayerHints
@@ -107,8 +107,8 @@ def _attaching(run: Run, settings: Settings, setup: Setup, path: str | None) -> 
     """What goes with an image beside its bytes; None for nothing, as for most."""
     if run.trust == NO_TRUST and settings.spec.trust is None:
         return None
-    from nix2oci.cli.steps.attaching import to_attach  # few images have anything
-    from nix2oci.config.attaching import Attaching
+    from nix2oci.cli.steps.signing_key import to_attach  # few images have anything
+    from nix2oci.config.what_to_attach import Attaching
 
     is_written = path is not None or not (setup.engine or setup.push)
     found = to_attach(

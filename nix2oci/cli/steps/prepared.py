@@ -21,6 +21,7 @@ from nix2oci.publish.registry_options import registry_for_build
 
 if TYPE_CHECKING:
     from nix2oci.cache.directory import Cache
+    from nix2oci.nix.client import NixClient
     from nix2oci.pipeline.prepare import Prepared
 
 
@@ -33,6 +34,7 @@ def planned_image(
     with_hints: bool = True,
     with_program: bool = False,
     cache: Cache | None = None,
+    client: NixClient | None = None,
 ) -> Iterator[Prepared]:
     """What `nix2oci build` would make of installables.
 
@@ -41,7 +43,7 @@ def planned_image(
     earlier run noted is read from the cache.
     """
     output = options.output
-    client = nix_client(options.nix, output, origin)
+    client = client or nix_client(options.nix, output, origin)
     named = parse_installables(client, texts, options.nix.file)
     settings = read_settings(options.image, client, named[0], output)
     spec = settings.spec

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nix2oci.cli.steps.attached import attached_or_none
-from nix2oci.cli.steps.attaching import public_key
+from nix2oci.cli.steps.list_attached import attached_or_none
 from nix2oci.cli.steps.registry import open_layout_anywhere
+from nix2oci.cli.steps.signing_key import public_key
 from nix2oci.compare.attached import Attached, images_of, subjects_of_image
 from nix2oci.compare.verified import kind_of
 from nix2oci.config.options.output import OutputOptions

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.cache import cache_for_build
+from nix2oci.cli.steps.evaluate import nix_client
 from nix2oci.cli.steps.prepared import planned_image
 from nix2oci.cli.steps.read_image import reading_image
 from nix2oci.cli.steps.read_spec import created
@@ -51,14 +52,16 @@ def bill_of_installables(
         nix = replace(options.nix, system=Platform.parse(platform).system)
         options = replace(options, nix=nix)
     output = options.output
-    kept = cache_for_build(cache, output)
-    with planned_image(texts, options, origin, with_hints=False, cache=kept) as prepared:
+    kept, client = cache_for_build(cache, output), nix_client(options.nix, output, origin)
+    with planned_image(
+        texts, options, origin, with_hints=False, cache=kept, client=client
+    ) as prepared:
         from nix2oci.pipeline.describe import image_names
         from nix2oci.pipeline.gather_knowledge import knowledge_of
         from nix2oci.publish.sbom import plan_subject, planned_bill
 
         package, spec = prepared.package, prepared.spec
-        known = knowledge_of(prepared, console.progress(output))
+        known = knowledge_of(client, prepared, console.progress(output))
         if kept:
             _keep(prepared, options)
         name = image_names(spec, package)[0].repository.rpartition("/")[2]

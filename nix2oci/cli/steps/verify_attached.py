@@ -6,9 +6,9 @@ from msgspec import Struct
 
 from nix2oci import text
 from nix2oci.cli import context
-from nix2oci.cli.steps.attaching import public_key
 from nix2oci.cli.steps.read_image import reading_bytes
 from nix2oci.cli.steps.registry import open_layout_anywhere
+from nix2oci.cli.steps.signing_key import public_key
 from nix2oci.compare.attached import attached_to, images_of, subjects_of_image
 from nix2oci.compare.store_paths import in_layers
 from nix2oci.compare.verified import Verified, verified
@@ -16,7 +16,7 @@ from nix2oci.config.options.output import OutputOptions
 from nix2oci.config.options.registry import RegistryOptions
 from nix2oci.oci.layout.counted import CountedBlobs
 from nix2oci.oci.spec import Descriptor, Digest, Platform
-from nix2oci.report.attached import judged_table, verified_document
+from nix2oci.report.attached_documents import judged_table, verified_document
 from nix2oci.report.terminal.styled import Text
 from nix2oci.trust.listed_paths import InLayers
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from nix2oci.config.options.group import Group, value
 
 if TYPE_CHECKING:
-    from nix2oci.config.attaching import Attaching
+    from nix2oci.config.what_to_attach import Attaching
 
 
 class TrustOptions(Struct, frozen=True):
@@ -21,7 +21,7 @@ class TrustOptions(Struct, frozen=True):
     @property
     def attaching(self) -> Attaching:
         """What it means; raises `ConfigError`."""
-        from nix2oci.config.attaching import attaching_from_flags  # start-up
+        from nix2oci.config.what_to_attach import attaching_from_flags  # start-up
 
         return attaching_from_flags(self.attach, self.sign_key)
 

@@ -14,7 +14,7 @@ from nix2oci.trust.languages.found import MOST, Found, clean
 SUFFIXES = (b".jar", b".war", b".ear", b".par")
 
 _DEEPEST = 4
-_MOST_INNER = 64 << 20
+_MOST_INNER = 32 << 20
 """Bytes of an archive within another one, which is unpacked to memory."""
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError)

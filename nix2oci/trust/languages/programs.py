@@ -40,7 +40,7 @@ def _sections(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
     (table,) = struct.unpack_from(f"{order}{'Q' if wide else 'I'}", head, 40 if wide else 32)
     size, count, names_at = struct.unpack_from(f"{order}HHH", head, 58 if wide else 46)
     form = struct.Struct(f"{order}{'IIQQQQ' if wide else 'IIIIII'}")
-    if size < form.size or not names_at < count <= _MOST_SECTIONS:
+    if size < form.size or not names_at < count <= _MOST_SECTIONS or size * count > MOST:
         return
     data = _at(file, table, size * count)
     if len(data) < size * count:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from nix2oci.cli import context
-from nix2oci.config.attaching import FETCHED, Attaching
+from nix2oci.config.what_to_attach import FETCHED, Attaching
 from nix2oci.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nix2oci.trust.keys import PublicKey, SigningKey
+    from nix2oci.trust.signing_keys import PublicKey, SigningKey
 
 
 class ToAttach(Struct, frozen=True):

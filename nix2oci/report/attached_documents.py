@@ -53,7 +53,7 @@ def signer(each: Attached) -> str:
     if each.bundle is None:
         return "a key" if each.is_signed else ""
     if each.bundle.certificate:
-        from nix2oci.trust.keys import certificate_name  # noqa: PLC0415  # few images have one
+        from nix2oci.trust.signing_keys import certificate_name  # noqa: PLC0415  # few images have one
 
         return certificate_name(each.bundle.certificate) or "a certificate"
     return f"key {each.bundle.hint}" if each.bundle.hint else "a key"

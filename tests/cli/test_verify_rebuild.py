@@ -197,6 +197,8 @@ def test_another_nixpkgs_is_told(terminal: Terminal) -> None:
     says(terminal, metadata(nixpkgs=OTHER_HASH))
     (told,) = by_provenance(terminal)["reasons"]
     assert told == "another nixpkgs: github:o/n/rcU0 when it was made, github:o/n/AAAA here"
+    override = ["--override-input", "nixpkgs", "github:o/n/rcU0"]
+    assert any(override == call[at : at + 3] for call in terminal.fake.calls for at in range(9))
 
 
 def test_another_popularity_index_is_told(terminal: Terminal) -> None:

@@ -8,9 +8,8 @@ import click
 
 from nix2oci.cli.steps.attach_afterwards import RemoteImage, print_attached
 from nix2oci.cli.steps.signing_key import signing_key
-from nix2oci.config.options.group import argument, command
+from nix2oci.config.options.group import argument, command, value
 from nix2oci.config.options.output import OUTPUT, OutputOptions
-from nix2oci.config.options.platforms import ONE_PLATFORM
 from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.config.options.trust import SIGN_KEY
 from nix2oci.errors import ConfigError, LayoutError, OutputError
@@ -35,7 +34,7 @@ _MOST = 128 << 20
     argument("source", "IMAGE|FILE"),
     click.Argument(["refs"], nargs=-1, required=True, metavar="REF..."),
     SIGN_KEY,
-    ONE_PLATFORM,
+    value("--platform", "OS/ARCH", "Which image of several a bill of materials is about."),
     REGISTRY,
     OUTPUT,
 )

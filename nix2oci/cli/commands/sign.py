@@ -70,7 +70,9 @@ def sign(
 
 
 def _plain(found: Sequence[Attached], subject: Digest) -> Iterator[TrustDocument]:
-    """The documents about a manifest that have no signature."""
+    """The documents about a manifest that have no signature; not what is about another one."""
     for each in found:
         if each.subject == subject and each.data is not None and not each.is_signed:
-            yield read_document(each.data, str(each.descriptor.digest))[0]
+            document, about = read_document(each.data, str(each.descriptor.digest))
+            if not about or subject.hex in about:
+                yield document

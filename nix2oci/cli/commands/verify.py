@@ -9,7 +9,6 @@ import click
 from nix2oci.cli.render import console
 from nix2oci.config.options.group import argument, command, installable_arguments, switch, value
 from nix2oci.config.options.plan import PLAN, PlanOptions
-from nix2oci.config.options.platforms import ONE_PLATFORM
 
 if TYPE_CHECKING:
     from nix2oci.report.rebuilt import Result
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     ),
     switch("--rebuild", "Make the image again of what it was made of, and compare."),
     value("--provenance", "FILE", "With --rebuild: what it was made of. [what is attached]"),
-    ONE_PLATFORM,
+    value("--platform", "OS/ARCH", "Of an image for several platforms, only this one. [all]"),
     PLAN,
 )
 def verify(

@@ -99,13 +99,14 @@ def test_one_byte_changed_is_found(unpacked: Unpacked) -> None:
         file.write_bytes(before)
 
 
-def test_a_store_path_can_be_added(unpacked: Unpacked, tmp_path: Path) -> None:
+def test_a_store_path_can_be_added_and_removed(unpacked: Unpacked, tmp_path: Path) -> None:
     (tmp_path / "note").write_text("hello\n")
     for number, program in enumerate(nixes()):
         at = ("--store", str(unpacked.root), "--name", f"note-{number}")
         done = nix(program, "store", "add-path", *at, str(tmp_path / "note"))
         assert done.returncode == 0, done.stderr
-        (unpacked.root / done.stdout.strip()[1:]).unlink()
+        gone = nix(program, "store", "delete", *at[:2], done.stdout.strip())
+        assert gone.returncode == 0, gone.stderr
 
 
 def test_nix_works_where_the_image_is_the_machine(unpacked: Unpacked) -> None:

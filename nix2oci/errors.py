@@ -14,7 +14,8 @@
     ├── RepresentationError     5   an image cannot hold this
     │   └── ConflictError           two owners want one path of the image; .path .owners
     ├── RegistryError           6   a registry failed, or refused; .status
-    │   └── AuthenticationError 7   it does not let us, or our credentials cannot be read
+    │   ├── AuthenticationError 7   it does not let us, or our credentials cannot be read
+    │   └── NotAttachedError        the image is there, and something about it is not
     └── OutputError             8   reading or writing a file outside the store failed
         ├── LayoutError             a file or directory is not the image that it should be
         └── EngineError             docker, podman or containerd is not there, or refused an image
@@ -157,6 +158,16 @@ class AuthenticationError(RegistryError):
     """A registry does not let us do it, or the credentials for it cannot be read."""
 
     exit_code = 7
+
+
+class NotAttachedError(RegistryError):
+    """An image is in a registry, and something that was to be attached to it is not."""
+
+    def __init__(
+        self, image: str, cause: str, hint: str | None = None, status: int | None = None
+    ) -> None:
+        message = f"cannot attach to {image}, which is there: {cause}"
+        super().__init__(message, hint=hint, status=status)
 
 
 class OutputError(Nix2OCIError):

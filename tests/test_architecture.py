@@ -53,7 +53,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "yaml": frozenset({"config"}),
     "deflate": frozenset({"oci.layer.blob"}),
     "zstandard": frozenset({"oci.layer.blob", "oci.layer.unpack"}),
-    "cryptography": frozenset({"trust.keys", "nix.signatures"}),
+    "cryptography": frozenset({"trust.signing_keys", "nix.signatures"}),
     "magic": frozenset({"oci.file_type"}),
     "pylibmagic": frozenset({"oci.file_type"}),
     "urllib3": frozenset({"oci.registry.transport", "oci.registry.connections"}),

@@ -38,6 +38,19 @@ def child_environment() -> dict[str, str]:
     return {name: value for name, value in environment().items() if not name.startswith("NIX2OCI_")}
 
 
+def builder_id() -> str | None:
+    """Who builds, where GitHub or GitLab say that it is a job of theirs: the workflow, the runner.
+
+    Their variables are believed: whoever runs this could set them.
+    """
+    env = environment()
+    if env.get("GITHUB_ACTIONS") == "true" and env.get("GITHUB_WORKFLOW_REF"):
+        return f"{env.get('GITHUB_SERVER_URL', 'https://github.com')}/{env['GITHUB_WORKFLOW_REF']}"
+    if env.get("GITLAB_CI") == "true" and env.get("CI_PROJECT_URL") and env.get("CI_RUNNER_ID"):
+        return f"{env['CI_PROJECT_URL']}/-/runners/{env['CI_RUNNER_ID']}"
+    return None
+
+
 def user_id() -> int:
     """Who runs this process."""
     return os.geteuid()

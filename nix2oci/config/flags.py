@@ -66,6 +66,8 @@ FLAGS: Mapping[str, Flag] = {
     "slim": Flag(
         "1|2|RULE,...", "What nobody reads is left out of the image: documents, headers and so on."
     ),
+    "nix-db": Flag("", "Put a Nix database in, by which Nix knows the image's store paths."),
+    "sbom-in-image": Flag("", "Put a list of the store paths in, as an SBOM for scanners."),
     "debug": Flag(
         "", "Make the debug twin, NAME:TAG-debug, as well: the same layers and one more, of tools."
     ),

@@ -20,6 +20,8 @@ from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_place import FlakePlace, fetched_source, inside, is_below
 from nix2oci.nix.installable import Installable
 
+EMPTY: Document = {}
+
 
 class Settings(Struct, frozen=True):
     """The image that is wanted, and where it says so."""
@@ -32,6 +34,8 @@ class Settings(Struct, frozen=True):
     """
     place: FlakePlace = FlakePlace(None)
     """Where the flake is that names the image."""
+    document: Document = EMPTY
+    """What the file says of the image."""
 
     @property
     def may_lock(self) -> bool:
@@ -60,9 +64,9 @@ def settings_of(
         spec = with_sources(spec, directory, place, partial(fetched_source, nix, main))
     spec = replace(spec, named_paths=nix.only_named(spec.texts, (main.store_path, *spec.contents)))
     if path is None or image.flags["base"] is not None:
-        return Settings(spec, None, place)
+        return Settings(spec, None, place, document)
     lock = os.path.join(os.path.dirname(path), LOCK_NAME)
-    return Settings(spec, lock if image.config else inside(lock, place.source), place)
+    return Settings(spec, lock if image.config else inside(lock, place.source), place, document)
 
 
 def spec_of(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nix2oci.config.env_file import EnvFile
     from nix2oci.config.named_images import NamedImage
     from nix2oci.config.wanted_files import WantedFile
+    from nix2oci.config.what_to_attach import Attaching
     from nix2oci.oci.healthcheck import Healthcheck
     from nix2oci.plan.slim import SlimWish
 
@@ -86,6 +87,10 @@ class ImageSpec(Struct, frozen=True):
     shell: Mode = Mode.AUTO
     slim: SlimWish | None = None
     """What is left out of store paths; None: nothing."""
+    nix_db: bool = False
+    """Whether Nix in the image knows its store paths."""
+    sbom_in_image: bool = False
+    """Whether the image has a list of its store paths."""
     debug: bool = False
     debug_tools: str | None = None
     """An installable; None: busybox of the nixpkgs that the flake uses."""
@@ -97,6 +102,8 @@ class ImageSpec(Struct, frozen=True):
     """None: the rule of `created`."""
     named_paths: tuple[str, ...] = ()
     """Store paths that values name without braces, of a closure that is given."""
+    trust: Attaching | None = None
+    """What goes with the image, and decides none of its bytes."""
 
     @property
     def added(self) -> tuple[str, ...]:

@@ -184,6 +184,12 @@ def _healthcheck_from_flag(given: Sequence[str], _: Location) -> object:
     return healthcheck_from_flag(given)
 
 
+def _trust(value: object, location: Location) -> object:
+    from nix2oci.config.what_to_attach import trust  # noqa: PLC0415  # few images have it
+
+    return trust(value, location)
+
+
 KEYS: Mapping[str, Key] = {
     "name": Key(values.image_name),
     "tag": Key(values.image_tags, tags_from_flag),
@@ -208,12 +214,15 @@ KEYS: Mapping[str, Key] = {
     "view": Key(_view, _view_from_flag),
     "shell": Key(_shell),
     "slim": Key(_slim, _slim_from_flag),
+    "nix-db": Key(switch),
+    "sbom-in-image": Key(switch),
     "debug": Key(switch),
     "debug-tools": Key(values.installable),
     "max-layers": Key(values.max_layers, _number_from_flag),
     "layers": Key(layers),
     "compression": Key(_compression),
     "created": Key(values.created),
+    "trust": Key(_trust),
 }
 
 _FILES = "files, directories and links with an owner and a mode are named in 'files'"
@@ -233,9 +242,13 @@ LAYERS: Mapping[str, Key] = {
 }
 """The keys below `layers`: each is the flag of its own name."""
 
+NO_FLAG = frozenset({"trust"})
+"""Keys that are not about the image's bytes: flags for them are `config/options/trust.py`."""
+
 BY_FLAG: Mapping[str, Key] = {
     flag: key
     for name, whole in KEYS.items()
+    if name not in NO_FLAG
     for flag, key in (LAYERS if name == "layers" else {name: whole}).items()
 }
 """The key of every flag, in the order of `nix2oci.config.flags`, which has what `--help` says."""

@@ -44,19 +44,18 @@ def document_beside(
         return installable_beside(str(text), directory, place, main_ref, source)
 
     found = dict(document)
-    if "base" in found:
-        found["base"] = image(found["base"])
     if isinstance(contents := found.get("contents"), list):
         found["contents"] = list(map(installable, contents))
-    if "debug-tools" in found:
-        found["debug-tools"] = installable(found["debug-tools"])
+    readers = {"base": image, "debug-tools": installable}
+    found |= {key: read(found[key]) for key, read in readers.items() if key in found}
     for key in ("env", "entrypoint", "cmd", "healthcheck"):
         if key in found:
             found[key] = _braces(found[key], installable)
     if {"files", "env-file"} & found.keys():
         found = dict(sources_beside(found, directory, where, installable))
-    if isinstance(layers := found.get("layers"), Mapping):
-        found["layers"] = _layers_beside(layers, directory, source)
+    for key, beside in (("layers", _layers_beside), ("trust", _trust_beside)):
+        if isinstance(value := found.get(key), Mapping):
+            found[key] = beside(value, directory, source)
     return found
 
 
@@ -69,6 +68,12 @@ def _layers_beside(
     if "plan-from" in found:
         found["plan-from"] = image_beside(str(found["plan-from"]), directory, source)
     return found
+
+
+def _trust_beside(trust: Mapping[str, object], directory: str, source: str) -> Mapping[str, object]:
+    from nix2oci.config.what_to_attach import trust_beside  # noqa: PLC0415  # few files have it
+
+    return trust_beside(trust, directory, fetched=bool(source))
 
 
 def _braces(value: object, installable: Callable[[object], str]) -> object:

@@ -118,13 +118,15 @@ class PathInfo(Struct, frozen=True):
     """What Nix records about one valid path.
 
     `nar_hash` is 32 bytes of SHA-256, `nar_size` counts bytes of the NAR serialisation,
-    `references` is sorted and may hold the path itself, as Nix has it.
+    `references` is sorted and may hold the path itself, as Nix has it. `deriver` is the derivation
+    that it came from, a store path that need not be there; empty where Nix knows none.
     """
 
     path: StorePath
     nar_hash: bytes
     nar_size: int
     references: tuple[StorePath, ...]
+    deriver: str = ""
 
 
 class Closure(Struct, frozen=True):

@@ -101,6 +101,11 @@ class RuleSet(Struct, frozen=True, dict=True):
         """Whether equal files of a store path become hard links."""
         return DUPLICATES in self.names
 
+    @property
+    def leaves_something_out(self) -> bool:
+        """Whether it is about more than hard links."""
+        return self._left_out is not None
+
     def leaves_out(self, path: bytes) -> str | None:
         """The rule by which a file or link is left out, by its path within its store path.
 

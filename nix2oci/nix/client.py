@@ -83,6 +83,8 @@ class NixClient(NixRunner):
         self._say = say
         self._sources: dict[str, Source] = {}
         self._metadata: dict[str, str] = {}
+        self.said_of_paths: list[str] = []  # what `path_info` gave, for `nix.evidence`
+        self.requires_signatures = False  # of every path of a closure: `nix.signatures`
         self._is_told = False  # of a system that need not be this machine's
 
     # -- what there is
@@ -295,6 +297,7 @@ class NixClient(NixRunner):
         if done.returncode:
             where = f" in {redact(store)}" if store else ""
             raise failure(done, f"cannot read the closure of {' '.join(map(str, roots))}{where}")
+        self.said_of_paths.append(done.stdout)
         return done.stdout
 
 

@@ -10,6 +10,7 @@ raw: with builtins; let
   v = if defaults != [ ] && all (x: x) defaults then raw { } else raw;
   type = if isAttrs v then v.type or "" else "";
   meta = set (v.meta or null);
+  identifiers = set (meta.identifiers or null);
   texts = x: map text (list x);
   string = s: { program = unsafeDiscardStringContext s; context = getContext s; };
 in
@@ -32,6 +33,8 @@ if type == "derivation" then {
   priority = let p = try (meta.priority or null); in if isInt p then p else null;
   isOCIImage = v.isOCIImage or false;
   licenses = map (l: text ((set l).spdxId or null)) (list (meta.license or null));
+  cpe = text (identifiers.cpe or null);
+  purls = texts (identifiers.purls or null);
 }
 else if type == "app" then { kind = "app"; } // string "${v.program}"
 else if isString v || isPath v then { kind = "string"; } // string "${v}"

@@ -28,6 +28,8 @@ _FORMS: dict[str, Any] = {
     "calls": list[str],
     "essence": _Bytes | None,
     "head": _Bytes,
+    "meta": dict[str, str | list[str]],
+    "packages": list[tuple[_Bytes, str, str, str, str]],
     "mentions": list[tuple[_Bytes, str, ReferenceKind, int | None, _Bytes]],
     "slim": dict[str, str],
     "start": tuple[_Bytes, _Bytes, bool] | None,
@@ -75,6 +77,10 @@ class FactCache(Struct, frozen=True):
         if self.fact_store is not None:
             self.facts(info)[question] = answer
             self._new[info.path] = info
+
+    def unkept(self) -> tuple[PathInfo, ...]:
+        """Of which something is new, and whose bytes nobody has checked in this run."""
+        return tuple(i for path, i in self._new.items() if str(path) not in self._right)
 
     def shared(self) -> FactCache:
         """The same answers for another image of a run: whose question was new has to keep it."""

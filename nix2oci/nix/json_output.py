@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from nix2oci.errors import NixOutputError, StoreError
+from nix2oci.errors import ClosureError, NixOutputError, StoreError
 from nix2oci.model.closure import PathInfo, StorePath, parse_nar_hash
 
 _VERSION = r"nix \((?P<flavour>[^)]+)\) (?P<major>\d+)\.(?P<minor>\d+)"
@@ -152,7 +152,19 @@ def _path_info(path: StorePath, entry: Mapping[str, Any]) -> PathInfo:
         ) from err
     # Since format 2 a reference is a base name; a path is absolute in all the others.
     whole = (r if r.startswith("/") else f"{path.store_dir}/{r}" for r in references)
-    return PathInfo(path, nar_hash, size, tuple(sorted(set(map(StorePath.parse, whole)))))
+    named = tuple(sorted(set(map(StorePath.parse, whole))))
+    return PathInfo(path, nar_hash, size, named, _deriver(path, entry))
+
+
+def _deriver(path: StorePath, entry: Mapping[str, Any]) -> str:
+    """The derivation; empty for none, `unknown-deriver` of old caches, and what is no path."""
+    text = entry.get("deriver")
+    if not isinstance(text, str) or not text.endswith(".drv"):
+        return ""
+    try:
+        return str(StorePath.parse(text if text.startswith("/") else f"{path.store_dir}/{text}"))
+    except ClosureError:
+        return ""
 
 
 def built_outputs(stdout: str) -> tuple[Realised, ...]:

@@ -55,7 +55,8 @@ class Package(Struct, frozen=True):
     `wanted` is what becomes a root; `program` is the absolute path of the program of
     `apps.<system>.<name>`, and `program_wanted` what has to be built for it. Before the build
     `program` may hold a placeholder, when its derivation is content-addressed: `Built.program`
-    has the path. `license` is an SPDX expression. `priority` decides between two packages that have
+    has the path. `license` is an SPDX expression; `cpe` and
+    `purls` are those of `meta.identifiers`. `priority` decides between two packages that have
     the same file: the lower wins. `revision`, `last_modified` and `url` are
     those of the flake (`answers.Source`).
     """
@@ -68,6 +69,8 @@ class Package(Struct, frozen=True):
     description: str = ""
     homepage: str = ""
     license: str = ""
+    cpe: str = ""
+    purls: tuple[str, ...] = ()
     program: str = ""
     revision: str = ""
     last_modified: int | None = None
@@ -219,7 +222,9 @@ def meta_of(value: EvalResult) -> dict[str, Any]:
         "main_program": value.text("mainProgram"),
         "description": " ".join(value.text("description").split()),
         "homepage": next(iter(value.texts("homepages")), ""),
-        "license": _license(value.texts("licenses")),
+        "license": license_expression(value.texts("licenses")),
+        "cpe": value.text("cpe"),
+        "purls": value.texts("purls"),
         "priority": value.number("priority", DEFAULT_PRIORITY),
     }
 
@@ -258,7 +263,7 @@ def _is_one_output(installable: Installable, value: EvalResult) -> bool:
     )
 
 
-def _license(identifiers: tuple[str, ...]) -> str:
+def license_expression(identifiers: tuple[str, ...]) -> str:
     """An SPDX expression, when each license has an identifier."""
     return " AND ".join(dict.fromkeys(identifiers)) if all(identifiers) else ""
 

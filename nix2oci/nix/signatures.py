@@ -1,21 +1,21 @@
-"""Whether Nix would take store paths from another store: signed by a key that it trusts.
+"""Whether somebody vouches for store paths: whether they are signed by a key that Nix trusts.
 
-The hard part is to ask Nix about what was told, and not about what the store might tell next
-time: the records are written down as a binary cache of their own, with nothing but what is used,
-and `nix store verify` judges those. Keys and policy are Nix's own.
+The hard part with another store is to ask Nix about what was told, and not about what the store
+might tell next time: the records are written down as a binary cache of their own, with nothing but
+what is used, and `nix store verify` judges those. Keys and policy are Nix's own.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from nix2oci.errors import NixOutputError, StoreError
 from nix2oci.host.scratch import temporary_directory
-from nix2oci.model.closure import PathInfo, StorePath
+from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.nix.client import NixClient
-from nix2oci.nix.failure import failure
+from nix2oci.nix.failure import Finished, failure
 from nix2oci.nix.json_output import path_entries, path_infos, read_json
 from nix2oci.nix.options import Origin, store_options
 from nix2oci.text import and_more
@@ -34,7 +34,7 @@ def check_signatures(nix: NixClient, origin: Origin, answer: str) -> None:
     Content-addressed paths prove themselves where their hash is the NAR hash. All pass when
     `require-sigs` is off, or the origin is trusted.
     """
-    if origin.is_trusted:
+    if origin.is_trusted and not nix.requires_signatures:
         return
     paths = tuple(str(info.path) for info in path_infos(answer))
     with temporary_directory() as scratch:
@@ -48,13 +48,40 @@ def check_signatures(nix: NixClient, origin: Origin, answer: str) -> None:
         return
     if done.returncode != _UNTRUSTED:
         raise failure(done, f"cannot check the signatures of {origin}")
-    if not _required(nix):
+    if not (nix.requires_signatures or _required(nix)):
         return
-    named = sorted(map(StorePath.parse, _IS_UNTRUSTED.findall(done.said)))
+    otherwise = "" if nix.requires_signatures else ", or use --no-check-sigs"
     raise StoreError(
-        f"cannot use {origin}: no key that Nix trusts has signed {_join(named)}",
-        hint="add the key of that store to trusted-public-keys, or use --no-check-sigs",
+        f"cannot use {origin}: no key that Nix trusts has signed {_named(done)}",
+        hint=f"add the key of that store to trusted-public-keys{otherwise}",
     )
+
+
+def closure_with_signatures(nix: NixClient, roots: Sequence[StorePath]) -> Closure:
+    """The closure of store paths of this machine's store, for which somebody vouches if required.
+
+    A path was built in this store, proves itself by its content address, or is signed by a key that
+    Nix trusts. Raises `StoreError` for another one, and as `NixClient.closure`.
+    """
+    closure = nix.closure(roots)
+    if not nix.requires_signatures:
+        return closure
+    argv = ("store", "verify", "--no-contents", "--recursive", *store_options(nix.options))
+    done = nix.run((*argv, "--", *map(str, closure.roots)), quiet=True)
+    if done.returncode == _UNTRUSTED:
+        raise StoreError(
+            f"cannot use {_named(done)}: not built in this store, and signed by no key that Nix "
+            "trusts",
+            hint="add the key of where it comes from to trusted-public-keys; "
+            "nix store copy-sigs brings signatures from there",
+        )
+    if done.returncode:
+        raise failure(done, "cannot check the signatures of the closure")
+    return closure
+
+
+def _named(done: Finished) -> str:
+    return _join(sorted(map(StorePath.parse, _IS_UNTRUSTED.findall(done.said))))
 
 
 def _join(paths: list[StorePath]) -> str:
@@ -97,12 +124,12 @@ def _record(info: PathInfo, entry: Mapping[str, object]) -> list[str]:
         f"NarHash: sha256:{info.nar_hash.hex()}",
         f"NarSize: {info.nar_size}",
         f"References: {' '.join(path.base for path in info.references)}",
-        *(f"Sig: {signature}" for signature in _signatures(info, entry.get("signatures"))),
+        *(f"Sig: {signature}" for signature in signatures_of(info, entry.get("signatures"))),
         *_content_address(info, entry.get("ca")),
     ]
 
 
-def _signatures(info: PathInfo, found: object) -> Iterator[str]:
+def signatures_of(info: PathInfo, found: object) -> Iterator[str]:
     """`name:base64`, as all versions print it; format 3 has it in two parts."""
     for each in found if isinstance(found, list) else ():
         text = f"{each.get('keyName')}:{each.get('sig')}" if isinstance(each, dict) else str(each)

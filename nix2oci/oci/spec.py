@@ -181,6 +181,8 @@ class Descriptor(Struct, frozen=True):
     size: int
     annotations: Mapping[str, str] = field(default_factory=dict)
     platform: Platform | None = None
+    artifact_type: str | None = None
+    """Of a manifest that is no image."""
 
     @classmethod
     def of(
@@ -200,16 +202,17 @@ class Descriptor(Struct, frozen=True):
         digest, size = Digest.read(fields["digest"]), fields["size"].whole()
         fields["urls"].texts()
         annotations = fields["annotations"].texts_by_name()
-        fields["artifactType"].text(MEDIA_TYPE, "a media type")
+        artifact_type = fields["artifactType"].text(MEDIA_TYPE, "a media type")
         platform = _read_platform(fields["platform"].object())
         fields.null("urls", "annotations", "artifactType", "platform")
         if media_type is None or digest is None or size is None:
             return None
-        return cls(media_type, digest, size, annotations, platform)
+        return cls(media_type, digest, size, annotations, platform, artifact_type)
 
     def to_json(self) -> Json:
         return _present(
             mediaType=self.media_type,
+            artifactType=self.artifact_type,
             digest=str(self.digest),
             size=self.size,
             annotations=dict(self.annotations),

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -52,6 +53,9 @@ from nix2oci.plan.layers.layering import LayerHints, LayerPlan
 from nix2oci.plan.rootfs import CA_BUNDLE, LOCALES
 from nix2oci.plan.shell_record import annotations_of
 
+if TYPE_CHECKING:
+    from nix2oci.trust.knowledge import Knowledge
+
 
 class WrittenImage(Struct, frozen=True):
     """An image that is at its destination, and what went into it."""
@@ -67,6 +71,8 @@ class WrittenImage(Struct, frozen=True):
     twin: Twin | None = None
     inherited: tuple[Inherited, ...] = ()
     """What became of the configuration of the base image."""
+    known: Knowledge | None = None
+    """Of its store paths, where the destination `describes` them."""
 
 
 def build(
@@ -86,7 +92,7 @@ def build(
             hints=hints,
             opener=destination.opener,
         ) as prepared,
-        _tools(nix, packages[0].installable, spec, prepared, progress) as tools,
+        tools_of(nix, packages[0].installable, spec, prepared, progress) as tools,
     ):
         return write(nix, prepared, tools, destination, progress)
 
@@ -106,6 +112,11 @@ def write(
     _say_what_differs(prepared, compressor, progress)
     identity = _decide(nix, prepared, spec, destination, progress)
     twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
+    if spec.sbom_in_image:
+        from nix2oci.pipeline.sbom_in_image import with_sbom  # noqa: PLC0415  # few want it
+
+        prepared = with_sbom(prepared, identity.name.repository.rpartition("/")[2])
+    known = _known(nix, prepared, progress) if destination.describes else None
     with destination.open(identity.names) as staging:
         if prepared.on_base:
             prepared.on_base.base.copy_layers(staging)
@@ -126,8 +137,14 @@ def write(
         staging.finish(images)
     layers, reused, read = written.layers, written.reused, written.read
     return WrittenImage(
-        identity, image, prepared, layers, reused, read, compressor, twin, inherited
+        *(identity, image, prepared, layers, reused, read, compressor, twin, inherited, known)
     )
+
+
+def _known(nix: NixClient, prepared: Prepared, progress: Progress) -> Knowledge:
+    from nix2oci.pipeline.gather_knowledge import knowledge_of  # noqa: PLC0415  # few want it
+
+    return knowledge_of(nix, prepared, progress)
 
 
 def _say_what_differs(prepared: Prepared, compressor: str, progress: Progress) -> None:
@@ -142,7 +159,7 @@ def _say_what_differs(prepared: Prepared, compressor: str, progress: Progress) -
 
 
 @contextmanager
-def _tools(
+def tools_of(
     nix: NixClient, main: Installable, spec: ImageSpec, prepared: Prepared, progress: Progress
 ) -> Iterator[Tools | None]:
     """The tools of the debug twin, None where there is to be none."""

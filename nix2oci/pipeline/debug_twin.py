@@ -19,6 +19,7 @@ from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_inputs import as_locked, nixpkgs_input
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.package import Package
+from nix2oci.nix.signatures import closure_with_signatures
 from nix2oci.nix.store import LocalStore, store_layer
 from nix2oci.nix.tools import programs, read_file
 from nix2oci.oci.layer.blob import Layer
@@ -49,6 +50,8 @@ class Tools(Struct, frozen=True):
     paths: tuple[PathInfo, ...]
     """What the tools need of the store and the image lacks."""
     store: LocalStore
+    outputs: tuple[PathInfo, ...] = ()
+    """What they are of; the image may have copies of files of these alone."""
 
     def entries(self) -> Iterator[Entry]:
         """Those of the layer; `busybox` comes before `nix`."""
@@ -87,7 +90,8 @@ class ToolSet(Struct, frozen=True):
     def beside(self, image: Closure) -> Tools:
         """Those of the twin of one image."""
         missing = missing_paths(self.closure, self.programs, self.busybox, image)
-        return Tools(self.package, self.tree, missing, self.store)
+        outputs = tuple(self.closure.infos[root] for root in self.closure.roots)
+        return Tools(self.package, self.tree, missing, self.store, outputs)
 
 
 @contextmanager
@@ -109,7 +113,7 @@ def debug_tools(
             f"the image is for {system}"
         )
     with nix.build([package]) as (built,):
-        closure, store = nix.closure(built.roots), local_store(nix)
+        closure, store = closure_with_signatures(nix, built.roots), local_store(nix)
         found = programs(closure, store.root, case_hack=store.case_hack)
         if not found:
             raise ConfigError(

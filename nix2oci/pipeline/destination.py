@@ -36,3 +36,5 @@ class Destination(Struct, frozen=True):
     """Only for an image that is pushed and kept nowhere else: such layers are left out of it."""
     opener: Opener = LOCAL
     """How a base image is opened."""
+    describes: bool = False
+    """Whether a bill of materials will be asked for, so that files are looked through for it."""

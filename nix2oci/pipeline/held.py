@@ -19,6 +19,7 @@ from nix2oci.nix.nix_conf import Settings
 from nix2oci.nix.package import Package
 from nix2oci.nix.realise import Built
 from nix2oci.nix.remote import known_outputs, remote_closure, remote_store
+from nix2oci.nix.signatures import closure_with_signatures
 from nix2oci.nix.store import LocalStore, Store, has_case_hack
 from nix2oci.pipeline.progress import Progress
 
@@ -71,7 +72,8 @@ def hold(
     if nix.origin is None:
         progress.step(nix.building)
         with nix.build(packages) as built:
-            yield Held(built, nix.closure(_roots(built)), local_store(nix), notes)
+            closure = closure_with_signatures(nix, _roots(built))
+            yield Held(built, closure, local_store(nix), notes)
         return
     progress.step(f"asking {nix.origin} for the closure")
     built = known_outputs(nix, packages)

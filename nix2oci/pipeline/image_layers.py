@@ -50,7 +50,7 @@ def write_image_layers(
     progress: Progress,
 ) -> WrittenLayers:
     """The layers above the base, each in `blobs` or where the image is pushed to."""
-    wanted = _requests(prepared, spec)
+    wanted = layer_requests(prepared, spec)
     find = destination.existing
     existing = _existing(wanted, blobs, find, progress) if find else {}
     rest = [each for each in wanted if each.contents not in existing]
@@ -77,7 +77,7 @@ def write_image_layers(
     return WrittenLayers(layers, frozenset(each.digest for each in existing.values()), _read(made))
 
 
-def _requests(prepared: Prepared, spec: ImageSpec) -> list[LayerRequest]:
+def layer_requests(prepared: Prepared, spec: ImageSpec) -> list[LayerRequest]:
     """Which layers there are above the base, the root file system last or within the only one."""
     wanted = [_wanted(layer, prepared) for layer in prepared.plan.layers]
     if spec.max_layers > 1:

@@ -17,6 +17,7 @@ from nix2oci.errors import CaseHackError, RepresentationError
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.model.shell_references import Scan
+from nix2oci.model.slim_rules import EVERYTHING
 from nix2oci.model.tree import Tree
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
@@ -191,7 +192,6 @@ def _all_decided(
         from nix2oci.pipeline.arbitrary_uid import for_arbitrary_uid  # noqa: PLC0415  # few do
 
         tree, spec = for_arbitrary_uid(tree, on, spec, system)
-    tree = tree.with_opaque()
     slim = None
     if spec.slim:
         from nix2oci.pipeline.slim import decide_slim  # noqa: PLC0415  # few images are slim
@@ -199,6 +199,11 @@ def _all_decided(
         slim = decide_slim(
             *(spec, shells.closure, tree), store=store, notes=notes, progress=progress
         )
+    if spec.nix_db:
+        from nix2oci.pipeline.nix_database import with_nix_database  # noqa: PLC0415  # few do
+
+        tree = with_nix_database(tree, shells, store, slim.rules if slim else EVERYTHING)
+    tree = tree.with_opaque()
     return Prepared(built, spec, shells, Plan(()), found, tree, store, notes, on, slim)
 
 

@@ -28,6 +28,14 @@ def check_writable(*paths: str | None, after: str | None = None) -> None:
                     pass
 
 
+def check_directory(path: str | None) -> None:
+    """Make a directory that files are to be written into; raises `OutputError`."""
+    if path is not None:
+        with _reported(path):
+            os.makedirs(path, exist_ok=True)
+        check_writable(os.path.join(path, "sbom"))
+
+
 def _check_other(path: str) -> None:
     """A pipe is not opened: its reader would see the end of it."""
     number = errno.EISDIR if os.path.isdir(path) else errno.EACCES

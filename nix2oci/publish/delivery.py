@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from itertools import takewhile
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.config.image_spec import ImageSpec
-from nix2oci.errors import Nix2OCIError
+from nix2oci.errors import Nix2OCIError, NotAttachedError
 from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.layout.source import Blobs, Layout, open_layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.existing_layers import ExistingLayers, RemoteOrLocalBlobs
-from nix2oci.oci.registry.push import Known, Pushed, PushSet, read_push_set
+from nix2oci.oci.registry.push import Known, Pushed
+from nix2oci.oci.registry.push_set import PushSet, read_push_set
 from nix2oci.oci.spec import Digest
 from nix2oci.pipeline.debug_twin import twin_names
 from nix2oci.pipeline.destination import FindExisting
 from nix2oci.pipeline.platforms import Named
 from nix2oci.publish.image_target import PushTarget
+
+if TYPE_CHECKING:
+    from nix2oci.publish.attachments import Attachments
 
 Sent = tuple[Sequence[tuple[PushSet, Pushed]], Sequence[Reference]]
 """What was pushed to each repository, and all references, in the order that they are printed in."""
@@ -69,41 +73,51 @@ class Delivery(Struct, frozen=True):
         found, *there = [reuse(same) for reuse in self.reuse.values()]
         return {each: found[each] for each in found if all(each in other for other in there)}
 
-    def send(self, path: str, images: Sequence[Named]) -> tuple[Sent, ...]:
+    def send(
+        self, path: str, images: Sequence[Named], attachments: Attachments | None = None
+    ) -> tuple[Sent, ...]:
         """Push images of the layout or archive at `path`, the main one first; what became of each.
 
-        The main one is the last to arrive in a repository: when it is there, all are.
+        The main one is the last to arrive in a repository: when it is there, all are. Raises
+        `NotAttachedError` when all of them are in all repositories.
         """
         layout, _ = open_layout(path)
         to = [self.target.references(image.names, images[0].names) for image in images]
         sent: list[list[tuple[PushSet, Pushed]]] = [[] for _ in images]
         arrived: list[Reference] = []
-        with telling(arrived):
+        with telling(arrived), at_the_end(NotAttachedError) as kept:
             for place in self.reuse:
                 for at, image in reversed(list(enumerate(images))):
                     there = by_repository(to[at])[place]
-                    sent[at].append(self._send(layout, image, place, there, arrived))
+                    with kept():
+                        push_set, blobs = self._push_set(layout, image, place, attachments)
+                        pushed = self._send(push_set, blobs, place, there, arrived)
+                        sent[at].append((push_set, pushed))
         return tuple(zip(sent, to, strict=True))
+
+    def _push_set(
+        self, layout: Layout, image: Named, place: Repository, attachments: Attachments | None
+    ) -> tuple[PushSet, Blobs]:
+        """What a repository gets of one image."""
+        blobs: Blobs = RemoteOrLocalBlobs(layout.blobs, self.reuse[place].taken, str(place))
+        push_set = read_push_set(replace(layout, blobs=blobs), image.name.tag or "latest")
+        return attachments.added_to(push_set, blobs, place) if attachments else (push_set, blobs)
 
     def _send(
         self,
-        layout: Layout,
-        image: Named,
+        push_set: PushSet,
+        blobs: Blobs,
         place: Repository,
         to: Sequence[Reference],
         arrived: list[Reference],
-    ) -> tuple[PushSet, Pushed]:
+    ) -> Pushed:
         """Push one image to one repository."""
-        reuse = self.reuse[place]
-        blobs = RemoteOrLocalBlobs(layout.blobs, reuse.taken, str(place))
-        push_set = read_push_set(replace(layout, blobs=blobs), image.name.tag or "latest")
-        pushed = self.push(
+        return self.push(
             *(push_set, blobs, to),
             arrived=arrived,
             mount_from=earlier_in(place, (*self.before, *self.reuse)),
-            known=reuse.known(to[0]),
+            known=self.reuse[place].known(to[0]),
         )
-        return push_set, pushed
 
 
 def prepare_delivery(
@@ -149,6 +163,25 @@ def earlier_in(place: Repository, places: Iterable[Repository]) -> list[str]:
     """Repositories of the same registry that were pushed to before: they have the blobs."""
     before = takewhile(lambda each: each != place, places)
     return [each.repository for each in before if each.registry == place.registry]
+
+
+@contextmanager
+def at_the_end(
+    kind: type[Nix2OCIError],
+) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Raise an error of a kind only when all else is done: the first, where there are several."""
+    found: list[Nix2OCIError] = []
+
+    @contextmanager
+    def kept() -> Iterator[None]:
+        try:
+            yield
+        except kind as err:
+            found.append(err)
+
+    yield kept
+    for first in found:
+        raise first
 
 
 @contextmanager

@@ -108,6 +108,12 @@ class ImageTarget(Struct, frozen=True):
         return self.path is not None or self.engine is not None
 
     @property
+    def keeps_referrers(self) -> bool:
+        """Whether what refers to an image can be written where it is: a layout that stays."""
+        is_file = self.path is not None or not (self.engine or self.push)
+        return is_file and self.path != "-" and self.output_format == "oci"
+
+    @property
     def missing_directory(self) -> str:
         """The directory that the image is to be in, where it has to be made first; else empty."""
         home = os.path.dirname(self.path or "")

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 from nix2oci.compare.image_contents import Inspected
 from nix2oci.compare.image_listing import Listed
+from nix2oci.oci.artifact import Artifact
 from nix2oci.oci.layer.untar import BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FIFO, FILE, SYMLINK
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
-from nix2oci.oci.registry.push import Pushed, PushSet
+from nix2oci.oci.registry.push import Pushed
+from nix2oci.oci.registry.push_set import PushSet
 from nix2oci.oci.spec import Digest, Index, canonical_json
 from nix2oci.oci.validate.finding import Finding
 from nix2oci.publish.pull import Pulled
 from nix2oci.text import display
+from nix2oci.trust.bundle import PREDICATE_TYPE
 
 
 def image_document(found: Inspected) -> dict[str, object]:
@@ -105,6 +108,35 @@ def pushed_document(
             for push_set, pushed in sent
             for blob in push_set.blobs
         ],
+    }
+
+
+def attached_documents(artifacts: Sequence[Artifact]) -> list[dict[str, object]]:
+    """What is attached to manifests, in the order in which scanners look."""
+    return [
+        {
+            "subject": str(each.subject.digest),
+            "digest": str(each.descriptor.digest),
+            "artifact_type": each.blob.media_type,
+            "predicate_type": each.annotations.get(PREDICATE_TYPE),
+            "size": each.blob.size,
+        }
+        for each in artifacts
+    ]
+
+
+def referrers_document(more: PushSet) -> dict[str, object]:
+    """What was attached to an image that was there."""
+    return {
+        "attached": [
+            {
+                "subject": str(each.subject.digest) if each.subject else None,
+                "digest": str(each.descriptor.digest),
+                "artifact_type": each.referrer().get("artifactType"),
+            }
+            for each in more.referrers
+        ],
+        "signature_tags": [each.tag for each in more.signatures],
     }
 
 

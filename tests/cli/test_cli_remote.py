@@ -121,3 +121,15 @@ def test_an_image_that_is_named_by_its_digest_gives_an_index_no_name(
         2,
         [f"error: cannot name the index: {name} has no name", "hint: give it --tag"],
     )
+
+
+def test_a_bill_of_materials_says_the_same_and_fetches_each_layer_once(
+    terminal: Terminal, registry: FakeRegistry, name: str
+) -> None:
+    here = json.loads(terminal.run("sbom", "1").stdout)
+    done = terminal.run("sbom", f"{name}:1")
+    assert done.returncode == 0, done.stderr
+    there = json.loads(done.stdout)
+    assert there["metadata"]["component"]["name"] == REPOSITORY.rpartition("/")[2]
+    assert there["components"] == here["components"]
+    assert fetches(registry, terminal.directory / "1") == {1}

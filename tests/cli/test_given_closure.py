@@ -245,3 +245,14 @@ def test_facts_without_a_closure_are_refused(terminal: Terminal) -> None:
         2,
         "error: cannot use --package without --closure",
     )
+
+
+def test_a_bill_of_materials_has_what_the_files_say(terminal: Terminal) -> None:
+    (terminal.directory / "facts").write_text(json.dumps(FACTS))
+    flags = ("--package", "facts", "-o", "x", "--sbom-dir", "boms")
+    done = given(terminal, FORMS["path-info as a map"], OUT, *flags)
+    assert done.returncode == 0, done.stderr
+    document = json.loads((terminal.directory / "boms/app.cdx.json").read_text())
+    (app,) = [each for each in document["components"] if each["bom-ref"] == OUT]
+    assert (app["name"], app["version"]) == ("app", "1.0")
+    assert (app["description"], app["licenses"]) == ("An app", [{"expression": "MIT"}])

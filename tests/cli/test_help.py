@@ -14,7 +14,7 @@ from nix2oci import __version__
 from nix2oci.config.layer_keys import PARTS
 from nix2oci.config.options.image import LAYERS
 
-GROUPS = ["Image", "Files", "Registries", "Engines", "Layers", "Nix", "Output"]
+GROUPS = ["Image", "Files", "Registries", "Trust", "Engines", "Layers", "Nix", "Output"]
 
 
 @pytest.fixture
@@ -63,8 +63,11 @@ def test_the_help_has_groups_and_what_people_need_first_is_at_its_top(
 def test_each_flag_is_in_the_group_that_it_is_about(terminal: Terminal) -> None:
     found = sections(terminal.run("build", "--help").stdout)
     assert {"--name", "--workdir", "--users", "--shell", "--refresh-base"} <= {*found["Image"]}
-    assert {"--format", "--image-refs", "--metadata"} == {*found["Files"]}
+    written = {"--image-refs", "--metadata", "--sbom-dir"}
+    written |= {"--provenance", "--provenance-times", "--builder-id"}
+    assert {"--format", *written} == {*found["Files"]}
     assert {"--reuse", "--plain-http", "--cert-dir"} <= {*found["Registries"]}
+    assert {"--attach", "--sign-key"} == {*found["Trust"]}
     assert {"--namespace"} == {*found["Engines"]}
     assert {"--max-layers", "--compression", "--cache-size"} <= {*found["Layers"]}
     assert {f"--{name}" for name in PARTS} <= {*found["Layers"]}

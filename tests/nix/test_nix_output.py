@@ -29,13 +29,18 @@ DOC = StorePath.parse("/nix/store/0b5a7w7kll7y52dcqxl9dk9x5f37p1s7-program-3.0-d
 DRV = "/nix/store/11f2hlqgz41s6s2q495y7bkm0fn65sx6-program-3.0.drv"
 RECORDED = (
     PathInfo(
-        LIBRARY, parse_nar_hash("sha256-rcU0Sek2slflcmv68/fyNuOQkC+bd7OGN3LsBFgjyHQ="), 120, ()
+        LIBRARY,
+        parse_nar_hash("sha256-rcU0Sek2slflcmv68/fyNuOQkC+bd7OGN3LsBFgjyHQ="),
+        120,
+        (),
+        "/nix/store/94flmp810fvqdv3yq5g02hrkrip8bhkz-library-1.2.drv",
     ),
     PathInfo(
         PROGRAM,
         parse_nar_hash("sha256-iAq87CIUU9SMmyzuXyG3w418eW7ib0X0doe9L1XqpNg="),
         224,
         (LIBRARY, PROGRAM),
+        DRV,
     ),
 )
 
@@ -49,6 +54,12 @@ def test_every_shape_of_path_info_is_the_same_graph(file: Path) -> None:
     infos = path_infos(file.read_text())
     assert infos == RECORDED
     assert Closure.of(infos, [PROGRAM]).references(PROGRAM) == (LIBRARY,)
+
+
+@pytest.mark.parametrize("deriver", [None, "", "unknown-deriver", "no/path.drv", 1, ...])
+def test_a_path_without_a_derivation_has_none(deriver: object) -> None:
+    (info,) = path_infos(json.dumps({str(LIBRARY): _entry(deriver=deriver)}))
+    assert info.deriver == ""
 
 
 def test_all_shapes_are_recorded() -> None:

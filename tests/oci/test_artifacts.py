@@ -19,7 +19,7 @@ from nix2oci.oci.index import images_at, index_of
 from nix2oci.oci.layout.source import open_image, open_layout
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.pull import open_remote
-from nix2oci.oci.registry.push import read_push_set
+from nix2oci.oci.registry.push_set import read_push_set
 from nix2oci.oci.validate.check_image import validate_layout
 
 OCI = "application/vnd.oci.image."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -28,3 +29,16 @@ def keys(directory: Path) -> tuple[Path, str]:
 def build(*arguments: str | Path) -> Completed:
     argv = (NIX2OCI, "build", *arguments)
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=500)
+
+
+EXPRESSION = """derivation {
+  name = "tiny"; system = "SYSTEM"; builder = "/bin/sh"; PATH = "/bin:/usr/bin";
+  args = [ "-c" "mkdir -p $out/bin; cd $out;
+    printf '\\\\177ELF' > bin/run; echo y > data; chmod +x bin/run" ];
+}"""
+"""A derivation of one small path."""
+
+
+def out_path_of(expression: str) -> Path:
+    (answer,) = json.loads(nix("build", "--json", "--no-link", "--impure", "--expr", expression))
+    return Path(answer["outputs"]["out"])

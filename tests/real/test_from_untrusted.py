@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from real.binary_cache import Completed, build, keys
+from real.binary_cache import EXPRESSION, Completed, build, keys, out_path_of
 from real.distro import nix
 from support.tools import require
 
@@ -38,13 +37,6 @@ class Tiny:
         nix("store", "sign", "--store", self.url, "--key-file", str(self.secret), self.output)
 
 
-EXPRESSION = """derivation {
-  name = "tiny"; system = "SYSTEM"; builder = "/bin/sh"; PATH = "/bin:/usr/bin";
-  args = [ "-c" "mkdir -p $out/bin; cd $out;
-    printf '\\\\177ELF' > bin/run; echo y > data; chmod +x bin/run" ];
-}"""
-
-
 @pytest.fixture
 def tiny(tmp_path: Path) -> Tiny:
     require("nix")
@@ -57,11 +49,6 @@ def tiny(tmp_path: Path) -> Tiny:
     secret, public = keys(tmp_path)
     narinfo = directory / f"{Path(output).name[:32]}.narinfo"
     return Tiny(url, output, narinfo, nar, secret, public)
-
-
-def out_path_of(expression: str) -> Path:
-    (answer,) = json.loads(nix("build", "--json", "--no-link", "--impure", "--expr", expression))
-    return Path(answer["outputs"]["out"])
 
 
 def built(tiny: Tiny, tmp_path: Path, *options: str, url: str = "") -> Completed:

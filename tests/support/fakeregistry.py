@@ -21,6 +21,8 @@ from urllib.parse import parse_qs
 
 from support.smallimage import digest_of
 
+_INDEX = "application/vnd.oci.image.index.v1+json"
+
 CANARY = "c4n4ry"
 """Part of everything that is secret: passwords, tokens, the state of an upload."""
 USER, PASSWORD = "alice", f"{CANARY}:pässword"
@@ -172,6 +174,9 @@ class FakeRegistry:
     resumes: bool = True
     """Whether it says how much it has of an upload that broke."""
     lists_referrers: bool = False
+    """Whether it has the API for what refers to a manifest."""
+    page: int = 1000
+    """How many referrers are on a page of that."""
     rules: list[_Rule] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     arrived: threading.Condition = field(default_factory=threading.Condition)
@@ -228,6 +233,10 @@ class FakeRegistry:
                 self._blob(it, self.blobs.get((match[1], match[2])), match[2])
             elif match := re.fullmatch(r"/v2/(.+)/manifests/([^/]+)", it.path):
                 self._manifest(it, match[1], match[2])
+            elif self.lists_referrers and (
+                match := re.fullmatch(r"/v2/(.+)/referrers/(sha256:[0-9a-f]{64})", it.path)
+            ):
+                self._referrers(it, match[1], match[2])
             else:
                 it.answer(404, {}, b"404 page not found\n")
 
@@ -338,6 +347,29 @@ class FakeRegistry:
             it.error(404, "MANIFEST_UNKNOWN")
             return
         it.answer(200, {"Content-Type": kind, "Docker-Content-Digest": digest_of(data)}, data)
+
+    def referrers(self, repository: str, subject: str) -> list[dict[str, Any]]:
+        """What refers to a manifest, in the order in which it came (distribution, Referrers)."""
+        found: dict[str, dict[str, Any]] = {}
+        for (where, name), (kind, data) in self.manifests.items():
+            document = json.loads(data)
+            if (where, name) != (repository, digest_of(data)):
+                continue
+            if document.get("subject", {}).get("digest") == subject:
+                described = {"mediaType": kind, "digest": name, "size": len(data)}
+                said = document.get("artifactType") or document.get("config", {}).get("mediaType")
+                notes = document.get("annotations")
+                more = {"artifactType": said, "annotations": notes}
+                found[name] = described | {key: value for key, value in more.items() if value}
+        return list(found.values())
+
+    def _referrers(self, it: Exchange, repository: str, subject: str) -> None:
+        begin = int(it.query.get("from", ["0"])[0])
+        found = self.referrers(repository, subject)
+        shown, left = found[begin : begin + self.page], found[begin + self.page :]
+        body = json.dumps({"schemaVersion": 2, "mediaType": _INDEX, "manifests": shown})
+        link = {"Link": f'<{it.path}?from={begin + self.page}>; rel="next"'} if left else {}
+        it.answer(200, {"Content-Type": _INDEX, **link}, body.encode())
 
     def _put_manifest(self, it: Exchange, repository: str, name: str) -> None:
         document = json.loads(it.seen.body)

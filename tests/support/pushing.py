@@ -28,7 +28,8 @@ from nix2oci.oci.registry.client_options import (
 )
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.environment import Account, Proxies, RegistryEnvironment
-from nix2oci.oci.registry.push import Pushed, PushSet, push, read_push_set
+from nix2oci.oci.registry.push import Pushed, push
+from nix2oci.oci.registry.push_set import PushSet, read_push_set
 from nix2oci.oci.registry.retry import Clock
 
 REPOSITORY = "team/web"

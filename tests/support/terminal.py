@@ -29,6 +29,10 @@ def infos(node: Node) -> dict[str, Any]:
 
 INFO = infos(APP)
 
+STORE_COMMANDS = frozenset(
+    {"build", "resolve", "plan", "sbom", "popularity", "diff", "why", "verify"}
+)
+
 Completed = subprocess.CompletedProcess[str]
 
 
@@ -67,11 +71,7 @@ class Terminal:
         }
 
     def argv(self, *args: str) -> list[str]:
-        takes_store = (
-            args
-            and args[0] in {"build", "resolve", "plan", "popularity", "diff", "why"}
-            and "--closure" not in args
-        )
+        takes_store = args and args[0] in STORE_COMMANDS and "--closure" not in args
         store = ("--store", str(self.fake.root)) if takes_store else ()
         return [NIX2OCI, *args, *store]
 

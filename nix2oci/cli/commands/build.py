@@ -16,6 +16,7 @@ from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.config.options.platforms import PLATFORMS, PlatformOptions
 from nix2oci.config.options.push import PUSH, PushOptions
 from nix2oci.config.options.run import REFRESH_BASE, SEVERAL, Run, Several
+from nix2oci.config.options.trust import TRUST, TrustOptions
 
 
 @command(
@@ -28,6 +29,7 @@ from nix2oci.config.options.run import REFRESH_BASE, SEVERAL, Run, Several
     GIVEN,
     LOAD,
     PUSH,
+    TRUST,
     PLATFORMS,
     REFRESH_BASE,
     PLAN,
@@ -43,6 +45,7 @@ def build(
     given: GivenOptions,
     load: LoadOptions,
     push: PushOptions,
+    trust: TrustOptions,
     platforms: PlatformOptions,
     refresh_base: bool,
     options: PlanOptions,
@@ -58,7 +61,7 @@ def build(
     from nix2oci.cli.steps.order import Order, Setup
     from nix2oci.cli.steps.read_spec import read_settings
 
-    run = Run(options, push, platforms, cache, files, load, origin, refresh_base, given)
+    run = Run(options, push, platforms, cache, files, load, origin, refresh_base, given, trust)
     if several:
         from nix2oci.cli.steps.fleet import build_several
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from nix2oci.cli import context
 from nix2oci.cli.render import console
+from nix2oci.cli.steps.list_attached import attached_or_none
 from nix2oci.cli.steps.read_image import reading_image
-from nix2oci.cli.steps.registry import open_anywhere
+from nix2oci.cli.steps.registry import open_layout_anywhere
+from nix2oci.compare.attached import subjects_of_image
 from nix2oci.compare.image_contents import read_image
 from nix2oci.config.options.group import argument, command
 from nix2oci.config.options.output import OUTPUT, OutputOptions
@@ -14,6 +16,7 @@ from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.oci.spec import Platform
 from nix2oci.plan.shell_record import recorded
 from nix2oci.publish.registry_options import reading
+from nix2oci.report.attached_documents import listed_document, listed_table
 from nix2oci.report.images import image_document
 from nix2oci.report.terminal.inspect import image_text
 
@@ -37,11 +40,16 @@ def inspect(
     """
     wanted = Platform.parse(platform) if platform else None
     registry = reading(registry, image)
-    source = open_anywhere(image, registry, output, wanted)
+    layout, tag = open_layout_anywhere(image, registry, output)
+    source = layout.image(tag, wanted)
+    subjects = subjects_of_image(layout, tag, source)
     with reading_image(source, image, registry, output) as counted:
         found = read_image(counted, context.cores())
+    attached = attached_or_none(layout, subjects, output)
     if output.as_json:
-        console.result_json(image_document(found))
+        listed = None if attached is None else listed_document(attached)
+        console.result_json({**image_document(found), "attached": listed})
         return
     notes = recorded(found.shell_record) if output.verbose else ()
-    console.result_text([*image_text(found, every=bool(output.verbose)), *notes])
+    text = image_text(found, every=bool(output.verbose))
+    console.result_text([*text, *notes, *listed_table(attached or (), subjects[0])])

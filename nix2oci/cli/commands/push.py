@@ -10,12 +10,13 @@ from nix2oci.cli.steps.send import send
 from nix2oci.config.options.group import argument, command, repeated
 from nix2oci.config.options.output import OUTPUT, OutputOptions
 from nix2oci.config.options.registry import REGISTRY, RegistryOptions
-from nix2oci.errors import ConfigError
+from nix2oci.errors import ConfigError, NotAttachedError
 from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference, parse_reference
 from nix2oci.oci.registry.client_options import distinct
-from nix2oci.oci.registry.push import check_digest, read_push_set
-from nix2oci.publish.delivery import by_repository, earlier_in, telling
+from nix2oci.oci.registry.push import check_digest
+from nix2oci.oci.registry.push_set import read_push_set
+from nix2oci.publish.delivery import at_the_end, by_repository, earlier_in, telling
 from nix2oci.publish.registry_options import pushing
 from nix2oci.report.images import pushed_document, pushed_references
 
@@ -67,17 +68,18 @@ def push(
     registries = tuple(dict.fromkeys(place.registry for place in there))
     registry = replace(pushing(registry, registries), jobs=jobs)
     arrived: list[Reference] = []
-    with telling(arrived):
-        sent = [
-            send(
-                *(push_set, layout.blobs, references),
-                registry=registry,
-                output=output,
-                arrived=arrived,
-                mount_from=[*earlier_in(place, there), *others],
-            )
-            for place, references in there.items()
-        ]
+    sent = []
+    with telling(arrived), at_the_end(NotAttachedError) as kept:
+        for place, references in there.items():
+            with kept():
+                pushed = send(
+                    *(push_set, layout.blobs, references),
+                    registry=registry,
+                    output=output,
+                    arrived=arrived,
+                    mount_from=[*earlier_in(place, there), *others],
+                )
+                sent.append(pushed)
     document = pushed_document([(push_set, pushed) for pushed in sent], to)
     if output.as_json:
         console.result_json(document)

@@ -16,6 +16,7 @@ from nix2oci.config.options.origin import ORIGIN, OriginOptions
 from nix2oci.config.options.plan import PLAN_WITHOUT_FILE, PlanOptions
 from nix2oci.config.options.platforms import PLATFORMS, PlatformOptions
 from nix2oci.config.options.push import PUSH_BELOW, PushOptions
+from nix2oci.config.options.trust import TRUST, TrustOptions
 from nix2oci.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     ),
     switch("-R", "Take files of directories below as well.", "--recursive"),
     PUSH_BELOW,
+    TRUST,
     REPORTS,
     CACHE,
     ORIGIN,
@@ -48,6 +50,7 @@ def resolve(
     filename: tuple[str, ...],
     recursive: bool,
     push: PushOptions,
+    trust: TrustOptions,
     files: FileOptions,
     cache: CacheOptions,
     origin: OriginOptions,
@@ -78,7 +81,7 @@ def resolve(
     mentions = distinct(texts)
     if not mentions:
         progress.step("nothing is built: no value is nix2oci://INSTALLABLE")
-    run = Run(options, push, platforms, cache, files, origin=origin)
+    run = Run(options, push, platforms, cache, files, origin=origin, trust=trust)
     outcomes = _built(mentions, run) if mentions else ()
     if failed := [each.error.exit_code for each in outcomes if each.error]:
         return failed[0]

@@ -43,6 +43,7 @@ def nix_client(
         origin=Origin(origin.url, origin.check_signatures) if origin.url else None,
         say=(lambda _: None) if output.quiet else _say,
     )
+    client.requires_signatures = origin.require_signatures
     return client.for_system(told) if told else client
 
 

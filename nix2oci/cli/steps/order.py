@@ -22,16 +22,19 @@ from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.options.files import Format
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.config.options.push import VARIABLE
-from nix2oci.config.options.run import Run
+from nix2oci.config.options.run import NO_TRUST, Run
 from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
-from nix2oci.pipeline.write_file import check_writable
+from nix2oci.pipeline.write_file import check_directory, check_writable
 from nix2oci.publish.output_place import check_place, chosen_format
 from nix2oci.publish.push_target import check_named, push_target
 from nix2oci.publish.registry_options import registry_for_build
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from nix2oci.cli.steps.signing_key import ToAttach
     from nix2oci.oci.engines import Engine
     from nix2oci.pipeline.on_base import Opener
     from nix2oci.plan.layers.layering import LayerHints
@@ -53,6 +56,8 @@ class Setup(Struct, frozen=True):
     cache: Cache | None
     bases: dict[tuple[str | None, str | None], OpenBase] = field(default_factory=dict)
     """What opens each base image, by its name and lock: images that have the same share it."""
+    began: datetime | None = None
+    """Where the provenance is to say it."""
 
     @classmethod
     def of(cls, run: Run, *, several: bool = False) -> Setup:
@@ -63,11 +68,15 @@ class Setup(Struct, frozen=True):
         run.check_given(several=several)
         files, nix, output = run.files, run.options.nix, run.options.output
         engine = choose_engine(run.load, files, output, pushed=bool(run.push.push))
-        check_writable(files.metadata, files.image_refs, after=files.output)
+        check_writable(*(files.metadata, files.image_refs, files.provenance), after=files.output)
+        began = context.now() if files.provenance_times else None
+        check_directory(files.sbom_dir)
         prefix = context.environment().get(VARIABLE, "")
         push = push_target(run.push, files, prefix, loaded=engine is not None, several=several)
         if several and files.output == "-":
             raise ConfigError("cannot write several images to stdout", hint="use -o DIRECTORY")
+        if several and files.provenance:
+            raise ConfigError("cannot write the provenance of several images into one file")
         by_suffix = None if several else files.output
         on_terminal = context.width() is not None
         output_format = chosen_format(by_suffix, files.output_format, on_terminal=on_terminal)
@@ -75,7 +84,7 @@ class Setup(Struct, frozen=True):
         nix = replace(nix, system=None) if systems else nix
         client = nix_client(nix, output, run.origin, run.given)
         cache = cache_for_build(run.cache, output)
-        return cls(run, client, systems, engine, push, output_format, cache)
+        return cls(run, client, systems, engine, push, output_format, cache, began=began)
 
     def base_of(
         self, settings: Settings, options: PlanOptions, *, write_lock: bool = False
@@ -94,6 +103,23 @@ class Setup(Struct, frozen=True):
         return [self.client.for_system(each) for each in self.systems] or [self.client]
 
 
+def _attaching(run: Run, settings: Settings, setup: Setup, path: str | None) -> ToAttach | None:
+    """What goes with an image beside its bytes; None for nothing, as for most."""
+    if run.trust == NO_TRUST and settings.spec.trust is None:
+        return None
+    from nix2oci.cli.steps.signing_key import to_attach  # few images have anything
+    from nix2oci.config.what_to_attach import Attaching
+
+    is_written = path is not None or not (setup.engine or setup.push)
+    found = to_attach(
+        run.trust.attaching,
+        settings.spec.trust or Attaching(),
+        pushed=setup.push is not None,
+        in_layout=is_written and setup.output_format == "oci",
+    )
+    return found or None
+
+
 class Order(Struct, frozen=True):
     """An image that is wanted: what it is, and where it goes."""
 
@@ -107,6 +133,8 @@ class Order(Struct, frozen=True):
     options: PlanOptions
     hints: LayerHints | None
     open_base: OpenBase
+    attaching: ToAttach | None = None
+    """What goes with it beside its bytes."""
 
     @classmethod
     def of(
@@ -136,7 +164,8 @@ class Order(Struct, frozen=True):
         options = registry_for_build(run.options, spec, setup.push)
         hints = read_hints(spec, options)
         base = setup.base_of(settings, options, write_lock=True)
-        return cls(tuple(named), settings, setup, path, in_git, options, hints, base)
+        known = (settings, setup, path, in_git, options, hints, base)
+        return cls(tuple(named), *known, _attaching(run, settings, setup, path))
 
     @property
     def spec(self) -> ImageSpec:
@@ -146,6 +175,12 @@ class Order(Struct, frozen=True):
     def explained_as(self) -> str:
         """What `nix2oci why` takes for it."""
         return explained_as(self.named[0].text, self.options.nix, self.setup.run.given)
+
+    @property
+    def describes(self) -> bool:
+        """Whether there is to be a bill of materials."""
+        has_sbom = self.attaching is not None and self.attaching.has_sbom
+        return has_sbom or self.setup.run.files.sbom_dir is not None
 
     @property
     def target(self) -> ImageTarget:

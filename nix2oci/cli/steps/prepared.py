@@ -16,6 +16,8 @@ from nix2oci.nix.client import NixClient
 from nix2oci.publish.registry_options import registry_for_build
 
 if TYPE_CHECKING:
+    from nix2oci.cache.directory import Cache
+    from nix2oci.nix.client import NixClient
     from nix2oci.pipeline.prepare import Prepared
 
 
@@ -27,12 +29,13 @@ def planned_image(
     *,
     with_hints: bool = True,
     with_program: bool = False,
+    cache: Cache | None = None,
 ) -> Iterator[Prepared]:
     """What `nix2oci build` would make of installables.
 
     `client` is the Nix that is asked, by default that of the options. Without `with_hints` the plan
     is made without what `layers` names, which need not be there; `with_program` raises what a build
-    would say of the program that the image starts.
+    would say of the program that the image starts. What an earlier run noted is read from `cache`.
     """
     output = options.output
     client = client or nix_client(options.nix, output)
@@ -49,7 +52,7 @@ def planned_image(
     progress = console.progress(output)
     with (
         open_base() as opener,
-        prepare(client, packages, spec, progress, hints=hints, opener=opener) as found,
+        prepare(client, packages, spec, progress, cache, hints=hints, opener=opener) as found,
     ):
         say_warnings(found.closure, found.plan, hints, output)
         if with_program:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,11 +29,12 @@ from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Named, Published, publish
 from nix2oci.pipeline.write_file import write_file
 from nix2oci.publish.image_target import ImageTarget
-from nix2oci.report.images import pushed_document
+from nix2oci.report.images import attached_documents, pushed_document
 from nix2oci.report.json_documents import delivered_document
 from nix2oci.report.terminal import development
 
 if TYPE_CHECKING:
+    from nix2oci.publish.attachments import Attachments
     from nix2oci.publish.delivery import Delivery
 
 Document = Mapping[str, Any]
@@ -56,7 +58,12 @@ def publish_image(builds: Sequence[Evaluated], order: Order) -> None:
     with order.open_base() as opener:
         delivery = prepared_delivery(names, order)
         done = deliver(publish_of(builds, order), order, delivery, opener=opener)
-    write_files(done.document, [done], order.setup.run.files)
+    files = order.setup.run.files
+    write_files(done.document, [done], files)
+    if files.provenance:
+        from nix2oci.cli.steps.provenance import provenance  # few ask for it
+
+        write_file(files.provenance, provenance(done.made.images, order).data)
     if order.options.output.as_json:
         console.result_json(done.document, err=done.document["reference"] is None)
     else:
@@ -112,6 +119,7 @@ def deliver(
             reads_zstd=target.output_format != "archive",
             existing=delivery.existing if delivery else None,
             opener=opener,
+            describes=order.describes,
         )
         made = make(destination)
         for image in made.images:
@@ -124,15 +132,28 @@ def deliver(
         if file.in_git and file.output_format == "archive":
             say_unless_ignored(file.path_of(made.main.name), output)
         loaded = _load(made, file, output)
-        sent = delivery.send(file.path_of(made.main.name), made.named) if delivery else ()
+        attachments = _attach(made, order)
+        path = file.path_of(made.main.name)
+        sent = delivery.send(path, made.named, attachments) if delivery else ()
     pushed = [pushed_document(*each) for each in sent]
     document = delivered_document(made, target, loaded, pushed)
+    if attachments:
+        document = {**document, "attached": attached_documents(attachments.artifacts)}
     refs = (
         f"{name.at(each.descriptor.digest)}\n"
         for each in made.named
         for name in _names(each, made, target)
     )
     return Delivered(made, document, tuple(refs))
+
+
+def _attach(made: Published, order: Order) -> Attachments | None:
+    """What goes with the image beside its bytes, made, and written where a layout stays."""
+    if not order.attaching:
+        return None
+    from nix2oci.cli.steps.attach_built import attach_to  # few images have anything
+
+    return attach_to(made, order.attaching, order)
 
 
 def _load(made: Published, file: ImageTarget, output: OutputOptions) -> Loaded | None:
@@ -151,6 +172,11 @@ def write_files(document: object, done: Sequence[Delivered], files: FileOptions)
     """The files that --metadata and --image-refs name."""
     if files.metadata:
         write_file(files.metadata, console.json_text(document).encode())
+    if files.sbom_dir:
+        from nix2oci.publish.sbom import sbom_files  # seldom wanted
+
+        for name, data in sbom_files([each.made for each in done]).items():
+            write_file(os.path.join(files.sbom_dir, name), data)
     if files.image_refs:
         write_file(files.image_refs, "".join(ref for each in done for ref in each.refs).encode())
 

@@ -57,6 +57,16 @@ def open_in_registry(text: str, registry: RegistryOptions, output: OutputOptions
     return None if name is None else open_reference(name, text, registry, output)
 
 
+def open_layout_anywhere(
+    text: str, registry: RegistryOptions, output: OutputOptions
+) -> tuple[Layout, str | None]:
+    """The layout that IMAGE is in, and its tag there; one image in a registry is a layout, too."""
+    from nix2oci.oci.layout.source import open_layout
+
+    layout = open_in_registry(text, registry, output)
+    return open_layout(text) if layout is None else (layout, None)
+
+
 def open_anywhere(
     text: str, registry: RegistryOptions, output: OutputOptions, platform: Platform | None = None
 ) -> ImageSource:

@@ -12,7 +12,8 @@ from nix2oci.config.options.output import OutputOptions
 from nix2oci.config.options.registry import RegistryOptions
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.push import Known, Pushed, PushSet, push
+from nix2oci.oci.registry.push import Known, Pushed, push
+from nix2oci.oci.registry.push_set import PushSet
 from nix2oci.report.images import sent_bytes
 
 

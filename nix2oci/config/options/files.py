@@ -7,7 +7,7 @@ from typing import Literal
 import click
 from msgspec import Struct
 
-from nix2oci.config.options.group import Group, value
+from nix2oci.config.options.group import Group, switch, value
 
 Format = Literal["oci", "archive"]
 
@@ -20,6 +20,11 @@ class FileOptions(Struct, frozen=True):
     output_format: Format | None
     image_refs: str | None
     metadata: str | None
+    sbom_dir: str | None = None
+    """A directory for bills of materials."""
+    provenance: str | None = None
+    provenance_times: bool = False
+    builder_id: str | None = None
 
 
 def format_option(text: str) -> click.Option:
@@ -38,9 +43,18 @@ FILES = Group(
         ),
         value("--image-refs", "FILE", "Write NAME:TAG@DIGEST of each image into a file."),
         value("--metadata", "FILE", "Write what --json prints into a file."),
+        value(
+            "--sbom-dir",
+            "DIRECTORY",
+            "Write the bill of materials of each image there, as NAME.cdx.json and NAME.spdx.json.",
+        ),
+        value("--provenance", "FILE", "Write where the image comes from, as a SLSA predicate."),
+        switch("--provenance-times", "Say in the provenance when the build began and ended."),
+        value("--builder-id", "URI", "Who builds, in the provenance. [by CI's variables]"),
     ),
     "Files",
 )
 
-REPORTS = Group("files", lambda **given: FileOptions(None, None, **given), FILES.flags[2:], "Files")
+_REPORTS = FILES.flags[2:4]
+REPORTS = Group("files", lambda **given: FileOptions(None, None, **given), _REPORTS, "Files")
 """The files that say what was made, where images go elsewhere."""

@@ -38,7 +38,7 @@ class Group(Struct, Generic[T_co], frozen=True):
         return self.make(**{str(flag.name): given.pop(str(flag.name)) for flag in self.flags})
 
 
-TITLES = ("Image", "Files", "Registries", "Engines", "Layers", "Nix", "Output")
+TITLES = ("Image", "Files", "Registries", "Trust", "Engines", "Layers", "Nix", "Output")
 """Groups of flags in the order of `--help`."""
 
 

@@ -1,4 +1,4 @@
-"""Where store paths come from when they are not built here: `--from`, `--closure`."""
+"""Where store paths come from, and who vouches for them: `--from`, `--closure`, signatures."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ class OriginOptions(Struct, frozen=True):
 
     url: str | None = None
     check_signatures: bool = True
+    require_signatures: bool = False
 
     @classmethod
-    def of(cls, *, from_: str | None, no_check_sigs: bool) -> OriginOptions:
+    def of(cls, *, from_: str | None, no_check_sigs: bool, require_sigs: bool) -> OriginOptions:
         """From what the flags were given; raises `ConfigError` for what does not go together."""
         if no_check_sigs and not from_:
             raise ConfigError("cannot use --no-check-sigs without --from")
-        return cls(from_ or None, not no_check_sigs)
+        if no_check_sigs and require_sigs:
+            raise ConfigError("cannot use --no-check-sigs with --require-sigs")
+        return cls(from_ or None, not no_check_sigs, require_sigs)
 
 
 NO_ORIGIN = OriginOptions()
@@ -38,6 +41,7 @@ ORIGIN = Group(
             "from_",
         ),
         switch("--no-check-sigs", "With --from: take store paths that are not signed."),
+        switch("--require-sigs", "Take no store path that is neither signed nor built here."),
     ),
     "Nix",
 )

@@ -32,5 +32,7 @@ def _joined(nix: Group[NixOptions], output: Group[OutputOptions]) -> Group[PlanO
 
 
 PLAN = _joined(NIX, OUTPUT)
+PLAN_OF_BYTES = _joined(NIX, BYTES_OUTPUT)
+"""For a command whose result is a document."""
 PLAN_WITHOUT_FILE = _joined(NIX_WITHOUT_FILE, BYTES_OUTPUT)
 """For a command whose `-f` names files of its own, and whose result is one."""

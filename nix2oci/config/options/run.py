@@ -17,11 +17,14 @@ from nix2oci.config.options.origin import (
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.config.options.platforms import PlatformOptions
 from nix2oci.config.options.push import PushOptions
+from nix2oci.config.options.trust import TrustOptions
+from nix2oci.errors import ConfigError
 
 NO_FILES = FileOptions(None, None, None, None)
 NOT_LOADED = LoadOptions(None, None)
 NOT_PUSHED = PushOptions((), (), no_reuse=False, trust_reuse="repository")
 NO_CACHE = CacheOptions(None, no_cache=True)
+NO_TRUST = TrustOptions(None, None)
 
 
 class Run(Struct, frozen=True):
@@ -36,9 +39,12 @@ class Run(Struct, frozen=True):
     origin: OriginOptions = NO_ORIGIN
     refresh_base: bool = False
     given: GivenOptions = NOTHING_GIVEN
+    trust: TrustOptions = NO_TRUST
 
     def check_given(self, *, several: bool) -> None:
         """Raise `ConfigError` for what a closure that is given does not go together with."""
+        if self.given.closure and self.origin.require_signatures:
+            raise ConfigError("cannot use --closure with --require-sigs: no Nix is there to judge")
         self.given.check_alone(
             {
                 "--from": self.origin.url,

@@ -42,7 +42,7 @@ class SlimEntries:
 
     def __iter__(self) -> Iterator[Entry]:
         current, seen, nar = b"", _Seen(), NarHash()
-        for entry in _without(self._entries, self._rules, self._depth):
+        for entry in what_is_left(self._entries, self._rules, self._depth):
             parts = entry.path.split(b"/")
             if len(parts) <= self._depth:
                 yield entry
@@ -64,8 +64,11 @@ class SlimEntries:
         return str(store_paths_digest(self._hashes))
 
 
-def _without(entries: Iterable[Entry], rules: RuleSet, depth: int) -> Iterator[_Kept]:
-    """What no rule leaves out. A directory of which all is left out goes with it."""
+def what_is_left(entries: Iterable[Entry], rules: RuleSet, depth: int) -> Iterator[_Kept]:
+    """What no rule leaves out. A directory of which all is left out goes with it.
+
+    `depth` is the number of directories above a store path: 2 for `nix/store`.
+    """
     waiting: list[Directory] = []
     for entry in entries:
         assert isinstance(entry, _Kept)

@@ -66,7 +66,7 @@ def check_layout_target(path: str, shown: str) -> None:
                 f"cannot write image layout at {shown}: its '{name}' is a link to another place",
                 hint="name a new directory with -o, or the layout that it leads to",
             )
-    version = read_layout_mark(_json(os.path.join(path, "oci-layout"), shown)).version
+    version = read_layout_mark(read_json(os.path.join(path, "oci-layout"), shown)).version
     if version != LAYOUT_VERSION:
         raise LayoutError(
             f"cannot write image layout at {shown}: its version is {version!r}, not '1.0.0'"
@@ -111,7 +111,7 @@ def read_index(layout: str, shown: str) -> Fields:
     path = os.path.join(layout, "index.json")
     if not os.path.lexists(path):
         return Fields({"schemaVersion": 2, "manifests": []})
-    index = Fields.of(_json(path, shown))
+    index = Fields.of(read_json(path, shown))
     tags_of(index)
     if "manifests" not in index or index.problems:
         raise LayoutError(f"cannot write image layout at {shown}: index.json is not an image index")
@@ -124,7 +124,7 @@ def tags_of(index: Fields) -> tuple[str | None, ...]:
     return tuple(entry["annotations"].object()[REF_NAME].text() for entry in entries)
 
 
-def _json(path: str, shown: str) -> object:
+def read_json(path: str, shown: str) -> object:
     name = os.path.basename(path)
     try:
         with open_file(path) as file:
@@ -170,7 +170,7 @@ class _Needed(Struct, frozen=True):
 
 def _needed(layout: str, descriptor: Descriptor) -> _Needed:
     """Raises `OutputError` where it cannot be told."""
-    document = _json(os.path.join(layout, BLOBS, descriptor.digest.hex), layout)
+    document = read_json(os.path.join(layout, BLOBS, descriptor.digest.hex), layout)
     if descriptor.media_type in INDEX_TYPES:
         index = read_foreign_index(document)
         index.fields.check(f"cannot read {layout}")

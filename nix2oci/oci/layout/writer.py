@@ -23,10 +23,13 @@ from itertools import chain
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from nix2oci.oci.artifact import Artifact
 from nix2oci.oci.fields import Fields
 from nix2oci.oci.layout.archive import Sink, consumed, write_archive
 from nix2oci.oci.layout.names import LAYOUT_MARK, Entry, archive_documents
+from nix2oci.oci.layout.orphans import without_orphans
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.layout.staging import DOOMED, StagedBlob, Workspace, reported, staged
 from nix2oci.oci.layout.target_checks import (
@@ -152,6 +155,13 @@ class Staging(Struct, frozen=True):
         """The same for what others made, of which every blob and document is committed by now."""
         self._appear(entries)
 
+    def finish_referrers(self, artifacts: Sequence[Artifact]) -> None:
+        """Make manifests about images that are there appear, which have no name; `OutputError`."""
+        for artifact in artifacts:
+            for data in artifact.blobs.values():
+                self._work.add(data)
+        self._appear([Entry((_listed(each),)) for each in artifacts])
+
     def part(self) -> Staging:
         """A staging for some of the images: finishing it makes none appear."""
         return Staging(self._work, lambda *_: None)
@@ -163,6 +173,11 @@ class Staging(Struct, frozen=True):
     def _add(self, image: Image) -> None:
         self._work.add(image.config)
         self._work.add(image.manifest)
+
+
+def _listed(artifact: Artifact) -> Descriptor:
+    """As a layout lists an artifact: what reads layouts tells it from images by its type."""
+    return replace(artifact.descriptor, artifact_type=artifact.blob.media_type)
 
 
 def _entry(image: Image, names: Sequence[Reference]) -> Entry:
@@ -226,12 +241,22 @@ def _into_layout(target: str, shown: str, *, in_git: bool) -> Publish:
             was_layout = os.path.lexists(os.path.join(target, "oci-layout"))
             try:
                 _move(work, target)
+                _drop_orphans(work, target, reachable(target, old) or frozenset())
             finally:
                 sweep(target, doomed)
                 if not was_layout:
                     _unmake(target)
 
     return publish
+
+
+def _drop_orphans(work: Workspace, target: str, before: frozenset[str]) -> None:
+    """List no more what refers to an image that was replaced: what it is about is gone."""
+    index = read_index(target, target)
+    kept = without_orphans(target, index, before)
+    if len(kept) < len(index["manifests"].objects()):
+        work.write("index.json", canonical_json({**index.values, "manifests": kept}))
+        os.replace(os.path.join(work.directory, "index.json"), os.path.join(target, "index.json"))
 
 
 def _unmake(target: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from nix2oci.errors import LayoutError
+from nix2oci.oci.artifact import EMPTY, Artifact
 from nix2oci.oci.artifacts import blobs_of
 from nix2oci.oci.fields import Fields, Json, parse_object
 from nix2oci.oci.layout.source import ImageSource, Layout
@@ -29,6 +30,12 @@ class Document(Struct, frozen=True):
         kind = content["artifactType"].text() or content["config"].object()["mediaType"].text()
         more = {"artifactType": kind, "annotations": content["annotations"].texts_by_name()}
         return {**self.descriptor.to_json(), **{key: value for key, value in more.items() if value}}
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> Document:
+        """One that was made here."""
+        blobs = (EMPTY, artifact.blob)
+        return cls(artifact.descriptor, artifact.manifest, blobs, artifact.subject)
 
 
 def documents_of(

@@ -1,38 +1,31 @@
-"""Manifests and indexes of a repository, and the list of what refers to an image.
-
-A registry that does not list referrers itself has them in an index under the tag
-`sha256-<hex>`, which clients keep (distribution specification, Referrers Tag Schema). The hard
-part is not to lose what another client wrote there.
-"""
+"""Manifests and indexes of a repository."""
 
 from __future__ import annotations
 
 from nix2oci.errors import LayoutError
-from nix2oci.oci.documents import read_index
-from nix2oci.oci.fields import MAX_DOCUMENT, Fields, Json, parse_object
-from nix2oci.oci.media_types import DOCKER_INDEX, DOCKER_MANIFEST, INDEX_TYPES
+from nix2oci.oci.fields import MAX_DOCUMENT, Fields, parse_object
+from nix2oci.oci.media_types import DOCKER_INDEX, DOCKER_MANIFEST
 from nix2oci.oci.registry.client import Client, Message, check_stored, shown
 from nix2oci.oci.registry.request_error import RequestError
-from nix2oci.oci.spec import INDEX, MANIFEST, Descriptor, Digest, canonical_json
+from nix2oci.oci.spec import INDEX, MANIFEST, Descriptor, Digest
 
 _KINDS = (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
-_ROUNDS = 3
-"""Times to write the list of referrers before a race on it is given up."""
 
 
-def put_document(client: Client, descriptor: Descriptor, data: bytes, name: str) -> bool:
-    """Put a manifest or index; whether the registry took note of its subject. `RequestError`."""
-    return _put(client, descriptor, data, name, {})
+def put_document(
+    client: Client, descriptor: Descriptor, data: bytes, name: str, *, instead_of: str | None = None
+) -> str | None:
+    """Put a manifest or index; the subject that the registry took note of. `RequestError`.
 
-
-def _put(
-    client: Client, descriptor: Descriptor, data: bytes, name: str, condition: dict[str, str]
-) -> bool:
+    `instead_of` is the ETag of what it may replace: what others put there since is kept, where the
+    registry heeds that, and the status is 412.
+    """
+    condition = {"If-Match": instead_of} if instead_of else {}
     headers = {"Content-Type": descriptor.media_type, **condition}
     url = client.url("manifests", name)
     with client.call(Message("PUT", url, (200, 201, 202), headers, data)) as answer:
         check_stored(answer, descriptor.digest)
-        return answer.header("OCI-Subject") is not None
+        return answer.header("OCI-Subject")
 
 
 def named_digest(client: Client, tag: str) -> Digest | None:
@@ -50,11 +43,12 @@ def get_document(client: Client, name: str) -> tuple[Descriptor, bytes]:
 
     Raises `RequestError`, with status 404 when there is none.
     """
-    found, data, _ = _get(client, name)
+    found, data, _ = get_with_etag(client, name)
     return found, data
 
 
-def _get(client: Client, name: str) -> tuple[Descriptor, bytes, str | None]:
+def get_with_etag(client: Client, name: str) -> tuple[Descriptor, bytes, str | None]:
+    """The same, and what the registry calls this state of the tag, if it does."""
     url = client.url("manifests", name)
     with client.call(Message("GET", url, (200,), {"Accept": ", ".join(_KINDS)})) as answer:
         data = answer.read(MAX_DOCUMENT + 1)
@@ -76,67 +70,3 @@ def _kind(data: bytes) -> str | None:
         return Fields.of(parse_object(data, "manifest"))["mediaType"].text()
     except LayoutError:
         return None
-
-
-def add_referrer(client: Client, subject: Digest, referrer: Json) -> None:
-    """See to it that the list of a subject's referrers has one more, and loses none.
-
-    Raises `RequestError`, also when there is something else under the tag of the list.
-    """
-    tag = str(subject).replace(":", "-")
-    for _ in range(_ROUNDS):
-        listed, etag = _listed(client, tag)
-        if any(entry.get("digest") == referrer["digest"] for entry in listed):
-            return
-        entries = sorted([*listed, referrer], key=lambda entry: str(entry.get("digest")))
-        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
-        data = canonical_json(index)
-        condition = {"If-Match": etag} if etag else {}
-        try:
-            _put(client, Descriptor.of(INDEX, data), data, tag, condition)
-        except RequestError as err:
-            if err.status != 412:
-                raise
-    listed, _ = _listed(client, tag)
-    if all(entry.get("digest") != referrer["digest"] for entry in listed):
-        raise RequestError(f"the list of referrers, tag {tag}, is written by others all the time")
-
-
-def get_referrers(client: Client, subject: Digest) -> tuple[Descriptor, ...]:
-    """The manifests about one, as the registry lists them or as the tag for that does.
-
-    Raises `RequestError`.
-    """
-    url = client.url("referrers", str(subject))
-    with client.call(Message("GET", url, (200, 400, 403, 404, 405))) as answer:
-        data = answer.read(MAX_DOCUMENT) if answer.status == 200 else b""
-    if not data:
-        try:
-            _, data, _ = _get(client, str(subject).replace(":", "-"))
-        except RequestError as err:
-            if err.status == 404:
-                return ()
-            raise
-    try:
-        return read_index(parse_object(data, f"the list of what refers to {subject}")).manifests
-    except LayoutError:
-        return ()
-
-
-def _listed(client: Client, tag: str) -> tuple[list[Json], str | None]:
-    """The referrers under the tag, and what to hold against a race."""
-    try:
-        found, data, etag = _get(client, tag)
-    except RequestError as err:
-        if err.status == 404:
-            return [], None
-        raise
-    foreign = RequestError(f"tag {tag} is no list of referrers: it is left as it is")
-    if found.media_type not in INDEX_TYPES:
-        raise foreign
-    try:
-        index = read_index(parse_object(data, "list of referrers"))
-        index.fields.check("cannot read list of referrers")
-    except LayoutError:
-        raise foreign from None
-    return [entry.values for entry in index.fields["manifests"].objects()], etag

@@ -6,6 +6,7 @@ middle is gone on with from there.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from io import BytesIO
 from threading import Lock
@@ -23,7 +24,8 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, Message
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
-from nix2oci.oci.registry.manifests import get_document, get_referrers
+from nix2oci.oci.registry.manifests import get_document
+from nix2oci.oci.registry.referrers import get_referrers
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.transport import Answer
 from nix2oci.oci.spec import Descriptor, Digest
@@ -81,6 +83,13 @@ class RemoteBlobs:
         self._lock = Lock()
         self._documents: dict[Digest, bytes] = {}
         self._listed: set[Digest] = set()
+        self._checks = True
+
+    def unchecked(self) -> RemoteBlobs:
+        """The same for who judges blobs himself: they end as they are, with whatever digest."""
+        other = copy.copy(self)
+        other._checks = False  # noqa: SLF001  # one of this class
+        return other
 
     def note(self, descriptor: Descriptor, data: bytes) -> None:
         """A manifest or index that is known; what an index lists are manifests, too."""
@@ -118,7 +127,7 @@ class RemoteBlobs:
         """The blob from its start; `OutputError` when it is missing, `RegistryError`."""
         if digest in self._documents or digest in self._listed:
             return BytesIO(self._document(digest))
-        blob = RemoteBlob(self._client, digest, self._purpose)
+        blob = RemoteBlob(self._client, digest, self._purpose, checks=self._checks)
         with as_registry_error(self._purpose):
             try:
                 self._client.persist(blob.begin)
@@ -134,6 +143,18 @@ class RemoteBlobs:
             found = get_referrers(self._client, digest)
         with self._lock:
             self._listed |= {entry.digest for entry in found}
+        return found
+
+    def tagged(self, tag: str) -> Descriptor | None:
+        """The manifest under another tag of the repository; None where there is none."""
+        with as_registry_error(self._purpose):
+            try:
+                found, data = get_document(self._client, tag)
+            except RequestError as err:
+                if err.status == 404:
+                    return None
+                raise
+        self.note(found, data)
         return found
 
     def _document(self, digest: Digest) -> bytes:
@@ -152,12 +173,15 @@ class RemoteBlobs:
 
 
 class RemoteBlob(Closing):
-    """A blob on its way here; it ends with an error unless its digest is right."""
+    """A blob on its way here; where it `checks`, it ends with an error unless that is right."""
 
-    def __init__(self, client: Client, digest: Digest, purpose: str) -> None:
+    def __init__(
+        self, client: Client, digest: Digest, purpose: str, *, checks: bool = True
+    ) -> None:
         self._client = client
         self._digest = digest
         self._purpose = purpose
+        self._checks = checks
         self._hash = hashlib.sha256()
         self._position = 0
         self._answer: Answer | None = None
@@ -199,7 +223,8 @@ class RemoteBlob(Closing):
         self._hash.update(piece)
         self._position += len(piece)
         self._client.access.listener.moved(len(piece))
-        if not piece and f"sha256:{self._hash.hexdigest()}" != str(self._digest):
+        is_right = piece or f"sha256:{self._hash.hexdigest()}" == str(self._digest)
+        if self._checks and not is_right:
             raise RequestError(f"it sent other bytes than those of {self._digest}")
         return piece
 

@@ -9,41 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import chain
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.errors import ConfigError, OutputError
-from nix2oci.oci.artifacts import referrers
-from nix2oci.oci.layout.source import Blobs, Layout
+from nix2oci.errors import ConfigError, NotAttachedError
+from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, is_immutable
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
-from nix2oci.oci.registry.image_documents import Document, blobs_behind, documents_of
-from nix2oci.oci.registry.manifests import add_referrer, get_document, named_digest, put_document
+from nix2oci.oci.registry.image_documents import Document
+from nix2oci.oci.registry.manifests import get_document, named_digest
 from nix2oci.oci.registry.parallel import run_all
+from nix2oci.oci.registry.push_set import PushSet
+from nix2oci.oci.registry.put import put
+from nix2oci.oci.registry.put_attached import attach
 from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.upload import Outcome, Uploader
 from nix2oci.oci.spec import Descriptor, Digest
-
-_LACKING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
-
-
-class PushSet(Struct, frozen=True):
-    """All that is to be pushed; `documents` in their order, the one that is named last."""
-
-    blobs: tuple[Descriptor, ...]
-    """Layers before configurations, each digest once."""
-    documents: tuple[Document, ...]
-    referrers: tuple[Document, ...] = ()
-    """Manifests about these, each after what it is about."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of all blobs."""
-        return sum(blob.size for blob in self.blobs)
 
 
 class Pushed(Struct, frozen=True):
@@ -59,35 +43,6 @@ class Pushed(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.place}@{self.descriptor.digest}"
-
-
-def read_push_set(layout: Layout, tag: str | None = None) -> PushSet:
-    """What there is to push of a layout or archive: the image or index of a tag.
-
-    Raises `ConfigError` when several are meant, `LayoutError` and `OutputError` when it is broken
-    or a blob of it is missing.
-    """
-    entries = {entry.digest: entry for entry in layout.images(tag)}
-    if len(entries) != 1:
-        tags = layout.tags()
-        raise ConfigError(
-            f"cannot push {layout.where}: it holds {len(entries)} images",
-            hint=f"name one of its tags after a colon: {', '.join(tags)}" if tags else None,
-        )
-    seen: set[Digest] = set()
-    purpose = f"push {layout.where}"
-
-    def documents_behind(found: Iterable[Descriptor]) -> tuple[Document, ...]:
-        return tuple(chain.from_iterable(documents_of(layout, e, seen, purpose) for e in found))
-
-    documents = documents_behind(entries.values())
-    about = referrers(layout, [document.descriptor.digest for document in documents])
-    others = documents_behind(about)
-    blobs = blobs_behind((*documents, *others))
-    for blob in blobs:
-        if layout.blobs.size(blob.digest) is None:
-            raise OutputError(f"cannot push {layout.where}: there is no blob {blob.digest}")
-    return PushSet(blobs, documents, others)
 
 
 class Known(Struct, frozen=True):
@@ -113,8 +68,9 @@ def push(
 
     `mount_from` are repositories of the same registry that may have some of the blobs, `known` is
     what was found out of `to`; `arrived` is told of each tag as soon as it names the image.
-    Raises `RegistryError`, `AuthenticationError`, `OutputError` when a blob cannot be read, and
-    `ConfigError` when `to` names another digest than that of `push_set`.
+    Raises `RegistryError`, `AuthenticationError`, `OutputError` when a blob cannot be read,
+    `ConfigError` when `to` names another digest than that of `push_set`, and `NotAttachedError`
+    where all is there but what refers to it.
     """
     named = push_set.documents[-1].descriptor
     check_digest(push_set, to)
@@ -128,11 +84,15 @@ def push(
             before = {to.tag: known}
             done = {tag for tag in tags if _names(client, tag, named.digest, before.get(tag))}
             lost = known.lost if known and to.tag in done else None
-            work = [partial(_delivered, uploader, blob, lost) for blob in push_set.blobs]
+            of_image = {blob.digest for each in push_set.documents for blob in each.blobs}
+            work = [
+                partial(_delivered, uploader, blob, lost if blob.digest in of_image else None)
+                for blob in push_set.blobs
+            ]
             outcomes = run_all(work, clients.access.jobs, client.stop)
             if not done:
                 _put_all(client, uploader, push_set.documents)
-            _put_all(client, uploader, push_set.referrers)
+            failed = attach(client, uploader, push_set)
             for tag in tags:
                 if tag not in done:
                     _put_tag(client, uploader, push_set.documents[-1], tag)
@@ -140,8 +100,30 @@ def push(
         finally:
             uploader.call_off()
     clients.note_holder(place, (blob.digest for blob in push_set.blobs))
+    if failed:
+        raise NotAttachedError(f"{place}@{named.digest}", failed.cause, failed.hint, failed.status)
     by_digest = zip((blob.digest for blob in push_set.blobs), outcomes, strict=True)
     return Pushed(place, tuple(tags), named, dict(by_digest))
+
+
+def push_about(image: Digest, more: PushSet, blobs: Blobs, place: Repository, to: Clients) -> None:
+    """Attach something to an image that is in a repository.
+
+    Raises `RegistryError`, `AuthenticationError`, `OutputError` when a blob cannot be read, and
+    `NotAttachedError`.
+    """
+    client = to.of(place, push=True)
+    uploader = Uploader(client, blobs)
+    with as_registry_error(f"attach to {place}@{image}"):
+        try:
+            client.meet()
+            work = [partial(uploader.upload, blob) for blob in more.blobs]
+            run_all(work, to.access.jobs, client.stop)
+            failed = attach(client, uploader, more)
+        finally:
+            uploader.call_off()
+    if failed:
+        raise NotAttachedError(f"{place}@{image}", failed.cause, failed.hint, failed.status)
 
 
 def check_digest(push_set: PushSet, to: Reference) -> None:
@@ -165,15 +147,13 @@ def _delivered(uploader: Uploader, blob: Descriptor, lost: frozenset[Digest] | N
 
 def _put_all(client: Client, uploader: Uploader, documents: Iterable[Document]) -> None:
     for document in documents:
-        noted = _put(client, uploader, document, str(document.descriptor.digest))
-        if document.subject is not None and not noted:
-            add_referrer(client, document.subject.digest, document.referrer())
+        put(client, uploader, document, str(document.descriptor.digest))
 
 
 def _put_tag(client: Client, uploader: Uploader, document: Document, tag: str) -> None:
     """Put the tag; one that cannot be moved need not be where it names the image already."""
     try:
-        _put(client, uploader, document, tag)
+        put(client, uploader, document, tag)
     except RequestError as err:
         if not is_immutable(err.status, err.cause):
             raise
@@ -183,19 +163,3 @@ def _put_tag(client: Client, uploader: Uploader, document: Document, tag: str) -
             raise err from None
         if named.digest != document.descriptor.digest:
             raise
-
-
-def _put(client: Client, uploader: Uploader, document: Document, name: str) -> bool:
-    """Put a manifest or index under a digest or tag; whether its subject was taken note of.
-
-    A registry may say that a blob is there and not find it then; such a blob is sent once more.
-    """
-    try:
-        return put_document(client, document.descriptor, document.data, name)
-    except RequestError as err:
-        if not _LACKING & set(err.codes):
-            raise
-        named = [blob for blob in document.blobs if str(blob.digest) in err.digests]
-        for blob in named or document.blobs:
-            uploader.upload(blob, force=True)
-        return put_document(client, document.descriptor, document.data, name)

@@ -21,6 +21,8 @@ class NarHash:
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
+        self.size = 0
+        """Bytes of NAR so far; all of them after `end`."""
         self._strings(b"nix-archive-1")
         self._open: list[bytes] = []
         """Names of the directories that are open, below the store path itself."""
@@ -51,11 +53,11 @@ class NarHash:
         self._node(parts, kind, size, mode, link)
 
     def content(self, data: bytes | memoryview) -> None:
-        self._hash.update(data)
+        self._put(data)
 
     def file_end(self, parts: tuple[bytes, ...], size: int) -> None:
         """The file's content is complete."""
-        self._hash.update(bytes(-size % 8))
+        self._put(bytes(-size % 8))
         self._close(parts)
 
     def end(self) -> bytes:
@@ -80,7 +82,7 @@ class NarHash:
             if mode & 0o100:
                 self._strings(b"executable", b"")
             self._strings(b"contents")
-            self._hash.update(size.to_bytes(8, "little"))
+            self._put(size.to_bytes(8, "little"))
         else:
             raise NarOrderError
 
@@ -102,6 +104,10 @@ class NarHash:
         """End a node, and the directory entry around it unless it is the store path itself."""
         self._strings(*((b")", b")") if parts else (b")",)))
 
+    def _put(self, data: bytes | memoryview) -> None:
+        self._hash.update(data)
+        self.size += len(data)
+
     def _strings(self, *values: bytes) -> None:
         for value in values:
-            self._hash.update(len(value).to_bytes(8, "little") + value + bytes(-len(value) % 8))
+            self._put(len(value).to_bytes(8, "little") + value + bytes(-len(value) % 8))

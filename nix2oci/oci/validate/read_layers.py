@@ -22,7 +22,7 @@ from nix2oci.oci.validate.check_documents import layer_name
 from nix2oci.oci.validate.finding import Finding, first_of_each
 from nix2oci.oci.validate.layer_contents import LayerContents
 
-_DAMAGE = frozenset({"blob-digest", "compression", "tar"})
+DAMAGE = frozenset({"blob-digest", "compression", "tar"})
 """What a layer is not whole for."""
 
 
@@ -96,7 +96,7 @@ def read_whole_layers(
     found = read_layers(source, layers, workers=workers)
     for layer, contents in zip(layers, found, strict=True):
         for finding in contents.findings:
-            if finding.code in _DAMAGE:
+            if finding.code in DAMAGE:
                 raise unreadable(source, layer, finding.message)
         if not contents.complete and layer.media_type in COMPRESSIONS:
             source.blobs.open(layer.digest).close()

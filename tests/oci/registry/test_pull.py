@@ -73,7 +73,8 @@ def test_an_image_in_a_registry_is_validated_like_any_other(desk: Desk) -> None:
 
 
 def test_an_image_of_an_index_is_chosen_by_platform(desk: Desk, tmp_path: Path) -> None:
-    from nix2oci.oci.registry.push import push, read_push_set  # noqa: PLC0415
+    from nix2oci.oci.registry.push import push  # noqa: PLC0415
+    from nix2oci.oci.registry.push_set import read_push_set  # noqa: PLC0415
 
     layout, _ = open_layout(str(write_index(tmp_path)))
     push(read_push_set(layout), layout.blobs, desk.reference(), Clients(desk.access()))

@@ -15,7 +15,8 @@ from nix2oci.errors import ConfigError, LayoutError, OutputError, RegistryError
 from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.clients import Clients
-from nix2oci.oci.registry.push import push, read_push_set
+from nix2oci.oci.registry.push import push
+from nix2oci.oci.registry.push_set import read_push_set
 from nix2oci.oci.spec import INDEX, MANIFEST
 
 UPLOADS = r"/blobs/uploads/"

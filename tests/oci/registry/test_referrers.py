@@ -66,11 +66,16 @@ def test_a_list_is_begun(note: Desk) -> None:
     ]
 
 
-def test_a_list_is_gone_on_with_in_order(note: Desk) -> None:
-    put(note.registry, {"schemaVersion": 2, "mediaType": INDEX, "manifests": [OTHER]})
+LAST: dict[str, Any] = {**SUBJECT, "digest": "sha256:" + 64 * "f"}
+
+
+def test_what_others_listed_stays_as_it_is_and_in_its_order(note: Desk) -> None:
+    others = [LAST, {**OTHER, "annotations": {"theirs": "x"}}]
+    put(note.registry, {"schemaVersion": 2, "mediaType": INDEX, "manifests": others})
     note.push()
-    digests = [entry["digest"] for entry in listed(note.registry)]
-    assert digests == sorted([OTHER["digest"], str(note.cargo.documents[0].descriptor.digest)])
+    *before, ours = listed(note.registry)
+    assert before == others
+    assert ours["digest"] == str(note.cargo.documents[0].descriptor.digest)
 
 
 def test_a_list_has_nothing_twice(note: Desk) -> None:

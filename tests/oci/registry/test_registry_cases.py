@@ -121,7 +121,8 @@ CASES = {
         " reference: an_error_says_which_part_is_wrong"
     ),
     "D33 lists of referrers": (
-        "referrers: a_registry_that_lists_referrers_is_left_to_it a_list_is_gone_on_with_in_order"
+        "referrers: a_registry_that_lists_referrers_is_left_to_it"
+        " what_others_listed_stays_as_it_is_and_in_its_order"
         " a_list_has_nothing_twice what_is_no_list_is_left_as_it_is"
     ),
     "D34 Ctrl-C": (

@@ -1,0 +1,1 @@
+"""Packages of languages, as files say what they are."""

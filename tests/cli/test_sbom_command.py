@@ -87,7 +87,8 @@ def test_of_other_store_paths_it_says_what_nixpkgs_does_and_asks_once(here: Term
     here.fake.rules.clear()
     said = {"pname": "readline", "version": "8.2", "licenses": ["GPL-3.0-or-later"]}
     cpe = "cpe:2.3:a:gnu:readline:8.2:*:*:*:*:*:*:*"
-    answer = {LIB: {**said, "cpe": cpe, "purls": ["pkg:generic/readline@8.2"]}, BASH: None}
+    known = {**said, "cpe": cpe, "purls": ["pkg:generic/readline@8.2"]}
+    answer = {os.path.basename(LIB): known, os.path.basename(BASH): None}
     here.fake.answer("legacyPackages", json.dumps(answer))
     locks = {"nodes": {"root": {}}, "root": "root"}
     metadata = {"url": "path:/f?narHash=sha256-x", "lastModified": 1, "locks": locks}
@@ -171,6 +172,13 @@ def test_a_build_writes_both_documents_beside_the_image(here: Terminal, tmp_path
     assert root["version"] == refs.strip().partition("@")[2]
     diff_ids = open_image(str(here.directory / "x")).config().diff_ids
     assert properties(components(data)[APP])["nix:layer"] == str(diff_ids[0])
+
+
+def test_a_directory_that_cannot_be_made_is_said_before_anything_is_built(here: Terminal) -> None:
+    (here.directory / "file").write_text("")
+    done = here.run("build", "-o", "x", "--sbom-dir", "file/boms")
+    assert (done.returncode, done.stderr) == (8, "error: cannot write file/boms: Not a directory\n")
+    assert here.left() == ["file"]
 
 
 def parts(data: bytes) -> Any:

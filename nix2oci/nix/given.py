@@ -150,16 +150,16 @@ def _registered(text: str) -> Iterator[dict[str, Any]]:
     lines = iter(text.splitlines())
     for path in lines:
         try:
-            nar_hash, size, _, number = (next(lines) for _ in range(4))
+            nar_hash, size, deriver, number = (next(lines) for _ in range(4))
             references = [next(lines) for _ in range(int(number))]
             if _HEX.fullmatch(nar_hash):
                 nar_hash = f"sha256:{nar_hash}"
-            entry = {"narHash": nar_hash, "narSize": int(size), "references": references}
+            known = {"narHash": nar_hash, "narSize": int(size), "deriver": deriver}
         except (RuntimeError, StopIteration, ValueError) as err:
             raise NixOutputError(
                 f"cannot read registration: it is not whole at {path[:300]!r}"
             ) from err
-        yield {"path": path, **entry}
+        yield {"path": path, "references": references, **known}
 
 
 def given_facts(text: str) -> EvalResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from nix2oci.errors import OutputError
@@ -29,11 +29,24 @@ def check_writable(*paths: str | None, after: str | None = None) -> None:
 
 
 def check_directory(path: str | None) -> None:
-    """Make a directory that files are to be written into; raises `OutputError`."""
-    if path is not None:
-        with _reported(path):
-            os.makedirs(path, exist_ok=True)
-        check_writable(os.path.join(path, "sbom"))
+    """Raise `OutputError` where no files could be written into a directory, or it not be made."""
+    if path is None:
+        return
+    there = os.path.realpath(path)
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    with _reported(path):
+        if not os.path.isdir(there):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    check_writable(os.path.join(there, "file"))
+
+
+def write_into(path: str, files: Mapping[str, bytes]) -> None:
+    """Put files into a directory, which is made if need be; raises `OutputError`."""
+    with _reported(path):
+        os.makedirs(path, exist_ok=True)
+    for name, data in files.items():
+        write_file(os.path.join(path, name), data)
 
 
 def _check_other(path: str) -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from nix2oci.model.closure import StorePath
 from nix2oci.model.package_name import PackageName
 from nix2oci.oci.spec import Digest, Platform
+from nix2oci.text import printable
 from nix2oci.trust.purl import guessed_cpe, is_cpe, is_purl, language_purl, nix_purl
 
 _EXPRESSION = re.compile(r"[A-Za-z0-9.+-]+(?: (?:AND|OR|WITH) [A-Za-z0-9.+-]+)*")
@@ -96,12 +97,13 @@ class StoreComponent(Struct, frozen=True):
     @property
     def named(self) -> PackageName:
         """Its name taken apart, name and version as Nix knows them where it does."""
-        found, name = PackageName.parse(self.path.name), self.facts.name
+        found, name = PackageName.parse(self.path.name), printable(self.facts.name)
         if name and self.path.name.startswith(f"{name}-"):
             # The name may have what looks like a version: `gcc-12-base`.
             rest = PackageName.parse("x" + self.path.name.removeprefix(name))
             found = PackageName(name, rest.output, rest.version)
-        return PackageName(name or found.package, found.output, self.facts.version or found.version)
+        version = printable(self.facts.version) or found.version
+        return PackageName(name or found.package, found.output, version)
 
     @property
     def purl(self) -> str:
@@ -111,6 +113,10 @@ class StoreComponent(Struct, frozen=True):
     def source_purls(self) -> tuple[str, ...]:
         """Further package URLs: of what it was made from."""
         return tuple(sorted({each for each in self.facts.purls if is_purl(each)}))
+
+    @property
+    def description(self) -> str:
+        return printable(self.facts.description)
 
     @property
     def license(self) -> str:

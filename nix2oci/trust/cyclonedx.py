@@ -128,7 +128,7 @@ def _store_component(component: StoreComponent, *, guess: bool) -> Json:
             "version": named.version,
             "purl": component.purl,
             "cpe": cpe,
-            "description": facts.description,
+            "description": component.description,
             "licenses": [{"expression": component.license}] if component.license else [],
             "externalReferences": page,
             "pedigree": _pedigree(facts),

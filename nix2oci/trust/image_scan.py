@@ -45,6 +45,7 @@ class LayerFiles(Struct):
             if is_whiteout(member.path):
                 self.whiteouts.append(member.path)
             elif member.kind == HARDLINK:
+                self._inside(member)  # no NAR has one
                 self.nodes[member.path] = self.nodes.get(normal(member.link), Node(0))
             elif member.path:
                 self._read(member, reader)

@@ -81,7 +81,7 @@ def _store_package(component: StoreComponent, when: str, *, guess: bool) -> Json
     texts += [f"nix:patch: {name}" for name, _ in patched(facts)]
     found = _package(_ref(component), named.package, named.version, component.license)
     homepage = {"homepage": facts.homepage} if URL.fullmatch(facts.homepage) else {}
-    summary = {"summary": facts.description} if facts.description else {}
+    summary = {"summary": component.description} if component.description else {}
     # Scanners take the first package URL.
     references = _references([component.purl, *component.source_purls], cpe)
     return {**found, **homepage, **summary, **references, "annotations": _annotations(texts, when)}

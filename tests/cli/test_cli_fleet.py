@@ -52,6 +52,20 @@ def test_all_images_of_the_file_are_made_in_its_order(fleet: FleetNix) -> None:
     assert "image 1 of 2: worker" in done.stderr
 
 
+def test_each_image_has_bills_of_materials(fleet: FleetNix) -> None:
+    fleet.file(
+        "images:\n  worker: {}\n  web: {tag: a}\n  other: {installable: .#web, tag: b, name: web}\n"
+    )
+    done = fleet.build("--all", "-o", OUT, "--sbom-dir", "../boms")
+    assert done.returncode == 0, done.stderr
+    found = sorted(os.listdir(fleet.terminal.directory / "../boms"))
+    assert [name for name in found if name.endswith(".cdx.json")] == [
+        "web-a.cdx.json",
+        "web-b.cdx.json",
+        "worker.cdx.json",
+    ]
+
+
 def test_a_layer_that_two_images_have_is_one(fleet: FleetNix) -> None:
     fleet.file(TWO)
     done = fleet.build("--all", "-o", OUT)

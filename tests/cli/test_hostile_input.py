@@ -159,7 +159,7 @@ def odd_store(root: Path) -> None:
     SmallImage((STORE_LAYER, Layer(tar(entry(os.fsdecode(name)))))).write(root)
 
 
-@pytest.mark.parametrize("command", ["inspect", "validate", "diff", "why"])
+@pytest.mark.parametrize("command", ["inspect", "validate", "diff", "why", "sbom"])
 def test_a_store_whose_name_is_no_text(command: str, terminal: Terminal) -> None:
     odd_store(terminal.directory / "web")
     more = {"diff": ["web"], "why": ["app"]}.get(command, [])

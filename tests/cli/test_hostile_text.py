@@ -180,6 +180,7 @@ COMMANDS = [
     *(("diff", "plain", "hostile", *more) for more in ((), ("-v",), ("--json",))),
     *(("why", "hostile", "app", *more) for more in ((), ("-v",), ("--json",))),
     *((command, "surrogate") for command in ("inspect", "validate")),
+    *(("sbom", "hostile", "--format", each) for each in ("cyclonedx", "spdx")),
     *(("popularity", "--image", "hostile", *more) for more in ((), ("-o", "/dev/null"))),
     *(("index", "hostile", "-o", "joined", "--tag", "x:1", *more) for more in ((), ("--json",))),
     *(("ls", "hostile", *more) for more in ((), ("--json",), (f"/b{ORDERS}",), (ORDERS,))),

@@ -173,6 +173,13 @@ def test_a_build_writes_both_documents_beside_the_image(here: Terminal, tmp_path
     assert properties(components(data)[APP])["nix:layer"] == str(diff_ids[0])
 
 
+def test_a_directory_that_cannot_be_made_is_said_before_anything_is_built(here: Terminal) -> None:
+    (here.directory / "file").write_text("")
+    done = here.run("build", "-o", "x", "--sbom-dir", "file/boms")
+    assert (done.returncode, done.stderr) == (8, "error: cannot write file/boms: Not a directory\n")
+    assert here.left() == ["file"]
+
+
 def parts(data: bytes) -> Any:
     """What a plan and the image that it became both know."""
     made = json.loads(data)

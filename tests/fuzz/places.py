@@ -57,6 +57,7 @@ def _reader(random: Random, image: str, other: str) -> list[str]:
     """A command that reads an image."""
     commands = (
         ["inspect", image],
+        ["sbom", image],
         ["inspect", image, "--json"],
         ["validate", image],
         ["validate", image, "--json"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,7 @@ from nix2oci.pipeline.describe import image_names
 from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Named, Published, publish
-from nix2oci.pipeline.write_file import write_file
+from nix2oci.pipeline.write_file import write_file, write_into
 from nix2oci.publish.image_target import ImageTarget
 from nix2oci.report.images import attached_documents, pushed_document
 from nix2oci.report.json_documents import delivered_document
@@ -171,8 +170,7 @@ def write_files(document: object, done: Sequence[Delivered], files: FileOptions)
     if files.sbom_dir:
         from nix2oci.publish.sbom import sbom_files  # seldom wanted
 
-        for name, data in sbom_files([each.made for each in done]).items():
-            write_file(os.path.join(files.sbom_dir, name), data)
+        write_into(files.sbom_dir, sbom_files([each.made for each in done]))
     if files.image_refs:
         write_file(files.image_refs, "".join(ref for each in done for ref in each.refs).encode())
 

@@ -18,11 +18,14 @@ from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import LAYER_FORM, PREDEFINED
 from nix2oci.pipeline.build import WrittenImage
 from nix2oci.pipeline.templates import launcher_digest
-from nix2oci.text import count
+from nix2oci.text import and_more, count
 from nix2oci.trust.provenance_claims import Claims, Resource
 
 _REVISION = f"{PREDEFINED}revision"
 _SHOWN = 12
+"""Characters of a digest."""
+_NAMED = 3
+"""Settings."""
 
 
 class Origins(Struct, frozen=True):
@@ -61,6 +64,12 @@ def reasons(
     was = claims.internal.nix2oci if claims else version
     if not told and was != version:
         told.append(f"another version of nix2oci: {was} made the image, this is {version}")
+    if not told and found.settings:
+        names = and_more([each.name for each in found.settings], _NAMED)
+        told.append(f"other settings than the image was made with: {names}")
+    if not told and found.place:
+        otherwise = "" if claims else ", or made by another version of nix2oci"
+        told.append(f"the image was changed after it was made{otherwise}")
     return told
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.fakenix import DRV, OUT, info
 from support.terminal import INFO, Terminal
+from support.two_systems import ARM, ARM_DRV, BOTH, place
 
 CANARY = "c4n4ry-s3cr3t"
 COMMIT = "3f4c1c2b7d0e3f4c1c2b7d0e3f4c1c2b7d0e3f4c"
@@ -221,6 +222,20 @@ def test_nix_is_started_no_more_often(terminal: Terminal) -> None:
     without = len(terminal.fake.calls)
     predicate(terminal, ".#app")
     assert len(terminal.fake.calls) == 2 * without
+
+
+def test_an_index_has_what_each_of_its_images_has(tmp_path: Path) -> None:
+    terminal = place(tmp_path)
+    terminal.fake.place(DRV).write_text("Derive(x86)")
+    terminal.fake.place(ARM_DRV).write_text("Derive(arm)")
+    done = terminal.run("build", ".#app", *BOTH, "--provenance=p.json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((terminal.directory / "p.json").read_text())
+    asked = found["buildDefinition"]["externalParameters"]
+    assert asked["platforms"] == ["linux/amd64", "linux/arm64"]
+    assert {f"nix:{DRV}", f"nix:{ARM_DRV}"} <= {*dependencies(found)}
+    paths = {each["uri"] for each in found["runDetails"]["byproducts"]}
+    assert paths == {f"nix:{OUT}", f"nix:{ARM}"}
 
 
 def test_a_closure_that_is_given_has_no_evidence(terminal: Terminal) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.fakenix import OUT
+from support.judges import spdx_findings
 from support.terminal import Terminal
 from support.wrapped_app import BASH, LIB, WRAPPED, give
 
@@ -33,11 +34,14 @@ def document(terminal: Terminal, name: str) -> dict[str, Any]:
     return found
 
 
-def test_it_has_the_store_paths_of_the_image_and_what_was_dropped(terminal: Terminal) -> None:
+def test_it_has_the_store_paths_of_the_image_and_what_was_dropped(
+    terminal: Terminal, tmp_path: Path
+) -> None:
     give(terminal, WRAPPED)
     built(terminal, "a.oci", "--sbom-in-image")
     found = document(terminal, "a.oci")
     image, *packages = found["packages"]
+    assert spdx_findings(json.dumps(found).encode(), tmp_path) == []
     assert found["spdxVersion"] == "SPDX-2.3"
     assert [each["name"] for each in packages] == ["app"]
     notes = [each["comment"] for each in packages[0]["annotations"]]

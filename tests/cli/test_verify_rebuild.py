@@ -122,8 +122,8 @@ def test_without_either_it_is_asked_for(terminal: Terminal) -> None:
 def test_the_keys_of_its_document_are_documented(terminal: Terminal) -> None:
     change_byte(build(terminal), "bin/app")
     document = json.loads(verify(terminal, "--provenance", "p.json", "--json").stdout)
-    assert set(document) == documented("verify", 0)
-    assert set(document["platforms"][0]) == documented("verify", 1)
+    assert set(document) == documented("verify", 1)
+    assert set(document["platforms"][0]) == documented("verify", 2)
 
 
 def test_nothing_is_written(terminal: Terminal) -> None:
@@ -150,6 +150,7 @@ def test_a_byte_changed_outside_the_store_is_named(terminal: Terminal) -> None:
     done = verify(terminal, "--provenance", "p.json")
     assert done.returncode == 1
     assert "  /etc/passwd has other bytes\n" in done.stdout
+    assert "  why: the image was changed after it was made\n" in done.stdout
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -196,6 +197,8 @@ def test_another_nixpkgs_is_told(terminal: Terminal) -> None:
     says(terminal, metadata(nixpkgs=OTHER_HASH))
     (told,) = by_provenance(terminal)["reasons"]
     assert told == "another nixpkgs: github:o/n/rcU0 when it was made, github:o/n/AAAA here"
+    override = ["--override-input", "nixpkgs", "github:o/n/rcU0"]
+    assert any(override == call[at : at + 3] for call in terminal.fake.calls for at in range(9))
 
 
 def test_another_popularity_index_is_told(terminal: Terminal) -> None:
@@ -212,6 +215,14 @@ def test_another_compressor_is_told(terminal: Terminal) -> None:
     build(terminal)
     (told,) = by_provenance(terminal, "--compression", "zstd")["reasons"]
     assert told.startswith("another compressor: '1 gzip deflate ")
+
+
+def test_other_settings_are_told(terminal: Terminal) -> None:
+    build(terminal, "--env", "A=b")
+    done = verify(terminal, f"{FLAKE}#app")
+    assert done.returncode == 1
+    assert "  env A: b in the image, none rebuilt\n" in done.stdout
+    assert "  why: other settings than the image was made with: env A\n" in done.stdout
 
 
 def test_other_layers_are_told(terminal: Terminal) -> None:
@@ -335,6 +346,35 @@ def test_no_rebuild_by_a_provenance(what: str, terminal: Terminal) -> None:
     done = edited(terminal, edit)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+def in_provenance(terminal: Terminal, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Another provenance of the same image."""
+    path = terminal.directory / "p.json"
+    document = json.loads(path.read_text())
+    edit(document)
+    path.write_text(json.dumps(document))
+
+
+def test_a_derivation_that_is_not_reproducible_is_told(terminal: Terminal) -> None:
+    change_byte(build(terminal), "bin/app")
+    (byproduct,) = json.loads((terminal.directory / "p.json").read_text())["runDetails"][
+        "byproducts"
+    ]
+    other = {**byproduct, "digest": {"narSha256": "0" * 64}}
+    in_provenance(terminal, lambda found: found["runDetails"].update(byproducts=[other]))
+    (told,) = by_provenance(terminal)["reasons"]
+    assert told.startswith(f"the derivation of {OUT} gives other bytes each time: NAR hash 0000")
+
+
+def test_another_version_is_told_where_nothing_else_explains_it(terminal: Terminal) -> None:
+    change_byte(build(terminal), "etc/passwd")
+    in_provenance(
+        terminal,
+        lambda found: found["buildDefinition"]["internalParameters"].update(nix2oci="0.0.1"),
+    )
+    (told,) = by_provenance(terminal)["reasons"]
+    assert told.startswith("another version of nix2oci: 0.0.1 made the image, this is ")
 
 
 def test_a_statement_is_read_as_its_predicate_is(terminal: Terminal) -> None:

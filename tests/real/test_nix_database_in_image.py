@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from real.distro import nixes
 from real.images import Images, Layout, nix2oci
-from support.tools import require
+from support.tools import require, require_root
 
 pytestmark = pytest.mark.nix
 
@@ -99,13 +99,35 @@ def test_one_byte_changed_is_found(unpacked: Unpacked) -> None:
         file.write_bytes(before)
 
 
-def test_a_store_path_can_be_added(unpacked: Unpacked, tmp_path: Path) -> None:
+def test_a_store_path_can_be_added_and_removed(unpacked: Unpacked, tmp_path: Path) -> None:
     (tmp_path / "note").write_text("hello\n")
     for number, program in enumerate(nixes()):
         at = ("--store", str(unpacked.root), "--name", f"note-{number}")
         done = nix(program, "store", "add-path", *at, str(tmp_path / "note"))
         assert done.returncode == 0, done.stderr
-        (unpacked.root / done.stdout.strip()[1:]).unlink()
+        gone = nix(program, "store", "delete", *at[:2], done.stdout.strip())
+        assert gone.returncode == 0, gone.stderr
+
+
+def test_nix_works_where_the_image_is_the_machine(unpacked: Unpacked) -> None:
+    """Its /nix is the only one there is, as in a container of the image."""
+    require_root()
+    require("unshare")
+    enter = 'mount --rbind "$0/nix" /nix && exec "$@"'
+    for program in nixes():
+        argv = ["unshare", "--mount", "sh", "-c", enter, str(unpacked.root), str(program)]
+
+        def inside(*arguments: str, argv: Sequence[str] = tuple(argv)) -> str:
+            done = subprocess.run(
+                [*argv, *arguments], capture_output=True, text=True, check=False, timeout=300
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        assert set(inside("path-info", "--all").split()) == unpacked.store_paths
+        assert inside("build", "--offline", "--no-link", unpacked.path) == ""
+        size = int(inside("path-info", "-S", unpacked.path).split()[-1])
+        assert size > 10_000_000
 
 
 def test_it_decides_the_last_layer_alone(

@@ -70,11 +70,7 @@ class Terminal:
         }
 
     def argv(self, *args: str) -> list[str]:
-        takes_store = (
-            args
-            and args[0] in STORE_COMMANDS
-            and "--closure" not in args
-        )
+        takes_store = args and args[0] in STORE_COMMANDS and "--closure" not in args
         store = ("--store", str(self.fake.root)) if takes_store else ()
         return [NIX2OCI, *args, *store]
 

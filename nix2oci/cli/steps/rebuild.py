@@ -73,6 +73,9 @@ def rebuild(
     options = _with_options(options, claims)
     client = nix_client(options.nix, options.output)
     named = _named(client, installables, claims, options)
+    if pinned := _pinned(client, named[0], claims):
+        options = _overriding(options, pinned)
+        client = nix_client(options.nix, options.output)
     settings = _settings(client, named[0], claims, options)
     spec = settings.spec
     platforms = [one.platform() for one in images]
@@ -132,18 +135,54 @@ def _with_options(options: PlanOptions, claims: Claims | None) -> PlanOptions:
     That evaluation saw more than its sources is for the user to allow again.
     """
     passed_on = (*options.nix.passed_on, "--no-write-lock-file")
-    given = {name for name, _ in values_of(passed_on, "--override-input")}
-    for name in claims.external.overrides if claims else ():
-        if name in given:
-            continue
-        reference = claims.source(f"flake: {name}").uri if claims else ""
+    options = replace(options, nix=replace(options.nix, passed_on=passed_on))
+    given = _overridden(options)
+    wanted = [name for name in claims.external.overrides if name not in given] if claims else []
+    known = {name: claims.source(f"flake: {name}").uri for name in wanted} if claims else {}
+    for name, reference in known.items():
         if not reference:
             raise ConfigError(
                 f"cannot rebuild: input '{name}' was replaced by what only one machine had",
                 hint=f"name it: --override-input {name} FLAKE-REF",
             )
-        passed_on = (*passed_on, "--override-input", name, reference)
+    return _overriding(options, known)
+
+
+def _overridden(options: PlanOptions) -> set[str]:
+    return {name for name, _ in values_of(options.nix.passed_on, "--override-input")}
+
+
+def _overriding(options: PlanOptions, inputs: Mapping[str, str]) -> PlanOptions:
+    """The same with references for some inputs of the flake, where the user gave none."""
+    given = _overridden(options)
+    added = [
+        word
+        for name, reference in inputs.items()
+        if name not in given
+        for word in ("--override-input", name, reference)
+    ]
+    passed_on = (*options.nix.passed_on, *added)
     return replace(options, nix=replace(options.nix, passed_on=passed_on))
+
+
+def _pinned(client: NixClient, main: Installable, claims: Claims | None) -> dict[str, str]:
+    """Inputs that the same flake is not locked to any more, with what they were.
+
+    A flake whose files are the same has other inputs only where it has no lock file.
+    """
+    if claims is None or main.kind != "flake":
+        return {}
+    flake, *inputs = locked_sources(client.metadata(main))
+    if not flake.nar_hash or flake.nar_hash != claims.source("flake").digest.get("narSha256"):
+        return {}
+    claimed = {each.name: claims.source(f"flake: {each.name}") for each in inputs}
+    return {
+        each.name: claimed[each.name].uri
+        for each in inputs
+        if "/" not in each.name
+        and claimed[each.name].uri
+        and claimed[each.name].digest.get("narSha256") != each.nar_hash
+    }
 
 
 def _named(

@@ -7,9 +7,7 @@ counts only where the very store path is one of its outputs.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nix2oci.errors import NixError
@@ -22,20 +20,30 @@ from nix2oci.nix.package import EvalResult, license_expression
 if TYPE_CHECKING:
     from nix2oci.nix.client import NixClient
 
-_PYTHON = re.compile(r"python3\.?(\d+)-(.+)")
+_MOST = 100_000
+"""Bytes of names in one question: Linux takes 128 KiB in an argument."""
 
-# Applied to legacyPackages of a system; `wanted` maps store paths to names of attributes.
+# Applied to legacyPackages of a system, with the names of store paths as one text. An attribute
+# that may make one has the beginning of its name, or of that within a set of packages of Python.
 _QUESTION = """
 pkgs: with builtins; let
-  wanted = fromJSON %s;
   try = x: let r = tryEval x; in if r.success then r.value else null;
   text = x: let s = try x; in if isString s then unsafeDiscardStringContext s else "";
   set = x: let s = try x; in if isAttrs s then s else { };
   list = x: let l = try x; in if isList l then l else if l == null then [ ] else [ l ];
+  words = separator: s: filter isString (split separator s);
   member = s: n: set (if s ? ${n} then s.${n} else null);
   stdenv = set (pkgs.stdenv or null);
   cc = set (stdenv.cc or null);
-  found = names: concatMap (n: [ (member pkgs n.name) (member (member pkgs n.set) n.name) ]) names
+  beginnings = name: let
+    parts = words "-" name;
+    count = length parts;
+  in genList (i: concatStringsSep "-" (genList (elemAt parts) (count - i))) count;
+  attribute = n: let python = match "python3[.]?([0-9]+)-(.+)" n; in
+    (if python == null then [ ]
+     else [ (member (member pkgs "python3${elemAt python 0}Packages") (elemAt python 1)) ])
+    ++ [ (member pkgs n) ];
+  found = base: concatMap attribute (beginnings (substring 33 (-1) base))
     ++ [ (set (cc.cc or null)) (set (cc.libc or null)) ];
   outputs = d: map (o: text ((member d o).outPath or null)) (list (d.outputs or null));
   makes = path: d: try (elem path (outputs d)) == true;
@@ -52,10 +60,12 @@ pkgs: with builtins; let
     cpe = text (known.cpe or null);
     purls = map text (if purls == [ ] then list (known.purl or null) else purls);
   };
+  answer = base: let makers = filter (makes "STORE/${base}") (found base); in {
+    name = base;
+    value = if makers == [ ] then null else said (head makers);
+  };
 in
-mapAttrs (path: names: let
-  makers = filter (makes path) (found names);
-in if makers == [ ] then null else said (head makers)) wanted
+listToAttrs (map answer (words " " "NAMES"))
 """
 
 
@@ -81,31 +91,36 @@ def locked_name(nix: NixClient, nixpkgs: Installable) -> str:
 
 
 def package_meta(
-    nix: NixClient, nixpkgs: Installable, system: str, paths: Iterable[StorePath]
+    nix: NixClient, nixpkgs: Installable, system: str, paths: Sequence[StorePath]
 ) -> dict[StorePath, dict[str, Any]]:
     """What is known of each store path, by the names of `trust.components.PackageFacts`.
 
-    Asked with one `nix eval`; of what no attribute makes, an empty one. Raises `NixError`.
+    Asked with one `nix eval` for about a thousand; of what no attribute makes, an empty one. Raises
+    `NixError`.
     """
-    wanted = {str(path): list(_names(path)) for path in paths}
-    # Text within text: JSON in a string of Nix.
-    question = _QUESTION % json.dumps(json.dumps(wanted)).replace("${", "\\${")
-    stdout = nix.answer(nixpkgs, nixpkgs.at(f"legacyPackages.{system}"), question)
-    answer = read_json(stdout, "eval") if stdout else {}
-    if not isinstance(answer, dict):
-        raise NixError("cannot read what nixpkgs says of packages")
-    return {path: _facts(answer.get(str(path))) for path in map(StorePath.parse, wanted)}
+    found: dict[StorePath, dict[str, Any]] = {}
+    for some in _batches(paths):
+        names = " ".join(path.base for path in some)
+        question = _QUESTION.replace("STORE", some[0].store_dir).replace("NAMES", names)
+        stdout = nix.answer(nixpkgs, nixpkgs.at(f"legacyPackages.{system}"), question)
+        answer = read_json(stdout, "eval") if stdout else {}
+        if not isinstance(answer, dict):
+            raise NixError("cannot read what nixpkgs says of packages")
+        found |= {path: _facts(answer.get(path.base)) for path in some}
+    return found
 
 
-def _names(path: StorePath) -> Iterator[Mapping[str, str]]:
-    """Attributes that may make it, with the set of those of Python: longer names first."""
-    parts = path.name.split("-")
-    for end in range(len(parts), 0, -1):
-        name = "-".join(parts[:end])
-        match = _PYTHON.fullmatch(name)
-        if match:
-            yield {"set": f"python3{match[1]}Packages", "name": match[2]}
-        yield {"set": "", "name": name}
+def _batches(paths: Sequence[StorePath]) -> Iterator[list[StorePath]]:
+    batch: list[StorePath] = []
+    size = 0
+    for path in paths:
+        if size + len(path.base) >= _MOST:
+            yield batch
+            batch, size = [], 0
+        batch.append(path)
+        size += len(path.base) + 1
+    if batch:
+        yield batch
 
 
 def _facts(answer: object) -> dict[str, Any]:

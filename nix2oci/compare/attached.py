@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 
 from nix2oci.errors import LayoutError, OutputError
-from nix2oci.oci.artifacts import is_artifact, referrers
+from nix2oci.oci.artifacts import is_artifact, referrers_of
 from nix2oci.oci.documents import ForeignManifest
 from nix2oci.oci.layout.source import ImageSource, Layout
 from nix2oci.oci.media_types import INDEX_TYPES
@@ -90,8 +90,10 @@ def attached_to(layout: Layout, subjects: Sequence[Descriptor]) -> tuple[Attache
     Raises `RegistryError` where a registry does not list it, `OutputError`, `LayoutError`.
     """
     digests = [each.digest for each in subjects]
-    found = [_referrer(layout, each) for each in referrers(layout, digests)]
-    signatures = [each for digest in digests for each in _tagged(layout, digest)]
+    about = referrers_of(layout)
+    listed = {entry.digest: entry for digest in digests for entry in about(digest)}
+    found = (_referrer(layout, each) for each in listed.values())
+    signatures = (each for digest in digests for each in _tagged(layout, digest))
     return (*(each for each in found if each.subject in digests), *signatures)
 
 

@@ -94,7 +94,7 @@ def referrers(layout: Layout, subjects: Iterable[Digest]) -> tuple[Descriptor, .
     found: dict[Digest, Descriptor] = {}
     waiting = list(dict.fromkeys(subjects))
     seen = set(waiting)
-    about = _referrers_of(layout)
+    about = referrers_of(layout)
     for subject in waiting:
         for entry in about(subject):
             if entry.digest not in seen:
@@ -104,7 +104,7 @@ def referrers(layout: Layout, subjects: Iterable[Digest]) -> tuple[Descriptor, .
     return tuple(found.values())
 
 
-def _referrers_of(layout: Layout) -> Callable[[Digest], Iterable[Descriptor]]:
+def referrers_of(layout: Layout) -> Callable[[Digest], Iterable[Descriptor]]:
     """What tells which manifests refer to one; of a layout, each is read once."""
     if isinstance(layout.blobs, ListsReferrers):
         return layout.blobs.referrers

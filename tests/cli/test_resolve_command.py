@@ -256,3 +256,13 @@ def test_a_pyyaml_without_libyaml_does_the_same(shop: Shop) -> None:
     done = run("many.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert "more than 50000 words and marks" in done.stderr
+
+
+def test_what_is_attached_goes_with_the_images(shop: Shop) -> None:
+    shop.registry.lists_referrers = True
+    put(shop, job=JOB)
+    done = resolve(shop, "-f", "job.yaml", "--attach=spdx")
+    assert done.returncode == 0, done.stderr
+    digest = done.stdout.strip().rpartition("@")[2]
+    (found,) = shop.registry.referrers("team/app", digest)
+    assert found["artifactType"] == "application/spdx+json"

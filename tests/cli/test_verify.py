@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fakeregistry import error
 from support.pushbuild import Shop
 from support.pushing import REPOSITORY
 from support.signing import BUNDLE, CYCLONEDX, IN_TOTO, SPDX, KeyPair, about, blob_of, entries
@@ -192,6 +193,26 @@ def test_a_signature_of_another_image_is_none_of_this(shop: Shop, key: KeyPair) 
     code, document = verify(shop, "--key", str(key.public))
     assert code == 1
     assert any("it is about another manifest" in each for each in document["problems"])
+
+
+@pytest.mark.parametrize("status", [404, 405, 500])
+def test_a_registry_whose_list_is_broken_has_what_clients_listed(
+    shop: Shop, key: KeyPair, status: int
+) -> None:
+    shop.registry.script("GET", "/referrers/", error(status, "UNSUPPORTED"), always=True)
+    shop.push("--attach=cyclonedx", f"--sign-key={key.secret}")
+    code, document = verify(shop, "--key", str(key.public))
+    assert (code, verdicts(document)[0]) == (0, ("cyclonedx", "holds"))
+
+
+def test_a_list_that_cannot_be_read_is_said(shop: Shop, key: KeyPair) -> None:
+    shop.push()
+    shop.registry.script("GET", "/referrers/", error(500, "UNKNOWN"), always=True)
+    done = run(shop, "verify", shop.name, "--key", str(key.public))
+    assert (done.returncode, "answered 500" in done.stderr) == (6, True)
+    shown = run(shop, "inspect", shop.name, "--json")
+    assert json.loads(shown.stdout)["attached"] is None
+    assert "warning: what is attached is not known: " in shown.stderr
 
 
 class TestSign:

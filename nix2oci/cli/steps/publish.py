@@ -135,9 +135,8 @@ def deliver(
         path = file.path_of(made.main.name)
         sent = delivery.send(path, made.named, attachments) if delivery else ()
     pushed = [pushed_document(*each) for each in sent]
-    document = delivered_document(made, target, loaded, pushed)
-    if attachments:
-        document = {**document, "attached": attached_documents(attachments.artifacts)}
+    attached = attached_documents(attachments.artifacts if attachments else ())
+    document = {**delivered_document(made, target, loaded, pushed), "attached": attached}
     refs = (
         f"{name.at(each.descriptor.digest)}\n"
         for each in made.named

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from urllib.parse import urljoin
 
 from nix2oci.errors import LayoutError
@@ -44,19 +45,31 @@ def tag_of(subject: Digest) -> str:
 def get_referrers(client: Client, subject: Digest) -> tuple[Descriptor, ...]:
     """The manifests about one, as the registry lists them or as the tag for that does.
 
-    Raises `RequestError`.
+    Raises `RequestError` where neither is there to be read: a registry whose list is broken has
+    what clients listed, if they did.
     """
-    listed = _by_registry(client, subject, client.call)
+    broken = None
+    try:
+        listed = _by_registry(client, subject, partial(_asked, client))
+    except RequestError as err:
+        broken, listed = err, None
     if listed is None:
-        try:
-            _, data, _ = get_with_etag(client, tag_of(subject))
-            listed = _entries(data)
-        except RequestError as err:
-            if err.status == 404:
-                return ()
-            raise
+        listed = _under_tag(client, subject)
+    if listed is None and broken is not None:
+        raise broken
     found = map(Descriptor.read, map(Fields.of, listed or ()))
     return tuple(each for each in found if each)
+
+
+def _under_tag(client: Client, subject: Digest) -> list[Json] | None:
+    """What clients listed; None where they did not."""
+    try:
+        _, data, _ = get_with_etag(client, tag_of(subject))
+    except RequestError as err:
+        if err.status == 404:
+            return None
+        raise
+    return _entries(data)
 
 
 def put_about(client: Client, subject: Digest, about: Sequence[Document], put: Put) -> None:
@@ -72,7 +85,7 @@ def put_about(client: Client, subject: Digest, about: Sequence[Document], put: P
 def _unlisted(client: Client, subject: Digest, about: Sequence[Document], put: Put) -> list[Json]:
     """Put manifests about one; what its list has to have, since the registry lists none."""
     try:
-        listed = _by_registry(client, subject, client.send)
+        listed = _by_registry(client, subject, partial(_asked, client))
     except RequestError:
         listed = None
     unlisted = []
@@ -155,6 +168,19 @@ def _by_registry(
             return None
         found += listed
     raise RequestError(f"it lists what refers to {subject} on more than {_MOST_PAGES} pages")
+
+
+def _asked(client: Client, message: Message) -> Answer:
+    """The answer to a question, asked again while what goes wrong may pass; 500 does not."""
+
+    def ask() -> Answer:
+        try:
+            return client.send(message)
+        except RequestError as err:
+            err.temporary = err.temporary and err.status != 500
+            raise
+
+    return client.persist(ask)
 
 
 def _next_page(answer: Answer, client: Client) -> str | None:

@@ -32,7 +32,7 @@ from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.plan.layers.layering import Plan
 
 if TYPE_CHECKING:
-    from nix2oci.pipeline.prepare import Prepared
+    from nix2oci.pipeline.prepared import Prepared
 
 _PREFIXES = ("oci:", "oci-archive:", "docker-archive:", SCHEME)
 _IN_STORE = re.compile(r"/[0-9a-df-np-sv-z]{32}-")

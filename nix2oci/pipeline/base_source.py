@@ -14,13 +14,13 @@ from nix2oci.cache.directory import Cache
 from nix2oci.config.image_spec import read_document
 from nix2oci.config.lock import Lock
 from nix2oci.errors import ConfigError
+from nix2oci.host.progress import Progress
 from nix2oci.host.scratch import temporary_directory
 from nix2oci.oci.layout.source import ImageSource, Layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.download import fetch
 from nix2oci.oci.spec import Descriptor, Platform
 from nix2oci.pipeline.on_base import Opener
-from nix2oci.pipeline.progress import Progress
 
 
 class RegistryBase(Struct, frozen=True):

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import LayoutError
+from nix2oci.host.progress import Progress
 from nix2oci.model.closure import PathInfo, StorePath
 from nix2oci.model.tree import Symlink
 from nix2oci.nix.client import NixClient
@@ -45,8 +46,8 @@ from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.image_layers import Read, contents_digest, write_image_layers
 from nix2oci.pipeline.main_package import built_for, check_is_package
 from nix2oci.pipeline.on_base import refuse_zstd
-from nix2oci.pipeline.prepare import Prepared, prepare
-from nix2oci.pipeline.progress import Progress
+from nix2oci.pipeline.prepare import prepare
+from nix2oci.pipeline.prepared import Prepared
 from nix2oci.pipeline.startable import entrypoint
 from nix2oci.pipeline.templates import is_other_launcher
 from nix2oci.plan.layers.layering import LayerHints, LayerPlan

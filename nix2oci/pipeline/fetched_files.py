@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from nix2oci.host.progress import Progress
 from nix2oci.host.scratch import temporary_directory
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.merged_files import ImageFiles
 from nix2oci.oci.registry.download import fetch, on_demand
 from nix2oci.oci.spec import Descriptor
-from nix2oci.pipeline.progress import Progress
 
 
 @contextmanager

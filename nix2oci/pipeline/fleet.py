@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from nix2oci.cache.directory import Cache
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import BuildError, ConfigError, Nix2OCIError
+from nix2oci.host.progress import SILENT, Progress
 from nix2oci.host.scratch import temporary_directory
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
@@ -32,8 +33,8 @@ from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.held import Held, hold
 from nix2oci.pipeline.on_base import LOCAL, Opener, open_base
 from nix2oci.pipeline.platforms import Evaluated, Make
-from nix2oci.pipeline.prepare import Prepared, decided, own_closure, own_layers, planned
-from nix2oci.pipeline.progress import SILENT, Progress
+from nix2oci.pipeline.prepare import decided, own_closure, own_layers, planned
+from nix2oci.pipeline.prepared import Prepared
 from nix2oci.plan.layers.fleet import build_popularity, plans
 from nix2oci.plan.layers.layering import LayerHints, store_layers
 from nix2oci.plan.layers.popularity import Popularity

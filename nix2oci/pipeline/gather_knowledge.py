@@ -8,12 +8,12 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from nix2oci.errors import NixError, StoreError
+from nix2oci.host.progress import Progress
 from nix2oci.model.closure import StorePath
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.package_meta import locked_name, nixpkgs_of, package_meta
 from nix2oci.nix.store_files import StoreFiles
-from nix2oci.pipeline.prepare import Prepared
-from nix2oci.pipeline.progress import Progress
+from nix2oci.pipeline.prepared import Prepared
 from nix2oci.text import count
 from nix2oci.trust.components import PackageFacts
 from nix2oci.trust.knowledge import Knowledge, known_of, packages_of_tree

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from nix2oci.errors import CaseHackError
 from nix2oci.host.differences import here
+from nix2oci.host.progress import Progress
 from nix2oci.model.closure import Closure, StorePath, reachable, store_path_of
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
@@ -21,7 +22,6 @@ from nix2oci.nix.realise import Built
 from nix2oci.nix.remote import known_outputs, remote_closure, remote_store
 from nix2oci.nix.signatures import closure_with_signatures
 from nix2oci.nix.store import LocalStore, Store, has_case_hack
-from nix2oci.pipeline.progress import Progress
 
 if TYPE_CHECKING:
     from nix2oci.nix.store_files import StoreFiles

@@ -13,6 +13,7 @@ from nix2oci import text
 from nix2oci.cache.bound import prune, remove_left_files
 from nix2oci.cache.layer_store import LayerRequest, write_missing
 from nix2oci.config.image_spec import ImageSpec
+from nix2oci.host.progress import Progress
 from nix2oci.model.closure import PathInfo
 from nix2oci.model.tree import Entry, File, Tree, sort_key
 from nix2oci.nix.store import store_layer
@@ -21,8 +22,7 @@ from nix2oci.oci.layer.workers import LayerJob
 from nix2oci.oci.layout.writer import Staging
 from nix2oci.oci.spec import Digest, contents_key, store_paths_digest
 from nix2oci.pipeline.destination import Destination, FindExisting
-from nix2oci.pipeline.prepare import Prepared
-from nix2oci.pipeline.progress import Progress
+from nix2oci.pipeline.prepared import Prepared
 from nix2oci.plan.layers.layering import LayerPlan
 
 

@@ -8,11 +8,11 @@ from difflib import get_close_matches
 
 from nix2oci.config.layer_keys import Layers
 from nix2oci.errors import ConfigError, OutputError
+from nix2oci.host.progress import Progress
 from nix2oci.host.regular_files import open_file, read_file
 from nix2oci.model.closure import Closure
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.validate.read_layers import read_layers
-from nix2oci.pipeline.progress import Progress
 from nix2oci.plan.layers.layering import LayerHints, Plan, PreviousPlan, unmatched
 from nix2oci.plan.layers.popularity import Popularity, package_of
 

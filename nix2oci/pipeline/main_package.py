@@ -10,7 +10,7 @@ from nix2oci.nix.package import Package
 from nix2oci.nix.store_files import StoreFiles
 from nix2oci.oci.spec import Platform
 from nix2oci.pipeline.describe import NO_PROGRAM
-from nix2oci.pipeline.prepare import Prepared
+from nix2oci.pipeline.prepared import Prepared
 
 
 def check_is_package(prepared: Prepared, spec: ImageSpec) -> None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError
+from nix2oci.host.progress import Progress
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.package import Package
 from nix2oci.oci.index import index_of
@@ -22,7 +23,6 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import INDEX, Descriptor, Index, Platform, canonical_json
 from nix2oci.pipeline.build import WrittenImage, build
 from nix2oci.pipeline.destination import Destination
-from nix2oci.pipeline.progress import Progress
 from nix2oci.plan.layers.layering import LayerHints
 
 Evaluated = tuple[NixClient, Sequence[Package]]

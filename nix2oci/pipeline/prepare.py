@@ -7,39 +7,35 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from functools import partial
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.cache.directory import Cache
 from nix2oci.config.braces import with_paths
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import CaseHackError, RepresentationError
+from nix2oci.host.progress import Progress
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.model.shell_references import Scan
-from nix2oci.model.slim_rules import EVERYTHING
 from nix2oci.model.tree import Tree
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.package import Package
 from nix2oci.nix.realise import Built
 from nix2oci.nix.scan import scan
-from nix2oci.nix.store import Store
 from nix2oci.nix.survey import survey
 from nix2oci.oci.base_image import BaseImage
 from nix2oci.pipeline import describe
 from nix2oci.pipeline.held import Held, hold
+from nix2oci.pipeline.last_layer import finished
 from nix2oci.pipeline.on_base import (
     LOCAL,
     Opener,
-    Overlay,
     lower_tree,
     on_base,
     open_base,
-    with_directories,
-    with_user,
 )
-from nix2oci.pipeline.progress import Progress
+from nix2oci.pipeline.prepared import Prepared
 from nix2oci.pipeline.templates import launcher_template
 from nix2oci.plan.layers.layering import LayerHints, Plan, plan_layers, steps, store_layers
 from nix2oci.plan.overlay.lower_tree import NOTHING_BELOW
@@ -54,52 +50,9 @@ from nix2oci.plan.shell import (
     with_launchers,
 )
 from nix2oci.plan.shell_mode import Mode
-from nix2oci.plan.slim import SlimDecision
 
 _LARGE = 400
 """Store paths: a plan for fewer takes less than a second."""
-
-
-class Prepared(Struct, frozen=True):
-    """All that is decided before a byte is written. The store must be held while it is used."""
-
-    built: tuple[Built, ...]
-    """What Nix made of each installable, in their order."""
-    spec: ImageSpec
-    """What was asked for, with the paths of installables that its values name."""
-    shells: ShellDecision
-    plan: Plan
-    survey: ClosureContents
-    rootfs: Tree
-    store: Store
-    """Where the bytes of the store paths come from."""
-    notes: FactCache
-    """What was found in files on the way."""
-    on_base: Overlay | None = None
-    """What comes of the base image, where there is one."""
-    slim: SlimDecision | None = None
-    """What is left out of store paths, where that was asked for."""
-
-    @property
-    def closure(self) -> Closure:
-        """What the image holds: the closure of the outputs, less what was dropped."""
-        return self.shells.closure
-
-    @property
-    def layer_count(self) -> int:
-        """Those of the base image, those of store paths, and the view."""
-        below = len(self.on_base.base.layers) if self.on_base else 0
-        return below + len(self.plan.layers) + 1
-
-    @property
-    def rules(self) -> str:
-        """The rules by which something is left out of store paths, as layers record them."""
-        return str(self.slim.rules) if self.slim else ""
-
-    @property
-    def package(self) -> Package:
-        """The first installable's: it names the image."""
-        return self.built[0].package
 
 
 @contextmanager
@@ -185,26 +138,8 @@ def _all_decided(
             store=files,
             warn=warn,
         )
-    system = built[0].package.system
-    spec = with_user(spec, tree, on)
-    tree = with_directories(tree, on, spec, system, closure.store_dir)
-    if spec.arbitrary_uid:
-        from nix2oci.pipeline.arbitrary_uid import for_arbitrary_uid  # noqa: PLC0415  # few do
-
-        tree, spec = for_arbitrary_uid(tree, on, spec, system)
-    slim = None
-    if spec.slim:
-        from nix2oci.pipeline.slim import decide_slim  # noqa: PLC0415  # few images are slim
-
-        slim = decide_slim(
-            *(spec, shells.closure, tree), store=store, notes=notes, progress=progress
-        )
-    if spec.nix_db:
-        from nix2oci.pipeline.nix_database import with_nix_database  # noqa: PLC0415  # few do
-
-        tree = with_nix_database(tree, shells, store, slim.rules if slim else EVERYTHING)
-    tree = tree.with_opaque()
-    return Prepared(built, spec, shells, Plan(()), found, tree, store, notes, on, slim)
+    decided = Prepared(built, spec, shells, Plan(()), found, tree, store, notes, on)
+    return finished(decided, progress)
 
 
 def _named(spec: ImageSpec, built: Sequence[Built]) -> dict[str, tuple[StorePath, ...]]:

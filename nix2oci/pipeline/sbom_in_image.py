@@ -10,7 +10,7 @@ from nix2oci.config.image_spec import OLDEST
 from nix2oci.model.closure import StorePath, format_nar_hash, store_path_of
 from nix2oci.model.tree import File, Owned, Tree
 from nix2oci.oci.spec import Platform, store_paths_digest
-from nix2oci.pipeline.prepare import Prepared
+from nix2oci.pipeline.prepared import Prepared
 from nix2oci.trust.components import BaseComponent, Bill, StoreComponent, Subject
 from nix2oci.trust.spdx import spdx
 

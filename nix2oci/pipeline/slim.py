@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from nix2oci import text
 from nix2oci.config.image_spec import ImageSpec
+from nix2oci.host.progress import Progress
 from nix2oci.model.closure import Closure
 from nix2oci.model.slim_rules import DUPLICATES, RULES, RuleSet
 from nix2oci.model.tree import Tree
@@ -21,7 +22,6 @@ from nix2oci.nix.store import Store
 from nix2oci.nix.store_files import unreadable
 from nix2oci.oci.layer.blob import compressed
 from nix2oci.oci.layer.compression import Compression
-from nix2oci.pipeline.progress import Progress
 from nix2oci.plan.slim import NOT_SLIM, SlimDecision, check_links, decide
 
 _PIECE = 1 << 20

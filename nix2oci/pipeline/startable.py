@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError
+from nix2oci.host.progress import Progress
 from nix2oci.model.closure import store_path_of
 from nix2oci.model.links import At, Resolved, resolve
 from nix2oci.model.tree import Directory, File, Symlink, Tree
@@ -29,8 +30,7 @@ from nix2oci.oci.validate.program import (
 )
 from nix2oci.pipeline import describe
 from nix2oci.pipeline.on_base import run_config
-from nix2oci.pipeline.prepare import Prepared
-from nix2oci.pipeline.progress import Progress
+from nix2oci.pipeline.prepared import Prepared
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.text import and_more, display
 from nix2oci.wrappers.refusal import Reason, Refusal

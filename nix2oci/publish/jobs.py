@@ -12,6 +12,7 @@ from msgspec import Struct
 from nix2oci.cache.directory import Cache
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import ConfigError, Nix2OCIError
+from nix2oci.host.progress import Progress
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_inputs import all_unpinned
 from nix2oci.nix.installable import Installable
@@ -35,7 +36,6 @@ from nix2oci.pipeline.fleet import (
 )
 from nix2oci.pipeline.on_base import Opener
 from nix2oci.pipeline.platforms import Published, joined
-from nix2oci.pipeline.progress import Progress
 from nix2oci.plan.layers.layering import LayerHints
 from nix2oci.publish.image_target import ImageTarget
 from nix2oci.text import and_more, count

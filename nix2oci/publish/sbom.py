@@ -15,7 +15,7 @@ from nix2oci.oci.spec import Digest, Platform, store_paths_digest
 from nix2oci.pipeline.build import WrittenImage
 from nix2oci.pipeline.debug_twin import Twin
 from nix2oci.pipeline.platforms import Published
-from nix2oci.pipeline.prepare import Prepared
+from nix2oci.pipeline.prepared import Prepared
 from nix2oci.plan.debug_layer import SUFFIX
 from nix2oci.publish.image_sbom import described
 from nix2oci.trust.components import NO_FACTS, BaseComponent, Bill, StoreComponent, Subject

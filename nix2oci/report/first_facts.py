@@ -19,7 +19,7 @@ from nix2oci.oci.layer.blob import compressed
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.pipeline import describe
 from nix2oci.pipeline.on_base import run_config
-from nix2oci.pipeline.prepare import Prepared
+from nix2oci.pipeline.prepared import Prepared
 
 _PIECE = 1 << 18
 _PIECES = 24

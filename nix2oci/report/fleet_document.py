@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nix2oci.pipeline.prepare import Prepared
+from nix2oci.pipeline.prepared import Prepared
 from nix2oci.plan.layers.fleet import fleet_layers, stored_again
 from nix2oci.report.json_documents import plan_document
 

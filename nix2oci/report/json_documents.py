@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nix2oci.pipeline.debug_twin import Tools, Twin
     from nix2oci.pipeline.on_base import Overlay
     from nix2oci.pipeline.platforms import Published
-    from nix2oci.pipeline.prepare import Prepared
+    from nix2oci.pipeline.prepared import Prepared
     from nix2oci.pipeline.slim import Saving, SlimSavings
     from nix2oci.plan.slim import SlimDecision
     from nix2oci.publish.image_target import ImageTarget

@@ -28,7 +28,7 @@ from nix2oci.model.tree import Tree
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.store import LocalStore
 from nix2oci.oci.layout.source import open_image
-from nix2oci.pipeline.prepare import Prepared
+from nix2oci.pipeline.prepared import Prepared
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.plan.shell import RemainingShell, ShellDecision, keep_all
 

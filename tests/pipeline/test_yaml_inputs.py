@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nix2oci.config.yaml_inputs import joined, read_inputs
 from nix2oci.errors import Nix2OCIError
-from nix2oci.pipeline.yaml_inputs import joined, read_inputs
 
 NO_INPUT = io.BytesIO()
 

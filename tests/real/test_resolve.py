@@ -17,7 +17,7 @@ from real.registries import serving
 from support.manifests import DIRECTORY, MANIFESTS, replaced_and_left
 from support.tools import require
 
-from nix2oci.pipeline.yaml_inputs import joined
+from nix2oci.config.yaml_inputs import joined
 
 pytestmark = pytest.mark.nix
 

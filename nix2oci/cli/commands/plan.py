@@ -22,9 +22,9 @@ from nix2oci.config.options.origin import (
 from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.config.options.run import SEVERAL, Several
 from nix2oci.errors import ConfigError
+from nix2oci.publish.write_file import check_writable, write_file
 from nix2oci.model.closure import Closure
 from nix2oci.model.closure_contents import ClosureContents
-from nix2oci.pipeline.write_file import check_writable, write_file
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.report.json_documents import plan_document
@@ -34,7 +34,7 @@ from nix2oci.report.terminal.plan import plan_text
 if TYPE_CHECKING:
     from nix2oci.nix.realise import Built
     from nix2oci.pipeline.on_base import Overlay
-    from nix2oci.pipeline.prepare import Prepared
+    from nix2oci.pipeline.prepared import Prepared
     from nix2oci.pipeline.slim import SlimSavings
     from nix2oci.report.first_facts import FirstFacts
 

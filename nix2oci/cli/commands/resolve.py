@@ -67,8 +67,8 @@ def resolve(
     """
     from nix2oci.config.image_mentions import distinct, read_mentions
     from nix2oci.config.options.run import Run
+    from nix2oci.config.yaml_inputs import joined, read_inputs
     from nix2oci.oci.reference import Reference
-    from nix2oci.pipeline.yaml_inputs import joined, read_inputs
 
     if not filename:
         raise ConfigError("there is nothing to resolve", hint="name YAML with -f FILE, or -f -")

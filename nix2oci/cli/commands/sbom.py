@@ -13,7 +13,7 @@ from nix2oci.config.options.origin import ORIGIN, OriginOptions
 from nix2oci.config.options.plan import PLAN_OF_BYTES, PlanOptions
 from nix2oci.config.options.platforms import ONE_PLATFORM
 from nix2oci.errors import ConfigError
-from nix2oci.pipeline.write_file import check_writable, write_file
+from nix2oci.publish.write_file import check_writable, write_file
 
 if TYPE_CHECKING:
     from nix2oci.trust.components import Bill

@@ -12,7 +12,7 @@ from nix2oci.cli.render import console
 from nix2oci.config.image_settings import Settings
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.errors import ConfigError
-from nix2oci.pipeline.write_file import write_file
+from nix2oci.publish.write_file import write_file
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.on_base import Opener

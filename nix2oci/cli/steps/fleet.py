@@ -38,7 +38,7 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.pipeline.attempts import Attempts, naming
 from nix2oci.pipeline.fleet import run_cache
-from nix2oci.pipeline.prepare import Prepared
+from nix2oci.pipeline.prepared import Prepared
 from nix2oci.publish.jobs import Asked, Job, MakeAll, planned, run_all
 from nix2oci.publish.registry_options import registry_for_build
 from nix2oci.report.json_documents import fleet_entry

@@ -18,7 +18,7 @@ from nix2oci.publish.registry_options import registry_for_build
 if TYPE_CHECKING:
     from nix2oci.cache.directory import Cache
     from nix2oci.nix.client import NixClient
-    from nix2oci.pipeline.prepare import Prepared
+    from nix2oci.pipeline.prepared import Prepared
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from nix2oci.publish.registry_options import reading
 from nix2oci.trust.components import Bill
 
 if TYPE_CHECKING:
-    from nix2oci.pipeline.prepare import Prepared
+    from nix2oci.pipeline.prepared import Prepared
 
 
 def bill_of_image(text: str, platform: str | None, options: PlanOptions) -> Bill:

@@ -15,11 +15,11 @@ from nix2oci.config.options.group import BARE
 from nix2oci.config.options.output import OutputOptions
 from nix2oci.config.options.registry import RegistryOptions
 from nix2oci.errors import ConfigError
+from nix2oci.host.http.retry import Clock
 from nix2oci.oci.reference import in_registry
 from nix2oci.oci.registry.client_options import ClientOptions, Listener, Security
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.environment import RegistryEnvironment, registry_name
-from nix2oci.oci.registry.retry import Clock
 
 
 class _Speaker:

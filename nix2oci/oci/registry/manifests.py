@@ -8,11 +8,11 @@ part is not to lose what another client wrote there.
 from __future__ import annotations
 
 from nix2oci.errors import LayoutError
+from nix2oci.host.http.request_error import RequestError
 from nix2oci.oci.documents import read_index
 from nix2oci.oci.fields import MAX_DOCUMENT, Fields, Json, parse_object
 from nix2oci.oci.media_types import DOCKER_INDEX, DOCKER_MANIFEST, INDEX_TYPES
 from nix2oci.oci.registry.client import Client, Message, check_stored, shown
-from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.spec import INDEX, MANIFEST, Descriptor, Digest, canonical_json
 
 _KINDS = (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)

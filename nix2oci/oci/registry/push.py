@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, LayoutError, OutputError
+from nix2oci.host.http.request_error import RequestError, as_registry_error
 from nix2oci.oci.artifacts import blobs_of, referrers
 from nix2oci.oci.fields import Fields, Json, parse_object
 from nix2oci.oci.layout.source import Blobs, ImageSource, Layout
@@ -25,7 +26,6 @@ from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.manifests import add_referrer, get_document, named_digest, put_document
 from nix2oci.oci.registry.parallel import run_all
-from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.upload import Outcome, Uploader
 from nix2oci.oci.spec import Descriptor, Digest
 

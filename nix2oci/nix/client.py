@@ -4,11 +4,10 @@ The hard part is everything around the answer: one option that is an error in on
 demanded by the next, messages that have to reach the user exactly once, a root that protects
 what is being read, and a child that must not outlive us.
 
-For one flake installable nix is started seven times: `--version`, `eval` for the system (not
-with `--system`), `flake metadata` (once for each flake), `eval` of the package, `eval` of the
-app, `build` and `path-info` (once for all installables). Evaluation yields derivations, and
-those are built, so that nothing is evaluated again to build it; the cache of evaluations is
-left out, since it knows nothing of `--apply` and would only repeat old failures.
+For one flake installable nix is started seven times: `--version`, `eval` for the system (not with
+`--system`), `flake metadata` (once for each flake), `eval` of the package, `eval` of the app,
+`build` and `path-info` (once for all installables). Evaluation yields derivations, and those are
+built, so nothing is evaluated again; the cache of evaluations would only repeat old failures.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import os
 import subprocess
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -48,6 +48,9 @@ from nix2oci.nix.package import (
 from nix2oci.nix.process import communicate, start, stream
 from nix2oci.nix.realise import Built, assign, operands, outputs_of
 
+if TYPE_CHECKING:
+    from nix2oci.nix.store import Sender
+
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _UNCACHED = ("--option", "eval-cache", "false")
 _ATTEMPTS = 3
@@ -58,13 +61,14 @@ class NixClient:
 
     `env` is the whole environment of the children. `show` takes each line of what Nix says
     on standard error, as it comes. With `terminal`, the descriptor of a terminal, `nix build`
-    writes to that instead, and draws its own progress. `origin` is where `nix.remote` takes
-    store paths from. Methods raise `NixNotFoundError`, `NixCommandError`, `NixOutputError` or
-    `StoreError`; `KeyboardInterrupt` passes through, after the child has ended.
+    writes to that instead, and draws its own progress. `origin` is where store paths come from.
+    Methods raise `NixNotFoundError`, `NixCommandError`, `NixOutputError` or `StoreError`;
+    `KeyboardInterrupt` passes through, after the child has ended.
     """
 
     building = "building with Nix"
     """What is said while `build` works."""
+    sender: Sender | None = None  # who gets what `origin` has, where that is not Nix
 
     def __init__(
         self,
@@ -268,7 +272,6 @@ class NixClient:
         )
 
     def _lost(self, packages: Sequence[Package]) -> bool:
-        """Whether the store no longer has one of the derivations."""
         root = self.physical()
         return not setting(self.options, "eval-store") and any(
             not os.path.lexists(root + wanted.path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -24,7 +24,8 @@ from nix2oci.errors import (
     StoreError,
 )
 from nix2oci.host.regular_files import read_file
-from nix2oci.model.closure import Closure, PathInfo, StorePath, reachable
+from nix2oci.model.closure import Closure, PathInfo, StorePath
+from nix2oci.nix.binary_cache import BinaryCache
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.json_output import path_infos, read_json, unknown_shape
@@ -41,7 +42,8 @@ _MOST_BYTES = 256 << 20
 class GivenNix(NixClient):
     """The Nix of a run that starts none: it knows the store paths of a file, and no others.
 
-    `facts` are what evaluation would have known of the first package that is asked about. Methods
+    `facts` are what evaluation would have known of the first package that is asked about; `cache`
+    has the bytes, where they are not in a store of this machine. Methods
     raise what those of `NixClient` do, and `NixError` for what only Nix could answer.
     """
 
@@ -53,8 +55,10 @@ class GivenNix(NixClient):
         options: Sequence[str],
         infos: Iterable[PathInfo],
         facts: EvalResult | None = None,
+        cache: BinaryCache | None = None,
     ) -> None:
-        super().__init__(env, options)
+        super().__init__(env, options, origin=cache.origin if cache else None)
+        self.sender = cache
         self._infos = {info.path: info for info in infos}
         self._facts = facts
         self._main: StorePath | None = None
@@ -95,9 +99,7 @@ class GivenNix(NixClient):
 
     def closure(self, roots: Sequence[StorePath]) -> Closure:
         """What the file says of store paths and all that they refer to."""
-        known = self._infos
-        paths = reachable(roots, lambda path: known[path].references if path in known else ())
-        return Closure.of((known[path] for path in paths if path in known), roots)
+        return Closure.among(self._infos, roots)
 
     def run(self, argv: tuple[str, ...], **_: object) -> NoReturn:
         """Raise: whatever would have to be asked is in no file."""
@@ -108,11 +110,20 @@ class GivenNix(NixClient):
 
 
 def open_given(
-    env: Mapping[str, str], options: Sequence[str], closure: str, package: str | None
+    env: Mapping[str, str],
+    options: Sequence[str],
+    closure: str,
+    package: str | None,
+    open_cache: Callable[[Mapping[StorePath, PathInfo]], BinaryCache] | None = None,
 ) -> GivenNix:
-    """What stands in for Nix, of the names of two files; raises `OutputError` and as both parse."""
+    """What stands in for Nix, of the names of two files; raises `OutputError` and as both parse.
+
+    `open_cache` gives the binary cache that has the bytes, if they are not in a store here.
+    """
     facts = given_facts(_text(package)) if package else None
-    return GivenNix(env, options, given_infos(_text(closure)), facts)
+    infos = given_infos(_text(closure))
+    cache = open_cache({info.path: info for info in infos}) if open_cache else None
+    return GivenNix(env, options, infos, facts, cache)
 
 
 def _text(path: str) -> str:

@@ -124,13 +124,16 @@ def store_options(
 
 def setting(options: Sequence[str], name: str) -> str:
     """The value of a setting, as `--NAME VALUE` or `--option NAME VALUE`; `""` without."""
-    value = ""
+    return next((value for known, value in reversed(list(pairs_of(options))) if known == name), "")
+
+
+def pairs_of(options: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Names and values of settings, as `--NAME VALUE` or `--option NAME VALUE`, in their order."""
     for option in _each(options):
-        if option[0] == f"--{name}" and len(option) == 2:
-            value = option[1]
-        elif option[:2] == ("--option", name) and len(option) == 3:
-            value = option[2]
-    return value
+        if option[0] == "--option" and len(option) == 3:
+            yield option[1], option[2]
+        elif len(option) == 2:
+            yield option[0].removeprefix("--"), option[1]
 
 
 def _each(options: Sequence[str]) -> Iterator[tuple[str, ...]]:

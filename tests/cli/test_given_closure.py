@@ -183,10 +183,10 @@ def test_the_revision_and_the_program_of_an_app_may_be_in_it(terminal: Terminal)
         ),
         pytest.param(
             json.dumps(infos()),
-            (OUT, "--from", "https://cache.example.com"),
+            (OUT, "--from", "s3://cache"),
             2,
-            "cannot use --closure with --from",
-            id="another store",
+            "cannot use --from s3://cache without Nix: it is no binary cache",
+            id="a store that only Nix reads",
         ),
         pytest.param(
             json.dumps(infos()),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from nix2oci.cli import context
 from nix2oci.cli.render import console
@@ -15,6 +17,10 @@ from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.options import Origin
 from nix2oci.nix.package import Package
+
+if TYPE_CHECKING:
+    from nix2oci.model.closure import PathInfo, StorePath
+    from nix2oci.nix.binary_cache import BinaryCache
 
 
 def nix_client(
@@ -27,19 +33,44 @@ def nix_client(
 
     On a terminal Nix draws its own progress; else its lines are passed on as they come.
     """
+    env, options = context.child_environment(), (*nix.arguments, *origin.settings)
+    store = Origin(origin.url, origin.check_signatures) if origin.url else None
     if given and given.closure:
         from nix2oci.nix.given import open_given
 
-        env = context.child_environment()
-        return open_given(env, nix.arguments, given.closure, given.package)
+        files = (given.closure, given.package)
+        opener = partial(_open_cache, store, env, options, output) if store else None
+        return open_given(env, options, *files, opener)
+    if store:
+        from nix2oci.nix.direct import DirectNix, can_be_read, has_nix
+
+        if can_be_read(store) and not has_nix(env):
+            return DirectNix(env, options, _open_cache(store, env, options, output))
     loud = ("--print-build-logs",) if output.verbose else ()
     return NixClient(
-        context.child_environment(),
-        (*nix.arguments, *loud),
+        env,
+        (*options, *loud),
         show=(lambda _: None) if output.quiet else console.line,
         terminal=None if output.quiet else context.terminal(),
-        origin=Origin(origin.url, origin.check_signatures) if origin.url else None,
+        origin=store,
     )
+
+
+def _open_cache(
+    origin: Origin,
+    env: Mapping[str, str],
+    options: Sequence[str],
+    output: OutputOptions,
+    graph: Mapping[StorePath, PathInfo] | None = None,
+) -> BinaryCache:
+    """The binary cache at an origin, for who has no Nix."""
+    from nix2oci import __version__
+    from nix2oci.nix.cache_http import Web
+    from nix2oci.nix.direct import open_cache
+
+    note = console.progress(output).step
+    web = Web(env, context.clock(), f"nix2oci/{__version__}", note)
+    return open_cache(origin, env, options, web, graph)
 
 
 def parse_installables(

@@ -41,7 +41,6 @@ class Run(Struct, frozen=True):
     def check_given(self, *, several: bool) -> None:
         """Raise `ConfigError` for what a closure that is given does not go together with."""
         others = {
-            "--from": self.origin.url,
             "--platform": self.platforms.platform,
             "--file": self.options.nix.file,
             "several images": several,

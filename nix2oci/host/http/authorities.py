@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from msgspec import Struct
+
 
 class Authorities(Protocol):
     """Whose word is taken for who a server is."""
@@ -16,6 +18,13 @@ class Authorities(Protocol):
     @property
     def certificate_directories(self) -> tuple[str, ...]:
         """Each may have a directory for a host, named `host` or `host:port`."""
+
+
+class OneFile(Struct, frozen=True):
+    """Those of a file, or of the system where there is none."""
+
+    ca_file: str | None = None
+    certificate_directories: tuple[str, ...] = ()
 
 
 def ca_file(env: Mapping[str, str]) -> str | None:

@@ -57,7 +57,7 @@ class RequestError(Exception):
 
 @contextmanager
 def as_registry_error(purpose: str) -> Iterator[None]:
-    """Turn a `RequestError` about a registry into an error for users: `cannot <purpose>: <cause>`."""
+    """Turn a `RequestError` about a registry into an error of ours: `cannot <purpose>: <cause>`."""
     try:
         yield
     except RequestError as err:

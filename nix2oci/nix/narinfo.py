@@ -44,7 +44,7 @@ class NarInfo(Struct, frozen=True):
         """Read what `cache` has of a store path; `StoreError` for what is no record of it."""
         try:
             return _record(text, path)
-        except (ValueError, ClosureError) as err:
+        except ValueError as err:
             raise StoreError(f"cannot use {path}: its record in {cache} {err}") from err
 
     @property
@@ -83,13 +83,7 @@ def _record(text: str, path: StorePath) -> NarInfo:
     size = _number(_needed(fields, "NarSize"), "NarSize")
     if not size:
         raise ValueError("has a NarSize of 0")
-    references = (f"{path.store_dir}/{name}" for name in fields.get("References", "").split())
-    info = PathInfo(
-        path,
-        parse_nar_hash(_needed(fields, "NarHash")),
-        size,
-        tuple(sorted(set(map(StorePath.parse, references)))),
-    )
+    info = PathInfo(path, _hash(_needed(fields, "NarHash")), size, _references(fields, path))
     file_size = _number(fields["FileSize"], "FileSize") if fields.get("FileSize") else None
     return NarInfo(
         info,
@@ -117,6 +111,23 @@ def _fields(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
         else:
             fields[name] = value
     return fields, tuple(each for each in signatures if _SIGNATURE.fullmatch(each))
+
+
+def _references(fields: dict[str, str], path: StorePath) -> tuple[StorePath, ...]:
+    found = set()
+    for name in fields.get("References", "").split():
+        try:
+            found.add(StorePath.parse(f"{path.store_dir}/{name}"))
+        except ClosureError:
+            raise ValueError(f"has a reference that is no store path: {_shown(name)}") from None
+    return tuple(sorted(found))
+
+
+def _hash(text: str) -> bytes:
+    try:
+        return parse_nar_hash(text)
+    except ValueError as err:
+        raise ValueError(f"has a NarHash that is {err}") from err
 
 
 def _needed(fields: dict[str, str], name: str) -> str:

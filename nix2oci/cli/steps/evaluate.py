@@ -91,12 +91,18 @@ def evaluate(
 ) -> list[tuple[NixClient, tuple[Package, ...]]]:
     """What Nix knows of installables and of `contents` beside the first of them, for each system.
 
-    Without systems that is the one that Nix takes by itself. What may be another package on
-    another machine gets a warning.
+    Without systems that is the one that Nix takes by itself. As many store paths as systems are
+    one for each, since each is for one machine. What may be another package on another machine
+    gets a warning.
     """
     added = [client.installable(text) for text in contents]
     clients = [client.for_system(system) for system in systems] or [client]
-    builds = [(one, _evaluate(one, named, added, output, preload)) for one in clients]
+    own = len(named) == len(clients) > 1 and all(one.kind == "path" for one in named)
+    each_named = [(one,) for one in named] if own else [named] * len(clients)
+    builds = [
+        (one, _evaluate(one, wanted, added, output, preload))
+        for one, wanted in zip(clients, each_named, strict=True)
+    ]
     installables = {package.installable for _, packages in builds for package in packages}
     if any(each.became for each in installables):
         from nix2oci.nix.flake_inputs import all_unpinned

@@ -62,9 +62,9 @@ class BinaryCache:
         self._check_signatures()
         return Closure.of((record.info for record in self._records.values()), roots)
 
-    def nar(self, info: PathInfo, scratch: str) -> Generator[bytes]:
+    def nar(self, info: PathInfo, scratch: str, *, again: bool) -> Generator[bytes]:
         """The NAR of a store path, in pieces, the first of which is empty: it was sent for."""
-        return ahead(lambda stop: self._pieces(info, scratch, stop))
+        return ahead(lambda stop: self._pieces(info, scratch, stop, again=again))
 
     def _meet(self, store_dirs: Iterable[str]) -> None:
         """See to it that there is a cache, and that it is one of the same store directory."""
@@ -113,7 +113,7 @@ class BinaryCache:
                 "or use --no-check-sigs",
             )
 
-    def _pieces(self, info: PathInfo, scratch: str, stop: Event) -> Iterator[bytes]:
+    def _pieces(self, info: PathInfo, scratch: str, stop: Event, *, again: bool) -> Iterator[bytes]:
         record = self._records.get(info.path) or self._record(info.path, stop)
         if record.info.nar_hash != info.nar_hash:
             raise StoreError(
@@ -122,7 +122,7 @@ class BinaryCache:
                 f"{format_nar_hash(record.info.nar_hash)}"
             )
         purpose = f"read {info.path} from {self}"
-        with self._files.open(NarFile.of(record), scratch, purpose, stop) as file:
+        with self._files.open(NarFile.of(record, again=again), scratch, purpose, stop) as file:
             try:
                 yield from decompressed(file, record.compression)
             except DecompressionError as err:

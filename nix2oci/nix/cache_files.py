@@ -23,13 +23,14 @@ class NarFile(Struct, frozen=True):
     """Absolute, or seen from the cache."""
     size: int | None
     """Bytes, where that is known."""
-
     nar_size: int
+    again: bool
+    """Whether it will be asked for another time."""
 
     @classmethod
-    def of(cls, record: NarInfo) -> NarFile:
+    def of(cls, record: NarInfo, *, again: bool) -> NarFile:
         info = record.info
-        return cls(info.path.base, record.url, record.file_size, info.nar_size)
+        return cls(info.path.base, record.url, record.file_size, info.nar_size, again)
 
     @property
     def most(self) -> int:
@@ -44,7 +45,7 @@ class CacheFiles(Protocol):
         """A file of at most so many bytes; None where it is not there."""
 
     def open(self, nar: NarFile, scratch: str, purpose: str, stop: Event, /) -> IO[bytes]:
-        """A compressed NAR from its start; what has to come first is kept in `scratch`."""
+        """A compressed NAR from its start; what has to come first may lie in `scratch`."""
 
 
 class DirectoryFiles(Struct, frozen=True):

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from threading import Event
 from typing import IO, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
@@ -38,6 +39,8 @@ _ABSENT = frozenset({403, 404, 410})
 """Statuses of what is not there; S3 says 403 to whoever may not list what is."""
 _PATIENCE = Patience(first_wait=0.25)
 """As Nix has it: there is much to ask for, and each is small."""
+_IN_MEMORY = 1 << 22
+"""Bytes of a NAR that need no file; a few are on their way at once."""
 _PROGRESS = 1 << 16
 """Bytes that count as one."""
 _ADVICE = Advice(untrusted="SSL_CERT_FILE names a file with the certificates to trust")
@@ -97,25 +100,40 @@ class WebFiles:
         return found
 
     def open(self, nar: NarFile, scratch: str, purpose: str, stop: Event) -> IO[bytes]:
-        """A compressed NAR, which stays in the directory `scratch` once it came.
+        """A compressed NAR; one that is asked for again stays in the directory `scratch`.
 
         Raises `NetworkError`, `StoreError` for one that is not there or has another size, and
         `OutputError`.
         """
         place = os.path.join(scratch, nar.name)
         try:
-            if not os.path.exists(place):
-                part = f"{place}.{os.getpid()}-{threading.get_ident()}"
-                with open(part, "wb") as file:
-                    download = _Download(nar, file, purpose)
-                    self._persist(lambda: self._go_on(download), purpose, stop)
+            if os.path.exists(place):
+                return open_file(place)
+            if nar.most <= _IN_MEMORY and not nar.again:
+                return self._fetched(nar, BytesIO(), purpose, stop)
+            part = f"{place}.{os.getpid()}-{threading.get_ident()}"
+            file = self._fetched(nar, open(part, "w+b"), purpose, stop)  # noqa: SIM115  # handed on
+            if nar.again:
                 os.replace(part, place)
-            return open_file(place)
+            else:
+                os.unlink(part)  # it goes when it is closed, best before it was written to the disk
         except OSError as err:
             raise OutputError(
                 f"cannot write to {scratch}: {err.strerror}",
                 hint="TMPDIR may name another directory",
             ) from err
+        return file
+
+    def _fetched(self, nar: NarFile, file: IO[bytes], purpose: str, stop: Event) -> IO[bytes]:
+        """The file, with all that it is to hold, at its start; closed when that goes wrong."""
+        download = _Download(nar, file, purpose)
+        try:
+            self._persist(lambda: self._go_on(download), purpose, stop)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
 
     def _go_on(self, download: _Download) -> None:
         """Get what is missing of a file."""

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 from msgspec import Struct
 
@@ -84,7 +83,9 @@ class NixSender(Struct, frozen=True):
         check_signatures(self.nix, origin, answer)
         return closure
 
-    def nar(self, info: PathInfo, _: str) -> Generator[bytes]:
+    def nar(self, info: PathInfo, _: str, *, again: bool) -> Generator[bytes]:
+        """As Nix sends it, each time: what it has fetched before is for it to know."""
+        del again
         path, options = str(info.path), store_options(self.nix.options, store=self.origin.url)
         argv = ("store", "dump-path", *options, "--", path)
         try:
@@ -124,7 +125,7 @@ class RemoteStore(Struct, frozen=True):
         if info.path in self.skeleton.whole:
             yield from store_entries(info, self.root)
         else:
-            yield from _sent(self.sender, self.scratch, info)
+            yield from _sent(self.sender, self.scratch, info, again=False)
 
     def is_right(self, info: PathInfo) -> bool:
         """What the outline was drawn of was checked as it came."""
@@ -140,13 +141,16 @@ def remote_store(
         root, nars = f"{scratch}/outline", f"{scratch}/nars"
         os.mkdir(root)
         os.mkdir(nars)
-        read = partial(_sent, sender, nars)
+
+        def read(info: PathInfo) -> Iterator[Entry]:
+            return _sent(sender, nars, info, again=not skeleton.has_room_for(info))
+
         skeleton = StoreSkeleton(closure, root, read, facts_known or FactCache())
         yield RemoteStore(sender, nars, skeleton)
 
 
-def _sent(sender: Sender, scratch: str, info: PathInfo) -> Iterator[Entry]:
+def _sent(sender: Sender, scratch: str, info: PathInfo, *, again: bool) -> Iterator[Entry]:
     """The entries of a store object, which is sent for at once."""
-    stream = sender.nar(info, scratch)
+    stream = sender.nar(info, scratch, again=again)
     next(stream)  # it is on its way; when nobody refers to the stream any more, it is called off
     return nar_entries(info, stream, str(sender))

@@ -94,10 +94,11 @@ class Sender(Protocol):
     def closure(self, roots: Sequence[StorePath]) -> Closure:
         """What store paths refer to, as it has them; those that nobody signed are an error."""
 
-    def nar(self, info: PathInfo, scratch: str, /) -> Generator[bytes]:
+    def nar(self, info: PathInfo, scratch: str, /, *, again: bool) -> Generator[bytes]:
         """The NAR of a store path, in pieces; it is on its way when the first, empty one came.
 
-        `scratch` is a directory that stays while the store is read.
+        `again`: it will be asked for another time; until then it may be kept in the directory
+        `scratch`.
         """
 
 

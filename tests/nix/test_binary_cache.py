@@ -283,7 +283,7 @@ def test_a_cache_that_fails(cache: FakeCache, what: str) -> None:
 # --- a line that is cut ---------------------------------------------------------------------------
 
 SURVIVED: dict[str, list[Fault]] = {
-    "every third answer": [lost(3)],
+    "every third answer, by chance": [lost(1 / 3)],
     "a NAR that is cut twice": [cut(f"nar/{APP.hash_part}", 300_000, times=2)],
     "a NAR that is cut, of a server without ranges": [
         without_ranges("/nar/"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import bz2
 import hashlib
+import itertools
 import lzma
 import re
 import threading
@@ -58,7 +59,7 @@ class FakeCache:
     key: Key = field(default_factory=lambda: Key("cache.test-1"))
 
     def __post_init__(self) -> None:
-        (self.directory / "nar").mkdir(parents=True)
+        (self.directory / "nar").mkdir(parents=True, exist_ok=True)
         (self.directory / "nix-cache-info").write_text("StoreDir: /nix/store\nPriority: 40\n")
 
     @property
@@ -145,6 +146,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
+    def do_HEAD(self) -> None:
+        """Nix asks so whether a record is there."""
+        there = (self.shown.cache.directory / self.path.lstrip("/")).is_file()
+        self.answer(200 if there else 404, b"")
+
     def do_GET(self) -> None:
         shown = self.shown
         shown.asked.append(self.path)
@@ -225,15 +231,14 @@ def cut(text: str, after: int, times: int = 1, *, ranges: bool = True) -> Fault:
     return fault
 
 
-def lost(every: int) -> Fault:
-    """Of so many requests one is read, and then the connection is closed."""
-    lock, count = threading.Lock(), 0
+def lost(share: float) -> Fault:
+    """By chance requests are read, and then the connection is closed; the same ones each time."""
+    count = itertools.count()
 
     def fault(handler: _Handler, _: bytes) -> bool:
-        nonlocal count
-        with lock:
-            count += 1
-            handler.close_connection |= (is_lost := count % every == 0)
+        number = hashlib.sha256(b"%d" % next(count)).digest()
+        is_lost = int.from_bytes(number[:4], "big") < share * (1 << 32)
+        handler.close_connection |= is_lost
         return is_lost
 
     return fault

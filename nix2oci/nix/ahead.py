@@ -17,7 +17,7 @@ T = TypeVar("T")
 _PIECES = 8
 """That are made before they are asked for."""
 _GRACE = 1.0
-"""Seconds that a thread has to end by itself when its work is called off."""
+"""Seconds that threads have to end by themselves when their work is called off."""
 
 
 def ahead(make: Callable[[Event], Iterator[bytes]]) -> Generator[bytes]:
@@ -98,7 +98,7 @@ def explored(
         for _ in crew:
             todo.put(None)
         for thread in crew:
-            thread.join(_GRACE)
+            thread.join(_GRACE / threads)
     return found
 
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from threading import Event
 from typing import IO, Protocol
 
 from msgspec import Struct
 
 from nix2oci.errors import StoreError
+from nix2oci.host.http.retry import Clock
 from nix2oci.host.regular_files import open_file, read_file
 from nix2oci.nix.narinfo import NarInfo
 from nix2oci.text import display
+
+
+class Web(Struct, frozen=True):
+    """What is to be known to use the network."""
+
+    env: Mapping[str, str]
+    """For proxies and certificates."""
+    clock: Clock
+    user_agent: str
+    note: Callable[[str], None]
+    """Takes a line when something has to be waited for; from any thread."""
 
 
 class NarFile(Struct, frozen=True):

@@ -17,7 +17,6 @@ from threading import Event
 from typing import IO, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, NetworkError, OutputError, StoreError
@@ -25,11 +24,11 @@ from nix2oci.host.http.authorities import OneFile, ca_file
 from nix2oci.host.http.line import Advice, Line
 from nix2oci.host.http.proxies import Proxies
 from nix2oci.host.http.request_error import RequestError
-from nix2oci.host.http.retry import TEMPORARY, Clock, Health, Patience, persist
+from nix2oci.host.http.retry import TEMPORARY, Health, Patience, persist
 from nix2oci.host.http.transport import Answer, Request, Transport
 from nix2oci.host.http.urls import REDIRECTS, followed, same_origin
 from nix2oci.host.regular_files import open_file
-from nix2oci.nix.cache_files import NarFile
+from nix2oci.nix.cache_files import NarFile, Web
 from nix2oci.text import display
 
 T = TypeVar("T")
@@ -44,17 +43,6 @@ _IN_MEMORY = 1 << 22
 _PROGRESS = 1 << 16
 """Bytes that count as one."""
 _ADVICE = Advice(untrusted="SSL_CERT_FILE names a file with the certificates to trust")
-
-
-class Web(Struct, frozen=True):
-    """What is to be known to use the network."""
-
-    env: Mapping[str, str]
-    """For proxies and certificates."""
-    clock: Clock
-    user_agent: str
-    note: Callable[[str], None]
-    """Takes a line when something has to be waited for; from any thread."""
 
 
 class WebFiles:
@@ -79,6 +67,7 @@ class WebFiles:
             advice=_ADVICE,
         )
         self._transports: dict[int, Transport] = {}
+        self._lock = threading.Lock()
 
     def read(self, name: str, most: int, purpose: str, stop: Event) -> bytes | None:
         """A small file, None where it is not there; raises `NetworkError` and `StoreError`."""
@@ -182,7 +171,11 @@ class WebFiles:
     @property
     def _transport(self) -> Transport:
         """Connections of this process: one that was forked must not use those of its parent."""
-        return self._transports.setdefault(os.getpid(), Transport(self._line))
+        process = os.getpid()
+        with self._lock:
+            if process not in self._transports:
+                self._transports[process] = Transport(self._line)
+            return self._transports[process]
 
     def _check(self, answer: Answer, expected: int) -> None:
         if answer.status == expected:

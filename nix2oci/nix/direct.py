@@ -5,22 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from nix2oci.errors import ConfigError, NixNotFoundError
 from nix2oci.model.closure import PathInfo, StorePath
 from nix2oci.nix.binary_cache import BinaryCache
-from nix2oci.nix.cache_files import CacheFiles, DirectoryFiles
+from nix2oci.nix.cache_files import CacheFiles, DirectoryFiles, Web
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.nix_conf import Settings
 from nix2oci.nix.options import Origin, setting
 from nix2oci.nix.package import Package, package_of_path
 from nix2oci.nix.process import WITHOUT_NIX
 from nix2oci.nix.public_keys import CACHE_NIXOS_ORG, PublicKeys
-from nix2oci.nix.settings import Settings
-
-if TYPE_CHECKING:
-    from nix2oci.nix.cache_http import Web
 
 
 class DirectNix(NixClient):

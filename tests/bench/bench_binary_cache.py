@@ -16,6 +16,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.editing import edited_app
@@ -23,7 +25,7 @@ from bench.measure import Run, median, run
 from real.binary_cache import keys
 from real.distro import nix, out_path
 from real.editable import App
-from support.fakecache import CacheServer, FakeCache, lost, served
+from support.fakecache import FakeCache, lost, served
 
 NIX2OCI = str(Path(sys.executable).with_name("nix2oci"))
 BOUND_RATIO, BOUND_MB = 1.0, 200
@@ -35,24 +37,61 @@ def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     with edited_app() as (app, work, _):
         secret, public = keys(work)
-        cache = FakeCache(work / "files")
         for compression in ("zstd", "xz"):
-            put(app, cache, secret, compression)
-            with served(cache) as web:
+            files = work / compression
+            put(app, files, secret, compression)
+            with serving(files) as web:
                 bench = Bench(work, web, public, str(built(app)))
                 compare(bench, compression, runs)
-                again(bench, app, secret)
-            shutil.rmtree(cache.directory)
-            cache = FakeCache(work / "files")
-        put(app, cache, secret, "zstd")
-        with served(cache, lost(LOST)) as web:
-            bad_line(Bench(work, web, public, str(built(app))))
+                again(bench, app, files, secret)
+        with serving(work / "xz") as web, serving(work / "xz", LOST) as bad:
+            bad_line(*(Bench(work, each, public, str(built(app))) for each in (web, bad)))
+
+
+class Web:
+    """A server in a process of its own: what it has in memory would count as ours."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.url = self._line()
+
+    def asked(self) -> list[str]:
+        """What it was asked for since the last call."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        found: list[str] = json.loads(self._line())
+        return found
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+@contextmanager
+def serving(directory: Path, share: float = 0) -> Iterator[Web]:
+    argv = [sys.executable, __file__, "serve", str(directory), str(share)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            yield Web(process)
+        finally:
+            process.terminate()
+
+
+def serve(directory: str, share: str) -> None:
+    """The server's life; it loses a share of requests."""
+    with served(FakeCache(Path(directory)), lost(float(share))) as web:
+        print(web.url, flush=True)
+        for _ in sys.stdin:
+            print(json.dumps(web.asked), flush=True)
+            web.asked.clear()
 
 
 class Bench:
     """The three commands, each from nothing."""
 
-    def __init__(self, work: Path, web: CacheServer, key: str, path: str) -> None:
+    def __init__(self, work: Path, web: Web, key: str, path: str) -> None:
         self.work, self.web, self.path = work, web, path
         self.image, self.store = work / "image", work / "store"
         self.key = key
@@ -88,45 +127,48 @@ class Bench:
 def compare(bench: Bench, compression: str, runs: int) -> None:
     without: list[float] = []
     with_nix: list[float] = []
+    own: list[float] = []
+    theirs: list[float] = []
     peak = 0.0
     for number in range(runs + 1):
         whole = bench.build("--no-cache")
         digest = bench.digest
-        seconds = bench.copy().seconds + bench.build_here().seconds
+        copied, here = bench.copy(), bench.build_here()
         assert bench.digest == digest, "the images differ"
         if number:  # the first one warms the caches of the machine
             without.append(whole.seconds)
-            with_nix.append(seconds)
+            with_nix.append(copied.seconds + here.seconds)
+            own.append(whole.processor)
+            theirs.append(copied.processor + here.processor)
             peak = max(peak, whole.megabytes)
     print(
         f"{compression}: {median(without) / median(with_nix):.2f} of `nix copy` and a build, "
         f"{min(without) / min(with_nix):.2f} at best (bound {BOUND_RATIO}); "
-        f"peak {peak:.0f} MB (bound {BOUND_MB})"
+        f"processor {median(own) / median(theirs):.2f}; peak {peak:.0f} MB (bound {BOUND_MB})",
+        flush=True,
     )
 
 
-def again(bench: Bench, app: App, secret: Path) -> None:
+def again(bench: Bench, app: App, files: Path, secret: Path) -> None:
     """A first build that keeps what it makes, and one after an edit."""
     bench.build()
-    bench.web.asked.clear()
+    bench.web.asked()
     app.edit(f"edit {os.urandom(4).hex()}")
-    path = str(built(app))
-    put(app, bench.web.cache, secret, "zstd")
-    seconds = bench.build(path=path).seconds
-    print(f"after an edit: {len(bench.web.nars)} NARs fetched, {seconds:.2f} s")
+    put(app, files, secret, "zstd")
+    seconds = bench.build(path=str(built(app))).seconds
+    nars = [path for path in bench.web.asked() if path.startswith("/nar/")]
+    print(f"after an edit: {len(nars)} NARs fetched, {seconds:.2f} s", flush=True)
     shutil.rmtree(bench.work / "kept")
 
 
-def bad_line(bench: Bench) -> None:
-    whole = bench.build("--no-cache")
-    asked = len(bench.web.asked)
-    digest = bench.digest
-    bench.web.faults.clear()
-    plain = bench.build("--no-cache")
-    assert bench.digest == digest, "the images differ"
+def bad_line(good: Bench, bad: Bench) -> None:
+    plain = good.build("--no-cache")
+    digest = good.digest
+    whole = bad.build("--no-cache")
+    assert bad.digest == digest, "the images differ"
     print(
         f"a line that loses {LOST:.0%} of requests: {whole.seconds / plain.seconds:.1f} times "
-        f"the seconds, {asked} requests instead of {len(bench.web.asked) - asked}"
+        f"the seconds, {len(bad.web.asked())} requests instead of {len(good.web.asked())}"
     )
 
 
@@ -134,13 +176,16 @@ def built(app: App) -> Path:
     return out_path(app.installable)
 
 
-def put(app: App, cache: FakeCache, secret: Path, compression: str) -> None:
+def put(app: App, directory: Path, secret: Path, compression: str) -> None:
     """The application with all that it refers to, signed."""
-    path, url = str(built(app)), f"file://{cache.directory}"
+    path, url = str(built(app)), f"file://{directory}"
     sign = ("store", "sign", "--recursive", "--key-file", str(secret), "--store", url)
     nix("copy", "--to", f"{url}?compression={compression}", path)
     nix(*sign, path)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["serve"]:
+        serve(*sys.argv[2:])
+    else:
+        main()

@@ -85,7 +85,7 @@ def build(*argv: str | Path, **env: str) -> str:
 def digest(cache: Cache, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The one that the command gives where Nix is."""
     image = tmp_path_factory.mktemp("image") / "x"
-    argv = [NIX2OCI, "build", cache.output, "--json", "-o", image]
+    argv = [NIX2OCI, "build", str(cache.output), "--json", "-o", str(image)]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=300)
     return str(json.loads(done.stdout)["digest"])
 

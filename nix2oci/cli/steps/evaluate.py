@@ -65,7 +65,7 @@ def _open_cache(
 ) -> BinaryCache:
     """The binary cache at an origin, for who has no Nix."""
     from nix2oci import __version__
-    from nix2oci.nix.cache_http import Web
+    from nix2oci.nix.cache_files import Web
     from nix2oci.nix.direct import open_cache
 
     note = console.progress(output).step

@@ -43,13 +43,13 @@ ORIGIN = Group(
         value(
             "--from",
             "URL",
-            "Build nothing: take the store paths from this store, such as a binary cache.",
+            "Build nothing: take the store paths from this store; a binary cache needs no Nix.",
             "from_",
         ),
         repeated(
             "--trusted-public-keys",
             "KEYS",
-            "With --from: trust what these keys signed, too, such as NAME:BASE64.",
+            "With --from: trust what these keys signed, too, each NAME:BASE64.",
         ),
         switch("--no-check-sigs", "With --from: take store paths that are not signed."),
     ),

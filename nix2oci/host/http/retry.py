@@ -132,7 +132,7 @@ def persist(
             tried = 1 if error.progress else tried + 1
             since = health.answers if tried == 1 else since
             seconds = _wait(error, tried, patience(), clock, alive=health.is_alive(error, since))
-            if seconds:
+            if seconds >= 1:  # less is not worth a word
                 note(f"{error.cause}; next try in {seconds:.0f} s")
         else:
             if tried:

@@ -8,6 +8,7 @@ of the record (`nix.nar`).
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from threading import Event
 
 from nix2oci.errors import ClosureError, StoreError
@@ -58,9 +59,17 @@ class BinaryCache:
         self._meet({root.store_dir for root in roots})
         if self._graph is not None:
             return Closure.among(self._graph, roots)
-        self._records = explored(roots, self._record, self._references, _AT_ONCE)
-        self._check_signatures()
-        return Closure.of((record.info for record in self._records.values()), roots)
+        number = count()
+
+        def references(record: NarInfo) -> Sequence[StorePath]:
+            if next(number) == _MOST_PATHS:
+                raise ClosureError(f"cannot use {self}: it goes on after {_MOST_PATHS} store paths")
+            return record.info.references
+
+        found = explored(roots, self._record, references, _AT_ONCE)
+        self._check_signatures(found.values())
+        self._records |= found
+        return Closure.of((record.info for record in found.values()), roots)
 
     def nar(self, info: PathInfo, scratch: str, *, again: bool) -> Generator[bytes]:
         """The NAR of a store path, in pieces, the first of which is empty: it was sent for."""
@@ -84,25 +93,21 @@ class BinaryCache:
                 )
 
     def _record(self, path: StorePath, stop: Event) -> NarInfo:
+        if path in self._records:
+            return self._records[path]
         name = f"{path.hash_part}.narinfo"
         data = self._files.read(name, MOST_BYTES, f"read {path} from {self}", stop)
         if data is None:
             raise not_there(path, self)
         return NarInfo.parse(data.decode("utf-8", "replace"), path, str(self))
 
-    def _references(self, record: NarInfo) -> Sequence[StorePath]:
-        self._records[record.info.path] = record
-        if len(self._records) > _MOST_PATHS:
-            raise ClosureError(f"cannot use {self}: it goes on after {_MOST_PATHS} store paths")
-        return record.info.references
-
-    def _check_signatures(self) -> None:
+    def _check_signatures(self, records: Iterable[NarInfo]) -> None:
         keys = self._keys
         if keys is None:
             return
         wrong = sorted(
-            path
-            for path, record in self._records.items()
+            record.info.path
+            for record in records
             if not record.is_content_addressed and not keys.have_signed(record)
         )
         if wrong:
@@ -114,7 +119,7 @@ class BinaryCache:
             )
 
     def _pieces(self, info: PathInfo, scratch: str, stop: Event, *, again: bool) -> Iterator[bytes]:
-        record = self._records.get(info.path) or self._record(info.path, stop)
+        record = self._record(info.path, stop)
         if record.info.nar_hash != info.nar_hash:
             raise StoreError(
                 f"cannot use {info.path}: {self} has another one: expected "

@@ -16,10 +16,11 @@ from nix2oci.errors import ConfigError, NixError
 from nix2oci.model.closure import Closure, PathInfo
 from nix2oci.model.tree import Entry, Tree
 from nix2oci.nix.client import NixClient
+from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.flake_inputs import as_locked, nixpkgs_input
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.package import Package
-from nix2oci.nix.store import LocalStore, store_layer
+from nix2oci.nix.store import LocalStore, Store, store_layer
 from nix2oci.nix.tools import programs, read_file
 from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.layer.compression import Compression
@@ -27,6 +28,8 @@ from nix2oci.oci.layer.workers import Blobs, LayerJob, write_layers
 from nix2oci.oci.layout.writer import Image
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import MAX_LAYERS, Descriptor, History, ImageConfig
+from nix2oci.pipeline.held import hold
+from nix2oci.pipeline.progress import SILENT
 from nix2oci.plan.debug_layer import (
     BUSYBOX,
     SUFFIX,
@@ -47,12 +50,12 @@ class Tools(Struct, frozen=True):
     """`/busybox`."""
     paths: tuple[PathInfo, ...]
     """What the tools need of the store and the image lacks."""
-    physical_root: str
+    store: Store
 
     def entries(self) -> Iterator[Entry]:
         """Those of the layer; `busybox` comes before `nix`."""
         yield from self.tree
-        yield from store_layer(self.paths, LocalStore(self.physical_root))
+        yield from store_layer(self.paths, self.store)
 
     @property
     def title(self) -> str:
@@ -81,12 +84,12 @@ class ToolSet(Struct, frozen=True):
     programs: Mapping[bytes, bytes]
     busybox: bytes
     tree: Tree
-    physical_root: str
+    store: Store
 
     def beside(self, image: Closure) -> Tools:
         """Those of the twin of one image."""
         missing = missing_paths(self.closure, self.programs, self.busybox, image)
-        return Tools(self.package, self.tree, missing, self.physical_root)
+        return Tools(self.package, self.tree, missing, self.store)
 
 
 @contextmanager
@@ -107,16 +110,26 @@ def debug_tools(
             f"cannot use debug tools '{text}': they are for {package.system}, "
             f"the image is for {system}"
         )
-    with nix.build([package]) as (built,):
-        closure, root = nix.closure(built.roots), nix.physical()
-        found = programs(closure, root)
+    with _held(nix, package) as (closure, store):
+        found = programs(closure, store.root)
         if not found:
             raise ConfigError(
                 f"cannot use debug tools '{text}': there is no program in bin/", hint=_NAME_THEM
             )
-        busybox = read_file(closure, found[BUSYBOX], root) if BUSYBOX in found else b""
+        busybox = read_file(closure, found[BUSYBOX], store) if BUSYBOX in found else b""
         tree = tools_tree(found, busybox, str(closure.roots[0]))
-        yield ToolSet(package, closure, found, busybox, tree, root)
+        yield ToolSet(package, closure, found, busybox, tree, store)
+
+
+@contextmanager
+def _held(nix: NixClient, package: Package) -> Iterator[tuple[Closure, Store]]:
+    """What is built here, or comes from where the image's store paths do if there is no Nix."""
+    if nix.sender is not None:
+        with hold(nix, [package], SILENT, FactCache()) as held:
+            yield held.closure, held.store
+    else:
+        with nix.build([package]) as (built,):
+            yield nix.closure(built.roots), LocalStore(nix.physical())
 
 
 def _evaluate(nix: NixClient, asked: str | None, main: Installable, system: str) -> Package:

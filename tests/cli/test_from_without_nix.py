@@ -111,6 +111,14 @@ def test_plan_needs_no_nix_either(desk: Desk) -> None:
     assert sorted(paths) == sorted([str(APP), str(LIBRARY)])
 
 
+def test_the_tools_of_a_debug_twin_come_from_the_cache_too(desk: Desk) -> None:
+    tool = desk.cache.add("tool-1", {b"bin": {b"tool": Program(b"\x7fELF a tool")}}, [LIBRARY])
+    done = desk.build("--debug", "--debug-tools", str(tool))
+    assert done.returncode == 0, done.stderr
+    listed = desk.terminal.run("ls", "x:latest-debug", f"{tool}/bin/")
+    assert listed.stdout.endswith(f" {tool}/bin/tool\n")
+
+
 def test_a_second_build_fetches_only_what_is_new(desk: Desk) -> None:
     with served(desk.cache) as web:
         assert desk.build(url=web.url).returncode == 0

@@ -77,11 +77,7 @@ class WebFiles:
                 if answer.status in _ABSENT:
                     return None
                 self._check(answer, 200)
-                data = answer.read(most + 1)
-                missing = (answer.length() or 0) - len(data)
-                if missing > 0 and len(data) <= most:
-                    raise RequestError(f"{answer.shown} ended early", temporary=True)
-                return data
+                return answer.read(most + 1)
 
         found = self._persist(ask, purpose, stop)
         if found is not None and len(found) > most:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from threading import Event
 from typing import IO, TypeVar
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from msgspec.structs import replace
 
@@ -29,6 +29,7 @@ from nix2oci.host.http.transport import Answer, Request, Transport
 from nix2oci.host.http.urls import REDIRECTS, followed, same_origin
 from nix2oci.host.regular_files import open_file
 from nix2oci.nix.cache_files import NarFile, Web
+from nix2oci.nix.messages import redact
 from nix2oci.text import display
 
 T = TypeVar("T")
@@ -49,7 +50,12 @@ class WebFiles:
     """The files below an address; for any number of threads, and for processes that are forked."""
 
     def __init__(self, url: str, web: Web, netrc_file: str) -> None:
-        """`url` may have a user name and password; else `netrc_file` is asked for them."""
+        """`url` may have a user name and password; else `netrc_file` is asked for them.
+
+        Raises `ConfigError` for what is no address, and for a file that cannot be read.
+        """
+        if not _is_address(url):
+            raise ConfigError(f"cannot use --from {redact(url)}: it is no address")
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
         self._base = urlunsplit((parts.scheme, host, parts.path.rstrip("/") + "/", "", ""))
@@ -122,10 +128,11 @@ class WebFiles:
 
     def _go_on(self, download: _Download) -> None:
         """Get what is missing of a file."""
-        url = urljoin(self._base, download.nar.url)
-        if not same_origin(url, self._base):
-            with _refused(f"{display(download.nar.url.encode())} "):
-                url = followed(self._base, download.nar.url, self._transport.reach)
+        try:
+            url = followed(self._base, download.nar.url, self._transport.reach)
+        except ValueError as err:
+            where = f"{display(download.nar.url.encode())}: {err}"
+            raise StoreError(f"cannot {download.purpose}: its NAR cannot be at {where}") from err
         have = download.have
         with self._send(url, {"Range": f"bytes={have}-"} if have else {}) as answer:
             if answer.status in _ABSENT:
@@ -248,6 +255,14 @@ def _refused(purpose: str) -> Iterator[None]:
         yield
     except ValueError as err:
         raise RequestError(f"{purpose}{err}") from None
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not match, a port that is no number
+        return False
 
 
 def _proof(user: str, password: str) -> str:

@@ -24,7 +24,7 @@ from support.fakecache import (
 from support.fakestore import Node, Program, nar, store_path
 from support.pushing import FakeClock
 
-from nix2oci.errors import Nix2OCIError
+from nix2oci.errors import ConfigError, Nix2OCIError
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.nix.binary_cache import BinaryCache
 from nix2oci.nix.cache_files import Web
@@ -330,6 +330,21 @@ def test_the_forms_that_urls_of_nars_have(cache: FakeCache, url: str) -> None:
     with served(cache) as web:
         cache.edit(APP, "URL", url.format(base=web.url, name=f"{APP.hash_part}.nar"))
         read(opened(web.url, cache.key))
+
+
+@pytest.mark.parametrize("url", ["http://[", "ftp://x/y", "//x/y", "http://10.0.0.1/x", "a\x7fb"])
+def test_a_record_leads_to_no_other_place_on_the_web(cache: FakeCache, url: str) -> None:
+    cache.edit(APP, "URL", url)
+    with served(cache) as web:
+        found = failure(web.url, cache)
+    assert str(found).startswith(f"cannot read {APP} from {web.url}: its NAR cannot be at ")
+    assert found.exit_code == 4
+
+
+@pytest.mark.parametrize("url", ["http://", "http://host:port", "https://["])
+def test_what_is_no_address(cache: FakeCache, url: str) -> None:
+    with pytest.raises(ConfigError, match="it is no address"):
+        opened(url, cache.key)
 
 
 def test_what_a_nar_is_read_of_again_is_not_asked_for_again(cache: FakeCache) -> None:

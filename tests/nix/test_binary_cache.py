@@ -1,4 +1,4 @@
-"""A binary cache that is read without Nix: what is believed of it, and a line that is cut."""
+"""A binary cache that is read without Nix: what is believed of it."""
 
 from __future__ import annotations
 
@@ -13,59 +13,21 @@ from support.fakecache import (
     FakeCache,
     Fault,
     Key,
-    closed_early,
-    cut,
     endless,
-    lost,
     served,
     status,
-    without_ranges,
 )
-from support.fakestore import Node, Program, nar, store_path
-from support.pushing import FakeClock
+from support.fakestore import nar, store_path
+from support.readcache import APP, LIBRARY, failure, made, opened
 
-from nix2oci.errors import ConfigError, Nix2OCIError
-from nix2oci.model.closure import Closure, StorePath
-from nix2oci.nix.binary_cache import BinaryCache
-from nix2oci.nix.cache_files import Web
-from nix2oci.nix.direct import open_cache
-from nix2oci.nix.options import Origin
-from nix2oci.nix.remote import remote_store
+from nix2oci.model.closure import StorePath
 
-APP = store_path("app-1.0")
-LIBRARY = store_path("library-1.2")
-BIG = bytes(range(256)) * 4096
-NODE: Node = {b"bin": {b"app": Program(b"\x7fELF a program")}, b"share": {b"big": BIG}}
 STRANGER = Key("stranger-1")
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> FakeCache:
-    made = FakeCache(tmp_path / "cache")
-    made.add("library-1.2", b"a library\n", compression="xz")
-    made.add("app-1.0", NODE, [LIBRARY, APP], "none")
-    return made
-
-
-def opened(url: str, key: Key, clock: FakeClock | None = None, **env: str) -> BinaryCache:
-    web = Web(env, (clock or FakeClock()).clock, "test/1", lambda _: None)
-    options = ("--option", "trusted-public-keys", key.public)
-    return open_cache(Origin(url), {"NIX_CONF_DIR": "/nowhere", **env}, options, web)
-
-
-def read(source: BinaryCache) -> Closure:
-    """All of it, as a build reads it: the graph, then each NAR."""
-    closure = source.closure([APP])
-    with remote_store(source, closure) as store:
-        store.skeleton.materialize()
-        assert Path(f"{store.root}{APP}/bin/app").read_bytes() == b"\x7fELF a program"
-    return closure
-
-
-def failure(url: str, cache: FakeCache) -> Nix2OCIError:
-    with pytest.raises(Nix2OCIError) as caught:
-        read(opened(url, cache.key))
-    return caught.value
+    return made(tmp_path / "cache")
 
 
 # --- what is wrong: the path is named -------------------------------------------------------------
@@ -212,7 +174,7 @@ def test_what_is_wrong_names_the_path(
     change(cache)
     with served(cache) as web:
         url = web.url if on_web else cache.url
-        found = failure(url, cache)
+        found = failure(url, cache.key)
     assert error in str(found).replace(url, "URL")
     assert found.exit_code == 4
 
@@ -221,7 +183,7 @@ def test_what_is_wrong_names_the_path(
 def test_a_record_leads_to_no_file_outside_a_directory(cache: FakeCache, url: str) -> None:
     (cache.directory.parent / "secret").write_bytes(nar(b"a library\n"))
     cache.edit(LIBRARY, "URL", url)
-    found = failure(cache.url, cache)
+    found = failure(cache.url, cache.key)
     assert str(found).startswith(f"cannot read {LIBRARY} from {cache.url}: its NAR")
     assert found.exit_code == 4
 
@@ -275,114 +237,9 @@ FAULTS: dict[str, tuple[Fault, int, str]] = {
 def test_a_cache_that_fails(cache: FakeCache, what: str) -> None:
     fault, code, error = FAULTS[what]
     with served(cache, fault) as web:
-        found = failure(web.url, cache)
+        found = failure(web.url, cache.key)
     assert error in str(found).replace(web.url, "URL")
     assert found.exit_code == code
-
-
-# --- a line that is cut ---------------------------------------------------------------------------
-
-SURVIVED: dict[str, list[Fault]] = {
-    "every third answer, by chance": [lost(1 / 3)],
-    "a NAR that is cut twice": [cut(f"nar/{APP.hash_part}", 300_000, times=2)],
-    "a NAR that is cut, of a server without ranges": [
-        without_ranges("/nar/"),
-        cut(f"nar/{APP.hash_part}", 300_000),
-    ],
-    "a NAR without a length that ends early": [closed_early(f"nar/{APP.hash_part}", 300_000)],
-    "a record that is cut": [cut(".narinfo", 20)],
-    "a cache that is busy for a moment": [status("/", 503, times=2, Retry_After="1")],
-    "a redirect to another place of it": [
-        status(f"nar/{LIBRARY.hash_part}.nar", 302, times=1, Location=f"{LIBRARY.hash_part}.nar?2")
-    ],
-}
-
-
-@pytest.mark.parametrize("what", SURVIVED)
-def test_what_is_survived(cache: FakeCache, what: str) -> None:
-    with served(cache, *SURVIVED[what]) as web:
-        assert set(read(opened(web.url, cache.key))) == {APP, LIBRARY}
-
-
-def test_a_download_goes_on_where_it_was_cut(cache: FakeCache) -> None:
-    name = f"/nar/{APP.hash_part}.nar"
-    with served(cache, cut(name, 300_000, times=2)) as web:
-        read(opened(web.url, cache.key))
-        heads = [head for path, head in zip(web.asked, web.headers, strict=True) if path == name]
-    assert [head.get("range") for head in heads] == [None, "bytes=300000-", "bytes=600000-"]
-
-
-def test_a_server_that_begins_again_each_time_is_given_up(cache: FakeCache) -> None:
-    with served(cache, cut(f"nar/{APP.hash_part}", 300_000, times=1 << 30, ranges=False)) as web:
-        assert failure(web.url, cache).exit_code == 6
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        pytest.param("nar/{name}", id="seen from the cache"),
-        pytest.param("/nar/{name}", id="seen from the host"),
-        pytest.param("{base}/nar/{name}", id="absolute"),
-        pytest.param("nar/{name}?hash=1", id="with a query"),
-    ],
-)
-def test_the_forms_that_urls_of_nars_have(cache: FakeCache, url: str) -> None:
-    with served(cache) as web:
-        cache.edit(APP, "URL", url.format(base=web.url, name=f"{APP.hash_part}.nar"))
-        read(opened(web.url, cache.key))
-
-
-@pytest.mark.parametrize("url", ["http://[", "ftp://x/y", "//x/y", "http://10.0.0.1/x", "a\x7fb"])
-def test_a_record_leads_to_no_other_place_on_the_web(cache: FakeCache, url: str) -> None:
-    cache.edit(APP, "URL", url)
-    with served(cache) as web:
-        found = failure(web.url, cache)
-    assert str(found).startswith(f"cannot read {APP} from {web.url}: its NAR cannot be at ")
-    assert found.exit_code == 4
-
-
-@pytest.mark.parametrize("url", ["http://", "http://host:port", "https://["])
-def test_what_is_no_address(cache: FakeCache, url: str) -> None:
-    with pytest.raises(ConfigError, match="it is no address"):
-        opened(url, cache.key)
-
-
-def test_what_a_nar_is_read_of_again_is_not_asked_for_again(cache: FakeCache) -> None:
-    with served(cache) as web:
-        source = opened(web.url, cache.key)
-        closure = source.closure([APP])
-        with remote_store(source, closure) as store:
-            store.skeleton.small = 0
-            store.skeleton.materialize()
-            for _ in range(2):
-                assert list(store.entries(closure.infos[APP]))
-        assert sorted(web.nars) == sorted(set(web.nars))
-
-
-# --- who asks -------------------------------------------------------------------------------------
-
-
-def test_a_password_of_the_address_goes_to_the_cache_alone(cache: FakeCache) -> None:
-    with served(cache) as other, served(cache) as web:
-        cache.edit(APP, "URL", f"{other.url}/nar/{APP.hash_part}.nar")
-        read(opened(f"http://me:secret@{web.host}", cache.key))
-    basic = "Basic bWU6c2VjcmV0"
-    assert {head.get("authorization") for head in web.headers} == {basic}
-    assert {head.get("authorization") for head in other.headers} == {None}
-
-
-def test_a_password_may_be_in_the_netrc_file_of_nix(cache: FakeCache, tmp_path: Path) -> None:
-    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
-    with served(cache) as web:
-        setting = f"netrc-file = {tmp_path}/netrc"
-        read(opened(web.url, cache.key, NIX_CONFIG=setting))
-    assert {head.get("authorization") for head in web.headers} == {"Basic bWU6c2VjcmV0"}
-
-
-def test_a_proxy_of_the_environment_is_asked(cache: FakeCache) -> None:
-    with served(cache) as proxy:
-        read(opened("http://cache.invalid", cache.key, http_proxy=proxy.url))
-    assert all(path.startswith("http://cache.invalid/") for path in proxy.asked)
 
 
 # --- threads --------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import lzma
 import re
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -129,10 +130,11 @@ class CacheServer:
     headers: list[dict[str, str]] = field(default_factory=list)
     times: Counter[str] = field(default_factory=Counter)
     host: str = ""
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}"
+        return f"{self.scheme}://{self.host}"
 
     @property
     def nars(self) -> list[str]:
@@ -198,10 +200,15 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def served(cache: FakeCache, *faults: Fault) -> Iterator[CacheServer]:
+def served(
+    cache: FakeCache, *faults: Fault, tls: ssl.SSLContext | None = None
+) -> Iterator[CacheServer]:
     """The cache at a port of this machine."""
     shown = CacheServer(cache, list(faults))
     server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"shown": shown}))
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        shown.scheme = "https"
     shown.host = f"127.0.0.1:{server.server_port}"
     options: dict[str, Any] = {"poll_interval": 0.02}
     thread = threading.Thread(target=server.serve_forever, kwargs=options, daemon=True)

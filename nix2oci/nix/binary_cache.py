@@ -7,6 +7,7 @@ of the record (`nix.nar`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from threading import Event
@@ -15,7 +16,7 @@ from nix2oci.errors import ClosureError, StoreError
 from nix2oci.model.closure import Closure, PathInfo, StorePath, format_nar_hash
 from nix2oci.nix.ahead import ahead, explored
 from nix2oci.nix.cache_files import CacheFiles, NarFile
-from nix2oci.nix.decompress import DecompressionError, decompressed
+from nix2oci.nix.decompress import SLOW, DecompressionError, decompressed, kept_as_zstd
 from nix2oci.nix.narinfo import MOST_BYTES, NarInfo
 from nix2oci.nix.options import Origin
 from nix2oci.nix.public_keys import PublicKeys
@@ -119,6 +120,11 @@ class BinaryCache:
             )
 
     def _pieces(self, info: PathInfo, scratch: str, stop: Event, *, again: bool) -> Iterator[bytes]:
+        kept = os.path.join(scratch, f"{info.path.base}.nar.zst")
+        if os.path.exists(kept):
+            with open(kept, "rb") as file:
+                yield from decompressed(file, "zstd")
+            return
         record = self._record(info.path, stop)
         if record.info.nar_hash != info.nar_hash:
             raise StoreError(
@@ -127,9 +133,12 @@ class BinaryCache:
                 f"{format_nar_hash(record.info.nar_hash)}"
             )
         purpose = f"read {info.path} from {self}"
-        with self._files.open(NarFile.of(record, again=again), scratch, purpose, stop) as file:
+        slow = again and record.compression in SLOW
+        nar = NarFile.of(record, again=again and not slow)
+        with self._files.open(nar, scratch, purpose, stop) as file:
             try:
-                yield from decompressed(file, record.compression)
+                pieces = decompressed(file, record.compression)
+                yield from kept_as_zstd(pieces, kept) if slow else pieces
             except DecompressionError as err:
                 raise StoreError(f"cannot {purpose}: its NAR {err}") from err
             except OSError as err:

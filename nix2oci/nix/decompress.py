@@ -6,14 +6,22 @@ decoder may keep more than so much in memory.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Protocol
+
+from nix2oci.errors import OutputError
 
 PIECE = 1 << 18
 """Bytes of a NAR at a time."""
 
 _MOST_MEMORY = 1 << 28
 """Bytes for one decoder; xz -9 takes 65 MiB, zstd --ultra -22 takes 128."""
+
+
+SLOW = frozenset({"xz", "bzip2"})
+"""Methods by which a NAR is not decompressed twice, if that can be helped."""
 
 
 class DecompressionError(Exception):
@@ -38,6 +46,27 @@ def decompressed(file: IO[bytes], method: str) -> Iterator[bytes]:
         known = ", ".join(_METHODS)
         raise DecompressionError(f"is compressed as '{method}', which is none of {known}")
     yield from _METHODS[method](file)
+
+
+def kept_as_zstd(pieces: Iterator[bytes], place: str) -> Iterator[bytes]:
+    """The same pieces, which are in a file as well once all of them came: read in no time.
+
+    Raises `OutputError` where it cannot be written.
+    """
+    from zstandard import ZstdCompressor  # noqa: PLC0415  # loaded when used
+
+    part = f"{place}.{os.getpid()}-{threading.get_ident()}"
+    try:
+        with open(part, "wb") as file, ZstdCompressor(level=1).stream_writer(file) as writer:
+            for piece in pieces:
+                writer.write(piece)
+                yield piece
+        os.replace(part, place)
+    except OSError as err:
+        raise OutputError(
+            f"cannot write to {os.path.dirname(place)}: {err.strerror}",
+            hint="TMPDIR may name another directory",
+        ) from err
 
 
 def _plain(file: IO[bytes]) -> Iterator[bytes]:

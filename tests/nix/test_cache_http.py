@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.certificates import Certificates
 from support.fakecache import (
+    COMPRESSIONS,
     FakeCache,
     Fault,
     closed_early,
@@ -16,7 +17,8 @@ from support.fakecache import (
     status,
     without_ranges,
 )
-from support.readcache import APP, LIBRARY, failure, made, opened, read
+from support.fakestore import entries_of, whole
+from support.readcache import APP, LIBRARY, NODE, failure, made, opened, read
 
 from nix2oci.errors import ConfigError
 from nix2oci.nix.remote import remote_store
@@ -94,15 +96,18 @@ def test_what_is_no_address(cache: FakeCache, url: str) -> None:
         opened(url, cache.key)
 
 
-def test_what_a_nar_is_read_of_again_is_not_asked_for_again(cache: FakeCache) -> None:
+@pytest.mark.parametrize("method", COMPRESSIONS)
+def test_a_nar_that_is_read_again_is_not_asked_for_again(cache: FakeCache, method: str) -> None:
+    cache.add("app-1.0", NODE, [LIBRARY, APP], method)
     with served(cache) as web:
         source = opened(web.url, cache.key)
         closure = source.closure([APP])
         with remote_store(source, closure) as store:
             store.skeleton.small = 0
             store.skeleton.materialize()
+            info = closure.infos[APP]
             for _ in range(2):
-                assert list(store.entries(closure.infos[APP]))
+                assert whole(store.entries(info)) == entries_of(info, NODE)
         assert sorted(web.nars) == sorted(set(web.nars))
 
 

@@ -13,9 +13,10 @@
     │   └── ClosureError            the closure is not closed, or not a graph that Nix can make
     ├── RepresentationError     5   an image cannot hold this
     │   └── ConflictError           two owners want one path of the image; .path .owners
-    ├── RegistryError           6   a registry failed, or refused; .status
-    │   ├── AuthenticationError 7   it does not let us, or our credentials cannot be read
-    │   └── NotAttachedError        the image is there, and something about it is not
+    ├── NetworkError            6   a server cannot be reached, failed, or refused; .status
+    │   └── RegistryError           it is a registry
+    │       ├── AuthenticationError 7   it does not let us, or our credentials cannot be read
+    │       └── NotAttachedError        the image is there, and something about it is not
     └── OutputError             8   reading or writing a file outside the store failed
         ├── LayoutError             a file or directory is not the image that it should be
         └── EngineError             docker, podman or containerd is not there, or refused an image
@@ -143,8 +144,8 @@ class ConflictError(RepresentationError):
         self.owners = owners
 
 
-class RegistryError(Nix2OCIError):
-    """A registry cannot be reached, failed, or refused what was asked."""
+class NetworkError(Nix2OCIError):
+    """A server cannot be reached, failed, or refused what was asked."""
 
     exit_code = 6
 
@@ -152,6 +153,10 @@ class RegistryError(Nix2OCIError):
         super().__init__(message, hint=hint)
         self.status = status
         """Of its answer (RFC 9110); None when there was none."""
+
+
+class RegistryError(NetworkError):
+    """A registry cannot be reached, failed, or refused what was asked."""
 
 
 class AuthenticationError(RegistryError):

@@ -52,11 +52,11 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "rich": frozenset({"cli"}),
     "yaml": frozenset({"config"}),
     "deflate": frozenset({"oci.layer.blob"}),
-    "zstandard": frozenset({"oci.layer.blob", "oci.layer.unpack"}),
-    "cryptography": frozenset({"trust.signing_keys", "nix.signatures"}),
+    "zstandard": frozenset({"oci.layer.blob", "oci.layer.unpack", "nix.decompress"}),
+    "cryptography": frozenset({"trust.signing_keys", "nix.public_keys"}),
     "magic": frozenset({"oci.file_type"}),
     "pylibmagic": frozenset({"oci.file_type"}),
-    "urllib3": frozenset({"oci.registry.transport", "oci.registry.connections"}),
+    "urllib3": frozenset({"host.http.transport", "host.http.connections"}),
 }
 
 # What reaches the outside, or differs from one run to the next, and who may have it.
@@ -68,10 +68,10 @@ OUTSIDE: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("random", "uuid", "locale", "getpass"), frozenset()),
     # How long a program may take that answers in pieces; no time reaches an image by that.
     "time": frozenset({"oci.registry.helpers", "host.children", "oci.layer.workers"}),
-    "socket": frozenset({"oci.registry.addresses", "oci.registry.connections"})
-    | frozenset({"oci.registry.socks", "oci.registry.transport"}),
+    "socket": frozenset({"host.http.addresses", "host.http.connections"})
+    | frozenset({"host.http.socks", "host.http.transport"}),
     "multiprocessing": frozenset({"oci.layer.workers"}),
-    "http": frozenset({"oci.registry.connections"}),
+    "http": frozenset({"host.http.connections"}),
     **dict.fromkeys(("urllib.request", "asyncio"), frozenset()),
 }
 

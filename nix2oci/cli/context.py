@@ -16,6 +16,8 @@ from nix2oci.errors import OutputError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from nix2oci.host.http.retry import Clock
+
 _WIDEST_HELP = 100
 _NARROWEST_HELP = 50
 
@@ -68,6 +70,17 @@ def now() -> datetime:
     from datetime import UTC, datetime
 
     return datetime.now(UTC)
+
+
+def clock() -> Clock:
+    """The time, and waiting, for what has to be tried again."""
+    from nix2oci.host.http.retry import Clock
+
+    return Clock(
+        now=lambda: now().timestamp(),
+        wait=lambda event, seconds: event.wait(seconds),
+        jitter=jitter,
+    )
 
 
 def jitter() -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from msgspec import Struct
@@ -104,6 +104,13 @@ def format_nar_hash(digest: bytes) -> str:
     return "sha256-" + binascii.b2a_base64(digest, newline=False).decode("ascii")
 
 
+def to_base32(data: bytes) -> str:
+    """Bytes in Nix's base 32, as hashes are in store paths and signatures."""
+    number = int.from_bytes(data, "little")
+    count = (len(data) * 8 + 4) // 5
+    return "".join(_BASE32[number >> 5 * place & 31] for place in reversed(range(count)))
+
+
 def _from_base32(text: str) -> bytes:
     """Nix's base 32: its own alphabet, least significant digit last (src/libutil/hash.cc)."""
     number = 0
@@ -165,6 +172,12 @@ class Closure(Struct, frozen=True):
             if path not in reached:
                 raise ClosureError(f"cannot use closure: no root refers to {path}")
         return cls(kept_roots, {path: by_path[path] for path in sorted(by_path)}, order)
+
+    @classmethod
+    def among(cls, known: Mapping[StorePath, PathInfo], roots: Sequence[StorePath]) -> Closure:
+        """The closure of roots whose paths are among those that are known; raises as `of`."""
+        paths = reachable(roots, lambda path: known[path].references if path in known else ())
+        return cls.of((known[path] for path in paths if path in known), roots)
 
     @classmethod
     def of_all(cls, infos: Iterable[PathInfo]) -> Closure:

@@ -16,6 +16,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -52,6 +53,9 @@ from nix2oci.nix.package import (
 from nix2oci.nix.process import NixRunner
 from nix2oci.nix.realise import Built, absent, any_lost, assign, operands, outputs_of
 
+if TYPE_CHECKING:
+    from nix2oci.nix.store import Sender
+
 _UNCACHED = ("--option", "eval-cache", "false")
 _ATTEMPTS = 3
 
@@ -59,13 +63,14 @@ _ATTEMPTS = 3
 class NixClient(NixRunner):
     """The Nix of this machine, with the options that the user passes through.
 
-    `env`, `show` and `terminal` are those of `NixRunner`. `origin` is where `nix.remote` takes
-    store paths from. `say` is told what was decided here. Methods raise what `run` raises,
+    `env`, `show` and `terminal` are those of `NixRunner`. `origin` is where store paths
+    come from. `say` is told what was decided here. Methods raise what `run` raises,
     `NixCommandError`, `NixOutputError` and `StoreError`.
     """
 
     building = "building with Nix"
     """What is said while `build` works."""
+    sender: Sender | None = None  # who gets what `origin` has, where that is not Nix
 
     def __init__(
         self,

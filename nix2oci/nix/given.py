@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -27,6 +27,7 @@ from nix2oci.errors import (
 from nix2oci.host.differences import here
 from nix2oci.host.regular_files import read_file
 from nix2oci.model.closure import STORE_DIR, Closure, PathInfo, StorePath, reachable
+from nix2oci.nix.binary_cache import BinaryCache
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.json_output import path_infos, read_json, unknown_shape
@@ -52,8 +53,8 @@ class GivenNix(NixClient):
     """The Nix of a run that starts none: it knows the store paths of a file, and no others.
 
     `facts` are what evaluation would have known of store paths, `""` being the first one that is
-    asked about. Methods raise what those of `NixClient` do, and `NixError` for what only Nix could
-    answer.
+    asked about; `cache` has the bytes, where they are not in a store of this machine. Methods
+    raise what those of `NixClient` do, and `NixError` for what only Nix could answer.
     """
 
     building = "taking store paths as they are"
@@ -64,8 +65,10 @@ class GivenNix(NixClient):
         options: Sequence[str],
         infos: Iterable[PathInfo],
         facts: Mapping[str, EvalResult] = MappingProxyType({}),
+        cache: BinaryCache | None = None,
     ) -> None:
-        super().__init__(env, options)
+        super().__init__(env, options, origin=cache.origin if cache else None)
+        self.sender = cache
         self._infos = {info.path: info for info in infos}
         self._facts = facts
         self._main: StorePath | None = None
@@ -121,8 +124,7 @@ class GivenNix(NixClient):
 
     def closure(self, roots: Sequence[StorePath]) -> Closure:
         """What the file says of store paths and all that they refer to."""
-        known = self._infos
-        return Closure.of((known[path] for path in self._reachable(roots) if path in known), roots)
+        return Closure.among(self._infos, roots)
 
     def _reachable(self, roots: Sequence[StorePath]) -> Iterable[StorePath]:
         known = self._infos
@@ -137,11 +139,19 @@ class GivenNix(NixClient):
 
 
 def open_given(
-    env: Mapping[str, str], options: Sequence[str], closure: str, package: str | None
+    env: Mapping[str, str],
+    options: Sequence[str],
+    closure: str,
+    package: str | None,
+    open_cache: Callable[[Mapping[StorePath, PathInfo]], BinaryCache] | None = None,
 ) -> GivenNix:
-    """What stands in for Nix, of the names of two files; raises `OutputError` and as both parse."""
-    facts = given_facts(_text(package)) if package else {}
-    return GivenNix(env, options, read_given(closure), facts)
+    """What stands in for Nix, of the names of two files; raises `OutputError` and as both parse.
+
+    `open_cache` gives the binary cache that has the bytes, if they are not in a store here.
+    """
+    facts, infos = given_facts(_text(package)) if package else {}, read_given(closure)
+    cache = open_cache({info.path: info for info in infos}) if open_cache else None
+    return GivenNix(env, options, infos, facts, cache)
 
 
 def read_given(path: str) -> tuple[PathInfo, ...]:

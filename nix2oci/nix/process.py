@@ -24,6 +24,12 @@ _TO_END = 10.0
 """Seconds that a nix has to end its builders, which only it can do."""
 _CHUNK = 1 << 16
 
+WITHOUT_NIX = (
+    "install Nix 2.4 or newer: https://nixos.org/download, "
+    "or do without: name a store path, and a binary cache that has it with --from"
+)
+"""What can be done where there is no Nix."""
+
 
 @contextmanager
 def start(
@@ -47,7 +53,7 @@ def start(
         except FileNotFoundError as err:
             raise NixNotFoundError(
                 "cannot run nix: there is no 'nix' on PATH",
-                hint="install Nix 2.4 or newer: https://nixos.org/download",
+                hint=WITHOUT_NIX,
             ) from err
         except OSError as err:
             raise NixNotFoundError(f"cannot run nix: {(err.strerror or str(err)).lower()}") from err

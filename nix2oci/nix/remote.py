@@ -1,7 +1,8 @@
 """A closure in another store: the graph, signatures, and bytes that are asked for when needed.
 
 Nothing is built and nothing is copied to the store of this machine. A store object is read as a
-NAR each time; the outline says what decisions need, and what is small is not asked for again.
+NAR each time, which Nix or a binary cache sends (`store.Sender`); the outline says what decisions
+need, and what is small is not asked for again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import os
 import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 from msgspec import Struct
 
@@ -27,7 +27,7 @@ from nix2oci.nix.options import Origin, setting, store_options
 from nix2oci.nix.package import Package
 from nix2oci.nix.realise import Built, Outputs, assign, operands, outputs_of
 from nix2oci.nix.signatures import check_signatures
-from nix2oci.nix.store import store_entries
+from nix2oci.nix.store import Sender, not_there, store_entries
 from nix2oci.nix.store_skeleton import StoreSkeleton
 
 _NO_SUBSTITUTES = ("--option", "substitute", "false")
@@ -43,8 +43,9 @@ def known_outputs(nix: NixClient, packages: Sequence[Package]) -> tuple[Built, .
     wanted = [one for package in packages for one in package.wanted + package.program_wanted]
     outputs = {one.path: {"": StorePath.parse(one.path)} for one in wanted if not one.outputs}
     known: Outputs = outputs
-    asked = [o for o in operands(packages, exact=nix.version.selects_outputs) if o not in outputs]
-    if asked:
+    if any(one.outputs for one in wanted):
+        exact = nix.version.selects_outputs
+        asked = [o for o in operands(packages, exact=exact) if o not in outputs]
         store = store_options(nix.options, store=setting(nix.options, "eval-store"))
         argv = ("build", "--json", "--dry-run", "--no-link", *store, *_NO_SUBSTITUTES)
         done = nix.run((*argv, "--", *asked), quiet=True)
@@ -54,26 +55,43 @@ def known_outputs(nix: NixClient, packages: Sequence[Package]) -> tuple[Built, .
     return tuple(assign(package, known) for package in packages)
 
 
-def remote_closure(nix: NixClient, origin: Origin, roots: Sequence[StorePath]) -> Closure:
-    """The closure of store paths as another store has it, its signatures checked.
+class NixSender(Struct, frozen=True):
+    """Another store that Nix asks, as `store.Sender`."""
 
-    Raises `StoreError` when a path is not there or not trusted, `ClosureError`, and what goes
-    wrong with Nix.
-    """
-    _check_place(origin)
-    try:
-        answer = nix.path_info(roots, origin.url)
-    except NixCommandError as err:
-        lacking = _NOT_VALID.search(err.stderr)
-        if lacking is None:
-            raise
-        raise StoreError(
-            f"cannot read {lacking[1]}: it is not in {origin}",
-            hint=f"copy it there from where it was built: nix copy --to '{origin}' {lacking[1]}",
-        ) from err
-    closure = Closure.of(path_infos(answer), roots)
-    check_signatures(nix, origin, answer)
-    return closure
+    nix: NixClient
+    origin: Origin
+
+    def __str__(self) -> str:
+        return str(self.origin)
+
+    def closure(self, roots: Sequence[StorePath]) -> Closure:
+        """The closure of store paths as another store has it, its signatures checked.
+
+        Raises `StoreError` when a path is not there or not trusted, `ClosureError`, and what goes
+        wrong with Nix.
+        """
+        origin = self.origin
+        _check_place(origin)
+        try:
+            answer = self.nix.path_info(roots, origin.url)
+        except NixCommandError as err:
+            lacking = _NOT_VALID.search(err.stderr)
+            if lacking is None:
+                raise
+            raise not_there(lacking[1], origin) from err
+        closure = Closure.of(path_infos(answer), roots)
+        check_signatures(self.nix, origin, answer)
+        return closure
+
+    def nar(self, info: PathInfo, _: str, *, again: bool) -> Generator[bytes]:
+        """As Nix sends it, each time: what it has fetched before is for it to know."""
+        del again
+        path, options = str(info.path), store_options(self.nix.options, store=self.origin.url)
+        argv = ("store", "dump-path", *options, "--", path)
+        try:
+            yield from self.nix.stream(argv, f"cannot read {path} from {self}")
+        except NixCommandError as err:
+            raise StoreError(str(err), hint=err.hint) from err
 
 
 def _check_place(origin: Origin) -> None:
@@ -92,8 +110,8 @@ class RemoteStore(Struct, frozen=True):
     Every method raises `StoreError` for what it cannot give, or gives with another hash.
     """
 
-    nix: NixClient
-    origin: Origin
+    sender: Sender
+    scratch: str
     skeleton: StoreSkeleton
 
     @property
@@ -111,7 +129,7 @@ class RemoteStore(Struct, frozen=True):
         if info.path in self.skeleton.whole:
             yield from store_entries(info, self.root, case_hack=self.case_hack)
         else:
-            yield from _sent(self.nix, self.origin, info)
+            yield from _sent(self.sender, self.scratch, info, again=False)
 
     def is_right(self, info: PathInfo) -> bool:
         """What the outline was drawn of was checked as it came."""
@@ -120,27 +138,23 @@ class RemoteStore(Struct, frozen=True):
 
 @contextmanager
 def remote_store(
-    nix: NixClient, origin: Origin, closure: Closure, facts_known: FactCache | None = None
+    sender: Sender, closure: Closure, facts_known: FactCache | None = None
 ) -> Iterator[RemoteStore]:
     """A closure of another store; its outline is to be drawn, and is gone when the block ends."""
-    with temporary_directory() as root:
-        yield RemoteStore(
-            nix,
-            origin,
-            StoreSkeleton(closure, root, partial(_sent, nix, origin), facts_known or FactCache()),
-        )
+    with temporary_directory() as scratch:
+        root, nars = f"{scratch}/outline", f"{scratch}/nars"
+        os.mkdir(root)
+        os.mkdir(nars)
+
+        def read(info: PathInfo) -> Iterator[Entry]:
+            return _sent(sender, nars, info, again=not skeleton.has_room_for(info))
+
+        skeleton = StoreSkeleton(closure, root, read, facts_known or FactCache())
+        yield RemoteStore(sender, nars, skeleton)
 
 
-def _sent(nix: NixClient, origin: Origin, info: PathInfo) -> Iterator[Entry]:
+def _sent(sender: Sender, scratch: str, info: PathInfo, *, again: bool) -> Iterator[Entry]:
     """The entries of a store object, which is sent for at once."""
-    stream = _nar(nix, origin, info.path)
-    next(stream)  # Nix is started; when nobody refers to the stream any more, it is ended
-    return nar_entries(info, stream, str(origin))
-
-
-def _nar(nix: NixClient, origin: Origin, path: StorePath) -> Generator[bytes]:
-    argv = ("store", "dump-path", *store_options(nix.options, store=origin.url), "--", str(path))
-    try:
-        yield from nix.stream(argv, f"cannot read {path} from {origin}")
-    except NixCommandError as err:
-        raise StoreError(str(err), hint=err.hint) from err
+    stream = sender.nar(info, scratch, again=again)
+    next(stream)  # it is on its way; when nobody refers to the stream any more, it is called off
+    return nar_entries(info, stream, str(sender))

@@ -11,14 +11,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.errors import CaseHackError, RepresentationError, StoreError
-from nix2oci.model.closure import PathInfo, StorePath, format_nar_hash
+from nix2oci.model.closure import Closure, PathInfo, StorePath, format_nar_hash
 from nix2oci.model.tree import Directory, Entry, File, Symlink, check_name, parents
 from nix2oci.nix.case_hack import CaseHack, has_mark, names_in
 from nix2oci.nix.nar import (
@@ -115,6 +115,32 @@ class Store(Protocol):
 
     def is_right(self, info: PathInfo) -> bool:
         """Whether a store object can be read and is what Nix recorded."""
+
+
+class Sender(Protocol):
+    """Another store, that sends what is asked for: with Nix, or a binary cache without.
+
+    Methods raise `StoreError` for what it does not have, or has otherwise than was recorded or
+    signed, and what goes wrong with Nix or with the network. As text it is its name.
+    """
+
+    def closure(self, roots: Sequence[StorePath]) -> Closure:
+        """What store paths refer to, as it has them; those that nobody signed are an error."""
+
+    def nar(self, info: PathInfo, scratch: str, /, *, again: bool) -> Generator[bytes]:
+        """The NAR of a store path, in pieces; it is on its way when the first, empty one came.
+
+        `again`: it will be asked for another time; until then it may be kept in the directory
+        `scratch`.
+        """
+
+
+def not_there(path: object, store: object) -> StoreError:
+    """The error for a store path that another store does not have."""
+    return StoreError(
+        f"cannot read {path}: it is not in {store}",
+        hint=f"copy it there from where it was built: nix copy --to '{store}' {path}",
+    )
 
 
 class LocalStore(Struct, frozen=True):

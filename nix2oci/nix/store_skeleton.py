@@ -110,6 +110,10 @@ class StoreSkeleton(Struct):
                 if name == path or (name.rpartition(b"/")[0] == above and entry.size <= self.small):
                     self._write(entry, disk.at(name), _AGAIN)
 
+    def has_room_for(self, info: PathInfo) -> bool:
+        """Whether an object is kept whole, as far as that can be said before it is drawn."""
+        return info.nar_size <= min(self.small, self.budget)
+
     def _sent(self) -> Generator[tuple[StorePath, Iterator[Entry] | None]]:
         """Every store object after all that it refers to, a few of them sent for ahead.
 
@@ -168,7 +172,7 @@ class StoreSkeleton(Struct):
         info = self.closure.infos[path]
         found: list[list[Any]] = []
         needles = [shell.hash_part.encode() for shell in shells]
-        whole = info.nar_size <= min(self.small, self.budget)
+        whole = self.has_room_for(info)
         is_root = path in self.closure.roots
         for entry in entries:
             place = self._new_place(b"/" + entry.path, directory=isinstance(entry, Directory))

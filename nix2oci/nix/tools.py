@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from nix2oci.model.closure import Closure, store_path_of
 from nix2oci.model.tree import File
 from nix2oci.nix.case_hack import CaseHack
-from nix2oci.nix.store import store_entries
+from nix2oci.nix.store import Store
 from nix2oci.nix.store_files import StoreFiles, unreadable
 from nix2oci.text import display
 
@@ -49,9 +49,7 @@ def _in_directory(files: StoreFiles, path: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def read_file(
-    closure: Closure, path: bytes, physical_root: str = "", *, case_hack: CaseHack = False
-) -> bytes:
+def read_file(closure: Closure, path: bytes, store: Store) -> bytes:
     """The bytes of a file in a closure; `path` is absolute and has no links.
 
     The whole store object is read: what is returned is part of what has the recorded NAR hash.
@@ -61,7 +59,7 @@ def read_file(
     if owner is None or owner not in closure:
         raise AssertionError(f"/{display(path)} is not in the closure")
     data = b""
-    for entry in store_entries(closure.infos[owner], physical_root, case_hack=case_hack):
+    for entry in store.entries(closure.infos[owner]):
         if isinstance(entry, File):
             chunks = (chunk for chunk in entry.chunks)
             if entry.path == path[1:]:

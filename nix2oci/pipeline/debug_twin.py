@@ -13,14 +13,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, NixError
+from nix2oci.host.progress import SILENT
 from nix2oci.model.closure import Closure, PathInfo
 from nix2oci.model.tree import Entry, Tree
 from nix2oci.nix.client import NixClient
+from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.flake_inputs import as_locked, nixpkgs_input
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.package import Package
 from nix2oci.nix.signatures import closure_with_signatures
-from nix2oci.nix.store import LocalStore, store_layer
+from nix2oci.nix.store import Store, store_layer
 from nix2oci.nix.tools import programs, read_file
 from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.layer.compression import Compression
@@ -28,7 +30,7 @@ from nix2oci.oci.layer.workers import Blobs, LayerJob, write_layers
 from nix2oci.oci.layout.writer import Image
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import MAX_LAYERS, Descriptor, History, ImageConfig
-from nix2oci.pipeline.held import local_store
+from nix2oci.pipeline.held import hold, local_store
 from nix2oci.plan.debug_layer import (
     BUSYBOX,
     SUFFIX,
@@ -49,7 +51,7 @@ class Tools(Struct, frozen=True):
     """`/busybox`."""
     paths: tuple[PathInfo, ...]
     """What the tools need of the store and the image lacks."""
-    store: LocalStore
+    store: Store
     outputs: tuple[PathInfo, ...] = ()
     """What they are of; the image may have copies of files of these alone."""
 
@@ -85,7 +87,7 @@ class ToolSet(Struct, frozen=True):
     programs: Mapping[bytes, bytes]
     busybox: bytes
     tree: Tree
-    store: LocalStore
+    store: Store
 
     def beside(self, image: Closure) -> Tools:
         """Those of the twin of one image."""
@@ -112,18 +114,26 @@ def debug_tools(
             f"cannot use debug tools '{text}': they are for {package.system}, "
             f"the image is for {system}"
         )
-    with nix.build([package]) as (built,):
-        closure, store = closure_with_signatures(nix, built.roots), local_store(nix)
+    with _held(nix, package) as (closure, store):
         found = programs(closure, store.root, case_hack=store.case_hack)
         if not found:
             raise ConfigError(
                 f"cannot use debug tools '{text}': there is no program in bin/", hint=_NAME_THEM
             )
-        busybox = b""
-        if BUSYBOX in found:
-            busybox = read_file(closure, found[BUSYBOX], store.root, case_hack=store.case_hack)
+        busybox = read_file(closure, found[BUSYBOX], store) if BUSYBOX in found else b""
         tree = tools_tree(found, busybox, str(closure.roots[0]))
         yield ToolSet(package, closure, found, busybox, tree, store)
+
+
+@contextmanager
+def _held(nix: NixClient, package: Package) -> Iterator[tuple[Closure, Store]]:
+    """What is built here, or comes from where the image's store paths do if there is no Nix."""
+    if nix.sender is not None:
+        with hold(nix, [package], SILENT, FactCache()) as held:
+            yield held.closure, held.store
+    else:
+        with nix.build([package]) as (built,):
+            yield closure_with_signatures(nix, built.roots), local_store(nix)
 
 
 def _evaluate(nix: NixClient, asked: str | None, main: Installable, system: str) -> Package:

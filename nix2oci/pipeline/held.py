@@ -19,7 +19,7 @@ from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.nix_conf import Settings
 from nix2oci.nix.package import Package
 from nix2oci.nix.realise import Built
-from nix2oci.nix.remote import known_outputs, remote_closure, remote_store
+from nix2oci.nix.remote import NixSender, known_outputs, remote_store
 from nix2oci.nix.signatures import closure_with_signatures
 from nix2oci.nix.store import LocalStore, Store, has_case_hack
 
@@ -77,8 +77,9 @@ def hold(
         return
     progress.step(f"asking {nix.origin} for the closure")
     built = known_outputs(nix, packages)
-    closure = remote_closure(nix, nix.origin, _roots(built))
-    with remote_store(nix, nix.origin, closure, notes) as store:
+    sender = nix.sender or NixSender(nix, nix.origin)
+    closure = sender.closure(_roots(built))
+    with remote_store(sender, closure, notes) as store:
         with progress.bytes("looking through the store paths", closure.nar_size) as report_bytes:
             store.skeleton.materialize(report_bytes)
         yield Held(built, closure, store, notes)

@@ -21,6 +21,8 @@ class Run:
 
     seconds: float
     megabytes: float
+    processor: float = 0.0
+    """Seconds of all processors, of it and its children."""
 
 
 def run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> Run:
@@ -36,7 +38,7 @@ def run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> Run:
     seconds = time.perf_counter() - start
     if process.returncode:
         raise SystemExit(f"{' '.join(argv)} exited {process.returncode}: {errors.decode()}")
-    return Run(seconds, usage.ru_maxrss / 1000)
+    return Run(seconds, usage.ru_maxrss / 1000, usage.ru_utime + usage.ru_stime)
 
 
 class NixClock:

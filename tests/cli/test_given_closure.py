@@ -190,10 +190,10 @@ def test_a_store_path_that_is_there_anyway_changes_no_layer(terminal: Terminal) 
         ),
         pytest.param(
             json.dumps(infos()),
-            (OUT, "--from", "https://cache.example.com"),
+            (OUT, "--from", "s3://cache"),
             2,
-            "cannot use --closure with --from",
-            id="another store",
+            "cannot use --from s3://cache without Nix: it is no binary cache",
+            id="a store that only Nix reads",
         ),
         pytest.param(
             json.dumps(infos()),

@@ -12,8 +12,8 @@ import pytest
 from support.terminal import Terminal
 
 from nix2oci.errors import OutputError
-from nix2oci.publish.write_file import check_writable, write_file
 from nix2oci.oci.layout.staging import staging_directory
+from nix2oci.publish.write_file import check_writable, write_file
 
 
 def mode(file: Path) -> int:

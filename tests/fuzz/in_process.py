@@ -18,7 +18,7 @@ from unittest import mock
 
 from nix2oci.cli import app
 from nix2oci.cli.steps import registry_run
-from nix2oci.oci.registry.retry import Clock
+from nix2oci.host.http.retry import Clock
 
 MOST_SECONDS, MOST_BYTES = 10.0, 250 << 20
 

@@ -22,7 +22,7 @@ READERS = (
     *("oci/layer/untar", "oci/layer/whiteouts", "oci/layout/archive", "oci/layout/docker_archive"),
     *("oci/layout/source", "oci/layout/target_checks", "oci/registry/challenge"),
     *("oci/registry/credentials", "oci/registry/helpers", "oci/registry/manifests"),
-    *("oci/registry/mirrors", "oci/registry/pull", "oci/registry/tokens", "oci/registry/urls"),
+    *("oci/registry/mirrors", "oci/registry/pull", "oci/registry/tokens", "host/http/urls"),
     *("oci/validate/check_artifact", "oci/validate/check_documents", "oci/validate/check_image"),
     *("oci/validate/interpreter", "oci/validate/layer_contents", "oci/validate/merged"),
     *("oci/validate/nar_hash", "plan/layers/popularity", "host/regular_files"),

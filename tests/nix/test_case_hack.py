@@ -15,7 +15,7 @@ from nix2oci.nix.case_hack import NewNames, OnDisk, folds_case, names_in
 from nix2oci.nix.places import nowhere
 from nix2oci.nix.referring_files import Files
 from nix2oci.nix.scan import scan
-from nix2oci.nix.store import has_case_hack, store_entries
+from nix2oci.nix.store import LocalStore, has_case_hack, store_entries
 from nix2oci.nix.survey import survey
 from nix2oci.nix.tools import programs, read_file
 
@@ -126,7 +126,7 @@ def test_programs_and_their_bytes(twice: Twice) -> None:
     closure, root = twice.closure, twice.hacked.root
     found = programs(closure, root, case_hack=True)
     assert found == programs(closure, twice.plain.root)
-    data = read_file(closure, found[b"App"], root, case_hack=True)
+    data = read_file(closure, found[b"App"], LocalStore(root, case_hack=True))
     assert data == b"\x7fELF a"
 
 

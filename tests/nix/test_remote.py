@@ -17,7 +17,7 @@ from nix2oci.errors import NixCommandError, StoreError
 from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.nix.options import Origin
 from nix2oci.nix.realise import Built
-from nix2oci.nix.remote import RemoteStore, known_outputs, remote_closure, remote_store
+from nix2oci.nix.remote import NixSender, RemoteStore, known_outputs, remote_store
 from nix2oci.nix.store_skeleton import StoreSkeleton
 
 URL = "https://user:secret@cache.test"
@@ -86,7 +86,7 @@ def test_a_derivation_that_is_gone(fake: FakeNix) -> None:
 
 
 def closure(fake: FakeNix, origin: Origin = UNCHECKED) -> Closure:
-    return remote_closure(fake.nix(origin=origin), origin, [ROOT])
+    return NixSender(fake.nix(origin=origin), origin).closure([ROOT])
 
 
 def test_the_graph_is_that_of_the_other_store(fake: FakeNix) -> None:
@@ -156,7 +156,7 @@ def served(
     fake.answer("dump-path", run=f"{first}; {cat}; {then}", **answer)
     closure = Closure.of([RECORD], [ROOT])
     skeleton = StoreSkeleton(closure, str(fake.directory / "outline"), lambda _: iter(()))
-    return RemoteStore(fake.nix(), Origin(URL), skeleton)
+    return RemoteStore(NixSender(fake.nix(), Origin(URL)), "", skeleton)
 
 
 def test_entries_are_those_of_the_nar(fake: FakeNix) -> None:
@@ -223,7 +223,7 @@ def test_some_are_on_their_way_while_one_is_read(fake: FakeNix, store: FakeStore
         first = {0: f"read line < {gate};", 4: f"echo > {gate};"}.get(number, "")
         fake.answer(f"-- {each.path}", run=f"{first} cat {fake.directory / 'nar'}")
     closure = Closure.of(known, [each.path for each in known])
-    with remote_store(fake.nix(), Origin(URL), closure) as found:
+    with remote_store(NixSender(fake.nix(), Origin(URL)), closure) as found:
         found.skeleton.materialize()
     assert len(fake.calls) == len(known)
 
@@ -235,7 +235,10 @@ def test_those_on_their_way_are_called_off_when_one_fails(fake: FakeNix, store: 
     fake.answer(f"-- {known[0].path}", run=f"read line < {pid}; echo $line > {pid}.2; exit 1")
     fake.answer(f"-- {known[1].path}", run=f"echo $$ > {pid}; exec tail -f /dev/null")
     closure = Closure.of(known, [each.path for each in known])
-    with remote_store(fake.nix(), Origin(URL), closure) as found, pytest.raises(StoreError):
+    with (
+        remote_store(NixSender(fake.nix(), Origin(URL)), closure) as found,
+        pytest.raises(StoreError),
+    ):
         found.skeleton.materialize()
     child = Path(f"{pid}.2").read_text().strip()
     assert not os.path.exists(f"/proc/{child}")
@@ -246,7 +249,7 @@ def test_what_the_outline_has_is_not_asked_for_again(fake: FakeNix, store: FakeS
     (fake.directory / "nar").write_bytes(nar({b"bin": {b"app": Program(b"x")}}))
     fake.answer("dump-path", run=f"cat {shlex.quote(str(fake.directory / 'nar'))}")
     nix = fake.nix()
-    with remote_store(nix, Origin(URL), Closure.of([known], [known.path])) as found:
+    with remote_store(NixSender(nix, Origin(URL)), Closure.of([known], [known.path])) as found:
         found.skeleton.materialize()
         expected = entries_of(known, {b"bin": {b"app": Program(b"x")}})
         assert whole(found.entries(known)) == whole(found.entries(known)) == expected

@@ -8,6 +8,7 @@ import pytest
 from support.fakestore import FakeStore, Link, Program
 
 from nix2oci.errors import StoreError
+from nix2oci.nix.store import LocalStore
 from nix2oci.nix.tools import programs, read_file
 
 
@@ -61,7 +62,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     large = bytes(range(256)) * 5000
     box = store.add("box", {b"a": b"1", b"bin": {b"busybox": Program(large)}, b"z": b"2"})
     path = f"{box.path}/bin/busybox".encode()
-    assert read_file(store.closure(box.path), path, store.root) == large
+    assert read_file(store.closure(box.path), path, LocalStore(store.root)) == large
 
 
 def test_a_store_path_that_was_changed_is_not_believed(tmp_path: Path) -> None:
@@ -71,5 +72,7 @@ def test_a_store_path_that_was_changed_is_not_believed(tmp_path: Path) -> None:
     store.thaw(box)
     (tmp_path / str(box.path)[1:] / "z").write_bytes(b"after!")
     with pytest.raises(StoreError) as caught:
-        read_file(store.closure(box.path), f"{box.path}/bin/busybox".encode(), store.root)
+        read_file(
+            store.closure(box.path), f"{box.path}/bin/busybox".encode(), LocalStore(store.root)
+        )
     assert f"cannot use {box.path}: its contents do not match" in str(caught.value)

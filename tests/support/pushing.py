@@ -17,6 +17,8 @@ from support.fakeregistry import CANARY, PASSWORD, USER, FakeRegistry
 from support.smallimage import SmallImage
 
 from nix2oci.errors import AuthenticationError, Nix2OCIError
+from nix2oci.host.http.proxies import Proxies
+from nix2oci.host.http.retry import Clock
 from nix2oci.oci.layout.source import Layout, open_layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import (
@@ -27,10 +29,9 @@ from nix2oci.oci.registry.client_options import (
     Timeouts,
 )
 from nix2oci.oci.registry.clients import Clients
-from nix2oci.oci.registry.environment import Account, Proxies, RegistryEnvironment
+from nix2oci.oci.registry.environment import Account, RegistryEnvironment
 from nix2oci.oci.registry.push import Pushed, push
 from nix2oci.oci.registry.push_set import PushSet, read_push_set
-from nix2oci.oci.registry.retry import Clock
 
 REPOSITORY = "team/web"
 ALICE = Account(USER, PASSWORD)

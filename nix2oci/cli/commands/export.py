@@ -10,8 +10,8 @@ from nix2oci.config.options.output import BYTES_OUTPUT, OutputOptions
 from nix2oci.config.options.platforms import ONE_PLATFORM
 from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.errors import ConfigError
-from nix2oci.publish.write_file import check_writable, write_pieces
 from nix2oci.oci.export import export as exported
+from nix2oci.publish.write_file import check_writable, write_pieces
 
 
 @command(

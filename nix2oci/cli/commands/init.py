@@ -15,13 +15,13 @@ from nix2oci.config.options.group import command
 from nix2oci.config.options.nix import NIX, NixOptions
 from nix2oci.config.options.output import BYTES_OUTPUT, OutputOptions
 from nix2oci.errors import ConfigError
-from nix2oci.publish.write_file import check_writable, write_file
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_outputs import FlakeOutput, outputs_of
 from nix2oci.nix.flake_place import place_of
 from nix2oci.nix.host import work_tree
 from nix2oci.nix.installable import Installable
 from nix2oci.pipeline.templates import settings_schema
+from nix2oci.publish.write_file import check_writable, write_file
 from nix2oci.report.beginning import SCHEMA_NAME, example_of, installable_of, of_flake
 
 

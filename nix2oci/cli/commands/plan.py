@@ -22,11 +22,11 @@ from nix2oci.config.options.origin import (
 from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.config.options.run import SEVERAL, Several
 from nix2oci.errors import ConfigError
-from nix2oci.publish.write_file import check_writable, write_file
 from nix2oci.model.closure import Closure
 from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.plan.shell import ShellDecision
+from nix2oci.publish.write_file import check_writable, write_file
 from nix2oci.report.json_documents import plan_document
 from nix2oci.report.terminal import development, left_out
 from nix2oci.report.terminal.plan import plan_text

@@ -20,11 +20,11 @@ from nix2oci.config.options.group import command, installable_arguments, repeate
 from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.config.options.run import ALL, Several
 from nix2oci.errors import ClosureError, NixOutputError
-from nix2oci.publish.write_file import check_writable, write_file
 from nix2oci.model.closure import Closure
 from nix2oci.plan.layers.fleet import build_popularity, plans
 from nix2oci.plan.layers.layering import store_layers
 from nix2oci.publish.registry_options import reading
+from nix2oci.publish.write_file import check_writable, write_file
 from nix2oci.report.popularity_document import popularity_document
 from nix2oci.report.terminal.popularity import popularity_text
 

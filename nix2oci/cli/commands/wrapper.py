@@ -12,10 +12,10 @@ from nix2oci.cli.render import console
 from nix2oci.config.options.group import argument, command, switch, value
 from nix2oci.errors import OutputError, RepresentationError
 from nix2oci.host.differences import here
-from nix2oci.publish.write_file import write_file
 from nix2oci.launcher.encoder import MACHINES, encode
 from nix2oci.nix.wrapper_files import host_facts, look_up
 from nix2oci.pipeline.templates import launcher_template
+from nix2oci.publish.write_file import write_file
 from nix2oci.text import display
 from nix2oci.wrappers.binary import BinaryWrapper
 from nix2oci.wrappers.chain import Chain, follow

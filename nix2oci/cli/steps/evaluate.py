@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import importlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from nix2oci.cli import context
 from nix2oci.cli.render import console
@@ -16,6 +18,10 @@ from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.options import Origin
 from nix2oci.nix.package import Package
+
+if TYPE_CHECKING:
+    from nix2oci.model.closure import PathInfo, StorePath
+    from nix2oci.nix.binary_cache import BinaryCache
 
 
 def nix_client(
@@ -28,19 +34,27 @@ def nix_client(
 
     On a terminal Nix draws its own progress; else its lines are passed on as they come.
     """
+    env, options = context.child_environment(), (*nix.arguments, *origin.settings)
+    store = Origin(origin.url, origin.check_signatures) if origin.url else None
     if given and given.closure:
         from nix2oci.nix.given import open_given
 
-        env = context.child_environment()
-        return open_given(env, nix.arguments, given.closure, given.package)
+        files = (given.closure, given.package)
+        opener = partial(_open_cache, store, env, options, output) if store else None
+        return open_given(env, options, *files, opener)
+    if store:
+        from nix2oci.nix.direct import DirectNix, can_be_read, has_nix
+
+        if can_be_read(store) and not has_nix(env):
+            return DirectNix(env, options, _open_cache(store, env, options, output))
     loud = ("--print-build-logs",) if output.verbose else ()
     told = None if nix.system is None or _runs_linux() else nix.system
     client = NixClient(
-        context.child_environment(),
-        (*(nix.passed_on if told else nix.arguments), *loud),
+        env,
+        (*(nix.passed_on if told else nix.arguments), *origin.settings, *loud),
         show=(lambda _: None) if output.quiet else console.line,
         terminal=None if output.quiet else context.terminal(),
-        origin=Origin(origin.url, origin.check_signatures) if origin.url else None,
+        origin=store,
         say=(lambda _: None) if output.quiet else _say,
     )
     client.requires_signatures = origin.require_signatures
@@ -58,6 +72,23 @@ def _runs_linux() -> bool:
 def _say(text: str) -> None:
     """Once, however often a run begins with Nix anew."""
     console.line(f"nix2oci: {text}")
+
+
+def _open_cache(
+    origin: Origin,
+    env: Mapping[str, str],
+    options: Sequence[str],
+    output: OutputOptions,
+    graph: Mapping[StorePath, PathInfo] | None = None,
+) -> BinaryCache:
+    """The binary cache at an origin, for who has no Nix."""
+    from nix2oci import __version__
+    from nix2oci.nix.cache_files import Web
+    from nix2oci.nix.direct import open_cache
+
+    note = console.progress(output).step
+    web = Web(env, context.clock(), f"nix2oci/{__version__}", note)
+    return open_cache(origin, env, options, web, graph)
 
 
 def parse_installables(
@@ -83,12 +114,18 @@ def evaluate(
 ) -> list[tuple[NixClient, tuple[Package, ...]]]:
     """What Nix knows of installables and of `contents` beside the first of them, for each system.
 
-    Without systems that is the one that Nix takes by itself. What may be another package on
-    another machine gets a warning.
+    Without systems that is the one that Nix takes by itself. As many store paths as systems are
+    one for each, since each is for one machine. What may be another package on another machine
+    gets a warning.
     """
     added = [client.installable(text) for text in contents]
     clients = [client.for_system(system) for system in systems] or [client]
-    builds = [(one, _evaluate(one, named, added, output, preload)) for one in clients]
+    own = len(named) == len(clients) > 1 and all(one.kind == "path" for one in named)
+    each_named = [(one,) for one in named] if own else [named] * len(clients)
+    builds = [
+        (one, _evaluate(one, wanted, added, output, preload))
+        for one, wanted in zip(clients, each_named, strict=True)
+    ]
     installables = {package.installable for _, packages in builds for package in packages}
     if any(each.became for each in installables):
         from nix2oci.nix.flake_inputs import all_unpinned

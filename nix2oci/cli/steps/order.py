@@ -24,12 +24,12 @@ from nix2oci.config.options.plan import PlanOptions
 from nix2oci.config.options.push import VARIABLE
 from nix2oci.config.options.run import NO_TRUST, Run
 from nix2oci.errors import ConfigError
-from nix2oci.publish.write_file import check_directory, check_writable
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
 from nix2oci.publish.output_place import check_place, chosen_format
 from nix2oci.publish.push_target import check_named, push_target
 from nix2oci.publish.registry_options import registry_for_build
+from nix2oci.publish.write_file import check_directory, check_writable
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -17,7 +17,6 @@ from nix2oci.cli.steps.read_hints import say_warnings
 from nix2oci.cli.steps.read_spec import created
 from nix2oci.config.options.files import FileOptions
 from nix2oci.config.options.output import OutputOptions
-from nix2oci.publish.write_file import write_file, write_into
 from nix2oci.nix.host import is_ignored
 from nix2oci.oci.engines import Loaded
 from nix2oci.oci.reference import Reference
@@ -28,6 +27,7 @@ from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Named, Published, publish
 from nix2oci.publish.image_target import ImageTarget
+from nix2oci.publish.write_file import write_file, write_into
 from nix2oci.report.images import attached_documents, pushed_document
 from nix2oci.report.json_documents import delivered_document
 from nix2oci.report.terminal import development

@@ -19,7 +19,6 @@ from nix2oci.oci.reference import in_registry
 from nix2oci.oci.registry.client_options import ClientOptions, Listener, Security
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.environment import RegistryEnvironment, registry_name
-from nix2oci.oci.registry.retry import Clock
 
 
 class _Speaker:
@@ -61,18 +60,13 @@ def registry_run(registry: RegistryOptions, output: OutputOptions) -> RegistryRu
         speaker.say("warning: the certificate of the registry is not checked")
     if any(each.plain_http for each in security.values()):
         speaker.say("warning: without TLS, anyone on the way can read and change what is sent")
-    clock = Clock(
-        now=lambda: context.now().timestamp(),
-        wait=lambda event, seconds: event.wait(seconds),
-        jitter=context.jitter,
-    )
     around = RegistryEnvironment.of(
         context.environment(), f"nix2oci/{__version__}", context.user_id()
     ).for_registry(registry.registry if registry.named else None)
     exchange = speaker.say if output.verbose > 2 else (lambda _: None)
     access = ClientOptions(
         around,
-        clock,
+        context.clock(),
         Listener(speaker.say, exchange, speaker.moved),
         security,
         jobs=registry.jobs or max(context.cores(), 4),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from nix2oci.config.options.group import Group, switch, value
+from nix2oci.config.options.group import Group, repeated, switch, value
 from nix2oci.errors import ConfigError
 
 
@@ -16,15 +16,31 @@ class OriginOptions(Struct, frozen=True):
     url: str | None = None
     check_signatures: bool = True
     require_signatures: bool = False
+    keys: tuple[str, ...] = ()
+    """That are trusted to sign store paths, besides those that Nix's settings have."""
 
     @classmethod
-    def of(cls, *, from_: str | None, no_check_sigs: bool, require_sigs: bool) -> OriginOptions:
+    def of(
+        cls,
+        *,
+        from_: str | None,
+        no_check_sigs: bool,
+        require_sigs: bool,
+        trusted_public_keys: tuple[str, ...],
+    ) -> OriginOptions:
         """From what the flags were given; raises `ConfigError` for what does not go together."""
         if no_check_sigs and not from_:
             raise ConfigError("cannot use --no-check-sigs without --from")
         if no_check_sigs and require_sigs:
             raise ConfigError("cannot use --no-check-sigs with --require-sigs")
-        return cls(from_ or None, not no_check_sigs, require_sigs)
+        if trusted_public_keys and not from_:
+            raise ConfigError("cannot use --trusted-public-keys without --from")
+        return cls(from_ or None, not no_check_sigs, require_sigs, trusted_public_keys)
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The keys as an argument of Nix."""
+        return ("--option", "extra-trusted-public-keys", " ".join(self.keys)) if self.keys else ()
 
 
 NO_ORIGIN = OriginOptions()
@@ -37,8 +53,13 @@ ORIGIN = Group(
         value(
             "--from",
             "URL",
-            "Build nothing: take the store paths from this store, such as a binary cache.",
+            "Build nothing: take the store paths from this store; a binary cache needs no Nix.",
             "from_",
+        ),
+        repeated(
+            "--trusted-public-keys",
+            "KEYS",
+            "With --from: trust what these keys signed, too, each NAME:BASE64.",
         ),
         switch("--no-check-sigs", "With --from: take store paths that are not signed."),
         switch("--require-sigs", "Take no store path that is neither signed nor built here."),

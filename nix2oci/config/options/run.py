@@ -47,7 +47,6 @@ class Run(Struct, frozen=True):
             raise ConfigError("cannot use --closure with --require-sigs: no Nix is there to judge")
         self.given.check_alone(
             {
-                "--from": self.origin.url,
                 "--platform": self.platforms.platform,
                 "--file": self.options.nix.file,
                 "several images": several,

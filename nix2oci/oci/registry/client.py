@@ -15,15 +15,10 @@ from typing import TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from nix2oci.oci.registry import credentials
-from nix2oci.oci.registry.challenge import challenges, chosen
-from nix2oci.oci.registry.client_options import ClientOptions, Repository
-from nix2oci.oci.registry.credentials import Asked, Credentials
-from nix2oci.oci.registry.request_error import RequestError
-from nix2oci.oci.registry.retry import TEMPORARY, Health, Patience, persist
-from nix2oci.oci.registry.tokens import Authenticator, Follow, Scopes
-from nix2oci.oci.registry.transport import Answer, Request, Transport
-from nix2oci.oci.registry.urls import (
+from nix2oci.host.http.request_error import RequestError
+from nix2oci.host.http.retry import TEMPORARY, Health, Patience, persist
+from nix2oci.host.http.transport import Answer, Request, Transport
+from nix2oci.host.http.urls import (
     REDIRECTS,
     followed,
     is_loopback,
@@ -31,6 +26,11 @@ from nix2oci.oci.registry.urls import (
     same_host,
     same_origin,
 )
+from nix2oci.oci.registry import credentials
+from nix2oci.oci.registry.challenge import challenges, chosen
+from nix2oci.oci.registry.client_options import ClientOptions, Repository, line_to
+from nix2oci.oci.registry.credentials import Asked, Credentials
+from nix2oci.oci.registry.tokens import Authenticator, Follow, Scopes
 from nix2oci.oci.spec import Digest
 from nix2oci.text import display
 
@@ -83,7 +83,7 @@ class Client:
         self.stop = Event()
         """Set when the work is called off: nothing is begun or waited for any more."""
         self._security = access.security_of(place.registry)
-        self._transport = transport or Transport(place, access)
+        self._transport = transport or Transport(line_to(place, access))
         self._others = tuple(others)
         self._authenticator = self._new_authenticator(
             Scopes(

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct, field
 
+from nix2oci.host.http.line import Advice, Line
+from nix2oci.host.http.retry import Clock, Patience
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.environment import DOCKER_HUB, RegistryEnvironment, registry_name
-from nix2oci.oci.registry.retry import Clock, Patience
 
 
 def _nobody(_: object) -> None:
@@ -92,6 +93,33 @@ class Repository(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.registry}/{self.repository}"
+
+
+_ADVICE = Advice(
+    untrusted="trust its authority with --cert-dir DIR, where it is *.crt, "
+    "or do without with --no-tls-verify",
+    no_tls="--plain-http is for registries without it",
+    maybe_tls="if it speaks TLS, leave out --plain-http",
+)
+
+
+def line_to(place: Repository, access: ClientOptions) -> Line:
+    """How the registry of a repository is spoken to."""
+    security, timeouts = access.security_of(place.registry), access.timeouts
+    return Line(
+        place.host,
+        access.clock,
+        access.environment,
+        access.environment.proxies,
+        access.environment.user_agent,
+        timeouts.connect,
+        timeouts.read,
+        access.jobs + 1,
+        security.verify,
+        security.cert_dir,
+        _ADVICE,
+        access.listener.exchange,
+    )
 
 
 def distinct(references: Iterable[Reference]) -> tuple[Reference, ...]:

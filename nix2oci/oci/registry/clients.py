@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from nix2oci.host.http.transport import Transport
 from nix2oci.oci.registry.client import Client
-from nix2oci.oci.registry.client_options import ClientOptions, Repository
-from nix2oci.oci.registry.transport import Transport
+from nix2oci.oci.registry.client_options import ClientOptions, Repository, line_to
 from nix2oci.oci.spec import Digest
 
 
@@ -28,7 +28,7 @@ class Clients:
         may, client = self._known.get(place, (frozenset[str](), None))
         if client is None or not wanted <= may:
             if place.registry not in self._transports:
-                self._transports[place.registry] = Transport(place, self.access)
+                self._transports[place.registry] = Transport(line_to(place, self.access))
             transport = self._transports[place.registry]
             actions = "pull,push" if push else "pull"
             client = Client(place, self.access, actions, others, transport)

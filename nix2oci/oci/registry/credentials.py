@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
+from nix2oci.host.http.request_error import RequestError
 from nix2oci.host.regular_files import open_file
 from nix2oci.oci.registry import helpers
 from nix2oci.oci.registry.environment import HUB_NAMES, Account, RegistryEnvironment, registry_name
 from nix2oci.oci.registry.helpers import HelperError, HelperMissingError
-from nix2oci.oci.registry.request_error import RequestError
 
 Json = dict[str, object]
 

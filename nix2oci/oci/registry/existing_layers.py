@@ -14,6 +14,7 @@ from functools import partial
 from msgspec import Struct
 
 from nix2oci.errors import LayoutError, OutputError, RegistryError
+from nix2oci.host.http.request_error import as_registry_error
 from nix2oci.oci.layer.blob import Layer, layer_form, slim_rules
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layout.archive import Readable
@@ -25,7 +26,6 @@ from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.pull import open_remote
 from nix2oci.oci.registry.push import Known
-from nix2oci.oci.registry.request_error import as_registry_error
 from nix2oci.oci.registry.upload import Uploader
 from nix2oci.oci.spec import LAYER_FORM, SLIMMED, STORE_PATHS, Descriptor, Digest, contents_key
 

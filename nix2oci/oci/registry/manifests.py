@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from nix2oci.errors import LayoutError
+from nix2oci.host.http.request_error import RequestError
 from nix2oci.oci.fields import MAX_DOCUMENT, Fields, parse_object
 from nix2oci.oci.media_types import DOCKER_INDEX, DOCKER_MANIFEST
 from nix2oci.oci.registry.client import Client, Message, check_stored, shown
-from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.spec import INDEX, MANIFEST, Descriptor, Digest
 
 _KINDS = (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TypeVar
 
-from nix2oci.oci.registry.retry import CancelledError
+from nix2oci.host.http.retry import CancelledError
 
 T = TypeVar("T")
 

@@ -14,6 +14,8 @@ from threading import Lock
 from msgspec.structs import replace
 
 from nix2oci.errors import LayoutError, OutputError
+from nix2oci.host.http.request_error import RequestError, as_registry_error
+from nix2oci.host.http.transport import Answer
 from nix2oci.oci.documents import read_index
 from nix2oci.oci.fields import parse_object
 from nix2oci.oci.layout.archive import Closing, Readable
@@ -26,8 +28,6 @@ from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.manifests import get_document
 from nix2oci.oci.registry.referrers import get_referrers
-from nix2oci.oci.registry.request_error import RequestError, as_registry_error
-from nix2oci.oci.registry.transport import Answer
 from nix2oci.oci.spec import Descriptor, Digest
 
 

@@ -13,13 +13,13 @@ from threading import Event
 from msgspec import Struct
 
 from nix2oci.errors import ConfigError, LayoutError
+from nix2oci.host.http.retry import CancelledError
 from nix2oci.oci.layout.archive import chunks
 from nix2oci.oci.layout.source import Layout
 from nix2oci.oci.layout.writer import Staging
 from nix2oci.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 from nix2oci.oci.registry.image_documents import Document, blobs_behind, documents_of
 from nix2oci.oci.registry.parallel import run_all
-from nix2oci.oci.registry.retry import CancelledError
 from nix2oci.oci.spec import Descriptor, Platform
 
 _AT_ONCE = 4

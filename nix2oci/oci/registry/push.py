@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nix2oci.errors import ConfigError, NotAttachedError
+from nix2oci.host.http.request_error import RequestError, as_registry_error
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, is_immutable
@@ -25,7 +26,6 @@ from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.push_set import PushSet
 from nix2oci.oci.registry.put import put
 from nix2oci.oci.registry.put_attached import attach
-from nix2oci.oci.registry.request_error import RequestError, as_registry_error
 from nix2oci.oci.registry.upload import Outcome, Uploader
 from nix2oci.oci.spec import Descriptor, Digest
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from nix2oci.host.http.request_error import RequestError
 from nix2oci.oci.registry.client import Client
 from nix2oci.oci.registry.image_documents import Document
 from nix2oci.oci.registry.manifests import put_document
-from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.registry.upload import Uploader
 
 _LACKING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import chain
 from threading import Event
 
+from nix2oci.host.http.request_error import RequestError
 from nix2oci.oci.artifact import WithBytes
 from nix2oci.oci.registry.client import Client
 from nix2oci.oci.registry.image_documents import Document
@@ -14,7 +15,6 @@ from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.push_set import PushSet
 from nix2oci.oci.registry.put import put
 from nix2oci.oci.registry.referrers import put_about
-from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.registry.signature_tag import add_signature
 from nix2oci.oci.registry.upload import Uploader
 from nix2oci.oci.spec import Descriptor, Digest

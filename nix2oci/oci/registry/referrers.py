@@ -14,15 +14,15 @@ from functools import partial
 from urllib.parse import urljoin
 
 from nix2oci.errors import LayoutError
+from nix2oci.host.http.request_error import RequestError
+from nix2oci.host.http.transport import Answer
+from nix2oci.host.http.urls import same_origin
 from nix2oci.oci.documents import read_index
 from nix2oci.oci.fields import MAX_DOCUMENT, Fields, Json, parse_object
 from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.registry.client import Client, Message
 from nix2oci.oci.registry.image_documents import Document
 from nix2oci.oci.registry.manifests import get_with_etag, named_digest, put_document
-from nix2oci.oci.registry.request_error import RequestError
-from nix2oci.oci.registry.transport import Answer
-from nix2oci.oci.registry.urls import same_origin
 from nix2oci.oci.spec import INDEX, MOST_LISTED, Descriptor, Digest, canonical_json
 
 _ROUNDS = 8

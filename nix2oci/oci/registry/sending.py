@@ -15,13 +15,13 @@ import re
 from collections.abc import Callable, Iterator
 
 from nix2oci.errors import OutputError
+from nix2oci.host.http.request_error import RequestError
+from nix2oci.host.http.retry import CancelledError
+from nix2oci.host.http.transport import Answer
+from nix2oci.host.http.urls import with_query
 from nix2oci.oci.layout.archive import Readable
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.registry.client import Client, Message
-from nix2oci.oci.registry.request_error import RequestError
-from nix2oci.oci.registry.retry import CancelledError
-from nix2oci.oci.registry.transport import Answer
-from nix2oci.oci.registry.urls import with_query
 from nix2oci.oci.spec import Descriptor
 
 _PIECE = 64 << 10

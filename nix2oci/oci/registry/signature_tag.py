@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nix2oci.errors import LayoutError
+from nix2oci.host.http.request_error import RequestError
 from nix2oci.oci.documents import read_manifest
 from nix2oci.oci.fields import Fields, Json, parse_object
 from nix2oci.oci.media_types import MANIFEST_TYPES
 from nix2oci.oci.registry.client import Client
 from nix2oci.oci.registry.push_set import TaggedLayer
 from nix2oci.oci.registry.referrers import amend, tag_of
-from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.spec import CONFIG, MANIFEST, Descriptor, Digest, canonical_json
 
 _NO_TIME = "0001-01-01T00:00:00Z"

@@ -14,13 +14,11 @@ from urllib.parse import urlencode, urlsplit
 
 from msgspec import Struct
 
-from nix2oci.oci.registry.addresses import Reach
-from nix2oci.oci.registry.challenge import Challenge, challenges, chosen
-from nix2oci.oci.registry.credentials import Credentials
-from nix2oci.oci.registry.request_error import RequestError
-from nix2oci.oci.registry.retry import TEMPORARY, Clock
-from nix2oci.oci.registry.transport import Answer, Request
-from nix2oci.oci.registry.urls import (
+from nix2oci.host.http.addresses import Reach
+from nix2oci.host.http.request_error import RequestError
+from nix2oci.host.http.retry import TEMPORARY, Clock
+from nix2oci.host.http.transport import Answer, Request
+from nix2oci.host.http.urls import (
     REDIRECTS,
     followed,
     is_loopback,
@@ -28,6 +26,8 @@ from nix2oci.oci.registry.urls import (
     same_origin,
     with_query,
 )
+from nix2oci.oci.registry.challenge import Challenge, challenges, chosen
+from nix2oci.oci.registry.credentials import Credentials
 
 Exchange = Callable[[Request], Answer]
 

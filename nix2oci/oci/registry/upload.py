@@ -17,12 +17,12 @@ from contextlib import suppress
 from threading import Lock
 from typing import Literal
 
+from nix2oci.host.http.request_error import RequestError
+from nix2oci.host.http.transport import Answer
+from nix2oci.host.http.urls import with_query
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.registry.client import Client, Message, RestartError, check_stored
-from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.registry.sending import Moved, Sending, next_session
-from nix2oci.oci.registry.transport import Answer
-from nix2oci.oci.registry.urls import with_query
 from nix2oci.oci.spec import Descriptor, Digest
 
 Outcome = Literal["sent", "there", "mounted"]

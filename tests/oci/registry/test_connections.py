@@ -15,11 +15,12 @@ from support.fakeserver import running
 from support.pushing import ALICE, REPOSITORY, Desk, cause
 
 from nix2oci.errors import RegistryError
-from nix2oci.oci.registry import connections
-from nix2oci.oci.registry.addresses import Reach
+from nix2oci.host.http import connections
+from nix2oci.host.http.addresses import Reach
+from nix2oci.host.http.proxies import Proxies
+from nix2oci.host.http.socks import SocksProxy
 from nix2oci.oci.registry.client_options import Timeouts
-from nix2oci.oci.registry.environment import Proxies, RegistryEnvironment
-from nix2oci.oci.registry.socks import SocksProxy
+from nix2oci.oci.registry.environment import RegistryEnvironment
 
 MANIFEST = "/manifests/"
 Names = Callable[[dict[str, list[str] | int]], None]

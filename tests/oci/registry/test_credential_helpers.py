@@ -8,9 +8,9 @@ import pytest
 from support.credential_home import ALICE, HOST, HUB, Home
 from support.fakeregistry import CANARY
 
+from nix2oci.host.http.request_error import RequestError
 from nix2oci.oci.registry.credentials import Credentials
 from nix2oci.oci.registry.environment import RegistryEnvironment
-from nix2oci.oci.registry.request_error import RequestError
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from support import covered
 from support.credential_home import ALICE, BOB, HOST, HUB, Home, encoded
 from support.fakeregistry import CANARY
 
+from nix2oci.host.http.request_error import RequestError
 from nix2oci.oci.registry.credentials import Asked, Credentials, find
 from nix2oci.oci.registry.environment import Account, RegistryEnvironment
-from nix2oci.oci.registry.request_error import RequestError
 
 
 @pytest.fixture

@@ -15,14 +15,16 @@ from typing import Any
 
 from urllib3 import HTTPResponse
 
+from nix2oci.host.http.authorities import OneFile
+from nix2oci.host.http.line import Line
+from nix2oci.host.http.retry import Clock
+from nix2oci.host.http.transport import Answer, Request
 from nix2oci.oci.registry.client import Client
 from nix2oci.oci.registry.client_options import ClientOptions, Repository
 from nix2oci.oci.registry.environment import RegistryEnvironment
 from nix2oci.oci.registry.push_set import TaggedLayer
 from nix2oci.oci.registry.referrers import add_to_list, tag_of
-from nix2oci.oci.registry.retry import Clock
 from nix2oci.oci.registry.signature_tag import add_signature
-from nix2oci.oci.registry.transport import Answer, Request
 from nix2oci.oci.spec import MANIFEST, Descriptor, Digest
 
 TRIALS = 100
@@ -91,7 +93,7 @@ class Wire:
     def _answer(request: Request, status: int, body: bytes) -> Answer:
         response = HTTPResponse(io.BytesIO(body), status=status, preload_content=False)
         clock = Clock(lambda: 0, lambda _, __: False, lambda: 0)
-        return Answer(request.method, request.url, response, clock, 9)
+        return Answer(request.method, request.url, response, Line("x", clock, OneFile()), 9)
 
 
 def race(seed: int, write: Callable[[Client, str], None]) -> dict[str, bytes]:

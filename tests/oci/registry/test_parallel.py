@@ -8,8 +8,8 @@ from threading import Barrier, Event
 
 import pytest
 
+from nix2oci.host.http.retry import CancelledError
 from nix2oci.oci.registry.parallel import run_all
-from nix2oci.oci.registry.retry import CancelledError
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5, 50])

@@ -11,8 +11,8 @@ from support.fakeserver import running
 from support.pushing import Desk
 
 from nix2oci.errors import RegistryError
+from nix2oci.host.http.tls import context
 from nix2oci.oci.registry.environment import RegistryEnvironment
-from nix2oci.oci.registry.tls import context
 
 AUTHORITY = "basicConstraints = critical, CA:TRUE\n"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nix2oci.errors import ConfigError
-from nix2oci.oci.registry.environment import Account, Proxies, RegistryEnvironment
+from nix2oci.host.http.proxies import Proxies
+from nix2oci.oci.registry.environment import Account, RegistryEnvironment
 
 
 def test_credentials_are_looked_for_in_the_order_that_the_page_has() -> None:

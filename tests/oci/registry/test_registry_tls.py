@@ -16,9 +16,10 @@ from support.fakeserver import running
 from support.pushing import ALICE, REPOSITORY, SECRETS, Desk
 
 from nix2oci.errors import AuthenticationError, RegistryError
-from nix2oci.oci.registry import tls
-from nix2oci.oci.registry.environment import Proxies, RegistryEnvironment
-from nix2oci.oci.registry.request_error import RequestError
+from nix2oci.host.http import tls
+from nix2oci.host.http.proxies import Proxies
+from nix2oci.host.http.request_error import RequestError
+from nix2oci.oci.registry.environment import RegistryEnvironment
 
 
 @pytest.fixture(scope="module")

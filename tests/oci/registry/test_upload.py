@@ -26,11 +26,11 @@ from support.pushing import REPOSITORY, Desk
 from support.smallimage import Layer, SmallImage, entry, tar
 
 from nix2oci.errors import OutputError, RegistryError
+from nix2oci.host.http.request_error import RequestError
 from nix2oci.oci.layout.archive import Readable
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.push import push
-from nix2oci.oci.registry.request_error import RequestError
 from nix2oci.oci.registry.upload import Uploader
 from nix2oci.oci.spec import Digest
 

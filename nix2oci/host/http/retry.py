@@ -1,6 +1,6 @@
 """Trying again: how often, and how long to wait before.
 
-The hard part is to believe a registry that says when to come back, but not everything it says.
+The hard part is to believe a server that says when to come back, but not everything it says.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from nix2oci.oci.registry.request_error import RequestError
+from nix2oci.host.http.request_error import RequestError
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class Clock(Struct, frozen=True):
 
 
 class Patience(Struct, frozen=True):
-    """How long a registry is put up with."""
+    """How long a server is put up with."""
 
     tries: int = 6
     first_wait: float = 2.0
@@ -40,9 +40,9 @@ class Patience(Struct, frozen=True):
     longest_wait: float = 60.0
     """Seconds: more is not waited, whoever asks for it."""
     tries_where_alive: int = 12
-    """While the registry answers other requests, and so has not failed as a whole."""
+    """While the server answers other requests, and so has not failed as a whole."""
     longest_wait_where_alive: float = 5.0
-    """Seconds: it is not the registry that needs time to recover."""
+    """Seconds: it is not the server that needs time to recover."""
 
     def wait(self, tried: int, error: RequestError, clock: Clock, *, alive: bool = False) -> float:
         """Seconds to wait after `tried` tries, the last of which ended with `error`."""
@@ -58,9 +58,9 @@ class Patience(Struct, frozen=True):
 
 
 class Health:
-    """What the requests of a run say about the line to a registry; for any number of threads.
+    """What the requests of a run say about the line to a server; for any number of threads.
 
-    A request that fails while others succeed is another matter than a registry that is down, and
+    A request that fails while others succeed is another matter than a server that is down, and
     a run whose requests failed and then succeeded is on a line where that will happen again.
     """
 
@@ -87,7 +87,7 @@ class Health:
         self._recovered = True
 
     def is_alive(self, error: RequestError, since: int) -> bool:
-        """Whether something else than the registry is at fault, `since` so many `answers`."""
+        """Whether something else than the server is at fault, `since` so many `answers`."""
         return error.dropped or self._recovered or self._answers > since
 
 
@@ -132,7 +132,7 @@ def persist(
             tried = 1 if error.progress else tried + 1
             since = health.answers if tried == 1 else since
             seconds = _wait(error, tried, patience(), clock, alive=health.is_alive(error, since))
-            if seconds:
+            if seconds >= 1:  # less is not worth a word
                 note(f"{error.cause}; next try in {seconds:.0f} s")
         else:
             if tried:

@@ -7,8 +7,8 @@ from threading import Event
 import pytest
 from support.pushing import FakeClock
 
-from nix2oci.oci.registry.request_error import RequestError
-from nix2oci.oci.registry.retry import CancelledError, Clock, Health, Patience, persist
+from nix2oci.host.http.request_error import RequestError
+from nix2oci.host.http.retry import CancelledError, Clock, Health, Patience, persist
 
 
 def work(*outcomes: RequestError | str) -> list[RequestError | str]:

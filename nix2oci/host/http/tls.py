@@ -1,4 +1,4 @@
-"""Which servers are believed to be the registry, and by which certificate it knows us.
+"""Which servers are believed to be who they say, and by which certificate they know us.
 
 A directory of certificates is one as docker and podman have it: `*.crt` are authorities that are
 trusted besides those of the system, `NAME.cert` with `NAME.key` is a certificate of our own.
@@ -10,8 +10,8 @@ import os
 import ssl
 from collections.abc import Iterable, Iterator
 
-from nix2oci.oci.registry.environment import RegistryEnvironment
-from nix2oci.oci.registry.request_error import RequestError
+from nix2oci.host.http.authorities import Authorities
+from nix2oci.host.http.request_error import RequestError
 
 # What Python 3.13 made its default: on every Python, it is as for docker, podman and skopeo.
 _ONLY_NEWER = ssl.VERIFY_X509_STRICT
@@ -21,28 +21,28 @@ _ALSO_OLDER = ssl.VERIFY_X509_PARTIAL_CHAIN
 
 
 def context(
-    registry: str,
-    environment: RegistryEnvironment,
+    host: str,
+    authorities: Authorities,
     cert_dir: str | None = None,
     *,
     verify: bool = True,
     own: bool = True,
 ) -> ssl.SSLContext:
-    """How to speak TLS with a registry, named as in a reference.
+    """How to speak TLS with a server, named `host` or `host:port`.
 
     With `cert_dir`, that directory alone is asked for certificates; `own` says whether for one of
     our own, too. Raises `RequestError` when
     one cannot be read.
     """
-    where = cert_dir or environment.ca_file or ""
+    where = cert_dir or authorities.ca_file or ""
     try:
         listed = (
-            {directory: _names(directory) for directory in _directories(registry, environment)}
+            {directory: _names(directory) for directory in _directories(host, authorities)}
             if cert_dir is None
             else {cert_dir: sorted(os.listdir(cert_dir))}
         ).items()
-        where = environment.ca_file or ""
-        made = ssl.create_default_context(cafile=environment.ca_file)
+        where = authorities.ca_file or ""
+        made = ssl.create_default_context(cafile=authorities.ca_file)
         made.verify_flags = made.verify_flags & ~_ONLY_NEWER | _ALSO_OLDER
         if not verify:
             made.check_hostname = False
@@ -52,23 +52,23 @@ def context(
         for where in _files(listed, ".cert") if own else ():
             made.load_cert_chain(where, where.removesuffix(".cert") + ".key")
     except FileNotFoundError as err:
-        missing = _named(err.filename or where, environment)
+        missing = _named(err.filename or where, authorities)
         raise RequestError(f"there is no certificate, or no key to it, at {missing}") from err
     except (ssl.SSLError, OSError) as err:
         cause = "it is no certificate" if isinstance(err, ssl.SSLError) else err.strerror
-        named = _named(where, environment)
+        named = _named(where, authorities)
         raise RequestError(f"the certificate {named} cannot be read: {cause}") from err
     return made
 
 
-def _named(path: str, environment: RegistryEnvironment) -> str:
+def _named(path: str, authorities: Authorities) -> str:
     """A file, and what says that it is that one."""
-    is_from_there = path == environment.ca_file
+    is_from_there = path == authorities.ca_file
     return f"{path} (of SSL_CERT_FILE or NIX_SSL_CERT_FILE)" if is_from_there else path
 
 
-def _directories(registry: str, environment: RegistryEnvironment) -> list[str]:
-    found = [os.path.join(home, registry) for home in environment.certificate_directories]
+def _directories(host: str, authorities: Authorities) -> list[str]:
+    found = [os.path.join(home, host) for home in authorities.certificate_directories]
     return [directory for directory in found if os.path.isdir(directory)]
 
 

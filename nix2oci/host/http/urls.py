@@ -1,6 +1,6 @@
-"""Which addresses that a registry names may be followed, and how addresses are shown.
+"""Which addresses that a server names may be followed, and how addresses are shown.
 
-A registry decides where a client sends its next request: by the `realm` of a challenge, by
+A server decides where a client sends its next request: by the `realm` of a challenge, by
 `Location` and by redirects. The hard part is that each of them may lead to where a secret must
 not go, or to a machine that only the client can reach.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, parse_qsl, quote, urljoin, urlsplit, urlunsplit
 
-from nix2oci.oci.registry.addresses import Reach, reach
+from nix2oci.host.http.addresses import Reach, reach
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Statuses of answers whose `Location` is where to ask instead."""
@@ -23,9 +23,9 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 def followed(base: str, location: str | None, own: Reach = Reach.PUBLIC) -> str:
     """The address that `location`, named by an answer from `base`, leads to.
 
-    `own` is how far the registry itself reaches. Raises `ValueError`, whose text says what is
+    `own` is how far the server itself reaches. Raises `ValueError`, whose text says what is
     wrong, unless it may be followed: no downgrade from https, no other scheme, no user name, and no
-    address where such a registry may not lead, unless that is the host of `base` itself. A name is
+    address where such a server may not lead, unless that is the host of `base` itself. A name is
     judged when it is resolved. Whether a secret may go with it is for `same_origin` to say.
     """
     if not location:
@@ -80,7 +80,7 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def is_loopback(registry: str) -> bool:
-    """Whether a registry, `host` or `host:port`, is this machine."""
+    """Whether a server, `host` or `host:port`, is this machine."""
     host = urlsplit(f"//{registry}").hostname or ""
     return reach(host) is Reach.LOOPBACK
 

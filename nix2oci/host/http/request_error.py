@@ -1,4 +1,4 @@
-"""What goes wrong between us and a registry, before it is known what for."""
+"""What goes wrong between us and a server, before it is known what for."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class RequestError(Exception):
         self.status = status
         """Of the answer; None when there was none."""
         self.codes = codes
-        """What the registry calls it (distribution specification, Error Codes)."""
+        """What the server calls it (distribution specification, Error Codes)."""
         self.temporary = temporary
         """It may go well another time."""
         self.at_once = at_once
         """Another try need not be put off."""
         self.dropped = dropped
-        """There was a connection, and it was closed: the line may be bad, the registry is there."""
+        """There was a connection, and it was closed: the line may be bad, the server is there."""
         self.progress = progress
         """Some of the work was done, and need not be done again."""
         self.retry_after = retry_after
@@ -49,7 +49,7 @@ class RequestError(Exception):
         self.plain = plain
         """The other side does not speak TLS."""
         self.digests = digests
-        """Those of blobs that the registry lacks, as far as it says."""
+        """Those of blobs that the server lacks, as far as it says."""
 
     def __str__(self) -> str:
         return self.cause
@@ -57,7 +57,7 @@ class RequestError(Exception):
 
 @contextmanager
 def as_registry_error(purpose: str) -> Iterator[None]:
-    """Turn a `RequestError` into the error that a user is told: `cannot <purpose>: <cause>`."""
+    """Turn a `RequestError` about a registry into an error of ours: `cannot <purpose>: <cause>`."""
     try:
         yield
     except RequestError as err:

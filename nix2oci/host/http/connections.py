@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import urllib3
 from urllib3 import connection, exceptions
 
-from nix2oci.oci.registry.addresses import Reach, address_of, reach, reach_of
-from nix2oci.oci.registry.request_error import RequestError
-from nix2oci.oci.registry.socks import SocksError, SocksProxy
+from nix2oci.host.http.addresses import Reach, address_of, reach, reach_of
+from nix2oci.host.http.request_error import RequestError
+from nix2oci.host.http.socks import SocksError, SocksProxy
 
 Now = Callable[[], float]
 Resolve = Callable[[str, int], list[str]]
@@ -34,16 +34,16 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 class Dialer:
-    """Connects to one registry and to what it names, as far as it may name that."""
+    """Connects to one server and to what it names, as far as it may name that."""
 
     def __init__(self, host: str, resolve: Resolve = resolve) -> None:
         self._host = host
         self._resolve = resolve
         self.reach = reach(host) or Reach.PUBLIC
-        """Of the registry: by its address, or as soon as it was connected to by name."""
+        """Of the server: by its address, or as soon as it was connected to by name."""
 
     def direct(self, to: connection.HTTPConnection) -> socket.socket:
-        """A connection to a host, whose addresses are judged unless it is the registry's own.
+        """A connection to a host, whose addresses are judged unless it is the server's own.
 
         Raises what the library does where there is none, and `RequestError`.
         """

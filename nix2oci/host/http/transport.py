@@ -2,7 +2,7 @@
 
 The hard part is what can happen instead of an answer. All of it becomes a `RequestError` that says
 whether another try makes sense, in words that hold no address with a secret in it. An answer is
-read with a limit on bytes and on time, since a registry may send one byte a second, for ever.
+read with a limit on bytes and on time, since a server may send one byte a second, for ever.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import urllib3
 from msgspec import Struct, field
 from urllib3 import exceptions as failures
 
-from nix2oci.oci.registry.addresses import Reach
-from nix2oci.oci.registry.client_options import ClientOptions, Repository
-from nix2oci.oci.registry.connections import Dialer, pool_classes, through
-from nix2oci.oci.registry.request_error import RequestError
-from nix2oci.oci.registry.retry import TEMPORARY, Clock
-from nix2oci.oci.registry.socks import SCHEMES, SocksProxy
-from nix2oci.oci.registry.tls import context
-from nix2oci.oci.registry.urls import redacted
+from nix2oci.host.http.addresses import Reach
+from nix2oci.host.http.connections import Dialer, pool_classes, through
+from nix2oci.host.http.line import Advice, Line
+from nix2oci.host.http.request_error import RequestError
+from nix2oci.host.http.retry import TEMPORARY
+from nix2oci.host.http.socks import SCHEMES, SocksProxy
+from nix2oci.host.http.tls import context
+from nix2oci.host.http.urls import redacted
 from nix2oci.text import display
 
 _PIECE = 64 << 10
@@ -39,14 +39,14 @@ _NOT_TLS = re.compile(
 
 
 class Answer:
-    """What a registry answered. To be closed, best in a `with` block."""
+    """What a server answered. To be closed, best in a `with` block."""
 
     def __init__(
         self,
         method: str,
         url: str,
         response: urllib3.BaseHTTPResponse,
-        clock: Clock,
+        line: Line,
         seconds: float,
         *,
         is_last: bool = False,
@@ -56,7 +56,7 @@ class Answer:
         self.url = url
         self.status = response.status
         self._response = response
-        self._clock = clock
+        self._line = line
         self._seconds = seconds
         self._is_last = is_last
 
@@ -72,11 +72,11 @@ class Answer:
 
     def read(self, most: int) -> bytes:
         """The body, but at most so many bytes; raises `RequestError`."""
-        end = self._clock.now() + self._seconds
+        end = self._line.clock.now() + self._seconds
         data = b""
         while len(data) < most and (piece := self.piece(min(most - len(data), _PIECE))):
             data += piece
-            if self._clock.now() > end:
+            if self._line.clock.now() > end:
                 raise RequestError(
                     f"{self.shown} was not answered in full within {self._seconds:g} s",
                     temporary=True,
@@ -85,7 +85,7 @@ class Answer:
 
     def piece(self, most: int = _PIECE) -> bytes:
         """What came next of the body, `b""` at its end; raises `RequestError`."""
-        with _reported(self.shown, self.url):
+        with _reported(self.shown, self.url, self._line.advice):
             return self._response.read1(most)
 
     @property
@@ -132,21 +132,19 @@ class Request(Struct, frozen=True):
 
 
 class Transport:
-    """Connections to a registry and to what it names, kept open; for any number of threads."""
+    """Connections to a server and to what it names, kept open; for any number of threads."""
 
-    def __init__(self, place: Repository, access: ClientOptions) -> None:
-        self._host = place.host
-        self._access = access
-        self._security = access.security_of(place.registry)
-        self._dialer = Dialer(urlsplit(f"//{place.host}").hostname or "")
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._dialer = Dialer(urlsplit(f"//{line.host}").hostname or "")
         self._lock = Lock()
-        if not self._security.verify:
+        if not line.verify:
             urllib3.disable_warnings(failures.InsecureRequestWarning)  # the user is told by us
         self._pools: dict[tuple[str | None, str], urllib3.PoolManager] = {}
 
     @property
     def reach(self) -> Reach:
-        """How far the registry reaches, as far as it is known: where it may lead to."""
+        """How far the server reaches, as far as it is known: where it may lead to."""
         return self._dialer.reach
 
     def exchange(self, request: Request) -> Answer:
@@ -155,16 +153,16 @@ class Transport:
         Raises `RequestError` when nothing did.
         """
         url, shown = request.url, f"{request.method} {redacted(request.url)}"
-        timeouts = self._access.timeouts
-        seconds = min(request.seconds or timeouts.read, timeouts.read)
-        connect = min(request.seconds or timeouts.connect, timeouts.connect)
+        line = self._line
+        seconds = min(request.seconds or line.read, line.read)
+        connect = min(request.seconds or line.connect, line.connect)
         try:
-            with _reported(shown, url):
+            with _reported(shown, url, line.advice):
                 response = self._pool(url).urlopen(
                     request.method,
                     url,
                     body=request.stream if request.stream is not None else request.body,
-                    headers={"User-Agent": self._access.environment.user_agent, **request.headers},
+                    headers={"User-Agent": line.user_agent, **request.headers},
                     retries=False,
                     redirect=False,
                     preload_content=False,
@@ -172,31 +170,30 @@ class Transport:
                     timeout=urllib3.Timeout(connect=connect, read=seconds),
                 )
         except RequestError as err:
-            self._access.listener.exchange(f"{shown}: {err.cause}")
+            line.hear(f"{shown}: {err.cause}")
             raise
-        self._access.listener.exchange(f"{shown}: {response.status}")
+        line.hear(f"{shown}: {response.status}")
         is_last = request.headers.get("Connection") == "close"
-        clock = self._access.clock
-        return Answer(request.method, url, response, clock, seconds, is_last=is_last)
+        return Answer(request.method, url, response, line, seconds, is_last=is_last)
 
     def _pool(self, url: str) -> urllib3.PoolManager:
-        key = (self._access.environment.proxies.of(url), urlsplit(url).netloc)
+        key = (self._line.proxies.of(url), urlsplit(url).netloc)
         with self._lock:
             if key not in self._pools:
                 self._pools[key] = self._new_pool(*key)
             return self._pools[key]
 
     def _new_pool(self, proxy: str | None, host: str) -> urllib3.PoolManager:
-        security = self._security
-        # What proves who we are is for the registry, not for what it names.
+        line = self._line
+        # What proves who we are is for the server, not for what it names.
         tls = context(
             host,
-            self._access.environment,
-            security.cert_dir,
-            verify=security.verify,
-            own=security.cert_dir is None or host == self._host,
+            line.authorities,
+            line.cert_dir,
+            verify=line.verify,
+            own=line.cert_dir is None or host == line.host,
         )
-        now, most = self._access.clock.now, self._access.jobs + 1
+        now, most = line.clock.now, line.connections
         if proxy is None or proxy.partition("://")[0].lower() in SCHEMES:
             dial = self._dialer.direct if proxy is None else through(_socks(proxy))
             made = urllib3.PoolManager(maxsize=most, ssl_context=tls)
@@ -245,8 +242,9 @@ def _unusable_proxy(proxy: str) -> RequestError:
 class _reported:  # noqa: N801  # reads as what it is: `with _reported(...)`
     """Turn what the HTTP library raises into a `RequestError` about the request."""
 
-    def __init__(self, shown: str, url: str) -> None:
+    def __init__(self, shown: str, url: str, advice: Advice) -> None:
         self._shown = shown
+        self._advice = advice
         self._host = urlsplit(url).netloc.rpartition("@")[2]
 
     def __enter__(self) -> None:
@@ -260,29 +258,28 @@ class _reported:  # noqa: N801  # reads as what it is: `with _reported(...)`
     ) -> None:
         if isinstance(error, failures.HTTPError | OSError):
             # Not `from error`: its text may hold what is secret.
-            raise _request_error(self._shown, self._host, error) from None
+            raise _request_error(self._shown, self._host, error, self._advice) from None
 
 
-def _request_error(shown: str, host: str, error: BaseException) -> RequestError:
+def _request_error(shown: str, host: str, error: BaseException, advice: Advice) -> RequestError:
     inner = tuple(_causes(error))
     for err in inner:
         if isinstance(err, ssl.SSLCertVerificationError):
             return RequestError(
                 f"the certificate of {host} is not trusted: {err.verify_message}",
-                hint="trust its authority with --cert-dir DIR, where it is *.crt, "
-                "or do without with --no-tls-verify",
+                hint=advice.untrusted or None,
             )
     if any(isinstance(err, ssl.SSLError) and _NOT_TLS.search(str(err)) for err in inner):
         return RequestError(
             f"{host} does not speak TLS",
-            hint="--plain-http is for registries without it",
+            hint=advice.no_tls or None,
             plain=True,
         )
     if any(isinstance(err, failures.ProxyError) for err in inner):
         host = "the proxy"
         if refusal := _refused_tunnel(inner):
             return refusal
-    return _unanswered(shown, host, inner)
+    return _unanswered(shown, host, inner, advice)
 
 
 def _refused_tunnel(inner: Sequence[BaseException]) -> RequestError | None:
@@ -299,7 +296,9 @@ def _refused_tunnel(inner: Sequence[BaseException]) -> RequestError | None:
     )
 
 
-def _unanswered(shown: str, host: str, inner: Sequence[BaseException]) -> RequestError:
+def _unanswered(
+    shown: str, host: str, inner: Sequence[BaseException], advice: Advice
+) -> RequestError:
     """What to make of an exchange that ended without an answer."""
     names = {type(err).__name__ for err in inner}
     system = next((e.strerror for e in inner if isinstance(e, OSError) and e.strerror), None)
@@ -317,9 +316,9 @@ def _unanswered(shown: str, host: str, inner: Sequence[BaseException]) -> Reques
     if "BadStatusLine" in names:
         return RequestError(
             f"{host} does not answer as an HTTP server does",
-            hint="if it speaks TLS, leave out --plain-http",
+            hint=advice.maybe_tls or None,
         )
-    hint = "if it speaks TLS, leave out --plain-http" if " http://" in shown else None
+    hint = advice.maybe_tls or None if " http://" in shown else None
     cause = f"{shown}: the connection was closed"
     return RequestError(cause, hint=hint, temporary=True, at_once=True, dropped=True)
 

@@ -1,7 +1,7 @@
-"""How far an address reaches, and so whether a registry may lead a client there.
+"""How far an address reaches, and so whether a server may lead a client there.
 
-A registry decides where a client connects next. The hard part is that the client may stand where
-the registry could not go by itself: beside services of its own machine, or beside a cloud's
+A server decides where a client connects next. The hard part is that the client may stand where
+the server could not go by itself: beside services of its own machine, or beside a cloud's
 metadata, which hands out passwords to anyone who asks. So what is judged is the address that is
 connected to, and not the name for it, which may mean one thing now and another a moment later.
 """
@@ -25,10 +25,10 @@ class Reach(Enum):
     LOOPBACK = "loopback"
     """This machine."""
     NEVER = "never"
-    """Link-local, metadata of a cloud, and all that is no place for a registry's storage."""
+    """Link-local, metadata of a cloud, and all that is no place for a server's storage."""
 
     def may_lead_to(self, other: Reach) -> bool:
-        """Whether a registry that is here may send a client to an address that is there."""
+        """Whether a server that is here may send a client to an address that is there."""
         return other is Reach.PUBLIC or (other is self and self is not Reach.NEVER)
 
 
@@ -89,4 +89,4 @@ def address_of(host: str) -> Address | None:
     try:  # `127.1`, `0x7f000001` and the like
         return ipaddress.IPv4Address(socket.inet_aton(host))
     except (OSError, UnicodeError):
-        return ipaddress.IPv4Address(0)  # whatever it is, no registry has such a name
+        return ipaddress.IPv4Address(0)  # whatever it is, no server has such a name

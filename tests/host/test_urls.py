@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nix2oci.oci.registry.addresses import Reach, reach
-from nix2oci.oci.registry.urls import (
+from nix2oci.host.http.addresses import Reach, reach
+from nix2oci.host.http.urls import (
     followed,
     is_loopback,
     redacted,

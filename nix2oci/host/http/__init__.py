@@ -1,0 +1,1 @@
+"""Speaking HTTP: one request and its answer, and what may stand between us and a server."""

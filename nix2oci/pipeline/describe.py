@@ -209,6 +209,14 @@ def layer_history(layer: LayerPlan | None, launchers: int = 0) -> History:
     return History("nix2oci", f"store paths: {and_more(names, _SHOWN)}")
 
 
+def named_texts(spec: ImageSpec) -> list[str]:
+    """All that an image spec says that may name something of a closure."""
+    texts = [*spec.entrypoint, *spec.cmd, *spec.env.values(), *(user.shell for user in spec.users)]
+    texts += [each.value for each in spec.files]
+    texts += spec.healthcheck.test if spec.healthcheck else ()
+    return texts
+
+
 def wanted_paths(
     spec: ImageSpec, survey: ClosureContents, closure: Closure, shells: Sequence[StorePath]
 ) -> dict[StorePath, str]:
@@ -216,10 +224,7 @@ def wanted_paths(
 
     Those that it names; and the shell that the view is to have, with what leads there.
     """
-    texts = [*spec.entrypoint, *spec.cmd, *spec.env.values(), *(user.shell for user in spec.users)]
-    texts += [each.value for each in spec.files]
-    texts += spec.healthcheck.test if spec.healthcheck else ()
-    named = {word for text in texts for word in re.findall(r"[0-9a-z]{32}", text)}
+    named = {word for text in named_texts(spec) for word in re.findall(r"[0-9a-z]{32}", text)}
     wanted = {path: "the configuration names it" for path in closure if path.hash_part in named}
     if spec.view.sh and survey.shell:
         owner = survey.shell.owner

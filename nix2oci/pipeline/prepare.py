@@ -145,7 +145,7 @@ def decided(
         programs = [program.target for program in found.programs]
         scanned = scan(closure, programs, store.root, notes, store.fetch)
         copied = _copied(spec, outputs, closure)
-        shells = _shells(closure, found, spec, built[0].package.system, scanned, copied=copied)
+        shells = _shells(held, found, spec, scanned, copied=copied)
     if shells.dropped:
         found = look(_shown(shells.closure, shown))
     tree = with_launchers(_root(found, spec, enter), shells)
@@ -288,18 +288,32 @@ def plan_image(
 
 
 def _shells(
-    closure: Closure,
+    held: Held,
     found: ClosureContents,
     spec: ImageSpec,
-    system: str,
     scanned: Scan,
     *,
     copied: Mapping[StorePath, str],
 ) -> ShellDecision:
     """What is replaced and dropped, so that the image needs no shell."""
-    launchers = _launchers(scanned, system.partition("-")[0])
+    closure, store = held.closure, held.store
+    launchers = _launchers(scanned, held.built[0].package.system.partition("-")[0])
     wanted = {**copied, **describe.wanted_paths(spec, found, closure, scanned.shells)}
-    return decide(closure, scanned, launchers, spec.shell, wanted)
+    evidence = None
+    if scanned.shells and spec.shell is not Mode.DROP:
+        from nix2oci.nix.shell_evidence import gather  # noqa: PLC0415  # most have no shell
+        from nix2oci.nix.store_files import StoreFiles  # noqa: PLC0415
+
+        evidence = gather(
+            closure,
+            scanned,
+            StoreFiles.of(closure, store.root, held.notes, store.fetch),
+            replaced=launchers.made.keys(),
+            wanted={*wanted, *closure.roots},
+            texts="\n".join(describe.named_texts(spec)),
+            evident=spec.shell is Mode.EVIDENT,
+        )
+    return decide(closure, scanned, launchers, spec.shell, wanted, evidence=evidence)
 
 
 def _launchers(scanned: Scan, machine: str) -> Launchers:

@@ -61,6 +61,13 @@ PLACES: tuple[Place, ...] = (
         init=True,
     ),
     _place(
+        "cron",
+        "cron runs it, and an image seldom has one",
+        "etc/cron.daily/app",
+        r"etc/cron\.(d|hourly|daily|weekly|monthly)/.*",
+        proof=False,
+    ),
+    _place(
         "package-manager",
         "a package manager runs it when packages come and go, and an image has none",
         "share/python3/runtime.d/public_modules.rtinstall",

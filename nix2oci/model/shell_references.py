@@ -95,9 +95,13 @@ class CallSite(Struct, frozen=True):
     def where(self) -> str:
         """`FILE:LINE`, the file without hash part: `app-1.0/lib/app.py:7`."""
         _, _, name = display(self.file.split(b"/", 4)[3]).partition("-")
-        return f"{name}/{display(self.file.split(b'/', 4)[4])}:{self.line}"
+        return (
+            f"{name}/{display(self.file.split(b'/', 4)[4])}{f':{self.line}' if self.line else ''}"
+        )
 
     def __str__(self) -> str:
+        if not self.line:
+            return f"{self.where} runs {self.what}"
         judged = "" if self.certain else ", which is not judged"
         about = f" ({self.feature})" if self.feature else ""
         return f"{self.where} calls {self.what}{judged}{about}"
@@ -106,14 +110,16 @@ class CallSite(Struct, frozen=True):
 class Evidence(Struct, frozen=True):
     """What says that a shell is not needed, and the calls that say that one is.
 
-    `modules` is the number of Python modules that the image's programs reach. `hidden` are links
-    to files that are hidden with their only purpose, by those files.
+    `modules` is the number of Python modules that the image's programs reach. `links` are links
+    to files that are hidden with their only purpose, by those files. `doubts` say why Python's
+    own mentions count though no call was found.
     """
 
     discounted: tuple[Discounted, ...] = ()
     calls: tuple[CallSite, ...] = ()
     modules: int = 0
     links: Mapping[bytes, tuple[bytes, ...]] = field(default_factory=dict)
+    doubts: tuple[CallSite, ...] = ()
 
 
 class Scan(Struct, frozen=True):

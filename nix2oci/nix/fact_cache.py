@@ -31,7 +31,7 @@ _FORMS: dict[str, Any] = {
     "mentions": list[tuple[_Bytes, str, ReferenceKind, int | None, _Bytes]],
     "naming": list[_Bytes],
     "places": list[tuple[_Bytes, _Bytes]],
-    "python": tuple[list[Any], list[Any], list[Any], bool, list[str]] | None,
+    "python": tuple[list[Any], list[Any], list[Any], bool, list[str], list[str]] | None,
     "python-files": tuple[list[_Bytes], list[tuple[str, str, str]]],
     "start": tuple[_Bytes, _Bytes, bool] | None,
     "sha256": Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")],

@@ -13,6 +13,8 @@ import re
 import warnings
 from collections.abc import Callable, Collection, Iterable
 
+from msgspec.structs import replace
+
 from nix2oci.nix.python_module import Import, Module, Scope, Site
 from nix2oci.nix.python_names import Names, is_main, is_never_on_linux, text_of
 from nix2oci.wrappers.script import SHELLS
@@ -42,6 +44,7 @@ _ARGV = {
 }
 _MODULES = frozenset({"os", "posix", "subprocess", "pty", "commands"})
 _PLUGINS = frozenset({"entry_points", "iter_entry_points", "load_entry_point", "get_entry_map"})
+_OPTION = re.compile(rb"[\"'](--[a-z][a-z-]+)[\"']")
 _GROUP = re.compile(r"[A-Za-z][\w.-]{2,60}")
 _SHELL_ARGUMENT = 8
 """Where `Popen` has `shell` among its arguments by position."""
@@ -56,9 +59,13 @@ def read_module(source: bytes) -> Module | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     try:
-        return _Reader(tree).read()
+        return replace(_Reader(tree).read(), options=_options(source))
     except RecursionError:
         return None
+
+
+def _options(source: bytes) -> tuple[str, ...]:
+    return tuple(sorted({found.decode() for found in _OPTION.findall(source)}))
 
 
 class _Reader:

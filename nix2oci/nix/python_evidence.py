@@ -8,7 +8,7 @@ its store path.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct, convert, to_builtins
 
@@ -18,6 +18,7 @@ from nix2oci.nix.file_search import entries
 from nix2oci.nix.python_calls import read_module
 from nix2oci.nix.python_index import Index, is_standard
 from nix2oci.nix.python_module import Module, Site, all_sites
+from nix2oci.nix.python_names import STANDARD
 from nix2oci.nix.python_reach import EntryPoint, Reached, reach
 from nix2oci.nix.store_files import StoreFiles
 from nix2oci.text import display
@@ -31,7 +32,10 @@ _SITE = re.compile(r"(site|dist)-packages/")
 
 
 class PythonEvidence(Struct, frozen=True):
-    """What the programs reach. `open_` are those that take any program: nothing is known of that.
+    """What the programs reach.
+
+    `doubts` say of some that it is not all: what they are given to run, or import from elsewhere,
+    is not in the closure.
 
     `programs` is how many programs were followed, `modules` how many modules these reach.
     """
@@ -39,7 +43,7 @@ class PythonEvidence(Struct, frozen=True):
     calls: tuple[CallSite, ...] = ()
     programs: int = 0
     modules: int = 0
-    open_: tuple[bytes, ...] = ()
+    doubts: tuple[CallSite, ...] = ()
 
 
 class _Started(Struct, frozen=True):
@@ -76,11 +80,29 @@ def python_evidence(
         [point for _, points in known.values() for point in points],
     )
     return PythonEvidence(
-        tuple(_calls(files, reached)),
+        tuple(_calls(reached)),
         len(started),
         len(reached.modules),
-        tuple(path for path, each in started.items() if each.is_open),
+        (*_open(started), *_missing(reached, index, started.values())),
     )
+
+
+def _open(started: Mapping[bytes, _Started]) -> Iterator[CallSite]:
+    """Programs that take any program."""
+    for path, each in started.items():
+        if each.is_open:
+            yield CallSite(path, 0, "whatever it is given", certain=False)
+
+
+def _missing(reached: Reached, index: Index, started: Iterable[_Started]) -> Iterator[CallSite]:
+    """What the programs' own files import that is in no file of the closure."""
+    for path in {file for each in started for file in each.files}:
+        module = reached.modules.get(path, Module())
+        for each in module.imports:
+            is_known = each.guarded or each.level or each.module.partition(".")[0] in STANDARD
+            if not is_known and not any(index.imported(path, each)):
+                what = f"{each.module}, which is not in the closure"
+                yield CallSite(path, 0, what, certain=False)
 
 
 def _started(files: StoreFiles, chain: Chain) -> _Started | None:
@@ -180,9 +202,10 @@ def _module(files: StoreFiles, path: bytes) -> Module | None:
     return None if known is None else convert(known, Module)
 
 
-def _calls(files: StoreFiles, reached: Reached) -> Iterator[CallSite]:
-    from nix2oci.nix.python_features import feature_of  # noqa: PLC0415  # few have any
+def _calls(reached: Reached) -> Iterator[CallSite]:
+    from nix2oci.nix.python_features import Features  # noqa: PLC0415  # few have any
 
+    features = Features(reached)
     for path in reached.unread:
         yield CallSite(path, 1, "what cannot be read as Python", certain=False)
     for path, module in sorted(reached.modules.items()):
@@ -190,7 +213,7 @@ def _calls(files: StoreFiles, reached: Reached) -> Iterator[CallSite]:
         for site, names in all_sites(module):
             if site.scope in reached.live[path] and (site.line, names) not in told:
                 told.add((site.line, names))
-                yield _call(path, site, names, feature_of(files, reached, path, names))
+                yield _call(path, site, names, features.of(path, names))
 
 
 def _call(path: bytes, site: Site, names: tuple[str, ...], feature: str) -> CallSite:

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from nix2oci.nix.python_reach import Reached
-from nix2oci.nix.store_files import StoreFiles
 
-_OPTION = re.compile(rb"[\"'](--[a-z][a-z-]+)[\"']")
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _SHORT = 4
 
 
-def feature_of(files: StoreFiles, reached: Reached, path: bytes, names: tuple[str, ...]) -> str:
-    """`'--exec'` or `hooks`, or the function itself.
+class Features:
+    """What calls of one closure are for; a plain class, since it remembers."""
 
-    It is an option of the same package with the name of the module or of the function, else the
-    module that uses the function.
-    """
-    words = _words(path, names)
-    top = b"/".join(path.split(b"/")[:4]) + b"/"
-    options: set[str] = set()
-    for other in reached.modules:
-        if other.startswith(top):
-            real, _ = files.follow(b"", other)
-            with open(files.content(real), "rb") as file:
-                options.update(found.decode() for found in _OPTION.findall(file.read()))
-    exact = sorted(option for option in options if option[2:] in words)
-    if exact:
-        return f"'{exact[0]}'"
-    return _user(reached, path, names) or ".".join(names)
+    def __init__(self, reached: Reached) -> None:
+        self.reached = reached
+        self.options = cache(self._options)
+
+    def of(self, path: bytes, names: tuple[str, ...]) -> str:
+        """`'--exec'` or `hooks`, or the function itself.
+
+        It is an option of the same package with the name of the module or of the function, else
+        the module that uses the function.
+        """
+        words = _words(path, names)
+        exact = [each for each in self.options(_top(path)) if each[2:] in words]
+        return f"'{exact[0]}'" if exact else _user(self.reached, path, names) or ".".join(names)
+
+    def _options(self, top: bytes) -> tuple[str, ...]:
+        """Those of all modules of a store path."""
+        modules = self.reached.modules
+        found = {each for path in modules if _top(path) == top for each in modules[path].options}
+        return tuple(sorted(found))
+
+
+def _top(path: bytes) -> bytes:
+    return b"/".join(path.split(b"/")[:4])
 
 
 def _words(path: bytes, names: tuple[str, ...]) -> set[str]:
@@ -42,10 +49,9 @@ def _user(reached: Reached, path: bytes, names: tuple[str, ...]) -> str:
     """The module that uses the outermost function, where it is another one and the only one."""
     if not names:
         return ""
-    name = names[0]
     users = set()
     for other, module in reached.modules.items():
         used = (module.scopes[at].names.split() for at in reached.live[other])
-        if other != path and any(name in each for each in used):
+        if other != path and any(names[0] in each for each in used):
             users.add(other.rpartition(b"/")[2].decode("latin-1").removesuffix(".py"))
     return users.pop() if len(users) == 1 else ""

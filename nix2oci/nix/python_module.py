@@ -35,11 +35,15 @@ class Scope(Struct, frozen=True, array_like=True):
 
 
 class Import(Struct, frozen=True, array_like=True):
-    """`from ..module import names`; level 0 is an absolute name (the import statement)."""
+    """`from ..module import names`; level 0 is an absolute name (the import statement).
+
+    `guarded` is one that may fail, or never be done: in a `try`, a condition or a function.
+    """
 
     level: int
     module: str
     names: tuple[str, ...] = ()
+    guarded: bool = False
 
 
 class Module(Struct, frozen=True, array_like=True):
@@ -47,7 +51,7 @@ class Module(Struct, frozen=True, array_like=True):
 
     `computed`: it imports by a name that is not written in it. `plugins` are texts of one that asks
     for what installed packages register, groups of entry points among them (importlib.metadata).
-    The scope 0 is the module itself, 1 what is
+    `options` are texts such as `--exec`. The scope 0 is the module itself, 1 what is
     done only where the file is the program.
     """
 
@@ -56,6 +60,7 @@ class Module(Struct, frozen=True, array_like=True):
     sites: tuple[Site, ...] = ()
     computed: bool = False
     plugins: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 MAIN = 1

@@ -34,18 +34,19 @@ class Names(Struct, frozen=True):
     """
 
     meanings: Mapping[str, str]
-    imports: tuple[tuple[int, str, tuple[str, ...]], ...]
+    imports: tuple[tuple[int, str, tuple[str, ...], bool], ...]
     modules: frozenset[str]
     mappings: frozenset[str]
 
     @classmethod
     def of(cls, tree: ast.Module) -> Names:
-        found = _Found()
+        found = _Found(unguarded=frozenset(map(id, tree.body)))
         for node in statements(tree):
             found.add(node)
         for node in found.aliases:
             found.alias(node)
-        imports, modules = tuple(found.imports), frozenset(found.modules)
+        imports = tuple((*each, guarded) for each, guarded in found.imports.items())
+        modules = frozenset(found.modules)
         return cls(found.meanings, imports, modules, frozenset(found.mappings))
 
     def resolve(self, node: ast.AST) -> str:
@@ -74,7 +75,9 @@ class _Found(Struct):
     """What the statements of a module say of its names."""
 
     meanings: dict[str, str] = field(default_factory=dict)
-    imports: dict[tuple[int, str, tuple[str, ...]], None] = field(default_factory=dict)
+    imports: dict[tuple[int, str, tuple[str, ...]], bool] = field(default_factory=dict)
+    unguarded: frozenset[int] = frozenset()
+    """The identities of statements that are done whenever the module is."""
     modules: set[str] = field(default_factory=set)
     mappings: set[str] = field(default_factory=set)
     aliases: list[ast.Assign] = field(default_factory=list)
@@ -83,7 +86,7 @@ class _Found(Struct):
         match node:
             case ast.Import(names=names):
                 for each in names:
-                    self.imports[0, each.name, ()] = None
+                    self._imported(node, (0, each.name, ()))
                     whole = each.name if each.asname else each.name.partition(".")[0]
                     self.meanings[each.asname or whole] = whole
                     self.modules.add(each.name.partition(".")[0])
@@ -97,13 +100,17 @@ class _Found(Struct):
     def _import_from(self, node: ast.ImportFrom) -> None:
         module = node.module or ""
         names = tuple(each.name for each in node.names)
-        self.imports[node.level, module, names] = None
+        self._imported(node, (node.level, module, names))
         self.modules.add("" if node.level else module.partition(".")[0])
         for each in node.names:
             known = each.name in _STANDS_FOR
             self.modules.update({each.name} if known else ())
             meaning = f"{'.' if node.level else ''}{module}.{each.name}"
             self.meanings[each.asname or each.name] = each.name if known else meaning
+
+    def _imported(self, node: ast.stmt, found: tuple[int, str, tuple[str, ...]]) -> None:
+        guarded = id(node) not in self.unguarded
+        self.imports[found] = self.imports.get(found, True) and guarded
 
     def alias(self, node: ast.Assign) -> None:
         """A name that is given a module, or a dictionary that is made there."""

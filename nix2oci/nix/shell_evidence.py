@@ -85,7 +85,8 @@ def gather(
             m.shell for m in live if id(m) not in dead
         }
         if not may_go:
-            return Evidence(tuple(found))
+            asked = search.asked
+            return Evidence(tuple(found), asked.calls, asked.modules, doubts=asked.doubts)
         python = search.python
         return Evidence(tuple(found), python.calls, python.modules, search.links(found))
     except OSError as err:
@@ -102,6 +103,11 @@ class _Search(Struct, frozen=True, dict=True):
     @cached_property
     def python(self) -> PythonEvidence:
         return python_evidence(self.closure, self.files, self.scan.programs.items(), self.texts)
+
+    @property
+    def asked(self) -> PythonEvidence:
+        """What was found of Python, as far as that was looked for."""
+        return self.python if "python" in self.__dict__ else PythonEvidence()
 
     @cached_property
     def has_init(self) -> bool:
@@ -143,7 +149,7 @@ class _Search(Struct, frozen=True, dict=True):
 
     def _at_once(self, mention: ShellReference) -> Discounted | None:
         """What is known without a search."""
-        if self._is_absent(mention):
+        if mention.kind is not ReferenceKind.BINARY and self._is_absent(mention):
             return _because(mention, ABSENT)
         if mention.kind is ReferenceKind.OTHER or self._is_started(mention):
             return None
@@ -220,7 +226,7 @@ class _Search(Struct, frozen=True, dict=True):
 
     def _is_uncalled(self) -> bool:
         """Whether programs were followed, all that run Python, and none calls a shell."""
-        return bool(self.python.programs) and not (self.python.open_ or self.python.calls)
+        return bool(self.python.programs) and not (self.python.doubts or self.python.calls)
 
     def _may_lead(self, mention: ShellReference) -> bool:
         """Whether a place that is named may lead to a file: it, or a directory above it.
@@ -305,8 +311,13 @@ def _names(name: bytes) -> set[bytes]:
 
 
 def _leads(place: str, inside: str, file: str) -> bool:
-    """Whether a place in a text is a file or a directory above it, as the text has it."""
-    above = place.rstrip("/")
+    """Whether a place in a file may be another file, or a directory above it.
+
+    A binary has no end of a text that can be told, so `/binr` may be `/bin`.
+    """
     if file == inside[1:] or starts_nothing(file):
         return False
-    return ".." in place or inside == above or inside.startswith(above + "/")
+    above = [inside[:at] for at, char in enumerate(inside) if char == "/" and at]
+    rests = [place[len(each) :] for each in (inside, *above) if place.startswith(each)]
+    ends = (rest == "/" or "/" not in rest for rest in rests)
+    return ".." in place or not place.strip("/") or any(ends)

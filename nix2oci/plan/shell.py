@@ -165,24 +165,12 @@ def decide(
     needed = frozenset(closure) if evidence.calls else needed
     kept = fewest if mode is Mode.DROP else needed
     kept_references = [mention for mention in left if mention.owner in kept]
-    by_shell = {
-        shell: tuple(m for m in kept_references if m.shell == shell) for shell in scan.shells
-    }
-    staying = tuple(
-        RemainingShell(
-            shell,
-            wanted.get(shell, "" if found or evidence.calls else _NEEDED),
-            found,
-            evidence.calls,
-        )
-        for shell, found in by_shell.items()
-        if shell in kept
-    )
+    staying = _staying([s for s in scan.shells if s in kept], kept_references, wanted, evidence)
     if mode is Mode.FORBID and staying:
         raise _forbidden(staying, scan)
     scripts = {m.file for m in scan.mentions if m.kind is ReferenceKind.SHEBANG and m.owner in kept}
-    scripts -= {each.mention.file for each in counts_not if each.mention.shell not in kept}
     gone = tuple(d for d in counts_not if d.mention.owner in kept and d.mention.shell not in kept)
+    scripts -= {d.mention.file for d in gone if d.mention.kind is ReferenceKind.SHEBANG}
     return ShellDecision(
         mode,
         _only(closure, kept),
@@ -198,6 +186,28 @@ def decide(
         gone,
         _hidden(gone, evidence, launchers),
         evidence.modules,
+    )
+
+
+def _staying(
+    shells: Iterable[StorePath],
+    mentions: Iterable[ShellReference],
+    wanted: Mapping[StorePath, str],
+    evidence: Evidence,
+) -> tuple[RemainingShell, ...]:
+    """The shells that stay, each with what keeps it."""
+    found: dict[StorePath, list[ShellReference]] = {shell: [] for shell in shells}
+    for mention in mentions:
+        found.get(mention.shell, []).append(mention)
+    calls = evidence.calls or evidence.doubts
+    return tuple(
+        RemainingShell(
+            shell,
+            wanted.get(shell, "" if names or evidence.calls else _NEEDED),
+            tuple(names),
+            calls,
+        )
+        for shell, names in found.items()
     )
 
 

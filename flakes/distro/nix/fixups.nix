@@ -52,7 +52,8 @@ let
 in
 {
   inherit pythonVersion;
-  default = name: if isPython name then python name else "";
+  default = name:
+    if isPython name || builtins.any isPython (packages.${name}.needs or [ ]) then python name else "";
 
   bash = "ln -s bash $out/bin/sh";
 

@@ -116,6 +116,10 @@ LISTS = re.compile(
 """Lists of the files of a package, and texts that come with it: they name a file and start none."""
 
 
+COMPLETES = re.compile(rb".*/_?(\w+_)?completions?(_\w+)?(\.py|/.*)")
+"""Modules that write completions: they run where a shell that somebody types into asks them."""
+
+
 def place_of(mention: ShellReference, *, has_init: bool = False) -> Place | None:
     """The entry that a mention falls under."""
     return next(

@@ -94,7 +94,7 @@ class _Reader:
 
     def _may_lead(self, name: str, known: Collection[str]) -> bool:
         """Whether a name may be that of a function: here, imported, or an attribute's."""
-        is_attribute = name.startswith(".") or name in self.attributes
+        is_attribute = name.startswith(".") or "::" in name or name in self.attributes
         return is_attribute or name in known or "*" in self.names.meanings
 
     def _groups(self) -> tuple[str, ...]:
@@ -169,9 +169,13 @@ class _Reader:
         assert isinstance(node, ast.Attribute)
         used = self.scopes[scope][3]
         used.add(f".{node.attr}")
-        if self.computed or self.names.resolve(node.value):
+        base = self.names.resolve(node.value)
+        is_local = isinstance(node.value, ast.Name) and node.value.id not in ("self", "cls")
+        if self.computed and is_local and not base:
             used.add(node.attr)
             self.attributes.add(node.attr)
+        elif base:
+            used.add(f"{base.rpartition('.')[2]}::{node.attr}")
         self._reference(node, scope)
         return False
 

@@ -7,12 +7,15 @@ its store path.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct, convert, to_builtins
 
 from nix2oci.model.closure import Closure, StorePath
+from nix2oci.model.dead_mentions import COMPLETES
 from nix2oci.model.shell_references import CallSite
 from nix2oci.nix.file_search import entries
 from nix2oci.nix.python_calls import read_module
@@ -166,8 +169,8 @@ def _listed(files: StoreFiles, owner: StorePath) -> tuple[list[str], list[EntryP
     def look() -> tuple[list[str], list[EntryPoint]]:
         python: list[str] = []
         points: list[EntryPoint] = []
-        for path, _ in entries(files, top):
-            if path.endswith(b".py"):
+        for path, mode in entries(files, top):
+            if path.endswith(b".py") and not (stat.S_ISLNK(mode) and _is_twice(files, path)):
                 python.append(path[len(top) + 1 :].decode("latin-1"))
             elif path.endswith(b"-info/entry_points.txt"):
                 with open(files.content(files.follow(b"", path)[0] or path), "rb") as file:
@@ -176,6 +179,12 @@ def _listed(files: StoreFiles, owner: StorePath) -> tuple[list[str], list[EntryP
 
     python, points = files.get_or_compute(top, "python-files", look)
     return python, [(group, name, target) for group, name, target in points]
+
+
+def _is_twice(files: StoreFiles, path: bytes) -> bool:
+    """Whether a link leads to where another store path has the module for Python to find."""
+    target = os.readlink(files.at(path))
+    return target.startswith(files.store_dir) and _SITE.search(target.decode("latin-1")) is not None
 
 
 def _points(text: str) -> Iterator[EntryPoint]:
@@ -208,7 +217,8 @@ def _calls(reached: Reached) -> Iterator[CallSite]:
     features = Features(reached)
     for path in reached.unread:
         yield CallSite(path, 1, "what cannot be read as Python", certain=False)
-    for path, module in sorted(reached.modules.items()):
+    asked = {path: each for path, each in reached.modules.items() if not COMPLETES.match(path)}
+    for path, module in sorted(asked.items()):
         told: set[tuple[int, tuple[str, ...]]] = set()
         for site, names in all_sites(module):
             if site.scope in reached.live[path] and (site.line, names) not in told:

@@ -26,11 +26,12 @@ def is_standard(path: bytes) -> bool:
 class Index(Struct, frozen=True):
     """The files of modules, less those of a standard library.
 
-    `sites` has those of directories that Python searches by their dotted names, `loose` all others
-    by the first of them.
+    `stems` are the last parts of all names. `sites` has those of directories that Python searches
+    by their dotted names, `loose` all others by the first of them.
     """
 
     files: frozenset[bytes]
+    stems: frozenset[str]
     sites: dict[str, list[bytes]]
     loose: dict[str, list[bytes]]
 
@@ -46,7 +47,8 @@ class Index(Struct, frozen=True):
             else:
                 parts = dotted(path).split(".")
                 loose.setdefault(parts[-1], []).append(path)
-        return cls(files, sites, loose)
+        stems = frozenset(name.rpartition(".")[2] for name in sites)
+        return cls(files, stems | loose.keys(), sites, loose)
 
     def imported(self, path: bytes, each: Import) -> Iterator[bytes]:
         """The files that an import of the file at `path` runs."""

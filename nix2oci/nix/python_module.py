@@ -24,7 +24,7 @@ class Scope(Struct, frozen=True, array_like=True):
 
     `always` is for what is called by no name: a module, a method that a library outside calls, a
     function that a decorator takes. `names` are those that it uses, with a space between: of an
-    attribute with a dot before it, and without one where it may be a module's. The name of a
+    attribute with a dot before it, and `module::name` where it may be a module's. The name of a
     method has a dot.
     """
 

@@ -139,8 +139,9 @@ def _functions(search: _Search) -> None:
 def _woken(search: _Search, names: Iterable[str]) -> list[tuple[bytes, int]]:
     """The functions that waited for one of these names, which count as used from now on."""
     woken: list[tuple[bytes, int]] = []
-    for name in names:
-        if name in search.used:
+    for each in names:
+        stem, is_module, name = each.rpartition("::")
+        if name in search.used or (is_module and stem not in search.index.stems):
             continue
         search.used.add(name)
         if name.endswith("*"):

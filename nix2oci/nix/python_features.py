@@ -49,9 +49,9 @@ def _user(reached: Reached, path: bytes, names: tuple[str, ...]) -> str:
     """The module that uses the outermost function, where it is another one and the only one."""
     if not names:
         return ""
-    users = set()
+    users, of_module = set(), f"::{names[0]}"
     for other, module in reached.modules.items():
-        used = (module.scopes[at].names.split() for at in reached.live[other])
-        if other != path and any(names[0] in each for each in used):
+        used = (each for at in reached.live[other] for each in module.scopes[at].names.split())
+        if other != path and any(n == names[0] or n.endswith(of_module) for n in used):
             users.add(other.rpartition(b"/")[2].decode("latin-1").removesuffix(".py"))
     return users.pop() if len(users) == 1 else ""

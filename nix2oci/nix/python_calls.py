@@ -98,11 +98,11 @@ class _Reader:
         return is_attribute or name in known or "*" in self.names.meanings
 
     def _groups(self) -> tuple[str, ...]:
-        """The texts of a module that asks for plugins: the names of their groups are among them."""
+        """The texts of a module that asks for plugins: an empty one, and groups among others."""
         if not self.asks_for_plugins:
             return ()
         words = filter(None, map(text_of, ast.walk(self.tree)))
-        return tuple(sorted({each for each in words if _GROUP.fullmatch(each)}))
+        return ("", *sorted({each for each in words if _GROUP.fullmatch(each)}))
 
     def _scope(self, name: str, parent: int, *, always: bool) -> int:
         self.scopes.append((name, parent, always, set()))

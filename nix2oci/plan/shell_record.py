@@ -39,8 +39,31 @@ def _shell(shells: ShellDecision) -> dict[str, str]:
     """The annotation that records all of it; none where nothing was looked at or found."""
     if shells.mode is Mode.KEEP or not (shells.scripts or shells.dropped or shells.staying):
         return {}
-    text = json.dumps(shell_document(shells), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_lean(shell_document(shells)), sort_keys=True, separators=(",", ":"))
     return {SHELL: text} if len(text) <= _MAX_RECORD else {}
+
+
+_MORE = {"discounted": [], "hidden": [], "modules": 0}
+"""What a record has only where there is something, so that others stay as they were."""
+
+
+def _lean(document: Json) -> Json:
+    found = {key: value for key, value in document.items() if value or key not in _MORE}
+    staying = document["staying"]
+    assert isinstance(staying, list)
+    kept = [{k: v for k, v in each.items() if v or k != "calls"} for each in staying]
+    return {**found, "staying": kept}
+
+
+def whole_record(record: Mapping[str, object] | None) -> dict[str, object] | None:
+    """The record of an image with all the keys of `shell_document`; anyone may have written it."""
+    if record is None:
+        return None
+    staying = record.get("staying")
+    if isinstance(staying, list):
+        staying = [{"calls": [], **each} if isinstance(each, dict) else each for each in staying]
+        record = {**record, "staying": staying}
+    return {**_MORE, **record}
 
 
 def shell_document(shells: ShellDecision) -> Json:

@@ -12,6 +12,7 @@ from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.push import Pushed, PushSet
 from nix2oci.oci.spec import Digest, Index, canonical_json
 from nix2oci.oci.validate.finding import Finding
+from nix2oci.plan.shell_record import whole_record
 from nix2oci.text import display
 
 
@@ -34,7 +35,7 @@ def image_document(found: Inspected) -> dict[str, object]:
             for layer, contents in found.by_layer
         ],
         "launchers": [display(b"/" + path) for path in found.launchers],
-        "shell": found.shell_record,
+        "shell": whole_record(found.shell_record),
     }
 
 

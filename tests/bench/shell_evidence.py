@@ -67,12 +67,8 @@ def row(program: Program) -> tuple[list[str], bool]:
 
 def build(program: Program, mode: str, image: Path) -> Any:
     start = ("--entrypoint", program.start) if program.start else ()
-    command: tuple[str | Path, ...] = (
-        NIX2OCI,
-        "build",
-        f"path:{CACHE.resolve()}#{program.name}",
-        *start,
-    )
+    installable = f"path:{CACHE.resolve()}#{program.name}"
+    command: tuple[str | Path, ...] = (NIX2OCI, "build", installable, *start)
     options = ("-o", image, "--shell", mode, "--json", "-q", "--compression", "none")
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{program.name}: {done.stderr}"
@@ -86,7 +82,8 @@ def work(program: Program, image: Path, directory: Path) -> tuple[str, bool]:
     try:
         program.work(root)
     except (AssertionError, OSError) as err:
-        return f"failed: {err}", False
+        print(f"{program.name}: {err}", file=sys.stderr)
+        return "failed", False
     shells = root.shells()
     return (f"{program.does}", True) if not shells else (f"started {shells[0]}", False)
 

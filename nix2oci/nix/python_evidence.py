@@ -12,7 +12,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, ValidationError, convert, to_builtins
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.dead_mentions import COMPLETES
@@ -20,7 +20,7 @@ from nix2oci.model.shell_references import CallSite
 from nix2oci.nix.file_search import entries
 from nix2oci.nix.python_calls import read_module
 from nix2oci.nix.python_index import Index, is_standard
-from nix2oci.nix.python_module import Module, Site, all_sites
+from nix2oci.nix.python_module import Module, Site, all_sites, is_whole
 from nix2oci.nix.python_names import STANDARD
 from nix2oci.nix.python_reach import EntryPoint, Reached, reach
 from nix2oci.nix.store_files import StoreFiles
@@ -208,7 +208,13 @@ def _module(files: StoreFiles, path: bytes) -> Module | None:
             return to_builtins(read_module(file.read()))
 
     known = files.get_or_compute(real, "python", read)
-    return None if known is None else convert(known, Module)
+    if known is None:
+        return None
+    try:
+        module = convert(known, Module)
+    except ValidationError:
+        module = Module()
+    return module if is_whole(module) else convert(read(), Module | None)
 
 
 def _calls(reached: Reached) -> Iterator[CallSite]:

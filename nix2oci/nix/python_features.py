@@ -40,7 +40,8 @@ def _top(path: bytes) -> bytes:
 
 
 def _words(path: bytes, names: tuple[str, ...]) -> set[str]:
-    stem = path.rpartition(b"/")[2].decode("latin-1").removesuffix(".py")
+    stem = path.removesuffix(b"/__init__.py").rpartition(b"/")[2].decode("latin-1")
+    stem = stem.removesuffix(".py")
     parts = {part.lower() for name in (stem, *names) for part in _PART.findall(name)}
     return {part for part in parts if len(part) >= _SHORT}
 

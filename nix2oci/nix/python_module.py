@@ -67,6 +67,13 @@ MAIN = 1
 """The scope of what is done only where the file is the program."""
 
 
+def is_whole(module: Module) -> bool:
+    """Whether a module is one that was read, and no note of something else."""
+    scopes = len(module.scopes)
+    around = all(scope.parent < at for at, scope in enumerate(module.scopes))
+    return scopes > MAIN and around and all(0 <= site.scope < scopes for site in module.sites)
+
+
 def all_sites(module: Module) -> Iterator[tuple[Site, tuple[str, ...]]]:
     """Each site with the names of the functions that it is in, the outermost first."""
     for site in module.sites:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.test_cli_shell import documented
 from support.fakenix import OUT
 from support.fakestore import Node, Program
+from support.json_page import documented
 from support.terminal import Terminal
 from support.wrapped_app import BASH, ELF, PYTHON, SUBPROCESS, give, wrapper
 
@@ -142,10 +142,10 @@ def test_what_is_found_is_kept(here: Terminal) -> None:
 def test_json_of_what_did_not_count_has_the_keys_that_are_documented(here: Terminal) -> None:
     give(here, QUIET, python=INTERPRETER)
     (found, *_) = build(here, "evident")["discounted"]
-    assert set(found) == documented(3) | documented(4)
+    assert set(found) == documented("shell", 3) | documented("shell", 4)
 
 
 def test_json_of_a_call_has_the_keys_that_are_documented(here: Terminal) -> None:
     give(here, CALLS, python=INTERPRETER)
     (call,) = build(here, "evident")["staying"][0]["calls"]
-    assert set(call) == documented(5)
+    assert set(call) == documented("shell", 5)

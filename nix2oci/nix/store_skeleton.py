@@ -39,6 +39,9 @@ _MAX_NOTED = 20_000
 
 _OUTLINE = "outline"
 
+_MOST_ASKED = 3
+"""Times that an object is read again for some of its files; the last time all of them are kept."""
+
 _AHEAD = 4
 """Store objects that are on their way: another machine takes its time to answer."""
 
@@ -62,6 +65,8 @@ class StoreSkeleton(Struct):
     whole: set[StorePath] = field(default_factory=set)
     """Store objects with the content of every file."""
     _kept: set[bytes] = field(default_factory=set)
+    _asked: dict[StorePath, int] = field(default_factory=dict)
+    """How often content of a store object was missing."""
 
     def materialize(self, report_bytes: Callable[[int], None] = lambda _: None) -> None:
         """Read every store object once, if nothing is noted of it; keep what decisions will need.
@@ -87,19 +92,25 @@ class StoreSkeleton(Struct):
         """See to it that a file has its content, and small ones beside it: they may be next.
 
         `path` is absolute, has no links on its way, and is drawn. The object is read again as a
-        whole, so what came is part of what has the recorded NAR hash.
+        whole, so what came is part of what has the recorded NAR hash. Who asks a third time asks
+        for all of it, and gets that.
         """
         owner = store_path_of(os.fsdecode(path), self.closure.store_dir)
         if owner is None or owner in self.whole or path in self._kept:
             return
         above = path.rpartition(b"/")[0]
+        self._asked[owner] = self._asked.get(owner, 0) + 1
+        every = self._asked[owner] >= _MOST_ASKED
         with _writing(self.root):
             for entry in self.read(self.closure.infos[owner]):
                 if not isinstance(entry, File) or b"/" + entry.path in self._kept:
                     continue
                 name = b"/" + entry.path
-                if name == path or (name.rpartition(b"/")[0] == above and entry.size <= self.small):
+                is_beside = name.rpartition(b"/")[0] == above and entry.size <= self.small
+                if every or name == path or is_beside:
                     self._write(entry, _AGAIN)
+        if every:
+            self.whole.add(owner)
 
     def _sent(self) -> Generator[tuple[StorePath, Iterator[Entry] | None]]:
         """Every store object after all that it refers to, a few of them sent for ahead.

@@ -99,7 +99,10 @@ def why(shell: Any) -> str:
     calls = [
         f"`{short(c['file'])}:{c['line']}` ({c['feature']})" for c in first["calls"] if c["certain"]
     ]
-    files = [f"`{short(each['file'])}`" for each in first["files"]]
+    files = sorted(
+        (f"`{short(each['file'])}`" for each in first["files"]),
+        key=lambda file: (not file.startswith("`bin/"), file),
+    )
     found = calls or files
     return f"{found[0]} and {len(found) - 1} more" if found[1:] else found[0]
 

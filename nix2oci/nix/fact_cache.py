@@ -26,6 +26,7 @@ _Bytes = Annotated[str, Meta(pattern=r"\A[\x00-\xff]*\Z")]
 _FORMS: dict[str, Any] = {
     "bash": tuple[bool, _Bytes | None],
     "calls": list[str],
+    "embeds": bool,
     "essence": _Bytes | None,
     "head": _Bytes,
     "mentions": list[tuple[_Bytes, str, ReferenceKind, int | None, _Bytes]],

@@ -15,34 +15,19 @@ from collections.abc import Callable, Collection, Iterable
 
 from msgspec.structs import replace
 
+from nix2oci.nix.python_doors import (
+    BY_NAME,
+    DOORS,
+    MODULES,
+    SHELLS,
+    UNMISTAKABLE,
+    WORDS,
+    starts_program,
+)
 from nix2oci.nix.python_module import Import, Module, Scope, Site
 from nix2oci.nix.python_names import Names, is_main, is_never_on_linux, text_of
-from nix2oci.wrappers.script import SHELLS
 
-_SHELLS = frozenset(name.decode() for name in SHELLS)
-
-_SYSTEM = ("system", "popen", "popen2", "popen3", "popen4")
-DOORS = frozenset(
-    {
-        *(f"{module}.{name}" for module in ("os", "posix") for name in _SYSTEM),
-        *("subprocess.getoutput", "subprocess.getstatusoutput"),
-        *("commands.getoutput", "commands.getstatusoutput"),
-        *("asyncio.create_subprocess_shell", "asyncio.subprocess.create_subprocess_shell"),
-        *("pydoc.pager", "pydoc.pipepager", "pydoc.pipe_pager", "imaplib.IMAP4_stream"),
-        *("mailcap.findmatch", "popen2.popen2", "popen2.popen3", "popen2.Popen3"),
-    }
-)
-"""What of the standard library starts a shell whenever it is called (subprocess, os, asyncio)."""
-
-_BY_NAME = frozenset({"create_subprocess_shell", "subprocess_shell"})
-"""The same of any object: an event loop has these (asyncio-eventloop)."""
-
-_ARGV = {
-    **dict.fromkeys(("Popen", "run", "call", "check_call", "check_output"), "subprocess"),
-    "create_subprocess_exec": "asyncio",
-    "spawn": "pty",
-}
-_MODULES = frozenset({"os", "posix", "subprocess", "pty", "commands"})
+_IMPORTS = ("import_module", "__import__")
 _PLUGINS = frozenset({"entry_points", "iter_entry_points", "load_entry_point", "get_entry_map"})
 _OPTION = re.compile(rb"[\"'](--[a-z][a-z-]+)[\"']")
 _GROUP = re.compile(r"[A-Za-z][\w.-]{2,60}")
@@ -186,6 +171,13 @@ class _Reader:
         self._all((s for s in sides if self.names.resolve(s) not in DOORS), scope, of_class)
         return True
 
+    def subscript_(self, node: ast.AST, scope: int, _: ast.ClassDef | None) -> bool:
+        """`os.environ["SHELL"]`."""
+        assert isinstance(node, ast.Subscript)
+        if text_of(node.slice) == "SHELL" and self.starts_programs:
+            self._found(node, "$SHELL", scope, certain=False)
+        return False
+
     def mapping_(self, node: ast.AST, scope: int, _: ast.ClassDef | None) -> bool:
         if isinstance(node, ast.Dict):
             self._shell_of(node.keys, node.values, node, scope)
@@ -199,10 +191,12 @@ class _Reader:
     def _reference(self, node: ast.Name | ast.Attribute, scope: int) -> None:
         """A function that starts a shell, named: called here, or handed on."""
         name = self.names.resolve(node)
-        by_name = isinstance(node, ast.Attribute) and node.attr in _BY_NAME
-        if name in DOORS or by_name:
+        by_name = isinstance(node, ast.Attribute) and node.attr in BY_NAME
+        if self._is_of_unknown_module(node):
+            self._found(node, f"….{_last(node)}", scope, certain=False)
+        elif name in DOORS or by_name:
             self._found(node, name if name in DOORS else _last(node), scope, certain=True)
-        elif name.rpartition(".")[0] in _MODULES and name.endswith(".__dict__"):
+        elif name.rpartition(".")[0] in MODULES and name.endswith(".__dict__"):
             self._found(node, name, scope, certain=False)
 
     def call_(self, node: ast.AST, scope: int, _: ast.ClassDef | None) -> bool:
@@ -210,16 +204,30 @@ class _Reader:
         self._called(node, scope)
         return False
 
+    def _is_of_unknown_module(self, node: ast.AST) -> bool:
+        """`.system` of what may be a module that was imported by a computed name."""
+        if not (isinstance(node, ast.Attribute) and node.attr in UNMISTAKABLE):
+            return False
+        match node.value:
+            case ast.Call(func=func, args=[first, *_]):
+                is_import = _last(func) in _IMPORTS
+                return is_import and not isinstance(first, ast.Constant)
+            case ast.Name(id=name):
+                is_known = name in ("self", "cls") or name in self.names.meanings
+                return self.computed and not is_known
+        return False
+
     def _called(self, node: ast.Call, scope: int) -> None:
         name = self.names.resolve(node.func)
         last = name.rpartition(".")[2] or _last(node.func)
         first = node.args[0] if node.args else None
+        self._text(node, last, text_of(first) or "", scope)
         if last in ("getattr", "vars", "attrgetter", "methodcaller", "hasattr"):
             self._by_name(node, last, scope)
-        if last in ("import_module", "__import__"):
+        if last in _IMPORTS:
             self.computed |= not isinstance(first, ast.Constant)
         self.asks_for_plugins |= last in _PLUGINS
-        starts = _starts_program(name)
+        starts = starts_program(name)
         for keyword in node.keywords:
             if keyword.arg == "shell":
                 self._shell(keyword.value, node, scope, known=starts)
@@ -229,10 +237,17 @@ class _Reader:
             self._shell(node.args[_SHELL_ARGUMENT], node, scope, known=True)
         if starts and any(isinstance(arg, ast.Starred) for arg in node.args[:1]):
             return
-        if starts and (word := text_of(first)) and posixpath.basename(word) in _SHELLS:
+        if starts and (word := text_of(first)) and posixpath.basename(word) in SHELLS:
             self._found(node, f"{name}({word!r}, …)", scope, certain=True)
         if name in ("pty.spawn", "posix.execv") and not isinstance(first, ast.List | ast.Tuple):
             self._found(node, name, scope, certain=False)
+
+    def _text(self, node: ast.Call, last: str, text: str, scope: int) -> None:
+        """Code in a text, and the user's own shell."""
+        if last in ("exec", "eval") and WORDS.search(text):
+            self._found(node, f"{last}(…)", scope, certain=False)
+        if last in ("get", "getenv") and text == "SHELL" and self.starts_programs:
+            self._found(node, "$SHELL", scope, certain=False)
 
     def _by_name(self, node: ast.Call, last: str, scope: int) -> None:
         """`getattr(os, …)`; what is written there counts as a name that is used."""
@@ -242,7 +257,7 @@ class _Reader:
         self.attributes.update(named)
         self.scopes[scope][3].update(named, (f".{name}" for name in named))
         of = self.names.resolve(node.args[0]) if node.args else ""
-        if of not in _MODULES or last not in ("getattr", "vars"):
+        if of not in MODULES or last not in ("getattr", "vars"):
             return
         if last == "getattr" and words:
             if f"{of}.{words[0]}" in DOORS:
@@ -285,7 +300,7 @@ class _Reader:
         """`["sh", "-c", …]`, where programs are started in the file."""
         assert isinstance(node, ast.List | ast.Tuple)
         words = [text_of(each) or "" for each in node.elts[:2]]
-        is_shell = len(words) > 1 and posixpath.basename(words[0]) in _SHELLS
+        is_shell = len(words) > 1 and posixpath.basename(words[0]) in SHELLS
         if is_shell and words[1].startswith("-") and "c" in words[1] and self.starts_programs:
             self._found(node, f"[{words[0]!r}, {words[1]!r}, …]", scope, certain=True)
         return False
@@ -303,6 +318,7 @@ _READ: dict[type[ast.AST], _Read] = {
     ast.Attribute: _Reader.attribute_,
     ast.Call: _Reader.call_,
     ast.Compare: _Reader.compare_,
+    ast.Subscript: _Reader.subscript_,
     ast.Dict: _Reader.mapping_,
     ast.Assign: _Reader.mapping_,
     ast.List: _Reader.words_,
@@ -330,11 +346,3 @@ def _beginning(node: ast.AST) -> str:
 
 def _last(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-
-
-def _starts_program(name: str) -> bool:
-    """Whether a function of the standard library starts a program by its arguments."""
-    module, _, function = name.rpartition(".")
-    if module in ("os", "posix"):
-        return function.startswith(("exec", "spawn", "posix_spawn"))
-    return _ARGV.get(function, " ") == module.partition(".")[0]

@@ -11,6 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
@@ -23,6 +24,7 @@ from nix2oci.nix.python_index import Index, is_standard
 from nix2oci.nix.python_module import Module, Site, all_sites, is_whole
 from nix2oci.nix.python_names import STANDARD
 from nix2oci.nix.python_reach import EntryPoint, Reached, reach
+from nix2oci.nix.scan import find
 from nix2oci.nix.store_files import StoreFiles
 from nix2oci.text import display
 from nix2oci.wrappers.binary import BinaryWrapper
@@ -86,8 +88,25 @@ def python_evidence(
         tuple(_calls(reached)),
         len(started),
         len(reached.modules),
-        (*_open(started), *_missing(reached, index, started.values())),
+        (
+            *_open(started),
+            *_embedding(files, (path for path in found if path not in started)),
+            *_missing(reached, index, started.values()),
+        ),
     )
+
+
+def _embedding(files: StoreFiles, programs: Iterable[bytes]) -> Iterator[CallSite]:
+    """Programs that have an interpreter in them, and may run any program with it."""
+    for path in programs:
+        real, mode = files.follow(b"", path)
+        if mode and files.get_or_compute(real, "embeds", partial(_names_python, files, real)):
+            yield CallSite(path, 0, "what it is given by an interpreter of its own", certain=False)
+
+
+def _names_python(files: StoreFiles, real: bytes) -> bool:
+    with open(files.content(real), "rb") as file:
+        return bool(find(file.fileno(), [b"libpython"]))
 
 
 def _open(started: Mapping[bytes, _Started]) -> Iterator[CallSite]:

@@ -12,6 +12,15 @@ STANDARD = frozenset(sys.stdlib_module_names)
 _STANDS_FOR = frozenset({"os", "subprocess", "pty", "asyncio", "posix", "commands"})
 """Modules that others are taken for by the same name: `from gevent import subprocess`."""
 
+_STARRED = {
+    "os": ("system", "popen"),
+    "subprocess": (
+        *("getoutput", "getstatusoutput"),
+        *("Popen", "run", "call", "check_call", "check_output"),
+    ),
+}
+"""What `import *` brings of them."""
+
 _KEEP_NAMES = frozenset(
     {"property", "staticmethod", "classmethod", "abstractmethod", "overload", "wraps", "override"}
     | {"cached_property", "lru_cache", "cache", "setter", "getter", "deleter", "contextmanager"}
@@ -102,6 +111,8 @@ class _Found(Struct):
         names = tuple(each.name for each in node.names)
         self._imported(node, (node.level, module, names))
         self.modules.add("" if node.level else module.partition(".")[0])
+        if names == ("*",):
+            self.meanings |= {name: f"{module}.{name}" for name in _STARRED.get(module, ())}
         for each in node.names:
             known = each.name in _STANDS_FOR
             self.modules.update({each.name} if known else ())

@@ -1,7 +1,8 @@
 """What a Python program reaches of what its modules have: modules by imports, functions by names.
 
-A function counts as reached where something that is reached uses its name, for whatever. That is
-more than is called; less is found only where a name is put together while a program runs.
+A function counts as reached where something that is reached uses its name, for whatever; of the
+program's own files all do. That is more than is called; less is found only where a name is put
+together while a program runs.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def _functions(search: _Search) -> None:
         queue += _woken(search, scopes[at].names.split())
         for child in search.children[path].get(at, ()):
             scope = scopes[child]
-            if child == MAIN:
+            if child == MAIN or path in search.main:
                 is_live = path in search.main
             else:
                 is_live = scope.always or scope.name in search.used

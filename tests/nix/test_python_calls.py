@@ -26,6 +26,7 @@ CERTAIN = [
     ),
     pytest.param("import os\nrun = os.system", "os.system", id="a function that is handed on"),
     pytest.param("import os; o = os\no.system('x')", "os.system", id="a module in a variable"),
+    pytest.param("from os import *\nsystem('x')", "os.system", id="all of a module"),
     pytest.param("\n__import__('os').system('x')", "os.system", id="an import in an expression"),
     pytest.param("import sys\nsys.modules['os'].system('x')", "os.system", id="sys.modules"),
     pytest.param("import os\ngetattr(os, 'system')('x')", "os.system", id="getattr of a text"),
@@ -75,6 +76,11 @@ NOT_JUDGED = [
         "import subprocess\nsubprocess.run('x', **load())", "**…", id="arguments from a call"
     ),
     pytest.param("import os\nos.__dict__[name]('x')", "os.__dict__", id="the names of a module"),
+    pytest.param(
+        "import importlib\nimportlib.import_module(x).system()", "….system", id="a module"
+    ),
+    pytest.param("\nexec('import os; os.system()')", "exec(…)", id="code in a text"),
+    pytest.param("import os\nrun([os.environ['SHELL']])", "$SHELL", id="the user's shell"),
     pytest.param("import pty\npty.spawn(argv)", "pty.spawn", id="pty"),
 ]
 

@@ -33,6 +33,7 @@ def called(files: Mapping[str, str], *points: tuple[str, str, str]) -> bool:
 
 
 REACHED = [
+    pytest.param({APP: CALLS}, id="in any function of the program itself"),
     pytest.param({APP: CALLS + "go()"}, id="in the program itself"),
     pytest.param({APP: "from x import go\ngo()", f"{SITE}/x.py": CALLS}, id="a function imported"),
     pytest.param({APP: "import x\nx.go()", f"{SITE}/x.py": CALLS}, id="a function of a module"),
@@ -88,7 +89,7 @@ def test_a_call_is_reached(files: Mapping[str, str]) -> None:
 
 
 NOT_REACHED = [
-    pytest.param({APP: CALLS}, id="a function that nobody names"),
+    pytest.param({APP: "import x", f"{SITE}/x.py": CALLS}, id="a function that nobody names"),
     pytest.param({APP: "pass", f"{SITE}/x.py": CALLS + "go()"}, id="a module that nobody imports"),
     pytest.param({APP: "from x import go", f"{SITE}/x.py": CALLS}, id="imported and not used"),
     pytest.param({APP: "import x\nx.clear()", f"{SITE}/x.py": CALLS}, id="another function"),

@@ -22,6 +22,7 @@ from nix2oci.nix.python_doors import (
     SHELLS,
     UNMISTAKABLE,
     WORDS,
+    is_users_shell,
     starts_program,
 )
 from nix2oci.nix.python_module import Import, Module, Scope, Site
@@ -171,13 +172,6 @@ class _Reader:
         self._all((s for s in sides if self.names.resolve(s) not in DOORS), scope, of_class)
         return True
 
-    def subscript_(self, node: ast.AST, scope: int, _: ast.ClassDef | None) -> bool:
-        """`os.environ["SHELL"]`."""
-        assert isinstance(node, ast.Subscript)
-        if text_of(node.slice) == "SHELL" and self.starts_programs:
-            self._found(node, "$SHELL", scope, certain=False)
-        return False
-
     def mapping_(self, node: ast.AST, scope: int, _: ast.ClassDef | None) -> bool:
         if isinstance(node, ast.Dict):
             self._shell_of(node.keys, node.values, node, scope)
@@ -233,21 +227,24 @@ class _Reader:
                 self._shell(keyword.value, node, scope, known=starts)
             elif keyword.arg is None and starts:
                 self._unpacked(keyword.value, node, scope)
-        if starts and not name.startswith("os.") and len(node.args) > _SHELL_ARGUMENT:
+        if starts:
+            self._program(node, name, first, scope)
+
+    def _program(self, node: ast.Call, name: str, first: ast.expr | None, scope: int) -> None:
+        """What a function of the standard library is given to start."""
+        if not name.startswith("os.") and len(node.args) > _SHELL_ARGUMENT:
             self._shell(node.args[_SHELL_ARGUMENT], node, scope, known=True)
-        if starts and any(isinstance(arg, ast.Starred) for arg in node.args[:1]):
-            return
-        if starts and (word := text_of(first)) and posixpath.basename(word) in SHELLS:
+        if (word := text_of(first)) and posixpath.basename(word) in SHELLS:
             self._found(node, f"{name}({word!r}, …)", scope, certain=True)
-        if name in ("pty.spawn", "posix.execv") and not isinstance(first, ast.List | ast.Tuple):
+        elif first is not None and is_users_shell(first):
+            self._found(node, "$SHELL", scope, certain=False)
+        elif name == "pty.spawn" and not isinstance(first, ast.List | ast.Tuple):
             self._found(node, name, scope, certain=False)
 
     def _text(self, node: ast.Call, last: str, text: str, scope: int) -> None:
-        """Code in a text, and the user's own shell."""
+        """Code in a text."""
         if last in ("exec", "eval") and WORDS.search(text):
             self._found(node, f"{last}(…)", scope, certain=False)
-        if last in ("get", "getenv") and text == "SHELL" and self.starts_programs:
-            self._found(node, "$SHELL", scope, certain=False)
 
     def _by_name(self, node: ast.Call, last: str, scope: int) -> None:
         """`getattr(os, …)`; what is written there counts as a name that is used."""
@@ -299,6 +296,8 @@ class _Reader:
     def words_(self, node: ast.AST, scope: int, _: ast.ClassDef | None) -> bool:
         """`["sh", "-c", …]`, where programs are started in the file."""
         assert isinstance(node, ast.List | ast.Tuple)
+        if node.elts and self.starts_programs and is_users_shell(node.elts[0]):
+            self._found(node, "$SHELL", scope, certain=False)
         words = [text_of(each) or "" for each in node.elts[:2]]
         is_shell = len(words) > 1 and posixpath.basename(words[0]) in SHELLS
         if is_shell and words[1].startswith("-") and "c" in words[1] and self.starts_programs:
@@ -318,7 +317,6 @@ _READ: dict[type[ast.AST], _Read] = {
     ast.Attribute: _Reader.attribute_,
     ast.Call: _Reader.call_,
     ast.Compare: _Reader.compare_,
-    ast.Subscript: _Reader.subscript_,
     ast.Dict: _Reader.mapping_,
     ast.Assign: _Reader.mapping_,
     ast.List: _Reader.words_,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 from nix2oci.wrappers.script import SHELLS as SHELL_NAMES
@@ -40,3 +41,13 @@ def starts_program(name: str) -> bool:
     if module in ("os", "posix"):
         return function.startswith(("exec", "spawn", "posix_spawn"))
     return ARGV.get(function, " ") == module.partition(".")[0]
+
+
+def is_users_shell(node: ast.AST) -> bool:
+    """`os.environ["SHELL"]`, `os.environ.get("SHELL", …)`, `os.getenv("SHELL")`."""
+    match node:
+        case ast.Subscript(slice=ast.Constant(value="SHELL")):
+            return True
+        case ast.Call(args=[ast.Constant(value="SHELL"), *_]):
+            return True
+    return False

@@ -96,9 +96,8 @@ def why(shell: Any) -> str:
     if not shell["staying"]:
         return "its closure has none"
     (first, *_) = shell["staying"]
-    calls = [
-        f"`{short(c['file'])}:{c['line']}` ({c['feature']})" for c in first["calls"] if c["certain"]
-    ]
+    told = sorted(first["calls"], key=lambda call: not call["certain"])
+    calls = [f"`{short(each['file'])}:{each['line']}` ({each['feature']})" for each in told]
     files = sorted(
         (f"`{short(each['file'])}`" for each in first["files"]),
         key=lambda file: (not file.startswith("`bin/"), file),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.fakestore import FakeStore, Link, Node, Program, nar, store_path
 
 from nix2oci.model.closure import StorePath
 from nix2oci.model.shell_references import Evidence
+from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.scan import scan
 from nix2oci.nix.shell_evidence import gather
 from nix2oci.nix.store_files import StoreFiles
@@ -34,6 +39,7 @@ def evidence(
     evident: bool = True,
     python: Node | None = None,
     texts: str = "",
+    programs: Sequence[str] = ("app",),
 ) -> Evidence:
     """What is found of a closure whose root `app-1` refers to `lib-1`, Python and bash.
 
@@ -47,8 +53,8 @@ def evidence(
     store.add(APP.name, app, {*_named(app), *more})
     closure = store.closure(APP)
     files = StoreFiles.of(closure, store.root)
-    programs = [f"{APP}/bin/app".encode()]
-    found = scan(closure, programs, store.root)
+    started = [f"{APP}/bin/{name}".encode() for name in programs]
+    found = scan(closure, started, store.root)
     return gather(closure, found, files, replaced=(), wanted=[APP], texts=texts, evident=evident)
 
 
@@ -278,3 +284,60 @@ def test_what_is_not_all_there_is_a_doubt(app: Node, store: FakeStore) -> None:
     found = evidence(store, app, python=DOOR)
     assert rules(found) == {}
     assert len(found.doubts) == 1
+
+
+def test_what_completes_words_of_a_shell_keeps_none(store: FakeStore) -> None:
+    asks = "import subprocess\nsubprocess.run(['bash', '-c', 'x'])\n"
+    app = application("import shell_completion", shell_completion=asks)
+    assert evidence(store, app, python=DOOR).calls == ()
+    app = application("import other", other=asks)
+    assert evidence(store, app, python=DOOR).calls != ()
+
+
+def test_an_interpreter_within_a_program_is_a_doubt(store: FakeStore) -> None:
+    app = joined(
+        application("import x", x=""), below("bin/server", Program(ELF + b"libpython3.13.so"))
+    )
+    found = evidence(store, app, python=DOOR, programs=("app", "server"))
+    assert [str(each) for each in found.doubts] == [
+        "app-1/bin/server runs what it is given by an interpreter of its own"
+    ]
+
+
+@dataclass
+class Notes:
+    """Where facts are kept from one run to the next."""
+
+    known: dict[str, str] = field(default_factory=dict)
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = json.loads(self.known.get(name, "null"))
+        return found
+
+    def write(self, name: str, document: dict[str, Any]) -> None:
+        self.known[name] = json.dumps(document)
+
+
+def test_what_was_found_is_not_looked_for_again(store: FakeStore) -> None:
+    app = joined(application("import x", x="import os"), below("libexec/app/tidy-up"))
+    for path, node in ((BASH, SHELL), (PYTHON, DOOR), (APP, app)):
+        more = [PYTHON, BASH] if path == APP else []
+        store.add(path.name, node, [BASH] if path == PYTHON else more)
+    notes = Notes()
+
+    def look() -> Evidence:
+        known, closure = FactCache(notes), store.closure(APP)
+        files = StoreFiles.of(closure, store.root, known)
+        found = scan(closure, [f"{APP}/bin/app".encode()], store.root, known)
+        asked = gather(closure, found, files, replaced=(), wanted=[], texts="", evident=True)
+        known.commit(lambda _: True)
+        return asked
+
+    first = look()
+    for info in store.infos:
+        store.thaw(info)
+    changed = Path(os.fsdecode(store.physical(APP))) / "lib/python3.13/site-packages/x.py"
+    changed.write_text("import os\nos.system('x')\n")
+    assert look() == first
+    notes.known.clear()
+    assert look() != first

@@ -88,7 +88,7 @@ PLACES: tuple[Place, ...] = (
         r"(lib|share)/(.*/)?pkgconfig/[^/]+\.pc",
         r"(lib|share)/(.*/)?(cmake|aclocal)/.*",
         r"lib/([^/]+/)*[^/]+\.la",
-        r"(lib|libexec|share)/([^/]+/)*(Makefile(\.[^/]*)?|[^/]+\.mk|makesetup|install-sh)",
+        r"(lib|libexec|share)/([^/]+/)*(Makefile(\.(?!py|sh|pl|rb)[^/]*)?|[^/]+\.mk|makesetup|install-sh)",
         r"include/.*\.(h|hh|hpp|inc)",
     ),
     _place(

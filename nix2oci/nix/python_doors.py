@@ -18,6 +18,7 @@ DOORS = frozenset(
         *("asyncio.create_subprocess_shell", "asyncio.subprocess.create_subprocess_shell"),
         *("pydoc.pager", "pydoc.pipepager", "pydoc.pipe_pager", "imaplib.IMAP4_stream"),
         *("mailcap.findmatch", "popen2.popen2", "popen2.popen3", "popen2.Popen3"),
+        "pipes.Template",
     }
 )
 """What of the standard library starts a shell whenever it is called (subprocess, os, asyncio)."""

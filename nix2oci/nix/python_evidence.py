@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
@@ -32,6 +33,9 @@ from nix2oci.wrappers.chain import Chain
 from nix2oci.wrappers.script import Native, Wrapper
 
 _PYTHON = re.compile(rb"(python|pypy)\d*(\.\d+)*")
+_QUESTION = "python {}.{}".format(*sys.version_info)
+"""A Python cannot read what is written for a newer one."""
+
 _TAKES_WORD = (b"-W", b"-X", b"-Q")
 _SITE = re.compile(r"(site|dist)-packages/")
 
@@ -226,7 +230,7 @@ def _module(files: StoreFiles, path: bytes) -> Module | None:
         with open(files.content(real), "rb") as file:
             return to_builtins(read_module(file.read()))
 
-    known = files.get_or_compute(real, "python", read)
+    known = files.get_or_compute(real, _QUESTION, read)
     if known is None:
         return None
     try:

@@ -8,7 +8,39 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct, field
 
-STANDARD = frozenset(sys.stdlib_module_names)
+STANDARD = frozenset(sys.stdlib_module_names) | frozenset(
+    [
+        "aifc",
+        "annotationlib",
+        "asynchat",
+        "asyncore",
+        "audioop",
+        "cgi",
+        "cgitb",
+        "chunk",
+        "compression",
+        "crypt",
+        "distutils",
+        "imghdr",
+        "imp",
+        "lib2to3",
+        "mailcap",
+        "msilib",
+        "nis",
+        "nntplib",
+        "ossaudiodev",
+        "pipes",
+        "smtpd",
+        "sndhdr",
+        "spwd",
+        "sunau",
+        "telnetlib",
+        "uu",
+        "xdrlib",
+    ]
+)
+"""What any Python from 3.11 on has, so that all of them say the same of a closure."""
+
 _STANDS_FOR = frozenset({"os", "subprocess", "pty", "asyncio", "posix", "commands"})
 """Modules that others are taken for by the same name: `from gevent import subprocess`."""
 

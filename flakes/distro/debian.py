@@ -33,6 +33,7 @@ GROUPS = {
         "python3": r"python3(\.\d+)?(-minimal)?|libpython3(\.\d+)?-(minimal|stdlib)"
         r"|python3-(distutils|lib2to3)",
         "redis": r"redis-server|redis-tools|redis-sentinel",
+        "ruby": r"ruby|ruby\d+\.\d+|libruby(\d+\.\d+)?",
         "tzdata": r"tzdata|tzdata-legacy",
         "zlib": r"zlib1g",
     }.items()

@@ -166,13 +166,15 @@ def planned_reasons(prepared: Prepared) -> Reasons:
     """Of the image that would be built; the store must be held.
 
     References are those that Nix recorded, less those to a shell that only wrappers held which
-    become launchers.
+    become launchers; these hold it where nothing but a call in a Python program keeps it.
     """
     launchers, closure = prepared.shells.launchers, prepared.closure
     files = Files(closure, prepared.store.root, launchers, prepared.store.case_hack)
     replaced = {store_path_of(os.fsdecode(path), closure.store_dir) for path in launchers}
     shells = {
-        staying.shell: {m.owner for m in staying.mentions} for staying in prepared.shells.staying
+        staying.shell: {m.owner for m in staying.mentions}
+        for staying in prepared.shells.staying
+        if staying.mentions or not staying.calls
     }
 
     def holds(owner: StorePath, reference: StorePath) -> bool:

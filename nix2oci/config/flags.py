@@ -61,7 +61,7 @@ FLAGS: Mapping[str, Flag] = {
     "files": _many("PATH=SOURCE", "File or directory of the flake, or installable, at this path."),
     "view": _many("[no-]SWITCH", "Part of the root file system to switch on or off."),
     "shell": Flag(
-        "auto|keep|forbid|drop", "What is done about wrappers and the shell that they need."
+        "auto|evident|keep|forbid|drop", "What is done about wrappers and the shell that they need."
     ),
     "slim": Flag(
         "1|2|RULE,...", "What nobody reads is left out of the image: documents, headers and so on."

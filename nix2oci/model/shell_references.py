@@ -62,6 +62,66 @@ class ShellReference(Struct, frozen=True):
         return f"{display(self.file)}{line}: {self.kind}"
 
 
+class Discounted(Struct, frozen=True):
+    """A mention that does not count, and why: `rule` of `dead_mentions` or of `nix.shell_evidence`.
+
+    A proof holds for every program that may run in the image; evidence is what was looked for and
+    not found.
+    """
+
+    mention: ShellReference
+    rule: str
+    reason: str
+    is_proof: bool
+    is_only_purpose: bool = False
+    """Whether the file is nothing without the shell: a script of it, or a link to it."""
+
+
+class CallSite(Struct, frozen=True):
+    """A call in a Python module that starts a shell, and that a program of the image reaches.
+
+    `certain` is false where it depends on a value that is not written there. `function` is the
+    dotted name of where it is, `feature` what that is for, as far as names tell.
+    """
+
+    file: bytes
+    line: int
+    what: str
+    certain: bool
+    function: str = ""
+    feature: str = ""
+
+    @property
+    def where(self) -> str:
+        """`FILE:LINE`, the file without hash part: `app-1.0/lib/app.py:7`."""
+        _, _, name = display(self.file.split(b"/", 4)[3]).partition("-")
+        return (
+            f"{name}/{display(self.file.split(b'/', 4)[4])}{f':{self.line}' if self.line else ''}"
+        )
+
+    def __str__(self) -> str:
+        if not self.line:
+            return f"{self.where} runs {self.what}"
+        judged = "" if self.certain else ", which is not judged"
+        about = f" ({self.feature})" if self.feature else ""
+        return f"{self.where} calls {self.what}{judged}{about}"
+
+
+class Evidence(Struct, frozen=True):
+    """What says that a shell is not needed, and the calls that say that one is.
+
+    `modules` is the number of Python modules that the image's programs reach. `links` are links
+    to files that are hidden with their only purpose, by those files. `doubts` say why Python's
+    own mentions count though no call was found.
+    """
+
+    discounted: tuple[Discounted, ...] = ()
+    calls: tuple[CallSite, ...] = ()
+    modules: int = 0
+    links: Mapping[bytes, tuple[bytes, ...]] = field(default_factory=dict)
+    doubts: tuple[CallSite, ...] = ()
+
+
 class Scan(Struct, frozen=True):
     """What a closure has to do with shells; nothing here depends on an order.
 

@@ -40,6 +40,9 @@ _MAX_NOTED = 20_000
 
 _OUTLINE = "outline"
 
+_MOST_ASKED = 3
+"""Times that an object is read again for some of its files; the last time all of them are kept."""
+
 _AHEAD = 4
 """Store objects that are on their way: another machine takes its time to answer."""
 
@@ -65,6 +68,8 @@ class StoreSkeleton(Struct):
     case_hack: bool = False
     """Whether names that differ in case alone are one in `root`; they are written otherwise."""
     _kept: set[bytes] = field(default_factory=set)
+    _asked: dict[StorePath, int] = field(default_factory=dict)
+    """How often content of a store object was missing."""
     _new: NewNames | None = None
     """Names for what is written of the object that is drawn."""
 
@@ -95,20 +100,26 @@ class StoreSkeleton(Struct):
         """See to it that a file has its content, and small ones beside it: they may be next.
 
         `path` is absolute, has no links on its way, and is drawn. The object is read again as a
-        whole, so what came is part of what has the recorded NAR hash.
+        whole, so what came is part of what has the recorded NAR hash. Who asks a third time asks
+        for all of it, and gets that.
         """
         owner = store_path_of(os.fsdecode(path), self.closure.store_dir)
         if owner is None or owner in self.whole or path in self._kept:
             return
         above = path.rpartition(b"/")[0]
         disk = OnDisk(os.fsencode(self.root), self.closure.store_dir.encode(), self.case_hack)
+        self._asked[owner] = self._asked.get(owner, 0) + 1
+        every = self._asked[owner] >= _MOST_ASKED
         with _writing(self.root):
             for entry in self.read(self.closure.infos[owner]):
                 if not isinstance(entry, File) or b"/" + entry.path in self._kept:
                     continue
                 name = b"/" + entry.path
-                if name == path or (name.rpartition(b"/")[0] == above and entry.size <= self.small):
+                is_beside = name.rpartition(b"/")[0] == above and entry.size <= self.small
+                if every or name == path or is_beside:
                     self._write(entry, disk.at(name), _AGAIN)
+        if every:
+            self.whole.add(owner)
 
     def has_room_for(self, info: PathInfo) -> bool:
         """Whether an object is kept whole, as far as that can be said before it is drawn."""

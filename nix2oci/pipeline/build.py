@@ -207,7 +207,8 @@ def _documents(
         or (on is not None and on.has_certificates(prepared.rootfs)),
         locale_archive=_locale_archive(prepared),
     )
-    changed = spec.max_layers == 1 and bool(prepared.shells.launchers)
+    shells = prepared.shells
+    changed = spec.max_layers == 1 and bool(shells.launchers or shells.hidden)
     infos = {} if changed else prepared.closure.infos
     # A layer that has the view as well is not what any other image makes of the same paths.
     of_store = {LAYER_FORM: layer_form(spec.compression, prepared.rules)}

@@ -15,7 +15,7 @@ from nix2oci.cache.layer_store import LayerRequest, write_missing
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.host.progress import Progress
 from nix2oci.model.closure import PathInfo
-from nix2oci.model.tree import Entry, File, Tree, sort_key
+from nix2oci.model.tree import Entry, File, Tree, Whiteout, sort_key
 from nix2oci.nix.store import store_layer
 from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.layer.workers import LayerJob
@@ -132,10 +132,17 @@ def contents_digest(infos: Iterable[PathInfo]) -> Digest:
 
 
 def _laid_over(entries: Iterable[Entry], rootfs: Tree) -> Iterator[Entry]:
-    """Store and view as one: what both have, replaced wrappers above all, is the view's."""
+    """Store and view as one: what both have, replaced wrappers above all, is the view's.
+
+    What the view hides is in no layer below, so it is left out, and its mark with it.
+    """
+    marks = {each.path: each.about for each in rootfs if isinstance(each, Whiteout)}
+    hidden = frozenset(marks.values())
     for entry in merge(entries, rootfs, key=lambda entry: sort_key(entry.path)):
         own = rootfs.get(entry.path)
-        if own is None or own is entry:
+        if entry.path in marks:
+            continue
+        if (own is None or own is entry) and entry.path not in hidden:
             yield entry
         elif isinstance(entry, File):
             for _ in entry.chunks:  # it counts for the NAR hash all the same

@@ -27,8 +27,8 @@ def with_nix_database(tree: Tree, shells: ShellDecision, store: Store, rules: Ru
     out, is recorded with the hash of what lies in the image, and is read for that. Raises what
     reading the store raises, and `ConflictError` where something else is in that place.
     """
-    closure, by_path = shells.closure, dict[str, dict[bytes, bytes]]()
-    for path, launcher in shells.launchers.items():
+    closure, by_path = shells.closure, dict[str, dict[bytes, bytes | None]]()
+    for path, launcher in {**shells.launchers, **dict.fromkeys(shells.hidden)}.items():
         owner = str(store_path_of(path.decode(), closure.store_dir))
         by_path.setdefault(owner, {})[path[1:]] = launcher
     infos = [
@@ -47,22 +47,28 @@ def with_nix_database(tree: Tree, shells: ShellDecision, store: Store, rules: Ru
 
 
 def _as_it_is(
-    info: PathInfo, store: Store, launchers: Mapping[bytes, bytes], rules: RuleSet
+    info: PathInfo, store: Store, laid_over: Mapping[bytes, bytes | None], rules: RuleSet
 ) -> PathInfo:
-    """What Nix would record of a store path with launchers at these paths, less what rules drop."""
+    """What Nix would record of a store path with launchers at these paths, less what rules drop.
+
+    What has None laid over it is hidden.
+    """
     nar, top = NarHash(), str(info.path)[1:].encode()
     for entry in what_is_left(store.entries(info), rules, top.count(b"/")):
         parts = tuple(entry.path[len(top) + 1 :].split(b"/")) if entry.path != top else ()
+        if entry.path in laid_over and isinstance(entry, File):
+            for _ in entry.chunks:
+                pass  # it counts for the NAR hash of the store all the same
+        launcher = laid_over.get(entry.path)
+        if entry.path in laid_over and launcher is None:
+            continue
         if isinstance(entry, Symlink):
             nar.add(parts, SYMLINK, link=entry.target)
         elif isinstance(entry, File):
-            launcher = launchers.get(entry.path)
             length = entry.size if launcher is None else len(launcher)
             nar.add(parts, FILE, size=length, mode=entry.mode)
             for chunk in entry.chunks if launcher is None else (launcher,):
                 nar.content(chunk)
-            for _ in entry.chunks if launcher is not None else ():
-                pass  # it counts for the NAR hash of the store all the same
             nar.file_end(parts, length)
         else:
             nar.add(parts, DIRECTORY)

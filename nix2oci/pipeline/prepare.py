@@ -122,7 +122,7 @@ def _all_decided(
             *(closure, programs, store.root, notes, store.fetch), case_hack=store.case_hack
         )
         copied = _copied(spec, outputs, closure)
-        shells = _shells(closure, found, spec, built[0].package.system, scanned, copied=copied)
+        shells = _shells(held, found, spec, scanned, copied=copied)
     if shells.dropped:
         found = look(_shown(shells.closure, shown))
     tree = with_launchers(_root(found, spec, enter), shells)
@@ -263,18 +263,31 @@ def plan_image(
 
 
 def _shells(
-    closure: Closure,
+    held: Held,
     found: ClosureContents,
     spec: ImageSpec,
-    system: str,
     scanned: Scan,
     *,
     copied: Mapping[StorePath, str],
 ) -> ShellDecision:
     """What is replaced and dropped, so that the image needs no shell."""
-    launchers = _launchers(scanned, system.partition("-")[0])
+    closure = held.closure
+    launchers = _launchers(scanned, held.built[0].package.system.partition("-")[0])
     wanted = {**copied, **describe.wanted_paths(spec, found, closure, scanned.shells)}
-    return decide(closure, scanned, launchers, spec.shell, wanted)
+    evidence = None
+    if scanned.shells and spec.shell is not Mode.DROP:
+        from nix2oci.nix.shell_evidence import gather  # noqa: PLC0415  # most have no shell
+
+        evidence = gather(
+            closure,
+            scanned,
+            held.files,
+            replaced=launchers.made.keys(),
+            wanted={*wanted, *closure.roots},
+            texts="\n".join(spec.texts),
+            evident=spec.shell is Mode.EVIDENT,
+        )
+    return decide(closure, scanned, launchers, spec.shell, wanted, evidence=evidence)
 
 
 def _launchers(scanned: Scan, machine: str) -> Launchers:

@@ -14,7 +14,7 @@ from nix2oci.errors import ConfigError
 from nix2oci.host.progress import Progress
 from nix2oci.model.closure import store_path_of
 from nix2oci.model.links import At, Resolved, resolve
-from nix2oci.model.tree import Directory, File, Symlink, Tree
+from nix2oci.model.tree import Directory, File, Symlink, Tree, Whiteout
 from nix2oci.nix.machine import check_machines
 from nix2oci.nix.store_files import StoreFiles, unreadable
 from nix2oci.oci.spec import ImageConfig, Platform
@@ -111,6 +111,8 @@ class _Files(Struct, frozen=True):
                 return At.DIRECTORY
             case File():
                 return At.FILE
+        if Whiteout.of(path[1:]).path in self.tree.owned:
+            return At.NOTHING
         found = self.store.look(path)
         if found is not At.NOTHING or self.base is None or self.tree.hides(path[1:]):
             return found

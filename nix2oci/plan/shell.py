@@ -16,8 +16,15 @@ from msgspec.structs import replace
 from nix2oci.errors import RepresentationError
 from nix2oci.launcher.encoder import MAGIC, encode
 from nix2oci.model.closure import Closure, PathInfo, StorePath
-from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
-from nix2oci.model.tree import Directory, File, Owned, Tree, parents
+from nix2oci.model.shell_references import (
+    CallSite,
+    Discounted,
+    Evidence,
+    ReferenceKind,
+    Scan,
+    ShellReference,
+)
+from nix2oci.model.tree import Directory, File, Owned, Symlink, Tree, Whiteout, parents
 from nix2oci.plan.shell_mode import Mode
 from nix2oci.text import display
 from nix2oci.wrappers.chain import Chain
@@ -34,11 +41,15 @@ class Launchers(Struct, frozen=True):
 
 
 class RemainingShell(Struct, frozen=True):
-    """A shell that the image keeps: what names it still, and why it is wanted anyway, if it is."""
+    """A shell that the image keeps: what names it still, and why it is wanted anyway, if it is.
+
+    `calls` are those of Python programs that keep it, whatever names it.
+    """
 
     shell: StorePath
     wanted: str
     mentions: tuple[ShellReference, ...]
+    calls: tuple[CallSite, ...] = ()
 
 
 class ShellDecision(Struct, frozen=True):
@@ -47,6 +58,9 @@ class ShellDecision(Struct, frozen=True):
     `dropped` is what of the whole closure is not in it; `broken` are mentions, in files that
     stay, of shells that were dropped all the same. `droppable` is what `drop` would leave out
     in addition. `scripts` are the chains of the scripts that stay or are replaced, by path.
+    `discounted` are mentions, in files that stay, that did not count; `hidden` are files that are
+    nothing without what was dropped, and links to them. `modules` is how many Python modules were
+    found to be reached, and to call no shell.
     """
 
     mode: Mode
@@ -60,6 +74,9 @@ class ShellDecision(Struct, frozen=True):
     broken: tuple[ShellReference, ...] = ()
     droppable: tuple[PathInfo, ...] = ()
     calls: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
+    discounted: tuple[Discounted, ...] = ()
+    hidden: tuple[bytes, ...] = ()
+    modules: int = 0
 
     def programs_of(self, mentions: Iterable[ShellReference]) -> dict[bytes, tuple[bytes, ...]]:
         """The programs of the outputs that run one of these files as a script, or the shell itself.
@@ -120,17 +137,24 @@ def decide(
     launchers: Launchers,
     mode: Mode,
     wanted: Mapping[StorePath, str],
+    *,
+    evidence: Evidence | None = None,
 ) -> ShellDecision:
     """What is replaced and dropped. `wanted` are paths that the user asked for, with the reason.
+
+    A call of a shell keeps all of them in every mode but `drop`.
 
     Raises `RepresentationError` in mode `forbid` where a shell would stay, wanted or not; its
     hint lists every file that names one.
     """
     wanted = {**wanted, **dict.fromkeys(closure.roots, "it is an output that was named")}
+    evidence = evidence if evidence and mode is not Mode.DROP else Evidence()
+    counts_not = [d for d in evidence.discounted if d.is_proof or mode is Mode.EVIDENT]
+    dead = frozenset(each.mention for each in counts_not)
     left = [
         m
         for m in scan.mentions
-        if m.kind is not ReferenceKind.SHEBANG or m.file not in launchers.made
+        if m not in dead and (m.kind is not ReferenceKind.SHEBANG or m.file not in launchers.made)
     ]
     names: dict[StorePath, set[StorePath]] = {}
     for mention in left:
@@ -138,19 +162,15 @@ def decide(
     shells = frozenset(scan.shells)
     fewest = _kept(closure, wanted, shells, lambda _: frozenset())
     needed = _kept(closure, wanted, shells, lambda path: names.get(path, frozenset()))
+    needed = frozenset(closure) if evidence.calls else needed
     kept = fewest if mode is Mode.DROP else needed
     kept_references = [mention for mention in left if mention.owner in kept]
-    by_shell = {
-        shell: tuple(m for m in kept_references if m.shell == shell) for shell in scan.shells
-    }
-    staying = tuple(
-        RemainingShell(shell, wanted.get(shell, "" if found else _NEEDED), found)
-        for shell, found in by_shell.items()
-        if shell in kept
-    )
+    staying = _staying([s for s in scan.shells if s in kept], kept_references, wanted, evidence)
     if mode is Mode.FORBID and staying:
         raise _forbidden(staying, scan)
     scripts = {m.file for m in scan.mentions if m.kind is ReferenceKind.SHEBANG and m.owner in kept}
+    gone = tuple(d for d in counts_not if d.mention.owner in kept and d.mention.shell not in kept)
+    scripts -= {d.mention.file for d in gone if d.mention.kind is ReferenceKind.SHEBANG}
     return ShellDecision(
         mode,
         _only(closure, kept),
@@ -163,7 +183,41 @@ def decide(
         tuple(mention for mention in kept_references if mention.shell not in kept),
         _infos(closure, kept - fewest),
         scan.calls,
+        gone,
+        _hidden(gone, evidence, launchers),
+        evidence.modules,
     )
+
+
+def _staying(
+    shells: Iterable[StorePath],
+    mentions: Iterable[ShellReference],
+    wanted: Mapping[StorePath, str],
+    evidence: Evidence,
+) -> tuple[RemainingShell, ...]:
+    """The shells that stay, each with what keeps it."""
+    found: dict[StorePath, list[ShellReference]] = {shell: [] for shell in shells}
+    for mention in mentions:
+        found.get(mention.shell, []).append(mention)
+    calls = evidence.calls or evidence.doubts
+    return tuple(
+        RemainingShell(
+            shell,
+            wanted.get(shell, "" if names or evidence.calls else _NEEDED),
+            tuple(names),
+            calls,
+        )
+        for shell, names in found.items()
+    )
+
+
+def _hidden(
+    gone: Iterable[Discounted], evidence: Evidence, launchers: Launchers
+) -> tuple[bytes, ...]:
+    """Files that are nothing without what was dropped, and the links that lead to them."""
+    files = {each.mention.file for each in gone if each.is_only_purpose} - launchers.made.keys()
+    links = (link for file in files for link in evidence.links.get(file, ()))
+    return tuple(sorted({*files, *links}))
 
 
 def _kept(
@@ -208,6 +262,7 @@ def _forbidden(staying: Iterable[RemainingShell], scan: Scan) -> RepresentationE
     files = len({mention.file for mention in mentions})
     reasons = [f"{each.shell.name}: {each.wanted}" for each in staying if each.wanted]
     reasons += [mention.explained(scan.scripts) for mention in mentions]
+    reasons += dict.fromkeys(str(call) for each in staying for call in each.calls)
     named = f"{files} file names it" if files == 1 else f"{files} files name it"
     return RepresentationError(
         f"cannot make an image without a shell: {shells} stays, {named}",
@@ -223,15 +278,23 @@ def is_launcher(data: bytes) -> bool:
 def with_launchers(tree: Tree, shells: ShellDecision) -> Tree:
     """The view with the launchers over the wrappers, in directories of the store's own modes.
 
-    Raises `ConflictError` where the view has something there.
+    What is hidden has a mark, and no link of the view leads there. Raises `ConflictError` where
+    the view has something there.
     """
+    hidden = frozenset(shells.hidden)
+    found = [each for each in tree.owned.values() if not _leads_to(each, hidden)]
     store_dir = shells.closure.store_dir[1:].encode()
     above_store = {store_dir, *parents(store_dir)}
-    found = list(tree.owned.values())
-    for path, elf in shells.launchers.items():
-        owner = f"the launcher for {display(path)}"
-        found.append(Owned(File(path[1:], len(elf), (elf,), 0o555), owner))
+    laid = {**shells.launchers, **dict.fromkeys(shells.hidden)}
+    for path, elf in laid.items():
+        owner = f"{'the launcher for' if elf else 'what hides'} {display(path)}"
+        entry = Whiteout.of(path[1:]) if elf is None else File(path[1:], len(elf), (elf,), 0o555)
+        found.append(Owned(entry, owner))
         for directory in parents(path[1:]):
             mode = 0o755 if directory in above_store else 0o555
             found.append(Owned(Directory(directory, mode), owner))
     return Tree.merge(found)
+
+
+def _leads_to(each: Owned, hidden: frozenset[bytes]) -> bool:
+    return isinstance(each.entry, Symlink) and each.entry.target in hidden

@@ -10,6 +10,8 @@ class Mode(StrEnum):
 
     AUTO = "auto"
     """Replace wrappers; drop a shell that no file needs any more."""
+    EVIDENT = "evident"
+    """As `auto`, and drop a shell of which nothing was found that needs it."""
     KEEP = "keep"
     """Replace and drop nothing."""
     FORBID = "forbid"

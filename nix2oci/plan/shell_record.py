@@ -12,7 +12,7 @@ from typing import Any
 
 from nix2oci.model.annotation_keys import POPULARITY, SHELL
 from nix2oci.model.closure import PathInfo
-from nix2oci.model.shell_references import ShellReference
+from nix2oci.model.shell_references import CallSite, Discounted, ShellReference
 from nix2oci.plan.layers.popularity import Popularity
 from nix2oci.plan.shell import ShellDecision
 from nix2oci.plan.shell_mode import Mode
@@ -39,8 +39,31 @@ def _shell(shells: ShellDecision) -> dict[str, str]:
     """The annotation that records all of it; none where nothing was looked at or found."""
     if shells.mode is Mode.KEEP or not (shells.scripts or shells.dropped or shells.staying):
         return {}
-    text = json.dumps(shell_document(shells), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_lean(shell_document(shells)), sort_keys=True, separators=(",", ":"))
     return {SHELL: text} if len(text) <= _MAX_RECORD else {}
+
+
+_MORE = {"discounted": [], "hidden": [], "modules": 0}
+"""What a record has only where there is something, so that others stay as they were."""
+
+
+def _lean(document: Json) -> Json:
+    found = {key: value for key, value in document.items() if value or key not in _MORE}
+    staying = document["staying"]
+    assert isinstance(staying, list)
+    kept = [{k: v for k, v in each.items() if v or k != "calls"} for each in staying]
+    return {**found, "staying": kept}
+
+
+def whole_record(record: Mapping[str, object] | None) -> dict[str, object] | None:
+    """The record of an image with all the keys of `shell_document`; anyone may have written it."""
+    if record is None:
+        return None
+    staying = record.get("staying")
+    if isinstance(staying, list):
+        staying = [{"calls": [], **each} if isinstance(each, dict) else each for each in staying]
+        record = {**record, "staying": staying}
+    return {**_MORE, **record}
 
 
 def shell_document(shells: ShellDecision) -> Json:
@@ -56,11 +79,15 @@ def shell_document(shells: ShellDecision) -> Json:
                 "nar_size": shells.closure.infos[each.shell].nar_size,
                 "wanted": each.wanted or None,
                 "files": [_mention(mention) for mention in each.mentions],
+                "calls": [_call(call) for call in each.calls],
             }
             for each in shells.staying
         ],
         "droppable": [_path(info) for info in shells.droppable],
         "broken": [_mention(mention) for mention in shells.broken],
+        "discounted": [_discounted(each) for each in shells.discounted],
+        "hidden": [display(path) for path in shells.hidden],
+        "modules": shells.modules,
         "calls": {display(path): list(names) for path, names in shells.calls.items()},
     }
 
@@ -99,6 +126,26 @@ def _mention(mention: ShellReference) -> Json:
     }
 
 
+def _discounted(each: Discounted) -> Json:
+    return {
+        **_mention(each.mention),
+        "rule": each.rule,
+        "reason": each.reason,
+        "proof": each.is_proof,
+    }
+
+
+def _call(call: CallSite) -> Json:
+    return {
+        "file": display(call.file),
+        "line": call.line,
+        "call": call.what,
+        "certain": call.certain,
+        "function": call.function,
+        "feature": call.feature,
+    }
+
+
 def _path(info: PathInfo) -> Json:
     return {"path": str(info.path), "nar_size": info.nar_size}
 
@@ -123,6 +170,15 @@ def _recorded(record: Any) -> Iterator[str]:
     for path in record["dropped"]:
         yield f"dropped: {path['path']}  {size(path['nar_size'])}"
     for each in record["staying"]:
-        needed = f"needed by {count(len(each['files']), 'file')}"
+        calls = each.get("calls", ())
+        needed = (
+            f"needed by {count(len(each['files'] or calls), 'file' if each['files'] else 'call')}"
+        )
         yield f"{each['path']} stays: {each['wanted'] or needed}"
         yield from (f"  {file['file']}: {file['kind']}" for file in each["files"])
+        yield from (f"  {call['file']}:{call['line']}: calls {call['call']}" for call in calls)
+    for each in record.get("discounted", ()):
+        how = "proof" if each["proof"] else "evidence"
+        yield f"{each['file']} does not count, by {how}: {each['reason']}"
+    for path in record.get("hidden", ()):
+        yield f"hidden: {path}"

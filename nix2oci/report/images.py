@@ -14,6 +14,7 @@ from nix2oci.oci.registry.push import Pushed
 from nix2oci.oci.registry.push_set import PushSet
 from nix2oci.oci.spec import Digest, Index, canonical_json
 from nix2oci.oci.validate.finding import Finding
+from nix2oci.plan.shell_record import whole_record
 from nix2oci.publish.pull import Pulled
 from nix2oci.text import display
 from nix2oci.trust.bundle import PREDICATE_TYPE
@@ -39,7 +40,7 @@ def image_document(found: Inspected) -> dict[str, object]:
         ],
         "launchers": [display(b"/" + path) for path in found.launchers],
         "slim": list(found.slim_rules),
-        "shell": found.shell_record,
+        "shell": whole_record(found.shell_record),
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from nix2oci import text
 from nix2oci.model.closure import PathInfo
-from nix2oci.model.shell_references import ReferenceKind, ShellReference
+from nix2oci.model.shell_references import CallSite, ReferenceKind, ShellReference
 from nix2oci.plan.shell import RemainingShell, ShellDecision
 from nix2oci.plan.shell_uses import known, losses, users
 from nix2oci.text import display
@@ -30,17 +30,35 @@ def done(shells: ShellDecision) -> list[str]:
         became = "a launcher" if len(shells.launchers) == 1 else "launchers"
         parts.append(f"{text.count(len(shells.launchers), 'wrapper')} became {became}")
     if shells.dropped:
-        parts.append(f"dropped {_names(shells.dropped)}: {_sum(shells.dropped)}")
+        parts.append(f"dropped {_names(shells.dropped)}: {_sum(shells.dropped)}{_grounds(shells)}")
     return ["; ".join(parts)] if parts else []
+
+
+def _grounds(shells: ShellDecision) -> str:
+    """On what a shell was dropped that files name: proofs alone, or evidence."""
+    files = {each.mention.file for each in shells.discounted}
+    if not files:
+        return ""
+    verb = "names it and starts" if len(files) == 1 else "name it and start"
+    found = f"{text.count(len(files), 'file')} {verb} nothing"
+    if all(each.is_proof for each in shells.discounted):
+        return f"; {found}"
+    modules = text.count(shells.modules, "Python module")
+    calls = f", and {modules} that the programs reach call no shell" if shells.modules else ""
+    return f", by evidence, not proof: {found}{calls}"
 
 
 def staying(shells: ShellDecision) -> list[str]:
     """What keeps a shell, and what it would cost to drop it: it works as it is."""
     news = list(filter(_is_news, shells.staying))
     needed = [mention for remaining in news for mention in remaining.mentions]
-    lines = [*map(_stays, news), *_obstacles(needed, shells)]
-    if shells.droppable and needed:
-        saved, losses_ = _sum(shells.droppable), _losses(needed, shells)
+    calls = [*dict.fromkeys(call for remaining in news for call in remaining.calls)]
+    called = [str(call) for call in calls[:_SHOWN]]
+    if rest := text.more(len(calls), _SHOWN):
+        called.append(f"{rest} such calls: 'plan -v' lists them")
+    lines = [*map(_stays, news), *called, *_obstacles(needed, shells)]
+    if shells.droppable and (needed or calls):
+        saved, losses_ = _sum(shells.droppable), _losses(needed, shells, calls)
         lines.append(f"'--shell drop' would save {saved} and break {losses_}")
     return lines
 
@@ -61,11 +79,15 @@ def warnings(shells: ShellDecision, *, with_sh: bool) -> list[str]:
 
 
 def _is_news(remaining: RemainingShell) -> bool:
-    return not remaining.wanted and bool(remaining.mentions)
+    return not remaining.wanted and bool(remaining.mentions or remaining.calls)
 
 
 def _stays(remaining: RemainingShell) -> str:
     names = users(remaining.mentions)
+    if remaining.calls:
+        files = len({call.file for call in remaining.calls})
+        calls = "calls a shell" if files == 1 else "call a shell"
+        return f"{remaining.shell.name} stays: {text.count(files, 'Python module')} {calls}"
     return (
         f"{remaining.shell.name} stays: {_some(names)} {'needs' if len(names) == 1 else 'need'} it"
     )
@@ -81,8 +103,12 @@ def _obstacles(needed: Sequence[ShellReference], shells: ShellDecision) -> Itera
         yield f"{rest} such scripts: -v lists them"
 
 
-def _losses(mentions: Sequence[ShellReference], shells: ShellDecision) -> str:
-    """The user's own programs first, then what is known, then how many files are not."""
+def _losses(
+    mentions: Sequence[ShellReference], shells: ShellDecision, calls: Sequence[CallSite] = ()
+) -> str:
+    """The user's own programs first, then what calls a shell, then what is known, then the rest."""
+    if calls:
+        return _some([*dict.fromkeys(call.feature or call.what for call in calls)])
     programs = shells.programs_of(mentions)
     files = {file for chain in programs.values() for file in chain}
     names = [f"the program {display(path).rpartition('/')[2]}" for path in sorted(programs)]
@@ -121,7 +147,10 @@ def details(shells: ShellDecision, *, every: bool) -> list[str]:
     Unless `every`, at most a few of what is long are shown, and how many are not.
     """
     most = None if every else _MAX
-    parts = (_wrappers(shells), _dropped(shells), _needed(shells, most), _broken(shells, most))
+    parts = (
+        *(_wrappers(shells), _dropped(shells), _discounted(shells, most)),
+        *(_needed(shells, most), _broken(shells, most)),
+    )
     return [line for part in parts for line in part]
 
 
@@ -165,14 +194,36 @@ def _dropped(shells: ShellDecision) -> Iterator[str]:
         yield from _paths(shells.dropped)
 
 
+def _discounted(shells: ShellDecision, most: int | None) -> Iterator[str]:
+    """What names the dropped shell and did not count, and whether that is a proof."""
+    if shells.discounted:
+        yield "these name what was dropped and start nothing:"
+    for each in shells.discounted[:most]:
+        how = "proof" if each.is_proof else "evidence"
+        hidden = ", hidden" if each.mention.file in shells.hidden else ""
+        yield f"  {_where(each.mention)}: {each.reason} [{each.rule}, {how}{hidden}]"
+    if rest := text.more(len(shells.discounted), most):
+        yield f"  {rest}: -v lists them"
+
+
+def _where(mention: ShellReference) -> str:
+    return f"{display(mention.file)}{f':{mention.line}' if mention.line else ''}"
+
+
 def _paths(infos: Iterable[PathInfo]) -> Iterator[str]:
     return (f"  {info.path}  {text.size(info.nar_size)}" for info in infos)
 
 
 def _needed(shells: ShellDecision, most: int | None) -> Iterator[str]:
     for remaining in shells.staying:
-        cause = remaining.wanted or text.count(len(remaining.mentions), "reference")
+        kept_by = (
+            (remaining.calls, "call") if remaining.calls else (remaining.mentions, "reference")
+        )
+        cause = remaining.wanted or text.count(len(kept_by[0]), kept_by[1])
         yield f"{remaining.shell} stays: {cause}"
+        yield from (f"  {call}" for call in remaining.calls[:most])
+        if rest := text.more(len(remaining.calls), most):
+            yield f"  {rest}: -v lists them"
         yield from _mentions(remaining.mentions, shells, most)
     if shells.droppable:
         yield f"'--shell drop' would leave out: {_sum(shells.droppable)}"

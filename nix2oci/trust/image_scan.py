@@ -100,7 +100,7 @@ class LayerFiles(Struct):
         return inside
 
     def _end(self) -> None:
-        if self._nar:
+        if self._nar and not self._nar.has_hard_links:
             self.nar_hashes["/" + display(self._path)] = self._nar.end()
         self._path, self._nar = b"", None
 

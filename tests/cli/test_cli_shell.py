@@ -12,7 +12,7 @@ import pytest
 from support.elf_heads import elf_with_interpreter
 from support.fakenix import DRV, OUT
 from support.fakestore import Program, nar
-from support.paths import DOCS
+from support.json_page import documented
 from support.terminal import Completed, Terminal
 from support.wrapped_app import (
     BASH,
@@ -28,8 +28,6 @@ from support.wrapped_app import (
 from nix2oci.oci.base_image import read_base_image
 from nix2oci.oci.layout.source import open_image
 from nix2oci.oci.spec import Platform
-
-PAGE = (DOCS / "json.md").read_text()
 
 
 @pytest.fixture
@@ -322,21 +320,13 @@ def test_plan_of_a_recorded_closure_says_nothing_of_shells(here: Terminal) -> No
 # --- documents ---------------------------------------------------------------------------------
 
 
-def documented(table: int) -> set[str]:
-    """The keys of a table below the heading `shell` in docs/json.md."""
-    found = re.search(r"^## shell\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
-    assert found
-    cells = re.findall(r"^\| (.*?) \|", found[1].split("|---|---|\n")[1:][table], re.MULTILINE)
-    return {key for cell in cells for key in re.findall(r"`(\w+)`", cell)}
-
-
 def test_json_has_the_keys_that_are_documented(here: Terminal) -> None:
     give(here, RUNS, python=SUBPROCESS)
     found = shell(here)
-    assert set(found) == documented(0)
-    assert set(found["wrappers"][0]) == documented(1)
-    assert set(found["staying"][0]) == documented(2)
-    assert set(found["staying"][0]["files"][0]) == documented(3)
+    assert set(found) == documented("shell", 0)
+    assert set(found["wrappers"][0]) == documented("shell", 1)
+    assert set(found["staying"][0]) == documented("shell", 2)
+    assert set(found["staying"][0]["files"][0]) == documented("shell", 3)
     assert json.loads(here.run("plan", ".#app", "--json").stdout)["shell"] == found
 
 

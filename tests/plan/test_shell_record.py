@@ -11,13 +11,19 @@ from support.shell_cases import APP, SMALL, decided
 
 from nix2oci.model.annotation_keys import SHELL
 from nix2oci.plan.shell import keep_all
-from nix2oci.plan.shell_record import annotations_of, recorded, shell_document
+from nix2oci.plan.shell_record import annotations_of, recorded, shell_document, whole_record
 
 
 def test_the_note_is_the_document_in_one_line() -> None:
     note = annotations_of(decided())[SHELL]
-    assert json.loads(note) == shell_document(decided())
+    assert whole_record(json.loads(note)) == shell_document(decided())
     assert "\n" not in note
+
+
+def test_what_is_empty_and_came_later_is_not_in_the_note() -> None:
+    """So that the digests of images stay that have nothing of it."""
+    note = json.loads(annotations_of(decided())[SHELL])
+    assert shell_document(decided()).keys() - note.keys() == {"discounted", "hidden", "modules"}
 
 
 def test_nothing_looked_at_is_no_note() -> None:

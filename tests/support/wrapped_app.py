@@ -28,7 +28,7 @@ def wrapper(*lines: bytes, target: str = f"{OUT}/bin/.app-wrapped") -> Node:
 
 WRAPPED: Node = {b"bin": {b"app": wrapper(b"export A='1'"), b".app-wrapped": Program(ELF)}}
 RUNS: Node = {b"bin": {b"app": wrapper(b"mkdir x"), b".app-wrapped": Program(ELF)}}
-SUBPROCESS: Node = {b"lib": {b"python3.13": {b"subprocess.py": f"sh = '{BASH}/bin/sh'".encode()}}}
+SUBPROCESS: Node = {b"lib": {b"python3.13": {b"subprocess.py": f"sh = '{BASH}/bin/bash'".encode()}}}
 
 
 def give(terminal: Terminal, app: Node, system: str = "x86_64-linux", **more: Node) -> None:

@@ -6,6 +6,7 @@ let
 
   pythonVersion = elemAt (match "([0-9]+\\.[0-9]+).*" (facts.packages.python3.version or "3.0")) 0;
   isPython = name: match "python3-.*" name != null;
+  isPerl = name: match "lib.*-perl" name != null;
   sitePackages = "lib/python${pythonVersion}/site-packages";
 
   wrapping = ''
@@ -44,6 +45,20 @@ let
       fi
     '';
 
+  # A Perl program finds its modules by a variable.
+  perlProgram = name:
+    let
+      places = map (n: "${packages.${n}}/share/perl5") (filter isPerl packages.${name}.needs);
+    in
+    wrapping + ''
+      shopt -s nullglob
+      for program in "$out"/bin/*; do
+        [[ -f $program && ! -L $program ]] || continue
+        head -n 1 "$program" | grep -q '^#!.*/perl' || continue
+        wrapProgram "$program" --prefix PERL5LIB : "${concatStringsSep ":" ([ "$out/share/perl5" ] ++ places)}"
+      done
+    '';
+
   gitPlaces = ''
     --set-default GIT_EXEC_PATH "$out/lib/git-core" \
     --set-default GIT_TEMPLATE_DIR "$out/share/git-core/templates" \
@@ -52,7 +67,13 @@ let
 in
 {
   inherit pythonVersion;
-  default = name: if isPython name then python name else "";
+  default = name:
+    let
+      needs = packages.${name}.needs or [ ];
+    in
+    if builtins.any isPython ([ name ] ++ needs) then python name
+    else if builtins.any isPerl ([ name ] ++ needs) then perlProgram name
+    else "";
 
   bash = "ln -s bash $out/bin/sh";
 

@@ -61,6 +61,8 @@ class LayerContents(Struct):
     """Bytes that the entries of each store path take in the tar."""
     nar_hashes: dict[str, bytes] = field(default_factory=dict)
     """Of the store paths whose entries are in the order of a NAR."""
+    linked_hashes: dict[str, bytes] = field(default_factory=dict)
+    """The like of those that have hard links, which no NAR has."""
     starts: dict[Start, list[bytes]] = field(default_factory=dict)
     """How executable files are started, where by an interpreter -> those files."""
     no_programs: set[bytes] = field(default_factory=set)
@@ -195,13 +197,15 @@ class LayerContents(Struct):
             self._check_store_directory(store_path.rpartition(b"/")[0])
         if name in self.store_paths:
             self.nar_hashes.pop(name, None)
+            self.linked_hashes.pop(name, None)
         elif self.hash_store_paths:
             self._nar = NarHash()
         self._store_path = store_path
 
     def _end_store_path(self) -> None:
         if self._nar:
-            self.nar_hashes[_shown(self._store_path)] = self._nar.end()
+            hashes = self.linked_hashes if self._nar.has_hard_links else self.nar_hashes
+            hashes[_shown(self._store_path)] = self._nar.end()
         self._nar, self._store_path = None, b""
 
 

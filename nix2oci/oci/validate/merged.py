@@ -186,7 +186,7 @@ def _check_interpreters(files: LayeredFiles) -> Iterator[Finding]:
     for layer in reversed(files.layers):
         first: dict[bytes, bytes] = {}
         for start, paths in layer.starts.items():
-            for path in (path for path in paths if path not in above):
+            for path in (path for path in paths if path in files.files and path not in above):
                 first.setdefault(start.interpreter, path)
         found |= first
         above |= layer.nodes.keys()

@@ -23,6 +23,8 @@ class NarHash:
         self._hash = hashlib.sha256()
         self.size = 0
         """Bytes of NAR so far; all of them after `end`."""
+        self.has_hard_links = False
+        """Whether it is no NAR, since a hard link was added."""
         self._strings(b"nix-archive-1")
         self._open: list[bytes] = []
         """Names of the directories that are open, below the store path itself."""
@@ -75,6 +77,7 @@ class NarHash:
             self._last.append(b"")
         elif kind in (SYMLINK, HARDLINK):
             name = b"symlink" if kind == SYMLINK else b"hard link"
+            self.has_hard_links |= kind == HARDLINK
             self._strings(b"(", b"type", name, b"target", link)
             self._close(parts)
         elif kind == FILE:

@@ -165,8 +165,10 @@ def _check_store_paths(contents: LayerContents, layer: Descriptor) -> Iterator[F
     recorded = layer.annotations.get(STORE_PATHS)
     if recorded is None:
         return
-    for path in sorted(contents.store_paths.keys() - contents.nar_hashes.keys()):
+    slimmed = layer.annotations.get(SLIMMED)
+    found = {**contents.nar_hashes, **(contents.linked_hashes if slimmed else {})}
+    for path in sorted(contents.store_paths.keys() - found.keys()):
         yield Finding("store-paths", f": {path}", "it is not in the order of a NAR")
-    if str(store_paths_digest(contents.nar_hashes)) != layer.annotations.get(SLIMMED, recorded):
+    if str(store_paths_digest(found)) != (slimmed or recorded):
         message = "its store paths or their NAR hashes are not those that its descriptor records"
         yield Finding("store-paths", "", message)

@@ -80,6 +80,26 @@ class Wrapper(Struct, frozen=True):
     """The name of each, and its operands."""
 
 
+class Discounted(Struct, frozen=True):
+    """A file that names a dropped shell and did not count."""
+
+    file: str
+    line: int | None
+    rule: str
+    reason: str
+    proof: bool
+
+
+class Call(Struct, frozen=True):
+    """A call in a Python module that keeps a shell."""
+
+    file: str
+    line: int
+    call: str
+    certain: bool
+    feature: str
+
+
 class Staying(Struct, frozen=True):
     """A shell that stays."""
 
@@ -87,6 +107,7 @@ class Staying(Struct, frozen=True):
     nar_size: int
     wanted: str | None
     files: Sequence[Mention]
+    calls: Sequence[Call] = ()
 
 
 class Shell(Struct, frozen=True):
@@ -100,6 +121,8 @@ class Shell(Struct, frozen=True):
     droppable: Sequence[SizedPath]
     broken: Sequence[Mention]
     calls: Mapping[str, Sequence[str]]
+    discounted: Sequence[Discounted] = ()
+    hidden: Sequence[str] = ()
 
 
 class Plan(Struct, frozen=True):

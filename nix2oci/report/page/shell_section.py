@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from nix2oci.report.page.document import Mention, Shell, SizedPath, Staying, Wrapper
+from nix2oci.report.page.document import (
+    Call,
+    Mention,
+    Shell,
+    SizedPath,
+    Staying,
+    Wrapper,
+)
 from nix2oci.report.page.labels import base, file, name, whole
 from nix2oci.report.page.markup import Markup, element, figure, heading, joined, row, table
 from nix2oci.text import count, size
@@ -27,6 +34,7 @@ def _parts(document: Shell) -> Iterator[Markup]:
     wrappers = document.wrappers
     yield from _replaced([each for each in wrappers if each.became])
     yield from _dropped(document)
+    yield from _discounted(document)
     for each in document.staying:
         yield from _staying(each)
     yield from _broken(document.broken)
@@ -53,11 +61,43 @@ def _dropped(document: Shell) -> Iterator[Markup]:
         yield _store_paths(document.dropped)
 
 
+def _discounted(document: Shell) -> Iterator[Markup]:
+    if document.discounted:
+        yield element("h3", "Names it and starts nothing")
+        yield element("p", "Evidence is what was looked for and not found; it is not a proof.")
+        rows = [
+            row(
+                file(each.file, each.line),
+                f"{each.reason} ({each.rule})",
+                "proof" if each.proof else "evidence",
+                "hidden" if each.file in document.hidden else "",
+            )
+            for each in document.discounted
+        ]
+        yield _folded(("File", "Why", "How sure", "In the image"), rows)
+
+
+def _calls_of(calls: Sequence[Call]) -> Markup:
+    rows = [
+        row(
+            file(each.file, each.line),
+            element("code", each.call),
+            "" if each.certain else "not judged",
+            each.feature,
+        )
+        for each in calls
+    ]
+    return _folded(("Module", "Call", "How sure", "What for"), rows)
+
+
 def _staying(each: Staying) -> Iterator[Markup]:
     yield element("h3", f"{name(each.path)} stays")
     why = [each.wanted] if each.wanted else []
     why += [f"named in {count(len(each.files), 'place')}"] if each.files else []
+    why += [f"called in {count(len(each.calls), 'place')} of Python"] if each.calls else []
     yield element("p", f"{size(each.nar_size)}; {'; '.join(why)}.")
+    if each.calls:
+        yield _calls_of(each.calls)
     if each.files:
         yield _mentions(each.files)
 

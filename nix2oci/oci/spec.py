@@ -50,6 +50,7 @@ SLIMMED = "nix2oci.slimmed-store-paths"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&-^_.+]{0,126}"
 MEDIA_TYPE = f"{_NAME}/{_NAME}"
+_URI = r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]*"  # as far as that tells it from other text: RFC 3986, 3
 
 
 def canonical_json(document: Json) -> bytes:
@@ -200,7 +201,7 @@ class Descriptor(Struct, frozen=True):
         fields.need("mediaType", "digest", "size", kind="type")
         media_type = fields["mediaType"].text(MEDIA_TYPE, "a media type")
         digest, size = Digest.read(fields["digest"]), fields["size"].whole()
-        fields["urls"].texts()
+        fields["urls"].texts(_URI, "a URI")
         annotations = fields["annotations"].texts_by_name()
         artifact_type = fields["artifactType"].text(MEDIA_TYPE, "a media type")
         platform = _read_platform(fields["platform"].object())

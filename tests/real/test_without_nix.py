@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import re
 import subprocess
 import tempfile
@@ -15,6 +17,7 @@ from real.binary_cache import keys
 from real.distro import nix, out_path, sample
 from real.images import NIX2OCI
 from real.ordinary import UID, OrdinaryUser, ordinary_user
+from support import mac
 from support.fakecache import FakeCache, served
 from support.paths import TESTS
 from support.tools import require
@@ -110,6 +113,23 @@ def test_without_nix_it_is_the_same_image(cache: Cache, digest: str, tmp_path: P
     with served(FakeCache(cache.directory)) as web:
         where = (*cache.trusted, "-o", str(tmp_path / "y"))
         assert build(cache.output, "--from", web.url, *where) == digest
+
+
+@pytest.mark.parametrize("nix", [True, False], ids=["with Nix", "without Nix"])
+def test_like_a_mac_it_is_the_same_image(
+    cache: Cache,
+    digest: str,
+    tmp_path: Path,
+    nix: bool,  # noqa: FBT001
+) -> None:
+    here = dict(os.environ) if nix else {"PATH": "", "HOME": ""}  # noqa: TID251
+    env = {**here, **mac.environment(platform.machine(), tmp_path)}
+    origin = ("--from", cache.url, *cache.trusted)
+    store = ("--store", str(tmp_path / "empty")) if nix else ()
+    (tmp_path / "empty").mkdir()
+    assert build(cache.output, *origin, *store, "-o", tmp_path / "x", **env) == digest
+    if nix:
+        assert build(cache.output, "-o", tmp_path / "y", **env) == digest
 
 
 def test_a_closure_file_of_nix_says_what_to_fetch(

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from nix2oci.errors import LayoutError
-from nix2oci.model.annotation_keys import SHELL
+from nix2oci.model.annotation_keys import SHELL, SLIM
 from nix2oci.oci.fields import parse_object
-from nix2oci.oci.layer.blob import slim_rules
 from nix2oci.oci.layer.extract import small_files
 from nix2oci.oci.layout.source import ImageSource
-from nix2oci.oci.spec import LAYER_FORM, Descriptor
+from nix2oci.oci.spec import Descriptor
 from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.oci.validate.read_layers import read_whole_layers
 from nix2oci.plan.shell import is_launcher
@@ -32,8 +31,7 @@ class Inspected(Struct, frozen=True):
     @property
     def slim_rules(self) -> tuple[str, ...]:
         """The rules by which something was left out of store paths, with their versions."""
-        forms = (layer.annotations.get(LAYER_FORM, "") for layer in self.layers)
-        return tuple(dict.fromkeys(rule for form in forms for rule in slim_rules(form)[1].split()))
+        return tuple(self.source.manifest().annotations.get(SLIM, "").split())
 
     @property
     def by_layer(self) -> tuple[tuple[Descriptor, LayerContents], ...]:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import LayoutError
 from nix2oci.host.progress import Progress
+from nix2oci.model.annotation_keys import SLIM
 from nix2oci.model.closure import PathInfo, StorePath
 from nix2oci.model.tree import Symlink
 from nix2oci.nix.client import NixClient
@@ -125,7 +126,8 @@ def write(
         config, described, inherited = _documents(prepared, spec, identity, written.layers)
         base_notes = prepared.on_base.base.annotations if prepared.on_base else {}
         recorded = annotations_of(prepared.shells, prepared.plan.fleet)
-        notes = {**base_notes, **recorded, **identity.annotations}
+        slim = {SLIM: prepared.rules} if prepared.rules else {}
+        notes = {**base_notes, **recorded, **slim, **identity.annotations}
         image = Image.of(config, described, notes)
         images, twin = [(image, identity.names)], None
         if tools:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
 from msgspec.structs import replace
 
 from nix2oci.model.closure import StorePath, format_nar_hash, store_path_of
+from nix2oci.model.slim_rules import EVERYTHING, RuleSet
 from nix2oci.oci.base_image import BaseImage
 from nix2oci.oci.spec import Digest, Platform, store_paths_digest
 from nix2oci.pipeline.build import WrittenImage
@@ -18,7 +19,14 @@ from nix2oci.pipeline.platforms import Published
 from nix2oci.pipeline.prepared import Prepared
 from nix2oci.plan.debug_layer import SUFFIX
 from nix2oci.publish.image_sbom import described
-from nix2oci.trust.components import NO_FACTS, BaseComponent, Bill, StoreComponent, Subject
+from nix2oci.trust.components import (
+    NO_FACTS,
+    BaseComponent,
+    Bill,
+    LanguagePackage,
+    StoreComponent,
+    Subject,
+)
 from nix2oci.trust.cyclonedx import cyclonedx
 from nix2oci.trust.knowledge import Knowledge
 from nix2oci.trust.spdx import spdx
@@ -120,7 +128,7 @@ def planned_bill(
     replaced: dict[StorePath | None, list[str]] = {}
     for file in sorted(map(os.fsdecode, prepared.shells.launchers)):
         replaced.setdefault(store_path_of(file, closure.store_dir), []).append(file)
-    found = known or Knowledge()
+    found, rules = known or Knowledge(), prepared.slim.rules if prepared.slim else EVERYTHING
     components = tuple(
         StoreComponent(
             path,
@@ -130,7 +138,8 @@ def planned_bill(
             info.deriver,
             found.facts.get(path, NO_FACTS),
             tuple(replaced.get(path, ())),
-            found.packages.get(path, ()),
+            tuple(_left(path, found.packages.get(path, ()), rules)),
+            str(rules) if rules.leaves_something_out else "",
         )
         for path, info in closure.infos.items()
     )
@@ -174,6 +183,16 @@ def _with_tools(bill: Bill, twin: Twin) -> Bill:
         dropped=tuple(path for path in bill.dropped if path not in there),
         unknown=(*bill.unknown, _TOOLS),
     )
+
+
+def _left(
+    path: StorePath, packages: Iterable[LanguagePackage], rules: RuleSet
+) -> Iterator[LanguagePackage]:
+    """The packages of languages whose files no rule leaves out."""
+    for each in packages:
+        inside = os.fsencode(each.file.removeprefix(f"{path}/"))
+        if not rules.leaves_out(inside):
+            yield each
 
 
 def _base(base: BaseImage) -> BaseComponent:

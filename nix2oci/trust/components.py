@@ -93,6 +93,8 @@ class StoreComponent(Struct, frozen=True):
     replaced: tuple[str, ...] = ()
     """Files that have a launcher over them: absolute paths."""
     packages: tuple[LanguagePackage, ...] = ()
+    slim: str = ""
+    """The rules by which something may be left out of it, with their versions."""
 
     @property
     def named(self) -> PackageName:

@@ -116,6 +116,7 @@ def _store_component(component: StoreComponent, *, guess: bool) -> Json:
         ("nix:nar_hash", component.nar_hash),
         ("nix:layer", component.layer),
         ("nix:cpe_source", "guess" if cpe and cpe != facts.cpe else ""),
+        ("nix:slim", component.slim),
         *(("nix:purl", each) for each in component.source_purls),
         *(("nix:replaced", each) for each in component.replaced),
     ]

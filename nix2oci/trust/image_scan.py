@@ -18,7 +18,7 @@ from nix2oci.oci.layer.stream import open_layer
 from nix2oci.oci.layer.untar import DIRECTORY, FILE, HARDLINK, Member, TarReader, normal
 from nix2oci.oci.layer.whiteouts import is_whiteout, lay_over
 from nix2oci.oci.layout.source import ImageSource
-from nix2oci.oci.spec import Descriptor
+from nix2oci.oci.spec import SLIMMED, Descriptor
 from nix2oci.oci.validate.layer_contents import STORE_PATH
 from nix2oci.oci.validate.nar_hash import NarHash, NarOrderError
 from nix2oci.text import display
@@ -35,6 +35,8 @@ class LayerFiles(Struct):
     """Of the store paths that are whole and in the order of a NAR."""
     packages: dict[bytes, list[Found]] = field(default_factory=dict)
     """By the file that has them, relative to the root."""
+    hashed: bool = True
+    """Whether its store paths are as Nix made them: of a slim layer no NAR hash is known."""
     _path: bytes = b""
     _nar: NarHash | None = None
     _begun: set[bytes] = field(default_factory=set)
@@ -87,7 +89,8 @@ class LayerFiles(Struct):
         path, rest = found.groups()
         if path != self._path:
             self._end()
-            self._path, self._nar = path, None if path in self._begun else NarHash()
+            is_new = self.hashed and path not in self._begun
+            self._path, self._nar = path, NarHash() if is_new else None
             self._begun.add(path)
         inside = tuple(rest.split(b"/")) if rest else ()
         if self._nar:
@@ -139,7 +142,7 @@ def read_image_files(source: ImageSource, layers: Sequence[Descriptor], workers:
 
 
 def _layer(source: ImageSource, layer: Descriptor) -> LayerFiles:
-    found = LayerFiles()
+    found = LayerFiles(hashed=SLIMMED not in layer.annotations)
     with open_layer(source, layer) as stream:
         found.read(stream.members())
     return found

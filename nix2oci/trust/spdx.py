@@ -75,6 +75,7 @@ def _store_package(component: StoreComponent, when: str, *, guess: bool) -> Json
         "nix:nar_hash": component.nar_hash,
         "nix:layer": component.layer,
         "nix:cpe_source": "guess" if cpe and cpe != facts.cpe else "",
+        "nix:slim": component.slim,
     }
     texts = [f"{name}: {value}" for name, value in notes.items() if value]
     texts += [f"nix:replaced: {each}" for each in component.replaced]

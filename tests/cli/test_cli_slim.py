@@ -172,6 +172,7 @@ def test_an_image_of_one_layer_is_slim_without_hard_links(terminal: Terminal) ->
     slim = build(terminal, "--slim", "1", "--max-layers", "1", "-o", "a")
     assert slim["slim"]["rules"] == ["docs", "dev", "pyc"]
     assert terminal.run("validate", "a").returncode == 0
+    assert inspected(terminal, "a")["slim"] == ["docs.1", "dev.1", "pyc.1"]
 
 
 def test_a_registry_has_slim_layers_for_slim_images_alone(shop: Shop) -> None:

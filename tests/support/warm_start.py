@@ -65,6 +65,7 @@ def run(
         for reader in readers:
             reader.start()
         process = int.from_bytes(connection.recv(8, socket.MSG_WAITALL), "big")
+        assert process, "the server of warm starts is gone"  # 0 is everybody, to a signal
         for reader in readers:
             reader.join(seconds)
             if reader.is_alive():

@@ -19,6 +19,8 @@ from nix2oci import errors
 from nix2oci.config.keys import BY_FLAG, KEYS
 from nix2oci.errors import Nix2OCIError
 
+pytestmark = pytest.mark.pages
+
 README = (ROOT / "README.md").read_text()
 TABLE_ROW = re.compile(r"^\| `?([\w-]+)`? \| (\d+|[^|]*) \|", re.MULTILINE)
 

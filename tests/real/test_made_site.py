@@ -42,7 +42,8 @@ def make(source: Path, site: Path) -> subprocess.CompletedProcess[str]:
     """What `./dev docs` does with its source."""
     if not GENERATOR.exists():
         do_without("no generator of the site, which ./dev docs installs")
-    argv = [GENERATOR, "-q", "--fail-on-warning", "-c", DOCS / "site", source, site]
+    argv: list[str | Path] = [GENERATOR, "-q", "--fail-on-warning"]
+    argv += ["-c", DOCS / "site", source, site]
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 

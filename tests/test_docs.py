@@ -149,6 +149,14 @@ def test_a_workflow_types_what_a_developer_types_and_may_only_read(path: Path) -
                 assert (ROOT / ours).exists(), ours
 
 
+def test_the_page_of_pipelines_has_every_input_and_output_of_the_action() -> None:
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    page = section((DOCS / "ci.md").read_text(), "## GitHub Actions")
+    cells = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+    named = [name for cell in cells for name in re.findall(r"`([\w-]+)`", cell)]
+    assert named == [*action["inputs"], *action["outputs"]]
+
+
 def test_every_file_that_a_page_names_is_there() -> None:
     named = re.compile(r"`((?:tests|nix2oci|flakes|docs)/[\w./-]*\w)`")
     for page in PAGES:

@@ -16,6 +16,7 @@ let
     "hatch_build.py"
     "nix2oci"
     "pyproject.toml"
+    "share"
     "tests"
   ];
   top = path: lib.head (lib.splitString "/" (lib.removePrefix "${toString ../.}/" (toString path)));

@@ -19,6 +19,8 @@ from nix2oci import errors
 from nix2oci.config.keys import BY_FLAG, KEYS
 from nix2oci.errors import Nix2OCIError
 
+pytestmark = pytest.mark.pages
+
 README = (ROOT / "README.md").read_text()
 TABLE_ROW = re.compile(r"^\| `?([\w-]+)`? \| (\d+|[^|]*) \|", re.MULTILINE)
 
@@ -145,6 +147,14 @@ def test_a_workflow_types_what_a_developer_types_and_may_only_read(path: Path) -
             assert set(re.findall(r"\./dev ([\w-]+)", script)) <= commands
             for ours in re.findall(r"^\.\S+", script):
                 assert (ROOT / ours).exists(), ours
+
+
+def test_the_page_of_pipelines_has_every_input_and_output_of_the_action() -> None:
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    page = section((DOCS / "ci.md").read_text(), "## GitHub Actions")
+    cells = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+    named = [name for cell in cells for name in re.findall(r"`([\w-]+)`", cell)]
+    assert named == [*action["inputs"], *action["outputs"]]
 
 
 def test_every_file_that_a_page_names_is_there() -> None:

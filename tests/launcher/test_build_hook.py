@@ -65,6 +65,7 @@ class Builder:
             self.tree / "nix2oci",
             ignore=shutil.ignore_patterns("launcher-*", "__pycache__"),
         )
+        shutil.copytree(ROOT / "share", self.tree / "share")
         for name in SOURCES:
             shutil.copy(ROOT / name, self.tree)
         self.programs.mkdir()
@@ -167,6 +168,17 @@ def test_a_wheel_has_the_known_launchers(
     done = builder.build(**({"NIX2OCI_LAUNCHERS": f"../{given.name}"} if launchers else {}))
     assert done.returncode == 0, done.stderr
     assert builder.in_wheel() == KNOWN
+
+
+def test_a_wheel_has_man_pages_and_completions_for_where_it_is_installed(
+    builder: Builder, given: Path
+) -> None:
+    assert builder.build(NIX2OCI_LAUNCHERS=str(given)).returncode == 0
+    (wheel,) = (builder.tree / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name.partition(".data/data/")[2] for name in archive.namelist()]
+    share = [path for path in (ROOT / "share").rglob("*") if path.is_file()]
+    assert {name for name in names if name} == {str(path.relative_to(ROOT)) for path in share}
 
 
 def test_an_sdist_carries_the_launchers_and_its_wheel_needs_no_zig(builder: Builder) -> None:

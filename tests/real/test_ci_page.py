@@ -2,14 +2,14 @@
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from real.distro import FLAKES, nix
+from real.distro import FLAKES
 from real.engines import output
 from real.images import NIX2OCI
+from real.pipelines import checkout
 from real.registries import serving
 from support.tools import require
 
@@ -23,19 +23,6 @@ def script() -> str:
     found = re.search(r"^```sh\n(#!/bin/sh\n.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     assert found is not None
     return found[1]
-
-
-def checkout(distro: Path, to: Path) -> Path:
-    """A git repository of a flake with a package `app`, whose nixpkgs is the stand-in."""
-    shutil.copytree(FLAKES / "hello-c", to)
-    flake = to / "flake.nix"
-    text = flake.read_text().replace("default = pkgs", "app = pkgs")
-    flake.write_text(text.replace("github:NixOS/nixpkgs/nixos-unstable", f"path:{distro}"))
-    nix("flake", "lock", f"path:{to}")
-    who = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.com")
-    for command in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "--message", "All")):
-        output("git", *who, "-C", to, *command)
-    return to
 
 
 def test_the_script_of_the_page_pushes_an_image(distro: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """docs/cli.md, made from the commands themselves.
 
-    python tests/support/cli_page.py > docs/cli.md
+    ./dev pages
 
 An option that several commands have in common is described once, under the heading of its group.
 """
@@ -47,10 +47,11 @@ GROUPS = {
 HEAD = """\
 # Commands and options
 
-<!-- Made by tests/support/cli_page.py, which says how. -->
+<!-- Made by ./dev pages. -->
 
 `nix2oci -V` or `--version` prints the version.
 `nix2oci help COMMAND`, or `--help` after any command, prints what is below.
+`man nix2oci` and `man nix2oci-COMMAND` show it, too.
 An option that has one value is given once; a switch may be repeated."""
 
 
@@ -60,9 +61,15 @@ def options_of(group: Group[Any]) -> dict[str, click.Option]:
     return {option.opts[-1]: option for option in group.flags if option not in parts}
 
 
+def context_of(command: click.Command) -> click.Context:
+    """One in which the command says what it does when it is called; click keeps parts of that."""
+    names = program.context_settings["help_option_names"]
+    return click.Context(command, help_option_names=names)
+
+
 def commands() -> dict[str, click.Command]:
     """Every command by its name, in the order that --help has."""
-    context = click.Context(program)
+    context = context_of(program)
     names = program.list_commands(context)
     found = {name: program.get_command(context, name) for name in names}
     return {name: command for name, command in found.items() if command is not None}
@@ -80,7 +87,7 @@ def _commands() -> Iterator[str]:
         names = {option.opts[-1] for option in options}
         common = [title for title, theirs in shared.items() if theirs <= names]
         yield f"## nix2oci {name}"
-        usage = command.collect_usage_pieces(click.Context(command))
+        usage = command.collect_usage_pieces(context_of(command))
         yield f"```text\nnix2oci {name} {' '.join(usage)}\n```"
         yield _prose(command.help)
         if own := [o for o in options if not any(o.opts[-1] in shared[t] for t in common)]:
@@ -92,7 +99,7 @@ def _commands() -> Iterator[str]:
 def _own(command: click.Command, options: list[click.Option]) -> Iterator[str]:
     """The options that only this command has; where its help has groups, by these."""
     assert isinstance(command, Command)
-    sections = command.sections(click.Context(command))
+    sections = command.sections(context_of(command))
     if first := sections.get("Most used"):
         yield f"Most used: {', '.join(f'`{option.opts[-1]}`' for option in first)}."
     if not set(TITLES) & set(sections):

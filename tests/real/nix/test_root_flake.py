@@ -33,6 +33,10 @@ def test_it_runs(checkout: Path, options: tuple[str, ...], built: Path) -> None:
     ran = nix("run", *options, f"path:{checkout}", "--", "--version")
     assert ran == f"nix2oci {package.__version__}\n"
     assert (built / "bin/nix2oci").exists()
+    share = [path for path in (checkout / "share").rglob("*") if path.is_file()]
+    assert share
+    for path in share:
+        assert (built / path.relative_to(checkout)).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.usefixtures("built")

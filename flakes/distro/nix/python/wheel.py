@@ -52,6 +52,8 @@ def install(wheel: str, out: Path) -> None:
     for program in site.glob("*.data/scripts/*"):  # programs that are no Python, as of ninja
         (out / "bin").mkdir(exist_ok=True)
         program.rename(out / "bin" / program.name)
+    for directory in site.glob("*.data/data/*"):  # what belongs beside `lib`, such as `share`
+        directory.rename(out / directory.name)
     (info,) = {name.partition("/")[0] for name in names if ".dist-info/" in name}
     sites = [str(site), *os.environ.get("sites", "").split()]
     entries = ConfigParser()

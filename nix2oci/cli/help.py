@@ -13,7 +13,7 @@ COMMANDS = {
     "sbom": "Say what is in an image, in a format for scanners.",
     "attach": "Attach documents to an image that is in a registry.",
     "sign": "Sign an image that is in a registry, by a key.",
-    "verify": "Verify who signed an image, what its documents say, and a rebuild.",
+    "verify": "Verify who signed an image, and what its documents say.",
     "inspect": "Show the layers, store paths and configuration of an image.",
     "ls": "List files of an image, as `ls -l` does.",
     "cat": "Print a file of an image.",

@@ -224,6 +224,12 @@ COMMANDS = [
     *(("push", "plain", f"REGISTRY/{name}/x:1", "-vvv") for name in ("broken", "plain", "digest")),
     *(("inspect", f"REGISTRY/{name}/x:1", "-vvv") for name in ("broken", "plain", "digest")),
     ("push", "hostile", "REGISTRY/team/x:1", "--json"),
+    *(("pull", f"REGISTRY/{name}/x:1", "-o", "pulled", "-vvv") for name in ("broken", "plain")),
+    ("pull", f"no{ORDERS}", "-o", "pulled"),
+    ("verify", "hostile", "--key", f"no{ORDERS}"),
+    *(("attach", f"no{ORDERS}", f"REGISTRY/{name}/x:1") for name in ("broken", "plain")),
+    ("sign", f"no{ORDERS}", "--sign-key", "key"),
+    ("sign", f"localhost:1/x@sha256:{64 * '0'}", "--sign-key", f"no{ORDERS}"),
 ]
 """All commands, on what is hostile: with -v and --json, and as errors."""
 

@@ -16,7 +16,7 @@ from threading import Event
 from typing import Any
 from unittest import mock
 
-from nix2oci.cli import app
+from nix2oci.cli import app, context
 from nix2oci.cli.steps import registry_run
 from nix2oci.host.http.retry import Clock
 
@@ -112,7 +112,7 @@ def world() -> Iterator[None]:
 
     environment = dict(os.environ)  # noqa: TID251
     with (
-        mock.patch.object(registry_run, "Clock", clock),
+        mock.patch.object(context, "clock", clock),
         mock.patch.object(socket, "getaddrinfo", only_here),
         # There is no TLS, and to read the certificates of a system takes as long as five runs.
         mock.patch.object(ssl.SSLContext, "set_default_verify_paths"),

@@ -70,10 +70,15 @@ class Cache(Struct, frozen=True):
 
 
 def default_directory(env: Mapping[str, str]) -> str | None:
-    """Where the cache is (XDG Base Directory Specification: a relative path counts for nothing)."""
+    """Where the cache is (XDG Base Directory Specification: a relative path counts for nothing).
+
+    No home directory is made for it: builders have one that must not exist, or Nix, which builds
+    without a sandbox, refuses to.
+    """
     base, home = env.get("XDG_CACHE_HOME", ""), env.get("HOME", "")
     if not os.path.isabs(base):
-        base = os.path.join(home, ".cache") if os.path.isabs(home) else ""
+        is_there = os.path.isabs(home) and os.path.isdir(home)
+        base = os.path.join(home, ".cache") if is_there else ""
     return os.path.join(base, "nix2oci") if base else None
 
 

@@ -40,6 +40,8 @@ def has_cache_directory(env: Mapping[str, str]) -> bool:
     own = env.get("NIX_CACHE_HOME") or (f"{cache}/nix" if cache else "")
     if not own:
         return True  # nix asks the user database for a home
+    if home and own == f"{home}/.cache/nix" and not os.path.isdir(home):
+        return False  # one that is made for it would be in the way of Nix, which builds without
     try:
         os.makedirs(own, exist_ok=True)
     except OSError:

@@ -193,13 +193,13 @@ def test_a_directory_that_cannot_be_used_is_told_at_v_and_only_once(terminal: Te
 
 
 def test_without_a_home_nothing_is_kept(terminal: Terminal) -> None:
-    message = "nothing is kept in a cache: neither HOME nor XDG_CACHE_HOME is set"
+    message = "nothing is kept in a cache: neither HOME nor XDG_CACHE_HOME names a place"
     assert message not in build(terminal, HOME="")
     assert f"nix2oci: {message}\n" in build(terminal, "-v", HOME="")
     done = terminal.run("cache", "show", HOME="")
     assert done.returncode == 2
     assert done.stderr == (
-        "error: cannot find the cache: neither HOME nor XDG_CACHE_HOME is set\n"
+        "error: cannot find the cache: neither HOME nor XDG_CACHE_HOME names a place\n"
         "hint: set XDG_CACHE_HOME to the directory that it is in\n"
     )
 

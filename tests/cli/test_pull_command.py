@@ -125,6 +125,7 @@ def test_the_same_digest_gives_the_same_file_by_whatever_way_it_came(
         place = shell.directory / output
         shutil.rmtree(place) if place.is_dir() else place.unlink()
     assert len(seen) == 1
+    assert not Path("/homeless-shelter").exists(), "a builder's home, without which Nix builds"
 
 
 def test_what_was_pulled_is_pushed_as_the_same_image(shell: Shell, tmp_path: Path) -> None:

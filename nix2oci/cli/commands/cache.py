@@ -52,7 +52,7 @@ def _open(cache_size: str | None) -> Cache:
     directory = default_directory(context.environment())
     if directory is None:
         raise ConfigError(
-            "cannot find the cache: neither HOME nor XDG_CACHE_HOME is set",
+            "cannot find the cache: neither HOME nor XDG_CACHE_HOME names a place",
             hint="set XDG_CACHE_HOME to the directory that it is in",
         )
     if why := why_not_private(directory):

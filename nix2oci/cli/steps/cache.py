@@ -24,7 +24,7 @@ def cache_for_build(options: CacheOptions, output: OutputOptions) -> Cache | Non
     explain = _first_line(step) if output.verbose else (lambda _: None)
     directory = default_directory(context.environment())
     if directory is None:
-        explain("nothing is kept in a cache: neither HOME nor XDG_CACHE_HOME is set")
+        explain("nothing is kept in a cache: neither HOME nor XDG_CACHE_HOME names a place")
         return None
     if why := why_not_private(directory):
         step(f"the cache at {directory} is not used: {why}")

@@ -130,28 +130,28 @@ def test_two_layers_never_move_more_than_the_one_that_they_make(graph: Graph) ->
 
 @st.composite
 def priced_groups(draw: st.DrawFn) -> tuple[Prices, list[Group]]:
-    """Groups of a closure that have no path in common, with and without a fleet."""
+    """Groups of a closure that have no path in common, with and without a fleet.
+
+    The fleet may have two of the groups as a layer.
+    """
     whole = draw(graphs()).closure()
     paths = list(whole)
-    stable = draw(st.lists(st.sampled_from(paths), max_size=3))
     apart = draw(st.lists(st.sampled_from(paths), max_size=len(paths) - 1))
+    cuts = draw(st.lists(st.integers(0, 4), min_size=len(paths), max_size=len(paths)))
+    groups: dict[int, list[StorePath]] = {}
+    for path, cut in zip(paths, cuts, strict=True):
+        if path not in apart:
+            groups.setdefault(cut, []).append(path)
     index = None
     if draw(st.booleans()):
-        names = st.lists(st.sampled_from(paths), min_size=2, max_size=4, unique=True)
+        fleet = Popularity.counted(each.closure() for each in draw(st.lists(graphs(), max_size=3)))
         layers = [
-            SharedLayer(tuple(sorted({path.name for path in layer})), draw(st.integers(1, 5)))
-            for layer in draw(st.lists(names, max_size=4) if len(paths) > 4 else st.just([]))
+            SharedLayer(tuple(path.name for path in [*one, *other]), draw(st.integers(1, 9)))
+            for one, other in itertools.combinations(groups.values(), 2)
         ]
-        counted = Popularity.counted(
-            each.closure() for each in draw(st.lists(graphs(), max_size=3))
-        )
-        index = Popularity.of(counted.images, counted.groups, layers)
+        index = Popularity.of(fleet.images, fleet.groups, layers)
+    stable = draw(st.lists(st.sampled_from(paths), max_size=3))
     prices = Prices.of(whole, index, stable, apart)
-    cuts = st.lists(st.integers(0, 4), min_size=len(paths), max_size=len(paths))
-    groups: dict[int, list[StorePath]] = {}
-    for path, cut in zip(paths, draw(cuts), strict=True):
-        if path in prices.alone:
-            groups.setdefault(cut, []).append(path)
     return prices, [prices.of_paths(group) for group in groups.values()]
 
 

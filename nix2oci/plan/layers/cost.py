@@ -167,25 +167,32 @@ class Prices(Struct, frozen=True):
     def dearer_at_least(self, one: Group, others: Collection[Group]) -> list[float]:
         """For each of some groups a number that `dearer` is not below, and seldom far above.
 
-        How many two sets have together is not counted but limited, by how many each has and by one
-        user of `one`. All at once, since most of the time that a plan takes is spent here.
+        How many two sets have together is not counted but limited: by how many each has, what is
+        lone in `one`, and one more that only `one` may have. All at once, since most of the time
+        that a plan takes is spent here.
         """
-        size0, again0, price0, changes0, lone0, shared0, users0, alone0, *_ = one
+        size0, again0, price0, changes0, lone0, shared0, users0, single0, *_ = one
         a_change, weight = _JUST_BELOW / self.number, _JUST_BELOW * self.stored
         a_share = weight * _ALIKE
+        change = 1 << one.reach.bit_length() >> 1
         user = 1 << one.every.bit_length() >> 1
         found = [
-            (size0 + size) * (changes + lone0 if changes > changes0 else changes0 + lone) * a_change
+            (size0 + size)
+            * (changes + lone0 + new if changes >= changes0 else changes0 + lone)
+            * a_change
             + (again0 + again)
             * (
                 weight
                 - a_share
                 * (shared if shared < shared0 else shared0 - more)
-                / (users + alone0 + more if users >= users0 else users0 + alone)
+                / (users + single0 + more if users >= users0 else users0 + single)
             )
             - price0
             - price
-            for size, again, price, changes, lone, shared, users, alone, _, _, some, _, _ in others
+            for size, again, price, changes, lone, shared, users, single, reach, _, some, _, _ in (
+                others
+            )
+            for new in [1.0 if reach & change < change else 0.0]
             for more in [1.0 if some & user < user else 0.0]
         ]
         marks = [one.mark + other.mark for other in others] if self.known else []

@@ -142,7 +142,7 @@ def merged(
 def settled(
     groups: Sequence[Paths], prices: Prices, done: Callable[[int], None] = _nothing
 ) -> list[Paths]:
-    """Move paths between groups as long as that saves something, a few rounds at most."""
+    """Move paths between groups as long as that saves something, and the time allows it."""
     if len(groups) < 2:
         return list(groups)
     members = [list(paths) for paths in groups]

@@ -26,7 +26,7 @@ from nix2oci.plan.layers.fleet import build_popularity
 
 BUDGETS = (10, 25, 50)
 
-MOST_SECONDS = {1000: 2, 10_000: 15}
+MOST_SECONDS = {1000: 2, 10_000: 8}
 """What a plan of so many paths may take, of processor time."""
 
 

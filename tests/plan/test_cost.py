@@ -11,7 +11,7 @@ from support.fakestore import store_path
 from support.graphs import Graph, closure, graphs, info
 
 from nix2oci.model.closure import Closure, StorePath
-from nix2oci.plan.layers.cost import STORED_IF_COUNTED, STORED_IF_GUESSED, Prices
+from nix2oci.plan.layers.cost import STORED_IF_COUNTED, STORED_IF_GUESSED, Group, Prices
 from nix2oci.plan.layers.popularity import PackageGroup, Popularity, SharedLayer
 
 MB = 1_000_000
@@ -84,7 +84,7 @@ def test_what_the_same_images_have_is_cheaper_together() -> None:
     def stored_once_more(prices: Prices) -> float:
         one, other = prices.alone[LIB], prices.alone[LIBC]
         weight = one.again + other.again
-        (dearer,) = prices.dearer(one, [other])
+        dearer = prices.dearer(one, other)
         return (dearer - moved_more(prices)) / (prices.stored * weight)
 
     def moved_more(prices: Prices) -> float:
@@ -122,5 +122,68 @@ def test_two_layers_never_move_more_than_the_one_that_they_make(graph: Graph) ->
     for one, other in itertools.pairwise(whole):
         together = moved(prices, one, other)
         assert together >= moved(prices, one) + moved(prices, other) - 1e-6
-        (dearer,) = prices.dearer(prices.alone[one], [prices.alone[other]])
-        assert dearer >= -1e-3
+        assert prices.dearer(prices.alone[one], prices.alone[other]) >= -1e-3
+
+
+# --- limits in place of prices -----------------------------------------------------------------
+
+
+@st.composite
+def priced_groups(draw: st.DrawFn) -> tuple[Prices, list[Group]]:
+    """Groups of a closure that have no path in common, with and without a fleet.
+
+    The fleet may have two of the groups as a layer.
+    """
+    whole = draw(graphs()).closure()
+    paths = list(whole)
+    apart = draw(st.lists(st.sampled_from(paths), max_size=len(paths) - 1))
+    cuts = draw(st.lists(st.integers(0, 4), min_size=len(paths), max_size=len(paths)))
+    groups: dict[int, list[StorePath]] = {}
+    for path, cut in zip(paths, cuts, strict=True):
+        if path not in apart:
+            groups.setdefault(cut, []).append(path)
+    index = None
+    if draw(st.booleans()):
+        fleet = Popularity.counted(each.closure() for each in draw(st.lists(graphs(), max_size=3)))
+        layers = [
+            SharedLayer(tuple(path.name for path in [*one, *other]), draw(st.integers(1, 9)))
+            for one, other in itertools.combinations(groups.values(), 2)
+        ]
+        index = Popularity.of(fleet.images, fleet.groups, layers)
+    stable = draw(st.lists(st.sampled_from(paths), max_size=3))
+    prices = Prices.of(whole, index, stable, apart)
+    return prices, [prices.of_paths(group) for group in groups.values()]
+
+
+@given(priced_groups())
+def test_two_groups_never_cost_less_than_their_limit(given: tuple[Prices, list[Group]]) -> None:
+    prices, groups = given
+    for one in groups:
+        others = [other for other in groups if other is not one]
+        limits = prices.dearer_at_least(one, others)
+        assert all(
+            limit <= prices.dearer(one, other) for limit, other in zip(limits, others, strict=True)
+        )
+
+
+@given(priced_groups(), st.floats(-1e3, 1e10))
+def test_the_cheapest_place_is_that_which_pricing_all_would_find(
+    given: tuple[Prices, list[Group]], below: float
+) -> None:
+    prices, (one, *others) = given
+    costs = [prices.dearer(one, other) + one.price for other in others]
+    best = min(costs, default=below)
+    assert prices.cheapest(one, others) == (costs.index(best) if costs else None)
+    assert prices.cheapest(one, others, below) == (costs.index(best) if best < below else None)
+    assert prices.cheapest(one, others, but=0) != 0
+
+
+@given(graphs(), st.data())
+def test_paths_that_are_apart_change_no_price_of_the_others(
+    graph: Graph, data: st.DataObject
+) -> None:
+    whole = graph.closure()
+    apart = data.draw(st.sets(st.sampled_from(list(whole)), max_size=len(whole) - 1))
+    rest = [path for path in whole if path not in apart]
+    price = Prices.of(whole).of_paths(rest).price
+    assert Prices.of(whole, apart=apart).of_paths(rest).price == close(price)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from support.fakestore import store_path
 from support.graphs import Graph, closure, graphs, info
 
 from nix2oci.model.closure import Closure, StorePath
-from nix2oci.plan.layers.cost import Prices
+from nix2oci.plan.layers.cost import Group, Prices
 from nix2oci.plan.layers.grouping import Paths, known_to_fleet, merged, settled, total
 
 KB, MB = 1000, 1_000_000
@@ -56,6 +58,29 @@ def test_merging_keeps_every_path_and_the_budget(graph: Graph, budget: int) -> N
     assert sorted(path for group in found for path in group) == list(whole)
     assert len(found) == min(budget, len(whole))
     assert dearest >= 0
+
+
+def joined_plainly(groups: list[Paths], budget: int, prices: Prices) -> list[Paths]:
+    """The same by the price of every pair: of equal ones the first by when they were begun."""
+    opened: list[tuple[int, Paths, Group]] = []
+    for begun, paths in enumerate(sorted(groups, key=lambda p: (-prices.of_paths(p).price, p))):
+        opened.append((begun, paths, prices.of_paths(paths)))
+        if len(opened) > budget:
+            _, (one, other) = min(
+                (prices.dearer(later[2], earlier[2]), sorted([later, earlier]))
+                for earlier, later in combinations(opened, 2)
+            )
+            opened = [each for each in opened if each not in (one, other)]
+            opened.append((one[0], one[1] + other[1], prices.joined(one[2], other[2])))
+    return [paths for _, paths, _ in opened]
+
+
+@given(graphs(), st.integers(1, 12))
+def test_only_some_pairs_are_priced_and_the_same_are_joined(graph: Graph, budget: int) -> None:
+    whole = graph.closure()
+    prices = Prices.of(whole, apart=whole.roots[1:])
+    groups = [group for group in alone(whole) if group[0] in prices.alone]
+    assert merged(groups, budget, prices)[0] == joined_plainly(groups, budget, prices)
 
 
 @given(graphs(), st.integers(1, 12))

@@ -9,7 +9,7 @@ itself mostly has none.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.package_name import PackageName
@@ -33,26 +33,33 @@ def application(closure: Closure) -> frozenset[StorePath]:
     only one that refers to anything, unless it is large.
     """
     own = set(closure.roots)
-    environments = [root for root in closure.roots if _is_environment(closure, root)]
+    may_be = _environments(closure)
+    environments = [root for root in closure.roots if may_be(root)]
     users = _users(closure) if environments else {}
     for each in environments:  # which may have others in it
         found = _without_version(closure, users, own, each)
         found = found or _with_version(closure, users, own, each)
         own |= found
-        environments += [path for path in sorted(found) if _is_environment(closure, path)]
+        environments += [path for path in sorted(found) if may_be(path)]
     return frozenset(own)
 
 
-def _is_environment(closure: Closure, path: StorePath) -> bool:
+def _environments(closure: Closure) -> Callable[[StorePath], bool]:
     """Whether a path may only lead to the application: by its name, and by its size.
 
     That it has no version says something where others have one.
     """
-    may_be = not _version(path) or _ENVIRONMENT.search(path.name)
-    if not may_be or closure.infos[path].nar_size * 2 > closure.nar_size:
-        return False
-    others = [bool(_version(other)) for other in closure if other not in closure.roots]
-    return any(map(_version, closure.references(path))) or sum(others) * 2 >= len(others) > 0
+    half = closure.nar_size / 2
+    others = [bool(_version(other)) for other in closure.infos.keys() - {*closure.roots}]
+    most_have = sum(others) * 2 >= len(others) > 0
+
+    def may_be(path: StorePath) -> bool:
+        named = not _version(path) or _ENVIRONMENT.search(path.name)
+        if not named or closure.infos[path].nar_size > half:
+            return False
+        return most_have or any(map(_version, closure.references(path)))
+
+    return may_be
 
 
 def _version(path: StorePath) -> str:

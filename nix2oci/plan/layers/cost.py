@@ -10,7 +10,7 @@ of it: what many paths of one closure use, many images use. docs/layering.md has
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -31,11 +31,30 @@ _ALIKE = 0.7
 _NEW_TO_FLEET = 0.25
 """How much of the guess stands for a package that no image of the index has."""
 
+_JUST_BELOW = 1 - 1e-12
+"""What a sum is multiplied with to be no more than the same sum, rounded in another order."""
+
 
 class Group(NamedTuple):
-    """Store paths that might form a layer; sizes in bytes, sets as the bits of an integer."""
+    """Store paths that might form a layer; sizes in bytes, sets as the bits of an integer.
 
-    size: int
+    What is in the set of one path only has no bit, but is counted as lone: where paths have little
+    to do with each other the integers stay short. Sizes and counts are whole numbers, but floats:
+    Python calculates much faster with one type than with two.
+    """
+
+    size: float
+    again: float
+    """Bytes that are stored once more if no other image has this layer."""
+    price: float
+    changes: float
+    """How many there are in `reach`, lone ones included."""
+    lone_changes: float
+    shared: float
+    """How many there are in `every`."""
+    users: float
+    """How many there are in `some`, lone ones included."""
+    lone_users: float
     reach: int
     """The set of what a change of moves the layer: what the paths refer to, transitively,
     themselves included, as far as it may change."""
@@ -43,13 +62,10 @@ class Group(NamedTuple):
     """The set of users that all of the paths have."""
     some: int
     """The set of users that any of them has."""
-    again: float
-    """Bytes that are stored once more if no other image has this layer."""
     part: float
     """Bytes that would be this image's part of what is stored if each path had a layer."""
     mark: int
     """The sum of the packages' marks: tells sets of packages apart, in whatever order they join."""
-    price: float
 
 
 class Prices(Struct, frozen=True):
@@ -57,43 +73,54 @@ class Prices(Struct, frozen=True):
 
     alone: Mapping[StorePath, Group]
     """Each path as a layer of its own."""
+    used: Mapping[StorePath, int]
+    """How many paths of the closure, or images of the fleet, use each path."""
     number: int
     """How many paths may change; never 0."""
     stored: float
     """What a byte that is stored once more weighs against one that moves."""
     known: Mapping[int, int]
-    """How many images of the fleet have a layer, by its mark."""
+    """How many images of the fleet have a layer, by its mark; those whose packages are all here."""
 
     @classmethod
     def of(
-        cls, closure: Closure, fleet: Popularity | None = None, stable: Collection[StorePath] = ()
+        cls,
+        closure: Closure,
+        fleet: Popularity | None = None,
+        stable: Collection[StorePath] = (),
+        apart: Collection[StorePath] = (),
     ) -> Prices:
-        """Count over a closure, and over a fleet if there is one; `stable` paths never change."""
+        """Count over a closure, and over a fleet if there is one.
+
+        Paths that are `stable` never change, and those that are `apart` are in no group.
+        """
         order = closure.references_first()
         bit = {path: 1 << i for i, path in enumerate(order)}  # few bits for what is at the bottom
         changing = sum(bit[path] for path in closure if path not in stable)
         changing = changing or bit[next(iter(closure))]
         number = changing.bit_count()
-        reach = closure.reach(bit)
+        reach = {path: found & changing for path, found in closure.reach(bit).items()}
         users = closure.users({path: 1 << i for i, path in enumerate(reversed(order))})
-        outside = fleet.outside(closure.roots) if fleet else 0
+        holders = {path: _guess(using.bit_count()) for path, using in users.items()}
+        if fleet:
+            _count_images(closure, fleet, users, holders)
+        paths = [path for path in closure if path not in apart]
+        in_reach = _in_several(reach[path] for path in paths)
+        in_users = _in_several(users[path] for path in paths)
+        used = {path: using.bit_count() for path, using in users.items()}
         alone = {}
-        for path, info in closure.infos.items():
-            package, using = package_of(path.name), users[path]
-            holders = _guess(using.bit_count())
-            if fleet and (images := fleet.holders(package)):
-                using, holders = images, images.bit_count() + outside
-            elif fleet:  # its users are paths, no images: no package has both
-                using, holders = using << len(fleet.images), 1 + _NEW_TO_FLEET * (holders - 1)
-            size, part = info.nar_size, info.nar_size / holders
-            changes = reach[path] & changing
-            moved = _moved(size, changes, number)
-            mark = mark_of([package])
-            alone[path] = Group(size, changes, using, using, size - part, part, mark, moved)
-        layers = fleet.layers if fleet else ()
-        known = {mark_of(layer.packages): layer.images + outside for layer in layers}
+        for path in paths:
+            size, mark = float(closure.infos[path].nar_size), mark_of([package_of(path.name)])
+            part = size / holders[path]
+            changes, uses = float(reach[path].bit_count()), float(used[path])
+            moves, using = reach.pop(path) & in_reach, users.pop(path) & in_users  # long integers
+            shared = float(using.bit_count())
+            lone = changes - moves.bit_count()
+            price = size * changes / number
+            counts = size, size - part, price, changes, lone, shared, uses, uses - shared
+            alone[path] = Group(*counts, moves, using, using, part, mark)
         weight = STORED_IF_COUNTED if fleet else STORED_IF_GUESSED
-        return cls(alone, number, weight, known)
+        return cls(alone, used, number, weight, _known(closure, fleet) if fleet else {})
 
     def of_paths(self, paths: Iterable[StorePath]) -> Group:
         """Some paths, at least one, as one layer."""
@@ -101,39 +128,130 @@ class Prices(Struct, frozen=True):
 
     def moved(self, group: Group) -> float:
         """Bytes of a layer that a change somewhere in the closure is expected to move."""
-        return _moved(group.size, group.reach, self.number)
+        return group.size * group.changes / self.number
 
     def joined(self, one: Group, other: Group) -> Group:
         """Two groups as one layer."""
-        (dearer,) = self.dearer(one, [other])
-        return Group(
+        reach, every, some = one.reach | other.reach, one.every & other.every, one.some | other.some
+        lone_changes = one.lone_changes + other.lone_changes
+        lone_users = one.lone_users + other.lone_users
+        changes = reach.bit_count() + lone_changes
+        shared = float(every.bit_count())
+        users = some.bit_count() + lone_users
+        counts = (
             one.size + other.size,
-            one.reach | other.reach,
-            one.every & other.every,
-            one.some | other.some,
             one.again + other.again,
-            one.part + other.part,
-            one.mark + other.mark,
-            one.price + other.price + dearer,
+            one.price + other.price + self._dearer(one, other, changes, shared / users),
+            changes,
+            lone_changes,
+            shared,
+            users,
+            lone_users,
         )
+        part, mark = one.part + other.part, one.mark + other.mark
+        return Group(*counts, reach, every, some, part, mark)
 
-    def dearer(self, one: Group, others: Iterable[Group]) -> list[float]:
-        """How much more a group and each of some others cost as one layer than as two.
+    def dearer(self, one: Group, other: Group) -> float:
+        """How much more two groups cost as one layer than as two."""
+        changes = (one.reach | other.reach).bit_count() + one.lone_changes + other.lone_changes
+        users = (one.some | other.some).bit_count() + one.lone_users + other.lone_users
+        return self._dearer(one, other, changes, (one.every & other.every).bit_count() / users)
 
-        All at once, since nearly all the time that a plan takes is spent here.
+    def _dearer(self, one: Group, other: Group, changes: float, alike: float) -> float:
+        size = one.size + other.size
+        stored = (one.again + other.again) * (1 - _ALIKE * alike)
+        if self.known and (images := self.known.get(one.mark + other.mark, 0)) > 1:
+            stored = min(stored, max(0.0, size / images - one.part - other.part))
+        return size * changes / self.number + self.stored * stored - one.price - other.price
+
+    def dearer_at_least(self, one: Group, others: Collection[Group]) -> list[float]:
+        """For each of some groups a number that `dearer` is not below, and seldom far above.
+
+        How many two sets have together is not counted but limited: by how many each has, what is
+        lone in `one`, and one more that only `one` may have. All at once, since most of the time
+        that a plan takes is spent here.
         """
-        size0, reach0, every0, some0, again0, part0, mark0, price0 = one
-        number, known, weight = self.number, self.known, self.stored
-        found = []
-        for size1, reach1, every1, some1, again1, part1, mark1, price1 in others:
-            size = size0 + size1
-            moved = size * (reach0 | reach1).bit_count() / number
-            alike = (every0 & every1).bit_count() / (some0 | some1).bit_count()
-            stored = (again0 + again1) * (1 - _ALIKE * alike)
-            if known and (images := known.get(mark0 + mark1, 0)) > 1:
-                stored = min(stored, max(0.0, size / images - part0 - part1))
-            found.append(moved + weight * stored - price0 - price1)
+        size0, again0, price0, changes0, lone0, shared0, users0, single0, *_ = one
+        a_change, weight = _JUST_BELOW / self.number, _JUST_BELOW * self.stored
+        a_share = weight * _ALIKE
+        change = 1 << one.reach.bit_length() >> 1
+        user = 1 << one.every.bit_length() >> 1
+        found = [
+            (size0 + size)
+            * (changes + lone0 + new if changes >= changes0 else changes0 + lone)
+            * a_change
+            + (again0 + again)
+            * (
+                weight
+                - a_share
+                * (shared if shared < shared0 else shared0 - more)
+                / (users + single0 + more if users >= users0 else users0 + single)
+            )
+            - price0
+            - price
+            for size, again, price, changes, lone, shared, users, single, reach, _, some, _, _ in (
+                others
+            )
+            for new in [1.0 if reach & change < change else 0.0]
+            for more in [1.0 if some & user < user else 0.0]
+        ]
+        marks = [one.mark + other.mark for other in others] if self.known else []
+        if not self.known.keys().isdisjoint(marks):  # such a layer may be cheaper
+            for place, mark in enumerate(marks):
+                if mark in self.known:
+                    found[place] = -math.inf
         return found
+
+    def cheapest(
+        self, one: Group, others: Sequence[Group], below: float = math.inf, but: int = -1
+    ) -> int | None:
+        """Where among some groups another one costs least, its own price included.
+
+        The first place of equal ones, never `but`; None if it costs `below` or more everywhere.
+        """
+        limits = [limit + one.price for limit in self.dearer_at_least(one, others)]
+        best = below, -1
+        for limit, place in sorted((limit, i) for i, limit in enumerate(limits) if limit < below):
+            if limit > best[0]:
+                break
+            if place != but:
+                best = min(best, (self.dearer(one, others[place]) + one.price, place))
+        return best[1] if best[1] >= 0 else None
+
+
+def _in_several(sets: Iterable[int]) -> int:
+    """The set of what is in two of some sets, or in more."""
+    once = several = 0
+    for each in sets:
+        several |= once & each
+        once |= each
+    return several
+
+
+def _count_images(
+    closure: Closure,
+    fleet: Popularity,
+    users: dict[StorePath, int],
+    holders: dict[StorePath, float],
+) -> None:
+    """Put images of a fleet in place of paths that use a path, where the fleet has the package."""
+    outside = fleet.outside(closure.roots)
+    for path in closure:
+        if images := fleet.holders(package_of(path.name)):
+            users[path], holders[path] = images, images.bit_count() + outside
+        else:  # its users are paths, no images: no package has both
+            users[path] <<= len(fleet.images)
+            holders[path] = 1 + _NEW_TO_FLEET * (holders[path] - 1)
+
+
+def _known(closure: Closure, fleet: Popularity) -> dict[int, int]:
+    here = {package_of(path.name) for path in closure}
+    outside = fleet.outside(closure.roots)
+    return {
+        mark_of(layer.packages): layer.images + outside
+        for layer in fleet.layers
+        if here.issuperset(layer.packages)
+    }
 
 
 def _guess(users: int) -> float:
@@ -143,8 +261,3 @@ def _guess(users: int) -> float:
     in 1.3 images, one that ten others use in ten.
     """
     return 1 + 0.3 * math.pow(users - 1, 1.5)
-
-
-def _moved(size: int, changes: int, number: int) -> float:
-    """Bytes that move when one of the `number` paths that may change does, each as likely."""
-    return size * changes.bit_count() / number

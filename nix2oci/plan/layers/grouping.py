@@ -7,8 +7,9 @@ Nothing here knows what a layer costs: `prices` does.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -20,64 +21,101 @@ Paths = tuple[StorePath, ...]
 
 ROUNDS = 3
 """How often each path may be moved."""
-_MAX_SETTLED = 2000
-"""Paths: beyond this, moving them one by one takes longer than a plan may."""
+
+MOST_COMPARED = 800_000
+"""How often a path is held against a group to see whether it costs less there, so that a plan does
+not take too long. 2,000 paths and 126 groups need 756,000."""
+
+
+class _Open(Struct):
+    """A group that is open to more."""
+
+    begun: int
+    """How many had been begun before the first of its paths."""
+    paths: list[StorePath]
+    group: Group
+
+
+class _Pair(NamedTuple):
+    """Two open groups, in the order in which pairs are looked at: the cheapest first.
+
+    Of pairs that cost as much those that are not priced come first, so that none is overlooked,
+    then those that were begun first.
+    """
+
+    extra: float
+    """What they cost more as one; where that is not known, what they do at least."""
+    begun: tuple[int, ...]
+    """When the two were begun, ascending; empty where the pair is not priced."""
+    later: int
+    earlier: int
+    """Their numbers."""
 
 
 class Merging(Struct):
     """Groups that are open to more, and what any two of them cost more as one.
 
-    Each pair stands once, in the row of the group that was put later; `nearest` is the least of a
-    row with its group. Of pairs that cost as much the one with the lowest numbers counts.
+    Each pair stands once, in the row of the group that was put later. To price a pair takes long,
+    so it is priced when by what it costs at least it may be the cheapest: `pairs` has the next one
+    of each row, and all that are priced. Rows and pairs are heaps; what is in them of groups that
+    were joined since is passed over.
     """
 
     prices: Prices
-    members: dict[int, list[StorePath]] = field(default_factory=dict)
-    groups: dict[int, Group] = field(default_factory=dict)
-    extra: dict[int, dict[int, float]] = field(default_factory=dict)
-    nearest: dict[int, tuple[float, int]] = field(default_factory=dict)
+    groups: dict[int, _Open] = field(default_factory=dict)
+    rows: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
+    pairs: list[_Pair] = field(default_factory=list)
+    begun: int = 0
+    put: int = 0
     dearest: float = 0.0
     """The most that two groups cost more as one, of those that were joined."""
 
     def add(self, paths: Paths) -> None:
         """Open a group."""
-        number = max(self.members, default=-1) + 1
-        self._put(number, list(paths), self.prices.of_paths(paths))
+        self._put(_Open(self.begun, list(paths), self.prices.of_paths(paths)))
+        self.begun += 1
 
     def join_cheapest(self) -> None:
         """Join the two groups that cost least as one."""
-        extra, one, other = min(
-            (extra, min(pair), max(pair))
-            for number, (extra, other) in self.nearest.items()
-            for pair in [(number, other)]
-        )
-        self.dearest = max(self.dearest, extra)
-        joined = self.prices.joined(self.groups[one], self.groups[other])
-        members = self.members[one]
-        members += self.members[other]
-        self._take(one)
-        self._take(other)
-        self._put(one, members, joined)
+        pair = self._cheapest()
+        self.dearest = max(self.dearest, pair.extra)
+        del self.rows[pair.later], self.rows[pair.earlier]
+        found = [self.groups.pop(number) for number in (pair.later, pair.earlier)]
+        one, other = sorted(found, key=lambda each: each.begun)
+        one.paths += other.paths
+        self._put(_Open(one.begun, one.paths, self.prices.joined(one.group, other.group)))
 
-    def _put(self, number: int, paths: list[StorePath], group: Group) -> None:
-        row = dict(zip(self.groups, self.prices.dearer(group, self.groups.values()), strict=True))
-        self.members[number], self.groups[number], self.extra[number] = paths, group, row
-        self._find_nearest(number)
+    def _put(self, opened: _Open) -> None:
+        others = [other.group for other in self.groups.values()]
+        row = list(zip(self.prices.dearer_at_least(opened.group, others), self.groups, strict=True))
+        heapify(row)
+        self.groups[self.put], self.rows[self.put] = opened, row
+        self._look_at_next(self.put)
+        self.put += 1
 
-    def _take(self, number: int) -> None:
-        del self.members[number], self.groups[number], self.extra[number]
-        self.nearest.pop(number, None)
-        for other, row in self.extra.items():
-            if row.pop(number, None) is not None and self.nearest[other][1] == number:
-                self._find_nearest(other)
+    def _look_at_next(self, number: int) -> None:
+        row = self.rows[number]
+        while row:
+            limit, other = heappop(row)
+            if other in self.groups:
+                heappush(self.pairs, _Pair(limit, (), number, other))
+                break
 
-    def _find_nearest(self, number: int) -> None:
-        row = self.extra[number]
-        if row:
-            least = min(row.values())
-            self.nearest[number] = least, min(other for other in row if row[other] == least)
-        else:
-            self.nearest.pop(number, None)
+    def _cheapest(self) -> _Pair:
+        while True:
+            pair = heappop(self.pairs)
+            if pair.later in self.groups and not pair.begun:
+                self._look_at_next(pair.later)
+            if pair.later in self.groups and pair.earlier in self.groups:
+                if pair.begun:
+                    return pair
+                heappush(self.pairs, self._priced(pair))
+
+    def _priced(self, pair: _Pair) -> _Pair:
+        one, other = self.groups[pair.later], self.groups[pair.earlier]
+        extra = self.prices.dearer(one.group, other.group)
+        begun = tuple(sorted((one.begun, other.begun)))
+        return _Pair(extra, begun, pair.later, pair.earlier)
 
 
 def _nothing(_: int) -> None:
@@ -95,25 +133,28 @@ def merged(
     merging = Merging(prices)
     for _, paths in ordered:
         merging.add(paths)
-        if len(merging.members) > budget:
+        if len(merging.groups) > budget:
             merging.join_cheapest()
         done(len(paths))
-    return [tuple(paths) for paths in merging.members.values()], merging.dearest
+    return [tuple(each.paths) for each in merging.groups.values()], merging.dearest
 
 
 def settled(
     groups: Sequence[Paths], prices: Prices, done: Callable[[int], None] = _nothing
 ) -> list[Paths]:
-    """Move paths between groups as long as that saves something, a few rounds at most."""
-    if len(groups) < 2 or sum(map(len, groups)) > _MAX_SETTLED:
+    """Move paths between groups as long as that saves something, and the time allows it."""
+    if len(groups) < 2:
         return list(groups)
     members = [list(paths) for paths in groups]
     whole = [prices.of_paths(paths) for paths in groups]
+    left = MOST_COMPARED // len(groups)
     for _ in range(ROUNDS):
         moved = False
         for number, group in enumerate(members):
             done(len(group))
-            moved |= _move_out(number, members, whole, prices)
+            if len(group) <= left:
+                left -= len(group)
+                moved |= _move_out(number, members, whole, prices)
         if not moved:
             break
     return [tuple(paths) for paths in members]
@@ -132,10 +173,8 @@ def _move_out(
         if rest is None:  # the last one of a group stays
             break
         saved = whole[number].price - rest.price
-        costs = [extra + alone.price for extra in prices.dearer(alone, whole)]
-        costs[number] = math.inf
-        target = costs.index(min(costs))
-        if costs[target] < saved - 1e-6 * abs(saved):
+        target = prices.cheapest(alone, whole, saved - 1e-6 * abs(saved), number)
+        if target is not None:
             members[number].remove(path)
             members[target].append(path)
             whole[number], whole[target] = rest, prices.joined(whole[target], alone)

@@ -17,7 +17,7 @@ from nix2oci.model.closure import Closure, StorePath
 from nix2oci.plan.layers.application import application
 from nix2oci.plan.layers.cost import Prices
 from nix2oci.plan.layers.grouping import ROUNDS, Paths, known_to_fleet, merged, settled, total
-from nix2oci.plan.layers.popularity import Popularity, package_of
+from nix2oci.plan.layers.popularity import Popularity, mark_of, package_of
 
 
 class LayerPlan(Struct, frozen=True):
@@ -94,7 +94,7 @@ def plan_layers(
     hints = hints or LayerHints()
     stable = _named(closure, hints.stable)
     own = _own(closure, hints.volatile, stable) if budget > 1 else frozenset()
-    prices = Prices.of(closure, hints.fleet, stable)
+    prices = Prices.of(closure, hints.fleet, stable, own)
     rest = [path for path in closure if path not in own]
     room = max(1, budget - bool(own))
     groups = _grouped(rest, room, prices, hints.fleet, done)
@@ -104,7 +104,7 @@ def plan_layers(
         groups = _as_before(rest, room, prices, hints.earlier)
         excess = total(groups, prices) / least - 1 if least else 0.0
         kept = ReusedPlan(hints.earlier.where, max(0.0, round(excess, 6)))
-    return Plan(_ranked(groups, own, prices, hints.fleet), hints.fleet, kept)
+    return Plan(_ranked(groups, own, closure, prices, hints.fleet), hints.fleet, kept)
 
 
 def steps(closure: Closure) -> int:
@@ -183,32 +183,33 @@ def _as_before(
             kept.append((path,))
             whole.append(alone)
         else:
-            added = prices.dearer(alone, whole)
-            place = added.index(min(added))
+            place = prices.cheapest(alone, whole) or 0
             kept[place] = (*kept[place], path)
             whole[place] = prices.joined(whole[place], alone)
     return kept
 
 
 def _ranked(
-    groups: Iterable[Paths], own: Iterable[StorePath], prices: Prices, fleet: Popularity | None
+    groups: Iterable[Paths],
+    own: Iterable[StorePath],
+    closure: Closure,
+    prices: Prices,
+    fleet: Popularity | None,
 ) -> tuple[LayerPlan, ...]:
     """The layers, most popular first, since engines reuse layers from the base up; `own` last."""
-    whole = {paths: prices.of_paths(paths) for paths in map(_sorted, groups)}
-    moved = {paths: prices.moved(group) for paths, group in whole.items()}
+    moved = {paths: prices.moved(prices.of_paths(paths)) for paths in map(_sorted, groups)}
     if last := _sorted(own):
-        whole[last] = prices.of_paths(last)
-        moved[last] = whole[last].size
+        moved[last] = sum(closure.infos[path].nar_size for path in last)
     expected = sum(moved.values()) or 1
     layers = [
         LayerPlan(
             paths,
-            group.size,
-            max(prices.alone[path].every.bit_count() for path in paths),
-            round(moved[paths] / expected, 6),
-            _shared_by(paths, prices.known.get(group.mark, 0), fleet),
+            sum(closure.infos[path].nar_size for path in paths),
+            max(prices.used[path] for path in paths),
+            round(bytes_moved / expected, 6),
+            _shared_by(paths, prices, fleet),
         )
-        for paths, group in whole.items()
+        for paths, bytes_moved in moved.items()
     ]
     return tuple(
         sorted(layers, key=lambda each: (each.paths == last, -each.popularity, each.paths))
@@ -219,8 +220,11 @@ def _sorted(paths: Iterable[StorePath]) -> Paths:
     return tuple(sorted(paths))
 
 
-def _shared_by(paths: Paths, known: int, fleet: Popularity | None) -> int | None:
-    """How many images have a layer; `known` is the number where it has several paths."""
+def _shared_by(paths: Paths, prices: Prices, fleet: Popularity | None) -> int | None:
+    """How many images have a layer."""
     if not fleet:
         return None
-    return fleet.holders(package_of(paths[0].name)).bit_count() if len(paths) == 1 else known
+    packages = [package_of(path.name) for path in paths]
+    if len(packages) == 1:
+        return fleet.holders(packages[0]).bit_count()
+    return prices.known.get(mark_of(packages), 0)

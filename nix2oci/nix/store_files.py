@@ -120,7 +120,7 @@ class StoreFiles(Struct, frozen=True):
             return 0
         try:
             return os.lstat(self.at(path)).st_mode
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # the latter below a store path of one file
             return 0
 
     def mode(self, directory: bytes, name: bytes) -> tuple[bytes, int]:

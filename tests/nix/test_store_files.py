@@ -95,3 +95,12 @@ def test_names_come_in_order(disk: StoreFiles) -> None:
 def test_an_error_names_the_file(error: OSError, message: str, *, has_hint: bool) -> None:
     found = unreadable(error)
     assert (str(found), bool(found.hint)) == (message, has_hint)
+
+
+def test_a_store_path_that_is_one_file_has_nothing_below_it(tmp_path: Path) -> None:
+    store = FakeStore(tmp_path)
+    conf = store.add("app.conf", b"option = 1\n")
+    files = StoreFiles.of(store.closure(conf.path), store.root)
+    top = str(conf.path).encode()
+    assert files.follow(top, b"bin/init")[1] == 0
+    assert files.mode(top, b"bin") == (top + b"/bin", 0)

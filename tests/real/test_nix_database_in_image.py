@@ -45,8 +45,8 @@ def unpacked(images: Images, scratch: Path) -> Unpacked:
     layout, root = scratch / "with-database", scratch / "unpacked"
     nix2oci("build", installable, "--nix-db", "-o", layout, *PLAIN)
     root.mkdir()
-    nix2oci("export", layout, "-o", scratch / "files.tar")
-    subprocess.run(["tar", "-xf", scratch / "files.tar", "-C", root], check=True)
+    nix2oci("export", layout, "-o", scratch / "database.tar")
+    subprocess.run(["tar", "-xf", scratch / "database.tar", "-C", root], check=True)
     return Unpacked(Layout(layout), root)
 
 

@@ -96,7 +96,8 @@ def test_crane_finds_the_image_as_it_was(image: SignedImage) -> None:
 @IN_ONE
 def test_what_cosign_signs_beside_it_is_kept_and_read(image: SignedImage) -> None:
     home = image.terminal.directory
-    assert image.cosign("generate-key-pair").returncode == 0
+    if not (home / "cosign.key").exists():
+        assert image.cosign("generate-key-pair").returncode == 0
     assert image.cosign("signing-config", "create", "--out=none.json").returncode == 0
     flags = ("--key=cosign.key", "--signing-config=none.json", "--allow-insecure-registry", "-y")
     signed = image.cosign("sign", *flags, image.reference)

@@ -25,6 +25,7 @@ class Case:
     name: str
     mode: str
     rules: frozenset[str]
+    """By which its mentions may start nothing: distributions differ in what names a shell."""
     work: Work
     start: str = ""
 
@@ -59,7 +60,9 @@ def test_a_program_that_lost_its_shell_does_its_work_and_starts_none(
     document = json.loads(nix2oci("build", *installable(distro, case.name), *options))
     shell = document["shell"]
     assert any("-bash-" in path["path"] for path in shell["dropped"])
-    assert {each["rule"] for each in shell["discounted"]} == case.rules
+    rules = {each["rule"] for each in shell["discounted"]}
+    assert rules, "nothing named the shell"
+    assert rules <= case.rules
     assert "-bash-" not in nix2oci("validate", image)
     root = TracedRoot.of(image, scratch / f"unpacked-{case.name}")
     case.work(root)

@@ -65,14 +65,18 @@ def test_oras_and_cosign_list_it_by_what_it_is(image: SignedImage) -> None:
     one = f"{image.repository}@{image.platforms[0]}"
     listed = image.oras("discover", "--plain-http", "--format=json", one)
     found = [each["artifactType"] for each in json.loads(listed.stdout)["referrers"]]
-    assert found == [CYCLONEDX, SPDX, IN_TOTO, *[BUNDLE] * 4]
+    assert of_ours(found) == [CYCLONEDX, SPDX, IN_TOTO, *[BUNDLE] * 4]
     tree = image.cosign("tree", "--allow-insecure-registry", one)
     assert tree.returncode == 0, tree.stderr
-    assert "application/vnd.oci.empty" not in tree.stdout
     assert CYCLONEDX in tree.stdout
     on_index = image.oras("discover", "--plain-http", "--format=json", image.reference)
     kinds = [each["artifactType"] for each in json.loads(on_index.stdout)["referrers"]]
-    assert kinds[:3] == [IN_TOTO, BUNDLE, BUNDLE]  # what cosign signs in another test comes last
+    assert of_ours(kinds)[:3] == [IN_TOTO, BUNDLE, BUNDLE]
+
+
+def of_ours(kinds: list[str]) -> list[str]:
+    """Without what cosign signs in another test: it lists that by the type of its configuration."""
+    return [kind for kind in kinds if kind != "application/vnd.oci.empty.v1+json"]
 
 
 @IN_ONE

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,10 @@ class Copied:
 
     def with_signature(self, change: Callable[[str], str | None]) -> None:
         """Change what the store says of the signature."""
-        with sqlite3.connect(self.store / "nix/var/nix/db/db.sqlite") as database:
+        with (
+            closing(sqlite3.connect(self.store / "nix/var/nix/db/db.sqlite")) as database,
+            database,
+        ):
             ((signature,),) = database.execute("select sigs from ValidPaths")
             database.execute("update ValidPaths set sigs = ?", (change(signature),))
 

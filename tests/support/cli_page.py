@@ -64,6 +64,7 @@ def options_of(group: Group[Any]) -> dict[str, click.Option]:
 def context_of(command: click.Command) -> click.Context:
     """One in which the command says what it does when it is called; click keeps parts of that."""
     names = program.context_settings["help_option_names"]
+    command._help_option = None  # of whoever asked before, with other names
     return click.Context(command, help_option_names=names)
 
 

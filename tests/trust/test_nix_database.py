@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,9 +25,10 @@ INFOS = (
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> sqlite3.Connection:
+def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     (tmp_path / "db.sqlite").write_bytes(nix_database(INFOS))
-    return sqlite3.connect(tmp_path / "db.sqlite")
+    with closing(sqlite3.connect(tmp_path / "db.sqlite")) as opened:
+        yield opened
 
 
 def test_each_store_path_is_known_with_its_hash_and_size(database: sqlite3.Connection) -> None:
@@ -82,13 +85,14 @@ def closure(size: int) -> list[PathInfo]:
 def test_pages_are_filled_so_that_sqlite_finds_every_row(size: int, tmp_path: Path) -> None:
     infos = closure(size)
     (tmp_path / "db").write_bytes(nix_database(infos))
-    found = sqlite3.connect(tmp_path / "db")
-    assert found.execute("pragma integrity_check").fetchall() == [("ok",)]
-    for info in infos:
-        (row,) = found.execute("select narSize from ValidPaths where path = ?", (str(info.path),))
-        assert row == (info.nar_size,)
-    ((references,),) = found.execute("select count(*) from Refs")
-    assert references == sum(len(info.references) for info in infos)
+    with closing(sqlite3.connect(tmp_path / "db")) as found:
+        assert found.execute("pragma integrity_check").fetchall() == [("ok",)]
+        ask = "select narSize from ValidPaths where path = ?"
+        for info in infos:
+            (row,) = found.execute(ask, (str(info.path),))
+            assert row == (info.nar_size,)
+        ((references,),) = found.execute("select count(*) from Refs")
+        assert references == sum(len(info.references) for info in infos)
 
 
 def test_nix_can_add_to_it(database: sqlite3.Connection) -> None:

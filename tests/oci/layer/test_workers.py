@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from support.blob_directory import Blobs, endless
+from support.own_process import in_own_process
 from support.paths import TESTS
 
 from nix2oci.errors import OutputError, StoreError
@@ -132,9 +133,12 @@ def test_a_worker_that_is_ended_leaves_its_blocks_first(tmp_path: Path) -> None:
         os.read(begun, 1)
         raise StoreError("no")
 
-    layers = [LayerJob(waiting(), 2), LayerJob(failing(), 1)]
-    with pytest.raises(StoreError):
-        write_layers(layers, Compression.NONE, Blobs(blobs), 2, forks=True)
+    def write() -> None:
+        layers = [LayerJob(waiting(), 2), LayerJob(failing(), 1)]
+        with pytest.raises(StoreError):
+            write_layers(layers, Compression.NONE, Blobs(blobs), 2, forks=True)
+
+    in_own_process(write)
     assert (tmp_path / "left").exists()
     assert list(blobs.iterdir()) == []
 
@@ -160,11 +164,14 @@ def test_a_worker_that_is_killed_is_an_error(tmp_path: Path) -> None:
         yield Directory(b"d")
         os.kill(os.getpid(), signal.SIGKILL)
 
-    layers = [LayerJob(endless(), 2), LayerJob(killed(), 1)]
-    with pytest.raises(OutputError) as caught:
-        write_layers(layers, Compression.NONE, Blobs(tmp_path), 2, forks=True)
-    assert str(caught.value) == "cannot write layers: a worker process was killed"
-    assert caught.value.hint == "is there enough memory?"
+    def write() -> None:
+        layers = [LayerJob(endless(), 2), LayerJob(killed(), 1)]
+        with pytest.raises(OutputError) as caught:
+            write_layers(layers, Compression.NONE, Blobs(tmp_path), 2, forks=True)
+        assert str(caught.value) == "cannot write layers: a worker process was killed"
+        assert caught.value.hint == "is there enough memory?"
+
+    in_own_process(write)
 
 
 def test_threads_work_at_the_same_time(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_oras_and_cosign_list_it_by_what_it_is(image: SignedImage) -> None:
     assert CYCLONEDX in tree.stdout
     on_index = image.oras("discover", "--plain-http", "--format=json", image.reference)
     kinds = [each["artifactType"] for each in json.loads(on_index.stdout)["referrers"]]
-    assert of_ours(kinds)[:3] == [IN_TOTO, BUNDLE, BUNDLE]
+    assert set(of_ours(kinds)) == {IN_TOTO, BUNDLE}  # in an order that cosign had a hand in
 
 
 def of_ours(kinds: list[str]) -> list[str]:

@@ -34,7 +34,8 @@ class Rule(Struct, frozen=True):
         return f"{self.name}.{self.version}"
 
 
-_DOCUMENTS = "doc|devhelp|gtk-doc|help|info|man"
+DOCUMENTS = "doc|devhelp|gtk-doc|help|info|man"
+"""Directories of `share/` with what people read, as a pattern has them."""
 _COMPLETIONS = r"bash-completion|zsh/site-functions|fish/vendor_completions\.d"
 _PYTHON_PARTS = "ensurepip|idlelib|lib2to3|test|tkinter|turtledemo"
 
@@ -43,7 +44,7 @@ RULES: Mapping[str, Rule] = {
     for rule in (
         Rule(
             "docs", 1, 1, "manuals, other documents, completions for shells",
-            rf"share/(?:{_DOCUMENTS}|{_COMPLETIONS})",
+            rf"share/(?:{DOCUMENTS}|{_COMPLETIONS})",
         ),
         Rule(
             "dev", 1, 1, "headers, static libraries, what compilers and build systems look for",

@@ -12,11 +12,11 @@ import stat
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from nix2oci.model.closure import Closure, PathInfo
-from nix2oci.model.slim_rules import PYTHON_PARTS, RULES, RuleSet
+from nix2oci.model.closure import PathInfo
+from nix2oci.model.slim_rules import DOCUMENTS, PYTHON_PARTS, RULES, RuleSet
 from nix2oci.nix.dynamic_imports import imported
-from nix2oci.nix.fact_cache import FactCache
-from nix2oci.nix.store_files import Fetch, is_there, unreadable
+from nix2oci.nix.file_search import entries
+from nix2oci.nix.store_files import StoreFiles, unreadable
 from nix2oci.text import display
 
 _QUESTION = " ".join(["slim", *(str(RULES[name]) for name in ("docs", "dev", "gconv", "python"))])
@@ -24,8 +24,8 @@ _NOT_LOOKED_INTO = RuleSet.of(name for name in RULES if name != "gconv")
 """What is left out needs nothing itself. The conversions are libraries, which may need others."""
 
 _COMPILER = re.compile(rb"bin/(?:.*-)?(?:cc|c\+\+|gcc|g\+\+|clang|clang\+\+|ld|as)(?:-[\d.]+)?")
-_SHARED_WITH = b"/share/"
-_DOCUMENT = re.compile(rb"/share/(?:doc|devhelp|gtk-doc|help|info|man)\b")
+_SHARE = b"/share/"
+_DOCUMENT = re.compile(rb"/share/(?:%s)\b" % DOCUMENTS.encode())
 _STORE_PATH = re.compile(rb"[0-9a-df-np-sv-z]{32}-[0-9A-Za-z+\-._?=]{1,211}\Z")
 _LONGEST = 32 + 1 + 211
 _PYTHON_LIBRARY = re.compile(rb"lib/python3\.\d+/(?!site-packages/|dist-packages/)")
@@ -36,22 +36,15 @@ _IMPORT = re.compile(
 )
 
 
-def against_rules(
-    closure: Closure,
-    root: str = "",
-    facts_known: FactCache | None = None,
-    fetch: Fetch = is_there,
-) -> Mapping[str, str]:
+def against_rules(files: StoreFiles) -> Mapping[str, str]:
     """For rules that something speaks against: what, in words, the first by name of all there are.
 
-    The bytes of /nix/store/x lie at `root`/nix/store/x, once `fetch` was asked for them. Raises
-    `StoreError` where something cannot be read.
+    Kept with each store path. Raises `StoreError` where something cannot be read.
     """
-    known = facts_known or FactCache()
     found: dict[str, str] = {}
-    for info in closure.infos.values():
+    for info in files.owners.values():
         try:
-            ask = known.get_or_compute(info, _QUESTION, partial(_found, info, root, fetch))
+            ask = files.facts_known.get_or_compute(info, _QUESTION, partial(_found, files, info))
         except OSError as err:
             raise unreadable(err, str(info.path)) from err
         for rule, what in ask.items():
@@ -59,42 +52,29 @@ def against_rules(
     return found
 
 
-def _found(info: PathInfo, root: str, fetch: Fetch) -> dict[str, str]:
+def _found(files: StoreFiles, info: PathInfo) -> dict[str, str]:
     """Rule -> file and reason, of one store path."""
     found: dict[str, str] = {}
     top = str(info.path).encode()
-    for path, mode in _files(os.fsencode(root), top):
+    for path, mode in entries(files, top):
         inside = path[len(top) + 1 :]
         if _NOT_LOOKED_INTO.leaves_out(inside):
             continue
-        for rule, why in _in_name_or_bytes(os.fsencode(root), path, inside, mode, fetch):
+        for rule, why in _in_name_or_bytes(files, path, inside, mode):
             found.setdefault(rule, f"{display(inside)} {why}")
     return found
 
 
-def _files(root: bytes, top: bytes) -> Iterator[tuple[bytes, int]]:
-    """Every file and link below a path, with its mode, in the order of names."""
-    waiting = [top]
-    while waiting:
-        path = waiting.pop()
-        mode = os.lstat(root + path).st_mode
-        if stat.S_ISDIR(mode):
-            waiting += [path + b"/" + name for name in sorted(os.listdir(root + path))][::-1]
-        else:
-            yield path, mode
-
-
 def _in_name_or_bytes(
-    root: bytes, path: bytes, inside: bytes, mode: int, fetch: Fetch
+    files: StoreFiles, path: bytes, inside: bytes, mode: int
 ) -> Iterator[tuple[str, str]]:
     if _COMPILER.fullmatch(inside):
         yield "dev", "is a compiler"
     if stat.S_ISLNK(mode):
-        if _names_a_document(os.readlink(root + path)):
+        if _names_a_document(os.readlink(files.at(path))):
             yield "docs", "is a link to one"
         return
-    fetch(path)
-    fd = os.open(root + path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = os.open(files.content(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if not os.fstat(fd).st_size:
             return
@@ -113,7 +93,7 @@ def _in_name_or_bytes(
 def _names_a_document(data: bytes | mmap.mmap) -> bool:
     """Whether there is the path of a store path's documents in the bytes."""
     at = -1
-    while (at := data.find(_SHARED_WITH, at + 1)) >= 0:
+    while (at := data.find(_SHARE, at + 1)) >= 0:
         before = data[max(0, at - _LONGEST) : at]
         if _DOCUMENT.match(data, at) and _STORE_PATH.search(before):
             return True

@@ -41,12 +41,7 @@ class Held(Struct, frozen=True):
     @property
     def files(self) -> StoreFiles:
         """The files of the closure."""
-        from nix2oci.nix.store_files import StoreFiles  # noqa: PLC0415  # few ask
-
-        store, notes = self.store, self.notes
-        return StoreFiles.of(
-            *(self.closure, store.root, notes, store.fetch), case_hack=store.case_hack
-        )
+        return store_files(self.closure, self.store, self.notes)
 
     def judged(self, seen: CaseHackError) -> Held:
         """The same once it is known whether the store has the case hack, by an object of it."""
@@ -83,6 +78,13 @@ def hold(
         with progress.bytes("looking through the store paths", closure.nar_size) as report_bytes:
             store.skeleton.materialize(report_bytes)
         yield Held(built, closure, store, notes)
+
+
+def store_files(closure: Closure, store: Store, notes: FactCache) -> StoreFiles:
+    """The files of a closure that lies in a store, and what was found in them."""
+    from nix2oci.nix.store_files import StoreFiles  # noqa: PLC0415  # few ask
+
+    return StoreFiles.of(closure, store.root, notes, store.fetch, case_hack=store.case_hack)
 
 
 def local_store(nix: NixClient) -> LocalStore:

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from nix2oci.host.progress import Progress
 from nix2oci.model.slim_rules import EVERYTHING
+from nix2oci.pipeline.held import store_files
 from nix2oci.pipeline.on_base import with_directories, with_user
 from nix2oci.pipeline.prepared import Prepared
 
@@ -26,8 +27,8 @@ def finished(prepared: Prepared, progress: Progress) -> Prepared:
     if spec.slim:
         from nix2oci.pipeline.slim import decide_slim  # noqa: PLC0415  # few images are slim
 
-        store, notes = prepared.store, prepared.notes
-        slim = decide_slim(spec, closure, tree, store=store, notes=notes, progress=progress)
+        files = store_files(closure, prepared.store, prepared.notes)
+        slim = decide_slim(spec.slim, spec, tree, files, progress)
     if spec.nix_db:
         from nix2oci.pipeline.nix_database import with_nix_database  # noqa: PLC0415  # few do
 

@@ -37,9 +37,6 @@ class SlimDecision(Struct, frozen=True):
         return {rule: why for rule, why in self.against.items() if rule not in names}
 
 
-NOT_SLIM = SlimDecision()
-
-
 def decide(
     wish: SlimWish,
     found: Mapping[str, str],

@@ -12,6 +12,7 @@ from support.tools import require
 
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.slim_facts import against_rules
+from nix2oci.nix.store_files import StoreFiles
 
 APP, OTHER = store_path("app-1"), store_path("other-1")
 DOCUMENT = f"{OTHER}/share/doc/other/index.html".encode()
@@ -19,7 +20,7 @@ DOCUMENT = f"{OTHER}/share/doc/other/index.html".encode()
 
 def found(store: FakeStore, node: Node) -> dict[str, str]:
     store.add(APP.name, node)
-    return dict(against_rules(store.closure(APP), store.root))
+    return dict(against_rules(StoreFiles.of(store.closure(APP), store.root)))
 
 
 @pytest.fixture
@@ -117,9 +118,9 @@ def test_it_is_found_once_and_kept_with_the_store_path(store: FakeStore) -> None
     info = store.add(APP.name, {b"bin": {b"cc": Program(b"\x7fELF")}})
     closure, kept = store.closure(APP), Kept()
     notes = FactCache(kept)
-    first = against_rules(closure, store.root, notes)
+    first = against_rules(StoreFiles.of(closure, store.root, notes))
     notes.commit(lambda _: True)
     store.thaw(info)
     shutil.rmtree(store.physical(info.path))
-    assert against_rules(closure, store.root, FactCache(kept)) == first
+    assert against_rules(StoreFiles.of(closure, store.root, FactCache(kept))) == first
     assert first == {"dev": "app-1/bin/cc is a compiler"}

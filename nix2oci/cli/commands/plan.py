@@ -187,9 +187,11 @@ def _slim(found: Prepared) -> SlimSavings | None:
     """What each rule would save, where an image is to be slim."""
     if not found.slim:
         return None
+    from nix2oci.pipeline.held import store_files
     from nix2oci.pipeline.prepare import own_closure
     from nix2oci.pipeline.slim import SlimSavings, savings
 
     own = own_closure(found)
-    saved = savings(own, found.store, found.spec.compression) if own else ()
+    files = store_files(own, found.store, found.notes) if own else None
+    saved = savings(files, found.spec.compression) if files else ()
     return SlimSavings(found.slim, saved)

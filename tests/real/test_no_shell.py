@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import pytest
 from real.distro import FLAKES, sample
 from real.engines import Engine, Job, Mount, Runc, wait_until
 from real.images import NIX2OCI, Layout, nix2oci
+from real.work import get, listens
 from support.cwrapper import source
 from support.tools import require
 
@@ -203,17 +203,8 @@ def served(
     assert names(samples.document(name, "drop")["shell"]["dropped"]) == ["bash"]
     mount = Mount(share, "/srv", read_only=False)
     with engine.start(Job(image, arguments, mounts=(mount,))) as container:
-        wait_until((share / "socket").is_socket, container.logs)
+        wait_until(lambda: listens(share / "socket"), container.logs)
         return get(share / "socket", "/page")
-
-
-def get(path: Path, url: str) -> str:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(30)
-        connection.connect(str(path))
-        connection.sendall(f"GET {url} HTTP/1.0\r\n\r\n".encode())
-        with connection.makefile("rb") as answer:
-            return answer.read().decode().partition("\r\n\r\n")[2]
 
 
 # --- the shell stays, and why -------------------------------------------------------------------

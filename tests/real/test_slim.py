@@ -13,7 +13,7 @@ import pytest
 from real.distro import sample as flake
 from real.engines import Container, Job, Mount, Runc, output, wait_until
 from real.images import Images, Layout, closure_of, nix2oci
-from real.work import WORK, ask, get
+from real.work import WORK, ask, get, listens
 
 LEVELS = ("1", "2")
 
@@ -85,12 +85,12 @@ def test_a_sample_says_what_the_whole_one_says(
 
 
 def web(share: Path, server: Container) -> None:
-    wait_until((share / "s").is_socket, server.logs)
+    wait_until(lambda: listens(share / "s"), server.logs)
     assert json.loads(get(share / "s", "/healthz")) == {"status": "ok"}
 
 
 def redis(share: Path, server: Container) -> None:
-    wait_until((share / "s").is_socket, server.logs)
+    wait_until(lambda: listens(share / "s"), server.logs)
     assert "allkeys-lru" in ask(share / "s", b"config get maxmemory-policy\r\n")
 
 

@@ -65,10 +65,20 @@ def get(path: Path, url: str) -> str:
 
 
 def await_socket(path: Path, container: Container) -> Path:
-    """A socket that the image's user has made: proof of who runs the program."""
-    wait_until(path.is_socket, container.logs)
+    """A socket that the image's user has made, and listens to: proof of who runs the program."""
+    wait_until(lambda: listens(path), container.logs)
     assert path.stat().st_uid == NONROOT
     return path
+
+
+def listens(path: Path) -> bool:
+    """Whether a server answers at a socket: between `bind` and `listen` it is there and refuses."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+    return True
 
 
 def redis(engine: Engine, images: Images, share: Path) -> None:

@@ -64,6 +64,12 @@ def write_file(path: str, data: bytes, *, executable: bool = False) -> None:
     write_pieces(path, (data,), executable=executable)
 
 
+def append_to_file(path: str, data: bytes) -> None:
+    """Add to the end of a file, which need not be there; raises `OutputError`."""
+    with _reported(path), open(path, "ab") as file:
+        file.write(data)
+
+
 def write_pieces(
     path: str, pieces: Iterable[bytes | memoryview], *, executable: bool = False
 ) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.fakenix import OUT
 from support.json_page import documented
-from support.terminal import INFO, Terminal
+from support.paths import ROOT
+from support.terminal import INFO, NIX2OCI, Terminal
 
 
 @pytest.fixture
@@ -65,3 +67,15 @@ def test_a_recorded_closure_is_planned_without_nix(terminal: Terminal) -> None:
     done = terminal.run("plan", "--closure", "closure.json", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["roots"] == [OUT]
+
+
+def test_the_program_of_the_page_prints_what_it_made(terminal: Terminal) -> None:
+    page = (ROOT / "docs/json.md").read_text()
+    program = page.partition("```python\n")[2].partition("```")[0]
+    shim = terminal.fake.bin / "nix2oci"
+    shim.write_text(f'#!/bin/sh\nexec {NIX2OCI} "$@" --store {terminal.fake.root}\n')
+    shim.chmod(0o755)
+    argv, env = (sys.executable, "-c", program), terminal.env()
+    printed = subprocess.check_output(argv, cwd=terminal.directory, env=env, text=True)
+    document = json.loads(terminal.run("build", ".#app", "--json").stdout)
+    assert printed.split() == [str(document[key]) for key in ("reference", "digest", "size")]

@@ -63,7 +63,7 @@ def test_the_help_has_groups_and_what_people_need_first_is_at_its_top(
 def test_each_flag_is_in_the_group_that_it_is_about(terminal: Terminal) -> None:
     found = sections(terminal.run("build", "--help").stdout)
     assert {"--name", "--workdir", "--users", "--shell", "--refresh-base"} <= {*found["Image"]}
-    written = {"--image-refs", "--metadata", "--sbom-dir"}
+    written = {"--image-refs", "--metadata", "--github", "--sbom-dir"}
     written |= {"--provenance", "--provenance-times", "--builder-id"}
     assert {"--format", *written} == {*found["Files"]}
     assert {"--reuse", "--plain-http", "--cert-dir"} <= {*found["Registries"]}

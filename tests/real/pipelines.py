@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from real.distro import FLAKES, nix
 from real.engines import output
+from support.github_files import outputs_of
 from support.paths import ROOT
 
 Completed = subprocess.CompletedProcess[str]
@@ -94,7 +95,7 @@ class Runner:
         if done.returncode:
             raise StepError(done.stdout + done.stderr)
         self._path = [*files["GITHUB_PATH"].read_text().splitlines(), *self._path]
-        return _outputs(files["GITHUB_OUTPUT"].read_text())
+        return outputs_of(files["GITHUB_OUTPUT"].read_text())
 
     def _file(self, name: str) -> Path:
         path = self.home / f"{name}-{self._runs}-{len([*self.home.iterdir()])}"
@@ -112,10 +113,3 @@ class Runner:
         found = re.fullmatch(r"([\w.-]+) != '(.*)'", condition)
         assert found, condition
         return known.get(found[1], "") != found[2]
-
-
-def _outputs(text: str) -> dict[str, str]:
-    """What a step wrote into the file of its outputs: NAME=VALUE, or NAME<<END and lines."""
-    several = re.compile(r"^([\w-]+)<<(.*)\n((?:.*\n)*?)\2\n", re.MULTILINE)
-    found = {name: value.removesuffix("\n") for name, _, value in several.findall(text)}
-    return found | dict(re.findall(r"^([\w-]+)=(.*)$", several.sub("", text), re.MULTILINE))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from real.engines import output
+from real.images import NIX2OCI
 from real.pipelines import Runner, StepError, checkout
 from real.registries import HTPASSWD, Registry, serving
 from support.fakeregistry import PASSWORD, USER
@@ -69,7 +70,7 @@ def test_a_first_push_has_outputs_and_a_summary(runner: Runner, registry: Regist
     document = json.loads(Path(outputs.pop("metadata")).read_text())
     assert outputs == {"reference": reference, "references": reference, "digest": digest(tag)}
     assert f"### `{reference}`\n\n{document['pushed']['sent'] / 1e6:.1f} MB sent\n" in summary
-    rows = re.findall(r"^\| (\d+) \| [\d.]+ [kM]B \| (\w+) \| (.*) \|$", summary, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| [\d.]+ [kM]?B \| (\w+) \| (.*) \|$", summary, re.MULTILINE)
     assert len(rows) == len(document["layers"])
     assert {outcome for _, outcome, _ in rows} == {"sent"}
     assert [paths.partition("-")[0] for _, _, paths in rows] == [
@@ -123,6 +124,23 @@ def test_the_account_is_that_of_the_inputs(runner: Runner, tmp_path: Path) -> No
         assert PASSWORD not in summary
 
 
+def test_it_is_signed_and_has_what_is_to_be_attached(
+    runner: Runner, registry: Registry, tmp_path: Path
+) -> None:
+    output("openssl", "genpkey", "-algorithm", "ed25519", "-out", tmp_path / "key")
+    output("openssl", "pkey", "-in", tmp_path / "key", "-pubout", "-out", tmp_path / "key.pub")
+    key = (tmp_path / "key").read_text()
+    tag = f"{registry.host}/signed/app:1"
+    outputs, summary = runner.run(
+        installables=".#app", push=tag, attach="sbom,provenance", sign_key=key
+    )
+    verified = output(NIX2OCI, "verify", outputs["reference"], "--key", tmp_path / "key.pub")
+    assert "signed" in verified
+    listed = output(NIX2OCI, "inspect", outputs["reference"])
+    assert {"cyclonedx", "spdx", "provenance", "signature"} <= set(listed.split())
+    assert not {line for line in key.splitlines() if line in summary}
+
+
 def test_several_tags_are_several_references(runner: Runner, registry: Registry) -> None:
     repository = f"{registry.host}/several/app"
     push = f"{repository}:1.0\n{repository}:latest\n"
@@ -162,7 +180,8 @@ def test_what_cannot_be_built_fails_and_leaves_no_outputs(
 
 def test_an_input_is_never_a_command(runner: Runner, registry: Registry, tmp_path: Path) -> None:
     text = f"$(touch {tmp_path}/ran)`touch {tmp_path}/ran`; touch {tmp_path}/ran"
-    names = ("installables", "push", "arguments", "compare", "username", "password")
+    names = ["installables", "push", "arguments", "compare", "username", "password"]
+    names += ["attach", "sign_key"]
     for name in names:
         place = {"push": f"{registry.host}/command/app:1", "installables": ".#app"}
         try:

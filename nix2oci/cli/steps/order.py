@@ -69,6 +69,10 @@ class Setup(Struct, frozen=True):
         files, nix, output = run.files, run.options.nix, run.options.output
         engine = choose_engine(run.load, files, output, pushed=bool(run.push.push))
         check_writable(*(files.metadata, files.image_refs, files.provenance), after=files.output)
+        if files.github:
+            from nix2oci.cli.steps.github_job import check_job  # only jobs are told
+
+            check_job()
         began = context.now() if files.provenance_times else None
         check_directory(files.sbom_dir)
         prefix = context.environment().get(VARIABLE, "")

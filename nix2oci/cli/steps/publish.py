@@ -167,7 +167,7 @@ def _load(made: Published, file: ImageTarget, output: OutputOptions) -> Loaded |
 
 
 def write_files(document: object, done: Sequence[Delivered], files: FileOptions) -> None:
-    """The files that --metadata and --image-refs name."""
+    """The files that --metadata, --image-refs and the like name."""
     if files.metadata:
         write_file(files.metadata, console.json_text(document).encode())
     if files.sbom_dir:
@@ -176,6 +176,10 @@ def write_files(document: object, done: Sequence[Delivered], files: FileOptions)
         write_into(files.sbom_dir, sbom_files([each.made for each in done]))
     if files.image_refs:
         write_file(files.image_refs, "".join(ref for each in done for ref in each.refs).encode())
+    if files.github:
+        from nix2oci.cli.steps.github_job import tell_job  # only jobs are told
+
+        tell_job([each.document for each in done])
 
 
 def _names(image: Named, made: Published, target: ImageTarget) -> Sequence[Reference]:

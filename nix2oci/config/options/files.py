@@ -25,6 +25,8 @@ class FileOptions(Struct, frozen=True):
     provenance: str | None = None
     provenance_times: bool = False
     builder_id: str | None = None
+    github: bool = False
+    """Whether a job of GitHub Actions is told."""
 
 
 def format_option(text: str) -> click.Option:
@@ -43,6 +45,7 @@ FILES = Group(
         ),
         value("--image-refs", "FILE", "Write NAME:TAG@DIGEST of each image into a file."),
         value("--metadata", "FILE", "Write what --json prints into a file."),
+        switch("--github", "Write outputs and a summary for the job of GitHub Actions."),
         value(
             "--sbom-dir",
             "DIRECTORY",
@@ -55,6 +58,6 @@ FILES = Group(
     "Files",
 )
 
-_REPORTS = FILES.flags[2:4]
+_REPORTS = FILES.flags[2:5]
 REPORTS = Group("files", lambda **given: FileOptions(None, None, **given), _REPORTS, "Files")
 """The files that say what was made, where images go elsewhere."""

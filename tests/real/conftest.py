@@ -79,7 +79,7 @@ def docker_engine(scratch: Path) -> Iterator[Engine]:
         yield engine
 
 
-@pytest.fixture(params=["runc", "podman", "docker"])
+@pytest.fixture(params=["runc", pytest.param("podman", marks=pytest.mark.slow), "docker"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each of the engines in turn; each is set up once in a session."""
     engine: Engine = request.getfixturevalue(f"{request.param}_engine")

@@ -12,6 +12,8 @@ from real.engines import ClientEngine, Engine, Job, Runc, output, read_blob
 from real.images import NIX2OCI, Images, Layout, nix2oci
 from support.tools import require
 
+pytestmark = pytest.mark.slow
+
 BOTH = "hello && id -u && ls -d /srv && . /etc/os-release && echo $ID"
 KINDS = ("debian", "docker", "saved", "zstd", "many")
 

@@ -21,6 +21,8 @@ from real.engines import ClientEngine, output
 from real.images import nix2oci
 from support.tools import require, require_root
 
+pytestmark = pytest.mark.slow
+
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
 LONG = "d" * 120 + "/" + "n" * 200
 

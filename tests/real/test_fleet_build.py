@@ -17,7 +17,7 @@ from real.shop import Counted, Shop, requests, stored
 from real.traces import times_opened
 from support.tools import require
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 CALLS = "execve,openat,clone,clone3,fork,vfork"
 NAMES = ("curl", "python3-flask", "curl-2")

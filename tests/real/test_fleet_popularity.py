@@ -12,7 +12,7 @@ from real.distro import nix
 from real.images import Images, Layout, nix2oci
 from support.tools import require
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 FLEET = ("curl", "git", "python3", "python3-flask")
 LAYERS = "--max-layers=14"

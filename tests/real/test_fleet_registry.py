@@ -23,6 +23,8 @@ from support.tools import require
 from nix2oci.model.closure import Closure
 from nix2oci.nix.json_output import path_infos
 
+pytestmark = pytest.mark.slow
+
 FLEET = ("git", "python3", "python3-flask")
 LAYERS = 25  # fewer than git has store paths, so that a plan has something to decide
 

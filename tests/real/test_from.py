@@ -21,7 +21,7 @@ from real.distro import nix, out_path, sample
 from real.images import closure_of, nix2oci
 from support.tools import require
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 
 WRAPPED = ("wrapped", "twice", "script")

@@ -14,7 +14,7 @@ from real.images import NIX2OCI
 from support.started import started
 from support.tools import require, require_root
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 CACHE = Path(__file__).parents[2] / ".cache"
 FLAKE = """\

@@ -8,6 +8,8 @@ import pytest
 from real.engines import ClientEngine, Container, Engine, Job, wait_until
 from real.images import Images, nix2oci
 
+pytestmark = pytest.mark.slow
+
 ORPHAN = "(sleep 0.1 &); exec sleep 60"
 """Leaves a child to process 1, which does not ask for it."""
 ZOMBIES = "grep -l 'State:.Z' /proc/[0-9]*/status"

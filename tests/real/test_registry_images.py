@@ -14,6 +14,8 @@ from real.images import Images, Layout, nix2oci
 from real.registries import serving
 from support.tools import require
 
+pytestmark = pytest.mark.slow
+
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
 

@@ -17,6 +17,8 @@ from real.images import nix2oci
 from real.shell_programs import Work, nginx, redis, web
 from real.traced_root import TracedRoot
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Case:

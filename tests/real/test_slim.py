@@ -15,6 +15,8 @@ from real.engines import Container, Job, Mount, Runc, output, wait_until
 from real.images import Images, Layout, closure_of, nix2oci
 from real.work import WORK, ask, get, listens
 
+pytestmark = pytest.mark.slow
+
 LEVELS = ("1", "2")
 
 Build = Callable[["Started", str], str]

@@ -8,11 +8,14 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 from support.fakeregistry import FakeRegistry
 from support.fakeserver import running
 from support.paths import ROOT
 from support.terminal import NIX2OCI, Terminal
 from support.tools import require
+
+pytestmark = pytest.mark.slow
 
 PAGE = ROOT / "docs/trust.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -22,7 +22,7 @@ from real.images import nix2oci
 from real.shims import shims, with_shims
 from support.tools import require
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 HERE = platform.machine()

@@ -17,7 +17,7 @@ from real.images import NIX2OCI, nix2oci
 from support.tampered import change_byte
 from support.tools import require
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 SAMPLES = ("hello-c", "wrapped", "metadata")
 PLAIN = ("--compression", "none")

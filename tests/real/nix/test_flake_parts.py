@@ -14,7 +14,7 @@ import pytest
 from real.distro import nix
 from real.images import nix2oci
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 # `mkFlake` with what the module uses of it: `perSystem`, systems, packages and apps.
 FLAKE_PARTS = """

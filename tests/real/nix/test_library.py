@@ -18,7 +18,7 @@ from real.images import Layout
 from real.images import nix2oci as command
 from support.tools import require
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 FLAKE = r"""
 {

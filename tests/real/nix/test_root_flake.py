@@ -14,7 +14,7 @@ from real.images import nix2oci as installed
 
 import nix2oci as package
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 
 def test_the_flake_shows_what_it_has(checkout: Path, options: tuple[str, ...]) -> None:

@@ -34,7 +34,7 @@ from real.ports import free_port
 from support.paths import DATA
 from support.screen import Screen
 
-COLUMNS = 100
+COLUMNS = 88
 RECORDS = DATA / "pictures"
 DAY = "2026-11-01T12:00:00Z"
 

@@ -16,12 +16,12 @@ from rich.text import Text
 from support.paths import DATA
 from support.svg import write_pictures
 
-COLUMNS = 100
+COLUMNS = 88
 """Those of the terminal that was recorded."""
 
 # Rich's own frame loads a font from elsewhere.
 _FRAME = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="740" role="img">
 <title>A terminal: nix2oci build, podman run, curl</title>
 <style>
   .{unique_id}-matrix {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas,
@@ -73,7 +73,9 @@ def draw() -> str:
         _environ={},
     )
     for part in json.loads((DATA / "pictures/session.json").read_text()):
-        console.print(Text.assemble(("$ ", "green"), (part["command"], "bold")))
+        typed = Text.assemble(("$ ", "green"), (part["command"], "bold"))
+        for line in typed.divide(range(COLUMNS, len(typed), COLUMNS)):
+            console.print(line)
         for line in part["lines"]:
             console.print(Text.from_ansi(line))
     drawn = console.export_svg(

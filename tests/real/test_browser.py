@@ -178,8 +178,12 @@ def test_many_images_and_layers_are_no_wider_than_a_narrow_window(
     assert right_edge(browser, tmp_path / "fleet.html", "#matrix", 500) == "500 of 500"
 
 
-def test_what_a_change_pushes_fits_a_telephone(page: Path, browser: Browser) -> None:
-    assert right_edge(browser, page, "#changes", 400) == "400 of 400"
+def test_what_a_change_pushes_fits_a_telephone(
+    browser: Browser, distro: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "page.html"
+    nix2oci("plan", "-q", f"path:{distro}#python3-flask", "--html", file)
+    assert right_edge(browser, file, "#changes", 400) == "400 of 400"
 
 
 def right_edge(browser: Browser, file: Path, table: str, width: int) -> str:

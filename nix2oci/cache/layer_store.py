@@ -23,7 +23,7 @@ from nix2oci.host.scratch import scratch_directory
 from nix2oci.oci.layer.blob import Layer, compressor_version
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT
-from nix2oci.oci.layer.workers import Blobs, LayerJob, OnProgress, write_layers
+from nix2oci.oci.layer.workers import Blobs, LayerJob, OnLayer, OnProgress, write_layers
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.media_types import COMPRESSIONS
 from nix2oci.oci.spec import BLOBS, Digest
@@ -72,18 +72,24 @@ def write_missing(
     *,
     cores: int,
     start_progress: StartProgress,
+    on_layer: OnLayer = lambda _: None,
 ) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
     """Put layers in place, from the cache or as `write_layers` does; which numbers were written.
 
     Every byte from the cache is checked against its digest, and what was written is kept.
+    `on_layer` is told of each layer that is in place: before any is written of those at hand.
     """
     keys = [layer_key(w.contents, compression) if cache and w.contents else "" for w in requests]
     found = _take(cache, keys, sink, cores) if cache else {}
+    for layer in found.values():
+        on_layer(layer)
     made = tuple(number for number in range(len(requests)) if number not in found)
     layers = [requests[number].job for number in made]
     with start_progress(len(made), sum(layer.estimated_size for layer in layers)) as report_bytes:
         written = write_layers(
-            *(layers, compression, sink, cores, report_bytes), forks=here().forks
+            *(layers, compression, sink, cores, report_bytes),
+            forks=here().forks,
+            on_layer=on_layer,
         )
     new = dict(zip(made, written, strict=True))
     if cache:

@@ -121,7 +121,11 @@ def write(
     known = _known(nix, prepared, progress) if destination.describes else None
     with destination.open(identity.names) as staging:
         if prepared.on_base:
-            prepared.on_base.base.copy_layers(staging)
+            base = prepared.on_base.base
+            base.copy_layers(staging)
+            if uploads := destination.uploads:
+                for layer in base.layers:
+                    uploads.add(layer, staging.blob_path(layer.digest))
         written = write_image_layers(prepared, spec, staging, destination, progress)
         config, described, inherited = _documents(prepared, spec, identity, written.layers)
         base_notes = prepared.on_base.base.annotations if prepared.on_base else {}

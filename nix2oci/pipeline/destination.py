@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -12,11 +13,24 @@ from nix2oci.cache.directory import Cache
 from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.layout.writer import Staging
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import Digest
+from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.pipeline.on_base import LOCAL, Opener
 
 FindExisting = Callable[[Iterable[Digest]], Mapping[Digest, Layer]]
 """Told what layers hold (`contents_key`): those that are where the image is pushed to."""
+
+
+class Uploads(Protocol):
+    """Sends layers while others are made (`oci.registry.early_uploads`)."""
+
+    def add(self, blob: Descriptor, path: str) -> None:
+        """Have a blob sent whose file is whole."""
+
+    def go_on(self) -> None:
+        """Send in threads, where there are none yet; raises what went wrong."""
+
+    def rest(self) -> None:
+        """Have no thread, for a while."""
 
 
 class Destination(Struct, frozen=True):
@@ -36,5 +50,7 @@ class Destination(Struct, frozen=True):
     """Only for an image that is pushed and kept nowhere else: such layers are left out of it."""
     opener: Opener = LOCAL
     """How a base image is opened."""
+    uploads: Uploads | None = None
+    """What sends layers there as soon as they are made."""
     describes: bool = False
     """Whether a bill of materials will be asked for, so that files are looked through for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.pipeline.debug_twin import twin_names
 from nix2oci.pipeline.describe import image_names
-from nix2oci.pipeline.destination import Destination
+from nix2oci.pipeline.destination import Destination, Uploads
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Named, Published, publish
 from nix2oci.publish.image_target import ImageTarget
@@ -109,7 +110,7 @@ def deliver(
 ) -> Delivered:
     """Make an image and put it where it is to go, and say what was made."""
     target, spec, output = order.target, order.spec, order.options.output
-    with target.with_file() as file:
+    with target.with_file() as file, _sending_early(delivery, file) as uploads:
         destination = Destination(
             file.open,
             created(spec),
@@ -118,6 +119,7 @@ def deliver(
             reads_zstd=target.output_format != "archive",
             existing=delivery.existing if delivery else None,
             opener=opener,
+            uploads=uploads,
             describes=order.describes,
         )
         made = make(destination)
@@ -143,6 +145,12 @@ def deliver(
         for name in _names(each, made, target)
     )
     return Delivered(made, document, tuple(refs))
+
+
+def _sending_early(
+    delivery: Delivery | None, file: ImageTarget
+) -> AbstractContextManager[Uploads | None]:
+    return delivery.sending_early(file.path or "") if delivery else nullcontext()
 
 
 def _attach(made: Published, order: Order) -> Attachments | None:

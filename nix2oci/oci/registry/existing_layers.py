@@ -58,6 +58,8 @@ class ExistingLayers:
         self.offered: dict[Digest, Layer] = {}
         """Layers of the earlier images, by what they hold."""
         self._named: dict[Reference, Digest] = {}
+        self._listed: set[Digest] = set()
+        """Layers of earlier images of the repository itself."""
         for reference in earlier:
             self._offer(reference, clients, compression)
         self.taken: dict[Digest, int] = {}
@@ -79,6 +81,8 @@ class ExistingLayers:
         for image in images:
             try:
                 found = tuple(_layers(image, compression))
+                if Repository.of(reference) == self._client.place:
+                    self._listed.update(layer.digest for layer in image.layers())
             except (RegistryError, OutputError) as err:
                 note(f"nothing of {reference} is reused: {err}")
                 found, is_whole = (), False
@@ -86,6 +90,10 @@ class ExistingLayers:
                 self.offered.setdefault(contents, layer)
         if is_whole:
             self._named[reference] = layout.entries()[0].digest
+
+    def is_listed(self, digest: Digest) -> bool:
+        """Whether an earlier image of the repository has a layer, and it was not found missing."""
+        return digest in self._listed and digest not in self._lost
 
     def known(self, to: Reference) -> Known | None:
         """What was found out of a tag; None where it was not asked for."""

@@ -16,10 +16,10 @@ from functools import partial
 from threading import Condition, Thread
 from typing import Literal
 
+from nix2oci.errors import OutputError
 from nix2oci.host.http.request_error import as_registry_error
 from nix2oci.host.http.retry import CancelledError
 from nix2oci.oci.layout.archive import Readable
-from nix2oci.oci.layout.staging import reported
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.upload import Outcome, Uploader
@@ -44,11 +44,13 @@ class _Blobs:
         return None
 
     def open(self, digest: Digest) -> Readable:
-        with reported(f"blob {digest}"):
+        try:
             try:
                 return open(self.paths[digest], "rb", buffering=0)
             except FileNotFoundError:  # it has moved meanwhile
                 return open(self._final_path(digest), "rb", buffering=0)
+        except OSError as err:
+            raise OutputError(f"cannot read blob {digest}: {err.strerror}") from err
 
 
 class EarlyUploads:
@@ -99,12 +101,11 @@ class EarlyUploads:
         """
         with as_registry_error(f"push to {self._client.place}"):
             self._raise()
-        if self._threads or not self._todo:
+        if self._threads:
             return
-        access = self._client.access
-        self.began = self.began or access.clock.now()
         self._until = "told"
-        self._threads = [Thread(target=self._work, daemon=True) for _ in range(access.jobs)]
+        number = self._client.access.jobs
+        self._threads = [Thread(target=self._work, daemon=True) for _ in range(number)]
         for thread in self._threads:
             thread.start()
 
@@ -119,9 +120,11 @@ class EarlyUploads:
         `RequestError`, `OutputError`.
         """
         with self._lock:
-            self._listens = True
-            self._client.access.listener.moved(self._moved)
-        self.go_on()
+            self._listens, moved = True, self._moved
+            self._moved = 0
+            self._client.access.listener.moved(moved)
+        if self._todo:
+            self.go_on()
         self._end("done")
         self._raise()
         outcomes, self._outcomes = self._outcomes, {}
@@ -170,6 +173,7 @@ class EarlyUploads:
         with self._lock:
             while self._until != "now" and not self._errors:
                 if self._todo:
+                    self.began = self.began or self._client.access.clock.now()
                     return self._todo.popleft()
                 if self._until == "done":
                     return None
@@ -178,6 +182,7 @@ class EarlyUploads:
 
     def _count(self, size: int) -> None:
         with self._lock:
-            self._moved += size
             if self._listens:
                 self._client.access.listener.moved(size)
+            else:
+                self._moved += size

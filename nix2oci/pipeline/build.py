@@ -132,11 +132,13 @@ def write(
         recorded = annotations_of(prepared.shells, prepared.plan.fleet)
         slim = {SLIM: prepared.rules} if prepared.rules else {}
         notes = {**base_notes, **recorded, **slim, **identity.annotations}
-        image = Image.of(config, described, notes)
+        describe = destination.contents or (lambda *_: None)
+        image = Image.of(config, described, notes, describe(prepared, described, None))
         images, twin = [(image, identity.names)], None
         if tools:
             top = write_tools(tools, spec.compression, staging)
-            twin_image = with_tools(config, described, notes, tools, top)
+            contents = describe(prepared, (*described, top.descriptor), tools)
+            twin_image = with_tools(config, described, notes, tools, top, contents=contents)
             twin = Twin(twin_names, twin_image, top, tools)
             images.append((twin_image, twin_names))
         for each, _ in images:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from contextlib import AbstractContextManager
 from heapq import merge
 
 from msgspec import Struct
@@ -19,10 +18,10 @@ from nix2oci.model.closure import PathInfo
 from nix2oci.model.tree import Entry, File, Tree, Whiteout, sort_key
 from nix2oci.nix.store import store_layer
 from nix2oci.oci.layer.blob import Layer
-from nix2oci.oci.layer.workers import LayerJob, OnProgress
+from nix2oci.oci.layer.workers import LayerJob
 from nix2oci.oci.layout.writer import Staging
-from nix2oci.oci.spec import Descriptor, Digest, contents_key, store_paths_digest
-from nix2oci.pipeline.destination import Destination, FindExisting, Uploads
+from nix2oci.oci.spec import Digest, contents_key, store_paths_digest
+from nix2oci.pipeline.destination import Destination, FindExisting
 from nix2oci.pipeline.prepared import Prepared
 from nix2oci.plan.layers.layering import LayerPlan
 
@@ -59,17 +58,13 @@ def write_image_layers(
     def start(made: int, estimated_size: int) -> AbstractContextManager[Callable[[int], None]]:
         if made < len(rest):
             progress.step(f"{len(rest) - made} of {len(wanted)} layers are in the cache")
-        shown = progress.bytes("writing layers", estimated_size)
-        return _sending(shown, uploads) if uploads else shown
+        return progress.bytes("writing layers", estimated_size)
 
-    uploads = destination.uploads
-    if uploads:
-        uploads.rest()  # workers are forked
     written, numbers = write_missing(
         *(destination.cache, rest, spec.compression, blobs),
         cores=destination.cores,
         start_progress=start,
-        on_layer=partial(_add, uploads, blobs) if uploads else lambda _: None,
+        uploads=destination.uploads,
     )
     made = [(rest[number], written[number]) for number in numbers]
     unread = [path for each in wanted if each.contents in existing for path in each.paths]
@@ -81,24 +76,6 @@ def write_image_layers(
     new = iter(written)
     layers = tuple(existing[w.contents] if w.contents in existing else next(new) for w in wanted)
     return WrittenLayers(layers, frozenset(each.digest for each in existing.values()), _read(made))
-
-
-@contextmanager
-def _sending(shown: AbstractContextManager[OnProgress], uploads: Uploads) -> Iterator[OnProgress]:
-    """The progress of writing layers, while others are sent; what goes wrong there ends it."""
-    with shown as count:
-
-        def done(size: int) -> None:
-            count(size)
-            uploads.go_on()
-
-        yield done
-        uploads.go_on()
-
-
-def _add(uploads: Uploads, blobs: Staging, layer: Layer) -> None:
-    descriptor = Descriptor(layer.media_type, layer.digest, layer.size)
-    uploads.add(descriptor, blobs.blob_path(layer.digest))
 
 
 def layer_requests(prepared: Prepared, spec: ImageSpec) -> list[LayerRequest]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from nix2oci.cache.layer_store import Uploads
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import Nix2OCIError, NotAttachedError
 from nix2oci.oci.layer.blob import Layer
@@ -25,7 +26,7 @@ from nix2oci.oci.registry.push import Known, Pushed
 from nix2oci.oci.registry.push_set import PushSet, read_push_set
 from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.pipeline.debug_twin import twin_names
-from nix2oci.pipeline.destination import FindExisting, Uploads
+from nix2oci.pipeline.destination import FindExisting
 from nix2oci.pipeline.platforms import Named
 from nix2oci.publish.image_target import PushTarget
 

@@ -13,7 +13,7 @@ from support.pushbuild import Shop, reused
 pytestmark = pytest.mark.skipif(
     len(os.sched_getaffinity(0)) < 2, reason="layers are made one after the other"
 )
-LARGE = hashlib.shake_128(b"large").digest(4 << 20).hex()
+LARGE = hashlib.shake_128(b"large").hexdigest(4 << 20)
 """So much of an application that its layer is made long after the others."""
 
 

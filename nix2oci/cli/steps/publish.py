@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from nix2oci.cache.layer_store import Uploads
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.cli.render.built import say_published
@@ -24,7 +25,7 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.pipeline.debug_twin import twin_names
 from nix2oci.pipeline.describe import image_names
-from nix2oci.pipeline.destination import Destination, Uploads
+from nix2oci.pipeline.destination import Destination
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Named, Published, publish
 from nix2oci.publish.image_target import ImageTarget
@@ -120,6 +121,7 @@ def deliver(
             existing=delivery.existing if delivery else None,
             opener=opener,
             uploads=uploads,
+            contents=order.contents,
             describes=order.describes,
         )
         made = make(destination)

@@ -106,7 +106,7 @@ class ExistingLayers:
         A layer of another repository is taken from there. Raises `RegistryError`.
         """
         asked = [each for each in dict.fromkeys(contents) if each in self.offered]
-        blobs = [_descriptor(self.offered[each]) for each in asked]
+        blobs = [self.offered[each].descriptor for each in asked]
         work = [partial(self._uploader.obtain, blob) for blob in blobs]
         with as_registry_error(self._purpose):
             there = run_all(work, self._client.access.jobs, self._client.stop)
@@ -120,10 +120,6 @@ class ExistingLayers:
             blob.digest for blob, is_there in zip(blobs, there, strict=True) if not is_there
         }
         return found
-
-
-def _descriptor(layer: Layer) -> Descriptor:
-    return Descriptor(layer.media_type, layer.digest, layer.size)
 
 
 def _images(layout: Layout) -> tuple[ImageSource, ...]:

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.bases import MERGED_USR, base
 from support.fakeregistry import FakeRegistry
 from support.fakeserver import running
 from support.pushbuild import LIBRARY, Shop
 from support.pushing import REPOSITORY
 from support.signing import KeyPair, blob_of, entries
-from support.smallimage import digest_of
+from support.smallimage import digest_of, directory, entry
+from support.terminal import Terminal
 from support.tools_terminal import ToolsTerminal
 from support.two_systems import BOTH, place
+from support.wrapped_app import WRAPPED, give
 
 CONTENTS = "application/vnd.nix2oci.contents.v1+json"
 NOTE = "nix2oci.contents"
@@ -232,3 +235,61 @@ def test_each_platform_has_its_own(tmp_path: Path) -> None:
         for platform in ("linux/amd64", "linux/arm64"):
             found = terminal.run("inspect", name, "--platform", platform, "--json")
             assert not json.loads(found.stdout)["read"]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    return Terminal.make(tmp_path)
+
+
+def compared(terminal: Terminal, image: str, commands: tuple[tuple[str, ...], ...]) -> None:
+    """Whether an image in a registry is known as one that is read; both are of `.#app`."""
+    for command in commands:
+        read, known = (
+            terminal.run(*(word.replace("IMAGE", name) for word in command), "--json")
+            for name in ("here", image)
+        )
+        assert (read.returncode, known.returncode) == (0, 0), known.stderr
+        assert "no layer of" in known.stderr
+        documents = json.loads(read.stdout), json.loads(known.stdout)
+        assert _facts(command[0], documents[1]) == _facts(command[0], documents[0])
+
+
+def test_launchers_and_dropped_paths_are_as_in_the_layers(terminal: Terminal) -> None:
+    give(terminal, WRAPPED)
+    with running(FakeRegistry()) as registry:
+        name = f"{registry.registry}/{REPOSITORY}:1.0"
+        for to in (("--push", name), ("-o", "here")):
+            done = terminal.run("build", ".#app", *to, ATTACH, "--shell", "drop")
+            assert done.returncode == 0, done.stderr
+        compared(terminal, name, (("inspect", "IMAGE"), ("why", "IMAGE", "app")))
+        assert len(json.loads(terminal.run("inspect", name, "--json").stdout)["launchers"]) == 1
+        assert terminal.run("why", name, "bash").returncode == 2
+
+
+def test_a_base_image_is_described_as_well(terminal: Terminal) -> None:
+    """The document that its own manifest names is about other layers, and is not passed on."""
+    below = "nix/store/a6sbazwb84960nz7saz7z551zi6vri7k-below-1.0"
+    own = (directory("nix"), directory("nix/store"), directory(below), entry(f"{below}/x", b"x"))
+    names = entry("usr/bin/below", f"/{below}/x".encode())
+
+    def note(manifest: Any) -> None:
+        manifest["annotations"] = {NOTE: "sha256:" + "0" * 64}
+
+    base(*MERGED_USR, names, *own, manifest=note).write(terminal.directory / "base")
+    with running(FakeRegistry()) as registry:
+        name = f"{registry.registry}/{REPOSITORY}:1.0"
+        for to in (("--push", name), ("-o", "here")):
+            done = terminal.run("build", ".#app", *to, "--base", "base", ATTACH)
+            assert done.returncode == 0, done.stderr
+        compared(terminal, name, (("inspect", "IMAGE"), ("why", "IMAGE", "below")))
+        plain = terminal.run("build", ".#app", "--push", name, "--base", "base")
+        assert plain.returncode == 0
+        manifest = json.loads(registry.manifests[REPOSITORY, "1.0"][1])
+    assert NOTE not in manifest.get("annotations", {})
+
+
+def test_an_image_is_made_again_with_the_document_that_it_names(shop: Shop) -> None:
+    shop.push(ATTACH)
+    done = shop.terminal.run("verify", shop.name, ".#app", "--rebuild", "-q", **shop.env())
+    assert done.returncode == 0, done.stdout

@@ -18,8 +18,9 @@ from nix2oci.pipeline.debug_twin import Tools
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.prepared import Prepared
 
-FindExisting = Callable[[Iterable[Digest]], Mapping[Digest, Layer]]
-"""Told what layers hold (`contents_key`): those that are where the image is pushed to."""
+FindExisting = Callable[[Iterable[Digest]], Mapping[Digest, Layer] | None]
+"""Told what layers hold (`contents_key`): those that are where the image is pushed to; None where
+nothing is known of that."""
 
 DescribeContents = Callable[[Prepared, Sequence[Descriptor], Tools | None], bytes | None]
 """Says what is in an image of these layers, with the tools of a twin; None where it cannot."""

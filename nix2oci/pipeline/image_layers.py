@@ -107,7 +107,10 @@ def _existing(
     wanted: Sequence[LayerRequest], blobs: Staging, ask: FindExisting, progress: Progress
 ) -> dict[Digest | None, Layer]:
     """The layers that are where the image is pushed to, by what they hold."""
-    found = dict[Digest | None, Layer](ask(w.contents for w in wanted if w.contents).items())
+    there = ask(w.contents for w in wanted if w.contents)
+    if there is None:
+        return {}
+    found = dict[Digest | None, Layer](there.items())
     for layer in found.values():
         blobs.assume_remote(layer.digest, layer.size)
     size = text.size(sum(layer.size for layer in found.values()))

@@ -26,7 +26,6 @@ from nix2oci.oci.registry.push import Known, Pushed
 from nix2oci.oci.registry.push_set import PushSet, read_push_set
 from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.pipeline.debug_twin import twin_names
-from nix2oci.pipeline.destination import FindExisting
 from nix2oci.pipeline.platforms import Named
 from nix2oci.publish.image_target import PushTarget
 
@@ -86,13 +85,13 @@ class Delivery(Struct, frozen=True):
                     self.early[place] = early
             yield _Everywhere(tuple(self.early.values()))
 
-    @property
-    def existing(self) -> FindExisting | None:
-        """Which layers all repositories have; None where nothing is known of any."""
-        return self._in_all if all(each.offered for each in self.reuse.values()) else None
+    def existing(self, contents: Iterable[Digest]) -> Mapping[Digest, Layer] | None:
+        """Layers that need not be made: one that a single repository lacks must be here.
 
-    def _in_all(self, contents: Iterable[Digest]) -> Mapping[Digest, Layer]:
-        """Layers that need not be made: one that a single repository lacks must be here."""
+        None where nothing is known of one repository.
+        """
+        if not all(each.offered for each in self.reuse.values()):
+            return None
         first, *others = self.reuse.values()
         same = [
             each

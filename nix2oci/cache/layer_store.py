@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec import Struct, ValidationError, convert
@@ -26,7 +27,7 @@ from nix2oci.oci.layer.tar import FORMAT
 from nix2oci.oci.layer.workers import Blobs, LayerJob, OnProgress, write_layers
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.media_types import COMPRESSIONS
-from nix2oci.oci.spec import BLOBS, Digest
+from nix2oci.oci.spec import BLOBS, Descriptor, Digest
 
 
 class BlobSink(Blobs, Protocol):
@@ -37,6 +38,19 @@ class BlobSink(Blobs, Protocol):
 
     def blob_path(self, digest: Digest) -> str:
         """The file of a blob that is there."""
+
+
+class Uploads(Protocol):
+    """Sends layers while others are made, as `oci.registry.early_uploads`."""
+
+    def add(self, blob: Descriptor, path: str) -> None:
+        """Have a blob sent whose file is whole."""
+
+    def go_on(self) -> None:
+        """Send in threads, where there are none yet; raises what went wrong."""
+
+    def rest(self) -> None:
+        """Have no thread, for a while."""
 
 
 class LayerRequest(Struct, frozen=True):
@@ -72,23 +86,51 @@ def write_missing(
     *,
     cores: int,
     start_progress: StartProgress,
+    uploads: Uploads | None = None,
 ) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
     """Put layers in place, from the cache or as `write_layers` does; which numbers were written.
 
     Every byte from the cache is checked against its digest, and what was written is kept.
+    Layers that are in place are sent by `uploads` while others are written.
     """
     keys = [layer_key(w.contents, compression) if cache and w.contents else "" for w in requests]
     found = _take(cache, keys, sink, cores) if cache else {}
+    add = partial(_add, uploads, sink) if uploads else _nobody
+    for layer in found.values():
+        add(layer)
     made = tuple(number for number in range(len(requests)) if number not in found)
     layers = [requests[number].job for number in made]
-    with start_progress(len(made), sum(layer.estimated_size for layer in layers)) as report_bytes:
+    shown = start_progress(len(made), sum(layer.estimated_size for layer in layers))
+    with _sending(shown, uploads) if uploads else shown as report_bytes:
         written = write_layers(
-            *(layers, compression, sink, cores, report_bytes), forks=here().forks
+            *(layers, compression, sink, cores, report_bytes), forks=here().forks, on_layer=add
         )
     new = dict(zip(made, written, strict=True))
     if cache:
         _keep(cache, {keys[n]: (new[n], requests[n].paths) for n in made if keys[n]}, sink)
     return tuple({**found, **new}[number] for number in range(len(requests))), made
+
+
+@contextmanager
+def _sending(shown: AbstractContextManager[OnProgress], uploads: Uploads) -> Iterator[OnProgress]:
+    """The progress of writing layers, while others are sent; what goes wrong there ends it."""
+    uploads.rest()  # workers are forked
+    with shown as count:
+
+        def done(size: int) -> None:
+            count(size)
+            uploads.go_on()
+
+        yield done
+        uploads.go_on()
+
+
+def _add(uploads: Uploads, sink: BlobSink, layer: Layer) -> None:
+    uploads.add(layer.descriptor, sink.blob_path(layer.digest))
+
+
+def _nobody(_: Layer) -> None:
+    """Who is told of a layer that is not sent."""
 
 
 def layer_key(contents: Digest, compression: Compression) -> str:

@@ -21,11 +21,11 @@ from nix2oci.trust.bundle import (
     SIMPLE_SIGNING,
     Bundle,
 )
-from nix2oci.trust.trust_document import CYCLONEDX, IN_TOTO, SPDX
+from nix2oci.trust.trust_document import CONTENTS, CYCLONEDX, IN_TOTO, SPDX
 
 _MOST = 128 << 20
 """Bytes: a larger document is listed, and not looked into."""
-_READ = frozenset({CYCLONEDX, SPDX, IN_TOTO, SIMPLE_SIGNING})
+_READ = frozenset({CYCLONEDX, SPDX, CONTENTS, IN_TOTO, SIMPLE_SIGNING})
 
 
 class Attached(Struct, frozen=True):

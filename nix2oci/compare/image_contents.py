@@ -15,6 +15,19 @@ from nix2oci.oci.spec import Descriptor
 from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.oci.validate.read_layers import read_whole_layers
 from nix2oci.plan.shell import is_launcher
+from nix2oci.text import display
+from nix2oci.trust.contents import Contents
+
+
+class LayerSummary(Struct, frozen=True):
+    """What is in a layer."""
+
+    store_paths: Mapping[str, int]
+    """With the bytes that they take in the tar, or of NAR where the layer was not read."""
+    entries: int | None
+    """None where that is not known."""
+    top: tuple[str, ...]
+    """The names at the root."""
 
 
 class Inspected(Struct, frozen=True):
@@ -22,11 +35,13 @@ class Inspected(Struct, frozen=True):
 
     source: ImageSource
     layers: tuple[Descriptor, ...]
-    contents: tuple[LayerContents, ...]
-    launchers: Sequence[bytes]
+    contents: tuple[LayerSummary, ...]
+    launchers: Sequence[str]
     """Where they are in the image."""
     shell_record: Mapping[str, object] | None
     """What `nix2oci build` wrote down about shells; None for an image that has no such note."""
+    is_read: bool = True
+    """Whether layers were read, and it is not all of an attached document."""
 
     @property
     def slim_rules(self) -> tuple[str, ...]:
@@ -34,7 +49,7 @@ class Inspected(Struct, frozen=True):
         return tuple(self.source.manifest().annotations.get(SLIM, "").split())
 
     @property
-    def by_layer(self) -> tuple[tuple[Descriptor, LayerContents], ...]:
+    def by_layer(self) -> tuple[tuple[Descriptor, LayerSummary], ...]:
         return tuple(zip(self.layers, self.contents, strict=True))
 
 
@@ -43,7 +58,21 @@ def read_image(source: ImageSource, workers: int = 0) -> Inspected:
     layers = source.layers()
     contents = read_whole_layers(source, layers, workers)
     launchers = _launchers(source, layers, contents)
-    return Inspected(source, layers, contents, launchers, _record(source))
+    summaries = tuple(map(_summary, contents))
+    return Inspected(source, layers, summaries, list(map(display, launchers)), _record(source))
+
+
+def described_image(source: ImageSource, contents: Contents) -> Inspected:
+    """The same without reading, of the document about it; raises `OutputError`, `LayoutError`."""
+    summaries = tuple(LayerSummary(each.paths, each.entries, each.top) for each in contents.layers)
+    launchers = [path.removeprefix("/") for path in contents.launchers]
+    known = (source, source.layers(), summaries, launchers, _record(source))
+    return Inspected(*known, is_read=False)
+
+
+def _summary(found: LayerContents) -> LayerSummary:
+    top = sorted({path.split(b"/")[0].decode(errors="replace") for path in found.nodes})
+    return LayerSummary(found.store_paths, len(found.nodes), tuple(top))
 
 
 def _record(source: ImageSource) -> dict[str, object] | None:

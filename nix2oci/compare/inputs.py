@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from nix2oci.compare.chains import Graph
 from nix2oci.compare.difference import Contents, Layer
 from nix2oci.errors import ClosureError
 from nix2oci.host.regular_files import open_file
-from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
+from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.model.hash_parts import hash_parts
 from nix2oci.model.package_name import PackageName
 from nix2oci.nix.given import read_given
@@ -28,7 +28,8 @@ from nix2oci.oci.layer.file_scan import LayerNodes, Merged, merged, read_nodes
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.reference import SCHEME, in_registry
 from nix2oci.oci.settings import settings
-from nix2oci.oci.spec import Descriptor, Digest
+from nix2oci.oci.spec import Digest
+from nix2oci.plan.kept_references import kept_references
 from nix2oci.plan.layers.layering import Plan
 
 if TYPE_CHECKING:
@@ -104,21 +105,26 @@ def image_contents(
     found = read_nodes(source, tuple(missing.values()), search=False, workers=workers)
     known |= zip(missing, found, strict=True)
     nodes = tuple(known[each.digest] for each in described)
-    sizes = {_parsed(path): size for path, size in merged(nodes).sizes.items()}
-    layers = _image_layers(source, described, nodes)
-    return Contents(sizes, layers, settings(source))
+    return contents_of(source, merged(nodes).sizes, [each.store_paths() for each in nodes])
 
 
-def _image_layers(
-    source: ImageSource, described: tuple[Descriptor, ...], nodes: Iterable[LayerNodes]
-) -> tuple[Layer, ...]:
+def contents_of(
+    source: ImageSource, sizes: Mapping[str, int], by_layer: Iterable[Collection[str]]
+) -> Contents:
+    """The same where it is known which store paths are in which layer."""
+    parsed = {_parsed(path): size for path, size in sizes.items()}
+    return Contents(parsed, _image_layers(source, by_layer), settings(source))
+
+
+def _image_layers(source: ImageSource, by_layer: Iterable[Collection[str]]) -> tuple[Layer, ...]:
     """Each with the store paths that no layer below has."""
+    described = source.layers()
     texts = [*map(str, source.config().diff_ids), *[""] * len(described)]
     layers: list[Layer] = []
     below: set[str] = set()
     seen: set[Digest] = set()
-    for each, found, diff_id in zip(described, nodes, texts, strict=False):
-        own = set() if each.digest in seen else found.store_paths().keys() - below
+    for each, found, diff_id in zip(described, by_layer, texts, strict=False):
+        own = set() if each.digest in seen else set(found) - below
         seen.add(each.digest)
         below |= own
         paths = tuple(sorted(map(_parsed, own)))
@@ -155,7 +161,8 @@ class Reasons(Struct, frozen=True):
     naming: Callable[[StorePath, StorePath], tuple[bytes, ...]]
     packed: Mapping[StorePath, int] | None = None
     knows_files: bool = True
-    """Whether files were looked into: those of a recorded closure are not at hand."""
+    """Whether files were looked into: those of a recorded closure are not at hand, nor are those of
+    an image whose layers were not read."""
 
     def packed_size(self, paths: Iterable[StorePath]) -> int | None:
         """Bytes of layers that paths are; None where there are no layers yet."""
@@ -165,24 +172,13 @@ class Reasons(Struct, frozen=True):
 def planned_reasons(prepared: Prepared) -> Reasons:
     """Of the image that would be built; the store must be held.
 
-    References are those that Nix recorded, less those to a shell that only wrappers held which
-    become launchers; these hold it where nothing but a call in a Python program keeps it.
+    References are those that `kept_references` has.
     """
     launchers, closure = prepared.shells.launchers, prepared.closure
     files = Files(closure, prepared.store.root, launchers, prepared.store.case_hack)
-    replaced = {store_path_of(os.fsdecode(path), closure.store_dir) for path in launchers}
-    shells = {
-        staying.shell: {m.owner for m in staying.mentions}
-        for staying in prepared.shells.staying
-        if staying.mentions or not staying.calls
-    }
-
-    def holds(owner: StorePath, reference: StorePath) -> bool:
-        return owner not in replaced or owner in shells.get(reference, {owner})
-
     graph = Graph.of(
         {path: closure.infos[path].nar_size for path in closure},
-        {path: [r for r in closure.references(path) if holds(path, r)] for path in closure},
+        kept_references(prepared.shells),
         dict.fromkeys(closure.roots, ("an output that was named",)),
     )
     return Reasons(graph, files.naming)
@@ -203,9 +199,18 @@ def image_reasons(source: ImageSource, workers: int = 0) -> Reasons:
 
     Raises `OutputError` and `LayoutError` where it cannot be read.
     """
-    described = source.layers()
-    nodes = read_nodes(source, described, search=True, workers=workers)
-    found = merged(nodes)
+    nodes = read_nodes(source, source.layers(), search=True, workers=workers)
+    return reasons_of(source, merged(nodes), [each.store_paths() for each in nodes])
+
+
+def reasons_of(
+    source: ImageSource,
+    found: Merged,
+    by_layer: Iterable[Collection[str]],
+    *,
+    knows_files: bool = True,
+) -> Reasons:
+    """The same where it is known what refers to what, and which store paths are in which layer."""
     paths = {text: _parsed(text) for text in found.sizes}
     by_part = {path.hash_part: path for path in paths.values()}
     graph = Graph.of(
@@ -220,7 +225,8 @@ def image_reasons(source: ImageSource, workers: int = 0) -> Reasons:
     def naming(reference: StorePath, owner: StorePath) -> tuple[bytes, ...]:
         return found.mentions.get(str(owner), {}).get(reference.hash_part, ())
 
-    return Reasons(graph, naming, _packed(_image_layers(source, described, nodes), graph.sizes))
+    packed = _packed(_image_layers(source, by_layer), graph.sizes)
+    return Reasons(graph, naming, packed, knows_files)
 
 
 def image_closure(source: ImageSource, workers: int = 0) -> Closure:

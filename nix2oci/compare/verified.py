@@ -27,13 +27,14 @@ from nix2oci.trust.known_documents import PREDICATES
 from nix2oci.trust.listed_paths import (
     InLayers,
     ListedPaths,
+    paths_of_contents,
     paths_of_cyclonedx,
     paths_of_provenance,
     paths_of_spdx,
     what_differs,
 )
 from nix2oci.trust.statement import Statement
-from nix2oci.trust.trust_document import CYCLONEDX, IN_TOTO, SPDX
+from nix2oci.trust.trust_document import CONTENTS, CYCLONEDX, IN_TOTO, SPDX
 
 Verdict = Literal["verified", "holds", "wrong", "other key", "not judged"]
 """`verified`: signed by the key, and what it says is so. `holds`: what it says is so."""
@@ -42,7 +43,12 @@ _READERS: Mapping[str, Callable[[Json], ListedPaths]] = {
     "cyclonedx": paths_of_cyclonedx,
     "spdx": paths_of_spdx,
     "provenance": paths_of_provenance,
+    "contents": paths_of_contents,
 }
+
+
+_PLAIN = {CYCLONEDX: "cyclonedx", SPDX: "spdx", CONTENTS: "contents"}
+"""Documents that are attached as they are."""
 
 
 class Judged(Struct, frozen=True):
@@ -50,7 +56,7 @@ class Judged(Struct, frozen=True):
 
     attached: Attached
     kind: str
-    """`signature`, `cyclonedx`, `spdx`, `provenance`, or what type it has."""
+    """`signature`, `cyclonedx`, `spdx`, `provenance`, `contents`, or what type it has."""
     verdict: Verdict
     reasons: tuple[str, ...] = ()
     """Why it is wrong, or is not judged."""
@@ -101,7 +107,7 @@ def kind_of(each: Attached) -> str:
         return PREDICATES.get(each.predicate_type, each.predicate_type or each.artifact_type)
     if each.artifact_type == IN_TOTO:
         return PREDICATES.get(_said_type(each), IN_TOTO)
-    return {CYCLONEDX: "cyclonedx", SPDX: "spdx"}.get(each.artifact_type, each.artifact_type)
+    return _PLAIN.get(each.artifact_type, each.artifact_type)
 
 
 def _said_type(each: Attached) -> str:
@@ -164,7 +170,7 @@ def _document(each: Attached) -> tuple[Json, tuple[str, ...] | None]:
     if each.is_signed:
         digest = SimpleSigning.read(each.data).digest
         return {}, (digest.removeprefix("sha256:"),)
-    if each.artifact_type in (CYCLONEDX, SPDX):
+    if each.artifact_type in _PLAIN:
         return parse_object(each.data, "the document"), None
     return {}, None
 

@@ -11,7 +11,7 @@ from nix2oci.config.layer_keys import one_name
 from nix2oci.config.reading import Location, each_once, known, one_of
 from nix2oci.errors import ConfigError
 
-KINDS = ("cyclonedx", "spdx", "provenance")
+KINDS = ("cyclonedx", "spdx", "provenance", "contents")
 """Documents, in the order in which scanners take them."""
 _NONE = "none"
 _SBOM = "sbom"

@@ -8,5 +8,8 @@ SHELL = "nix2oci.shell"
 SLIM = "nix2oci.slim"
 """The rules by which something was left out of store paths, with their versions."""
 
+CONTENTS = "nix2oci.contents"
+"""The digest of the attached document that says what is in the layers."""
+
 POPULARITY = "nix2oci.popularity"
 """The digest of the index that layers were planned by."""

@@ -121,18 +121,24 @@ def write(
     known = _known(nix, prepared, progress) if destination.describes else None
     with destination.open(identity.names) as staging:
         if prepared.on_base:
-            prepared.on_base.base.copy_layers(staging)
+            base = prepared.on_base.base
+            base.copy_layers(staging)
+            if uploads := destination.uploads:
+                for layer in base.layers:
+                    uploads.add(layer, staging.blob_path(layer.digest))
         written = write_image_layers(prepared, spec, staging, destination, progress)
         config, described, inherited = _documents(prepared, spec, identity, written.layers)
         base_notes = prepared.on_base.base.annotations if prepared.on_base else {}
         recorded = annotations_of(prepared.shells, prepared.plan.fleet)
         slim = {SLIM: prepared.rules} if prepared.rules else {}
         notes = {**base_notes, **recorded, **slim, **identity.annotations}
-        image = Image.of(config, described, notes)
+        describe = destination.contents or (lambda *_: None)
+        image = Image.of(config, described, notes, describe(prepared, described, None))
         images, twin = [(image, identity.names)], None
         if tools:
             top = write_tools(tools, spec.compression, staging)
-            twin_image = with_tools(config, described, notes, tools, top)
+            contents = describe(prepared, (*described, top.descriptor), tools)
+            twin_image = with_tools(config, described, notes, tools, top, contents=contents)
             twin = Twin(twin_names, twin_image, top, tools)
             images.append((twin_image, twin_names))
         for each, _ in images:

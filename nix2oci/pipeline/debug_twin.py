@@ -187,6 +187,8 @@ def with_tools(
     annotations: Mapping[str, str],
     tools: Tools,
     top: Layer,
+    *,
+    contents: bytes | None,
 ) -> Image:
     """The image of these documents with the tools on top; entrypoint and all else stay."""
     history = History("nix2oci", f"debug tools: {TOOLS}, of {tools.title}")
@@ -196,5 +198,4 @@ def with_tools(
         history=(*config.history, history),
         env=with_tools_in_path(config.env),
     )
-    added = Descriptor(top.media_type, top.digest, top.size)
-    return Image.of(config, (*layers, added), annotations)
+    return Image.of(config, (*layers, top.descriptor), annotations, contents)

@@ -9,14 +9,21 @@ from datetime import datetime
 from msgspec import Struct
 
 from nix2oci.cache.directory import Cache
+from nix2oci.cache.layer_store import Uploads
 from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.layout.writer import Staging
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import Digest
+from nix2oci.oci.spec import Descriptor, Digest
+from nix2oci.pipeline.debug_twin import Tools
 from nix2oci.pipeline.on_base import LOCAL, Opener
+from nix2oci.pipeline.prepared import Prepared
 
-FindExisting = Callable[[Iterable[Digest]], Mapping[Digest, Layer]]
-"""Told what layers hold (`contents_key`): those that are where the image is pushed to."""
+FindExisting = Callable[[Iterable[Digest]], Mapping[Digest, Layer] | None]
+"""Told what layers hold (`contents_key`): those that are where the image is pushed to; None where
+nothing is known of that."""
+
+DescribeContents = Callable[[Prepared, Sequence[Descriptor], Tools | None], bytes | None]
+"""Says what is in an image of these layers, with the tools of a twin; None where it cannot."""
 
 
 class Destination(Struct, frozen=True):
@@ -36,5 +43,9 @@ class Destination(Struct, frozen=True):
     """Only for an image that is pushed and kept nowhere else: such layers are left out of it."""
     opener: Opener = LOCAL
     """How a base image is opened."""
+    uploads: Uploads | None = None
+    """What sends layers there as soon as they are made."""
+    contents: DescribeContents | None = None
+    """What makes a document of which the manifest has the digest."""
     describes: bool = False
     """Whether a bill of materials will be asked for, so that files are looked through for it."""

@@ -64,6 +64,7 @@ def write_image_layers(
         *(destination.cache, rest, spec.compression, blobs),
         cores=destination.cores,
         start_progress=start,
+        uploads=destination.uploads,
     )
     made = [(rest[number], written[number]) for number in numbers]
     unread = [path for each in wanted if each.contents in existing for path in each.paths]
@@ -106,7 +107,10 @@ def _existing(
     wanted: Sequence[LayerRequest], blobs: Staging, ask: FindExisting, progress: Progress
 ) -> dict[Digest | None, Layer]:
     """The layers that are where the image is pushed to, by what they hold."""
-    found = dict[Digest | None, Layer](ask(w.contents for w in wanted if w.contents).items())
+    there = ask(w.contents for w in wanted if w.contents)
+    if there is None:
+        return {}
+    found = dict[Digest | None, Layer](there.items())
     for layer in found.values():
         blobs.assume_remote(layer.digest, layer.size)
     size = text.size(sum(layer.size for layer in found.values()))

@@ -12,11 +12,13 @@ from msgspec import Struct
 
 from nix2oci.oci.artifact import Artifact, WithBytes
 from nix2oci.oci.layout.source import Blobs
+from nix2oci.oci.layout.writer import Image
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.push_set import NOTHING, PushSet
 from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.pipeline.build import WrittenImage
 from nix2oci.pipeline.platforms import Published
+from nix2oci.publish.contents import contents_document
 from nix2oci.publish.sbom import SbomFormat, sbom_documents
 from nix2oci.trust.artifacts_about import document_artifacts, signed_artifacts, tagged_signatures
 from nix2oci.trust.bundle import Signs
@@ -86,18 +88,31 @@ def documents_about(
     """The documents of these kinds about what was built.
 
     `provenance` is asked once, for all platforms: they are of one build. That of a debug twin says
-    nothing of its tools, so a twin has only a bill of materials, of its own.
+    nothing of its tools, so a twin has only a bill of materials and contents, of its own.
     """
     origin = (provenance(made.images),) if "provenance" in kinds else ()
     found = {
-        image.image.descriptor.digest: (*_sboms(image, kinds), *origin) for image in made.images
+        image.image.descriptor.digest: (
+            *_sboms(image, kinds),
+            *origin,
+            *_contents(image.image),
+        )
+        for image in made.images
     }
     twins = {
-        image.twin.image.descriptor.digest: _sboms(image, kinds, twin=True)
+        image.twin.image.descriptor.digest: (
+            *_sboms(image, kinds, twin=True),
+            *_contents(image.twin.image),
+        )
         for image in made.images
         if image.twin
     }
     return {made.main.descriptor.digest: origin, **found, **twins}
+
+
+def _contents(image: Image) -> tuple[TrustDocument, ...]:
+    """The document that a manifest names, which has to be attached wherever the manifest is."""
+    return () if image.contents is None else (contents_document(image.contents),)
 
 
 def _sboms(

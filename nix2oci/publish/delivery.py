@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
+from nix2oci.cache.layer_store import Uploads
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import Nix2OCIError, NotAttachedError
 from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layout.archive import blob_name
 from nix2oci.oci.layout.source import Blobs, Layout, open_layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
+from nix2oci.oci.registry.early_uploads import EarlyUploads
 from nix2oci.oci.registry.existing_layers import ExistingLayers, RemoteOrLocalBlobs
 from nix2oci.oci.registry.push import Known, Pushed
 from nix2oci.oci.registry.push_set import PushSet, read_push_set
-from nix2oci.oci.spec import Digest
+from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.pipeline.debug_twin import twin_names
-from nix2oci.pipeline.destination import FindExisting
 from nix2oci.pipeline.platforms import Named
 from nix2oci.publish.image_target import PushTarget
 
@@ -45,6 +48,7 @@ class Send(Protocol):
         arrived: list[Reference],
         mount_from: Sequence[str] = (),
         known: Known | None = None,
+        early: EarlyUploads | None = None,
     ) -> Pushed: ...
 
 
@@ -56,14 +60,38 @@ class Delivery(Struct, frozen=True):
     reuse: Mapping[Repository, ExistingLayers]
     before: Sequence[Repository] = ()
     """Repositories that got other images of the run."""
+    clients: Clients | None = None
+    """For layers that are sent while others are made; None where the image is to be whole first."""
+    early: dict[Repository, EarlyUploads] = field(default_factory=dict)
 
-    @property
-    def existing(self) -> FindExisting | None:
-        """Which layers all repositories have; None where nothing is known of any."""
-        return self._in_all if all(each.offered for each in self.reuse.values()) else None
+    @contextmanager
+    def sending_early(self, directory: str) -> Iterator[Uploads | None]:
+        """What sends layers that are made, of an image that will lie in a layout.
 
-    def _in_all(self, contents: Iterable[Digest]) -> Mapping[Digest, Layer]:
-        """Layers that need not be made: one that a single repository lacks must be here."""
+        A repository whose registry gets the image in another one before it waits for that.
+        """
+        if self.clients is None:
+            yield None
+            return
+        with ExitStack() as stack:
+            for place, existing in self.reuse.items():
+                if not earlier_in(place, self.reuse):
+                    early = EarlyUploads(
+                        *(self.clients, place, earlier_in(place, (*self.before, place))),
+                        final_path=lambda digest: os.path.join(directory, blob_name(digest)),
+                        leave_out=existing.is_listed,
+                    )
+                    stack.callback(early.close)
+                    self.early[place] = early
+            yield _Everywhere(tuple(self.early.values()))
+
+    def existing(self, contents: Iterable[Digest]) -> Mapping[Digest, Layer] | None:
+        """Layers that need not be made: one that a single repository lacks must be here.
+
+        None where nothing is known of one repository.
+        """
+        if not all(each.offered for each in self.reuse.values()):
+            return None
         first, *others = self.reuse.values()
         same = [
             each
@@ -117,7 +145,26 @@ class Delivery(Struct, frozen=True):
             arrived=arrived,
             mount_from=earlier_in(place, (*self.before, *self.reuse)),
             known=self.reuse[place].known(to[0]),
+            early=self.early.get(place),
         )
+
+
+class _Everywhere(Struct, frozen=True):
+    """Uploads to several repositories as one."""
+
+    places: tuple[EarlyUploads, ...]
+
+    def add(self, blob: Descriptor, path: str) -> None:
+        for each in self.places:
+            each.add(blob, path)
+
+    def go_on(self) -> None:
+        for each in self.places:
+            each.go_on()
+
+    def rest(self) -> None:
+        for each in self.places:
+            each.rest()
 
 
 def prepare_delivery(
@@ -147,7 +194,7 @@ def prepare_delivery(
         earlier = () if needs_all else target.earlier_images(place, first)
         others = earlier_in(place, (*before, *to))
         reuse[place] = ExistingLayers(first, earlier, clients, spec.compression, others)
-    return Delivery(target, push, reuse, before)
+    return Delivery(target, push, reuse, before, None if needs_all else clients)
 
 
 def by_repository(references: Iterable[Reference]) -> dict[Repository, tuple[Reference, ...]]:

@@ -18,6 +18,8 @@ class Side(Struct, frozen=True):
     kind: InputKind
     contents: Contents
     digest: str | None = None
+    is_read: bool = True
+    """Whether what is in it is known from its own bytes, and not from a document about an image."""
 
 
 def difference_document(old: Side, new: Side, found: Difference) -> dict[str, object]:
@@ -56,6 +58,7 @@ def _side_document(side: Side) -> dict[str, object]:
         "name": side.name,
         "kind": str(side.kind),
         "digest": side.digest,
+        "read": side.is_read,
         "size": side.contents.size,
         "nar_size": side.contents.nar_size,
         "layers": len(side.contents.layers),

@@ -16,7 +16,6 @@ from nix2oci.oci.spec import Digest, Index, canonical_json
 from nix2oci.oci.validate.finding import Finding
 from nix2oci.plan.shell_record import whole_record
 from nix2oci.publish.pull import Pulled
-from nix2oci.text import display
 from nix2oci.trust.bundle import PREDICATE_TYPE
 
 
@@ -33,12 +32,13 @@ def image_document(found: Inspected) -> dict[str, object]:
                 "digest": str(layer.digest),
                 "media_type": layer.media_type,
                 "size": layer.size,
-                "entries": len(contents.nodes),
+                "entries": contents.entries,
                 "paths": dict(sorted(contents.store_paths.items())),
             }
             for layer, contents in found.by_layer
         ],
-        "launchers": [display(b"/" + path) for path in found.launchers],
+        "read": found.is_read,
+        "launchers": [f"/{path}" for path in found.launchers],
         "slim": list(found.slim_rules),
         "shell": whole_record(found.shell_record),
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from nix2oci.errors import LayoutError
 from nix2oci.oci.fields import Fields, parse_object
 from nix2oci.oci.spec import canonical_json
+from nix2oci.trust.contents import PREDICATE as CONTENTS_PREDICATE
 from nix2oci.trust.statement import SIGNATURE, Statement
 from nix2oci.trust.trust_document import CYCLONEDX, IN_TOTO, SPDX, TrustDocument
 
@@ -18,6 +19,7 @@ PREDICATES: Mapping[str, str] = {
     _BOM: "cyclonedx",
     _SPDX_DOCUMENT: "spdx",
     _SLSA: "provenance",
+    CONTENTS_PREDICATE: "contents",
 }
 """What predicate types are called."""
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from nix2oci.errors import LayoutError
 from nix2oci.oci.fields import Fields, Json
 from nix2oci.text import and_more
+from nix2oci.trust.contents import Contents
 
 _PATH, _HASH, _REPLACED = "nix:output_path", "nix:nar_hash", "nix:replaced"
 _SHOWN = 3
@@ -72,6 +73,12 @@ def paths_of_provenance(predicate: Json) -> ListedPaths:
         if uri.startswith("nix:/") and digest:
             found[uri.removeprefix("nix:")] = _sri(digest)
     return ListedPaths(found, is_whole=not has_base)
+
+
+def paths_of_contents(document: Json) -> ListedPaths:
+    """Those of a document of contents, which lists what a base image has without a hash."""
+    paths = Contents.of(document, "the document").paths
+    return ListedPaths({path: each.nar_hash or None for path, each in paths.items()})
 
 
 def what_differs(listed: ListedPaths, there: InLayers, digest: str, *, exact: bool) -> list[str]:

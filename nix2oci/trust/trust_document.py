@@ -6,6 +6,7 @@ from msgspec import Struct
 
 CYCLONEDX = "application/vnd.cyclonedx+json"
 SPDX = "application/spdx+json"
+CONTENTS = "application/vnd.nix2oci.contents.v1+json"
 IN_TOTO = "application/vnd.in-toto+json"
 
 
@@ -13,7 +14,7 @@ class TrustDocument(Struct, frozen=True):
     """What is said of the image or index that it was made for, as bytes that never differ."""
 
     kind: str
-    """How flags and people call it: `cyclonedx`, `spdx`, `provenance`."""
+    """How flags and people call it: `cyclonedx`, `spdx`, `provenance`, `contents`."""
     media_type: str
     """Of its bytes, and the `artifactType` of the referrer that carries it: scanners want both
     to be equal."""

@@ -50,7 +50,7 @@ class NixClock:
         shim.parent.mkdir()
         shim.write_text(
             "#!/bin/bash\n"
-            'start=$EPOCHREALTIME; "$NIX2OCI_BENCH_NIX" "$@"; code=$?\n'
+            f'start=$EPOCHREALTIME; {nix} "$@"; code=$?\n'
             f'echo "$start $EPOCHREALTIME" >> {self.log}\n'
             "exit $code\n"
         )
@@ -58,7 +58,7 @@ class NixClock:
         self.env = {
             **os.environ,  # noqa: TID251  # a benchmark runs in the caller's environment
             "PATH": f"{shim.parent}:{os.environ['PATH']}",  # noqa: TID251
-            "NIX2OCI_BENCH_NIX": nix,
+            "NIX2OCI_BENCH_NIX": nix,  # for benchmarks: no other program is given it
         }
 
     def take(self) -> float:

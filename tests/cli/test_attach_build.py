@@ -219,7 +219,7 @@ class TestLayouts:
     [
         pytest.param(
             "--attach=sbom,licences",
-            "--attach: expected sbom, cyclonedx, spdx or provenance",
+            "--attach: expected sbom, cyclonedx, spdx, provenance or contents",
             id="a word that is none",
         ),
         pytest.param(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -145,3 +146,36 @@ def test_a_second_repository_takes_layers_from_the_first(runner: Runner) -> None
     assert [layer["reused"] for layer in document["layers"]].count(False) == 1
     assert len(runner.registry.puts()) == sent + 2, "last layer and configuration"
     output("skopeo", "inspect", "--tls-verify=false", f"docker://{other}")
+
+
+def test_an_attached_document_says_what_is_in_the_layers(runner: Runner, tmp_path: Path) -> None:
+    """Of real programs; references are as Nix recorded them, and as files have them."""
+    document = runner.push("--attach=contents")
+    name, here = f"{runner.registry.host}/team/app:1", str(tmp_path / "here")
+    argv = [*runner.argv(), "--attach=contents", "-o", here]
+    subprocess.run(argv, env=runner.env(), capture_output=True, check=True)
+
+    def shown(image: str, command: str, *more: str) -> Any:
+        argv = [NIX2OCI, command, image, *more, "--json"]
+        done = subprocess.run(argv, env=runner.env(), capture_output=True, check=True)
+        return json.loads(done.stdout)
+
+    read, known = shown(here, "inspect"), shown(name, "inspect")
+    assert (read["read"], known["read"]) == (True, False)
+    assert read["digest"] == known["digest"] == document["digest"]
+    listed = [
+        [(layer["digest"], sorted(layer["paths"])) for layer in each["layers"]]
+        for each in (read, known)
+    ]
+    assert listed[0] == listed[1]
+    paths = sorted({path for layer in read["layers"] for path in layer["paths"]})
+    for path in paths[:: max(1, len(paths) // 4)]:
+        (one,), (other,) = (shown(image, "why", path)["paths"] for image in (here, name))
+        for each in (one, other):
+            for step in (step for chain in each["chains"] for step in chain["steps"]):
+                del step["files"]
+        assert one == other
+    assert not shown(here, "diff", name)["differ"]
+    log = (runner.registry.state / "log").read_text()
+    got = re.findall(r'"GET /v2/team/app/blobs/(\S+) HTTP', log)
+    assert not {layer["digest"] for layer in read["layers"]} & set(got)

@@ -7,9 +7,10 @@ from msgspec.structs import replace
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.prepared import planned_image
-from nix2oci.cli.steps.read_image import reading_image
+from nix2oci.cli.steps.read_image import contents_without_reading, reading_image
 from nix2oci.cli.steps.record import planned_record
 from nix2oci.cli.steps.registry import open_anywhere
+from nix2oci.compare.described import described_contents
 from nix2oci.compare.difference import difference
 from nix2oci.compare.inputs import InputKind, closure_contents, image_contents, kind_of
 from nix2oci.config.options.group import argument, command, switch
@@ -58,6 +59,9 @@ def _side(text: str, options: PlanOptions, known: dict[Digest, LayerNodes]) -> S
     if kind is InputKind.CLOSURE:
         return Side(text, kind, closure_contents(*planned_record(text, options)))
     source = open_anywhere(text, options.registry, options.output)
+    digest = str(source.descriptor.digest)
+    if described := contents_without_reading(source, text, options.output):
+        return Side(text, kind, described_contents(source, described), digest, is_read=False)
     with reading_image(source, text, options.registry, options.output) as counted:
         contents = image_contents(counted, context.cores(), known)
-    return Side(text, kind, contents, str(source.descriptor.digest))
+    return Side(text, kind, contents, digest)

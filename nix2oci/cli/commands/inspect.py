@@ -5,10 +5,10 @@ from __future__ import annotations
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.list_attached import attached_or_none
-from nix2oci.cli.steps.read_image import reading_image
+from nix2oci.cli.steps.read_image import contents_without_reading, reading_image
 from nix2oci.cli.steps.registry import open_layout_anywhere
 from nix2oci.compare.attached import subjects_of_image
-from nix2oci.compare.image_contents import read_image
+from nix2oci.compare.image_contents import described_image, read_image
 from nix2oci.config.options.group import argument, command
 from nix2oci.config.options.output import OUTPUT, OutputOptions
 from nix2oci.config.options.platforms import ONE_PLATFORM
@@ -43,8 +43,11 @@ def inspect(
     layout, tag = open_layout_anywhere(image, registry, output)
     source = layout.image(tag, wanted)
     subjects = subjects_of_image(layout, tag, source)
-    with reading_image(source, image, registry, output) as counted:
-        found = read_image(counted, context.cores())
+    if contents := contents_without_reading(source, image, output):
+        found = described_image(source, contents)
+    else:
+        with reading_image(source, image, registry, output) as counted:
+            found = read_image(counted, context.cores())
     attached = attached_or_none(layout, subjects, output)
     if output.as_json:
         listed = None if attached is None else listed_document(attached)

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.prepared import planned_image
-from nix2oci.cli.steps.read_image import reading_image
+from nix2oci.cli.steps.read_image import contents_without_reading, reading_image
 from nix2oci.cli.steps.registry import open_anywhere
 from nix2oci.compare.chains import named
+from nix2oci.compare.described import described_reasons
 from nix2oci.compare.inputs import (
     InputKind,
     Reasons,
@@ -53,7 +54,7 @@ def why(*, text: str, wanted: str, options: PlanOptions) -> None:
         answers = [found.graph.explain(path, most) for path in paths]
         if output.as_json:
             documents = [explanation_document(found, answer) for answer in answers]
-            console.result_json({"paths": documents})
+            console.result_json({"read": found.knows_files, "paths": documents})
         else:
             every = bool(output.verbose)
             for number, answer in enumerate(answers):
@@ -73,6 +74,9 @@ def _reasons(text: str, options: PlanOptions) -> Iterator[Reasons]:
         return
     registry = reading(options.registry, text)
     source = open_anywhere(text, registry, options.output)
+    if described := contents_without_reading(source, text, options.output):
+        yield described_reasons(source, described)
+        return
     with reading_image(source, text, registry, options.output) as counted:
         reasons = image_reasons(counted, context.cores())
     yield reasons

@@ -16,6 +16,7 @@ from nix2oci.publish.attachments import (
     documents_about,
     subjects_of,
 )
+from nix2oci.trust.trust_document import CONTENTS
 
 
 def attach_to(made: Published, wanted: ToAttach, order: Order) -> Attachments:
@@ -34,8 +35,13 @@ def attach_to(made: Published, wanted: ToAttach, order: Order) -> Attachments:
 
 def _say(attachments: Attachments, wanted: ToAttach, output: OutputOptions) -> None:
     step = console.progress(output).step
-    if wanted.kinds:
-        step(f"attached: {', '.join(wanted.kinds)}")
+    lacks = wanted.has_contents and CONTENTS not in {
+        e.blob.media_type for e in attachments.artifacts
+    }
+    if lacks:
+        step("warning: no contents are attached: a slim image is known from its layers alone")
+    if kinds := [kind for kind in wanted.kinds if not (lacks and kind == "contents")]:
+        step(f"attached: {', '.join(kinds)}")
     if wanted.key:
         number = text.count(len(attachments.subjects), "manifest")
         step(f"signed {number} with key {wanted.key.hint}")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from nix2oci.cli.steps.signing_key import ToAttach
     from nix2oci.oci.engines import Engine
+    from nix2oci.pipeline.destination import DescribeContents
     from nix2oci.pipeline.on_base import Opener
     from nix2oci.plan.layers.layering import LayerHints
     from nix2oci.publish.image_target import ImageTarget, PushTarget
@@ -185,6 +186,15 @@ class Order(Struct, frozen=True):
         """Whether there is to be a bill of materials."""
         has_sbom = self.attaching is not None and self.attaching.has_sbom
         return has_sbom or self.setup.run.files.sbom_dir is not None
+
+    @property
+    def contents(self) -> DescribeContents | None:
+        """What makes the document of the contents, where there is to be one."""
+        if self.attaching is None or not self.attaching.has_contents:
+            return None
+        from nix2oci.publish.contents import describe_contents  # few images have one
+
+        return describe_contents
 
     @property
     def target(self) -> ImageTarget:

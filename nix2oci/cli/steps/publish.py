@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from nix2oci.cache.layer_store import Uploads
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.cli.render.built import say_published
@@ -109,7 +111,7 @@ def deliver(
 ) -> Delivered:
     """Make an image and put it where it is to go, and say what was made."""
     target, spec, output = order.target, order.spec, order.options.output
-    with target.with_file() as file:
+    with target.with_file() as file, _sending_early(delivery, file) as uploads:
         destination = Destination(
             file.open,
             created(spec),
@@ -118,6 +120,8 @@ def deliver(
             reads_zstd=target.output_format != "archive",
             existing=delivery.existing if delivery else None,
             opener=opener,
+            uploads=uploads,
+            contents=order.contents,
             describes=order.describes,
         )
         made = make(destination)
@@ -143,6 +147,12 @@ def deliver(
         for name in _names(each, made, target)
     )
     return Delivered(made, document, tuple(refs))
+
+
+def _sending_early(
+    delivery: Delivery | None, file: ImageTarget
+) -> AbstractContextManager[Uploads | None]:
+    return delivery.sending_early(file.path or "") if delivery else nullcontext()
 
 
 def _attach(made: Published, order: Order) -> Attachments | None:

@@ -28,6 +28,7 @@ from nix2oci.config.keys import BY_FLAG
 from nix2oci.config.options.image import ImageOptions
 from nix2oci.config.options.plan import PlanOptions
 from nix2oci.errors import ConfigError
+from nix2oci.model.annotation_keys import CONTENTS
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.flake_place import place_of
 from nix2oci.nix.installable import Installable
@@ -43,6 +44,7 @@ from nix2oci.pipeline.on_base import Opener
 from nix2oci.pipeline.platforms import Evaluated
 from nix2oci.pipeline.prepare import prepare
 from nix2oci.plan.layers.layering import LayerHints
+from nix2oci.publish.contents import describe_contents
 from nix2oci.publish.registry_options import reading, registry_for_build
 from nix2oci.trust.provenance_claims import Claims, NamedInstallable
 
@@ -103,7 +105,12 @@ class _Run(Struct, frozen=True):
         nix, packages = build
         progress, output = console.progress(self.options.output), self.options.output
         created = _created(source)
-        sink = Destination(lambda _: hashing(), lambda _: created, context.cores(), opener=opener)
+        named = CONTENTS in source.manifest().annotations
+        sink = Destination(
+            *(lambda _: hashing(), lambda _: created, context.cores()),
+            opener=opener,
+            contents=describe_contents if named else None,
+        )
         spec, hints = self.settings.spec, self.hints
         with ExitStack() as stack:
             ready = prepare(nix, packages, spec, progress, hints=hints, opener=opener)

@@ -12,6 +12,7 @@ from nix2oci.config.options.output import OutputOptions
 from nix2oci.config.options.registry import RegistryOptions
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.early_uploads import EarlyUploads
 from nix2oci.oci.registry.push import Known, Pushed, push
 from nix2oci.oci.registry.push_set import PushSet
 from nix2oci.report.images import sent_bytes
@@ -27,6 +28,7 @@ def send(
     arrived: list[Reference],
     mount_from: Sequence[str] = (),
     known: Known | None = None,
+    early: EarlyUploads | None = None,
 ) -> Pushed:
     """Push to references of one repository, and say what comes of it; raises what `push` raises.
 
@@ -36,7 +38,7 @@ def send(
     tags = [each.tag for each in others if each.tag]
     shown = ", ".join([str(first), *(f":{tag}" for tag in tags)])
     progress = console.progress(output)
-    begun = context.now()
+    begun = context.now().timestamp()
     run = registry_run(registry, output)
     with progress.bytes(f"pushing to {shown}", push_set.size) as counter, run.moving(counter):
         pushed = push(
@@ -44,9 +46,11 @@ def send(
             more_tags=tags,
             mount_from=mount_from,
             known=known,
+            early=early,
             arrived=arrived.append,
         )
-    seconds = (context.now() - begun).total_seconds()
+    began = early.began if early else None
+    seconds = context.now().timestamp() - (began or begun)
     progress.step(_summary(push_set, pushed, seconds))
     return pushed
 

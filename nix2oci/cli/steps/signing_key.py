@@ -28,6 +28,10 @@ class ToAttach(Struct, frozen=True):
     def has_sbom(self) -> bool:
         return bool({"cyclonedx", "spdx"} & set(self.kinds))
 
+    @property
+    def has_contents(self) -> bool:
+        return "contents" in self.kinds
+
 
 def to_attach(asked: Attaching, file: Attaching, *, pushed: bool, in_layout: bool) -> ToAttach:
     """What is attached to an image, as flags have `asked` and nix2oci.yaml says.

@@ -39,7 +39,7 @@ TRUST = Group(
         value(
             "--attach",
             "WHAT,...",
-            "Attach documents to the image: sbom (cyclonedx and spdx), provenance; or none.",
+            "Attach documents: sbom (cyclonedx and spdx), provenance, contents; or none.",
         ),
         SIGN_KEY,
     ),

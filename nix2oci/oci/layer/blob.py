@@ -21,7 +21,7 @@ from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Entry, File
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT, tar_blocks
-from nix2oci.oci.spec import Digest
+from nix2oci.oci.spec import Descriptor, Digest
 
 _AHEAD = 6
 """Blocks of one layer that may wait for a compressor or the disk: bounds memory."""
@@ -45,6 +45,11 @@ class Layer(Struct, frozen=True):
     """How many regular files were read to write it just now."""
     slimmed: str = ""
     """The `SLIMMED` annotation, where rules left something out of its store paths."""
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """Its blob, of which nothing more is said."""
+        return Descriptor(self.media_type, self.digest, self.size)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Layer):

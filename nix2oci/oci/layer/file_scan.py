@@ -8,7 +8,7 @@ counts as the last layer has it, as a launcher does that lies over a wrapper.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from operator import attrgetter
@@ -17,7 +17,9 @@ from msgspec import Struct, field
 
 from nix2oci.host.differences import here
 from nix2oci.model.hash_parts import HashParts
+from nix2oci.model.tree import Entry
 from nix2oci.oci.layer.stream import open_layer
+from nix2oci.oci.layer.tar import tar_blocks
 from nix2oci.oci.layer.untar import DIRECTORY, HARDLINK, SYMLINK, Member, TarReader, normal
 from nix2oci.oci.layer.whiteouts import is_whiteout, lay_over, topmost
 from nix2oci.oci.layout.source import ImageSource
@@ -90,18 +92,28 @@ def read_nodes(
     return tuple(found[layer.digest] for layer in layers)
 
 
+def scan_entries(entries: Iterable[Entry]) -> LayerNodes:
+    """The same of a layer that these entries become, searched; files are read."""
+    reader = TarReader(tar_blocks(entries))
+    return _collected(((member, reader) for member in reader), search=True)
+
+
 def _read(source: ImageSource, search: bool, layer: Descriptor) -> LayerNodes:  # noqa: FBT001
+    with open_layer(source, layer) as stream:
+        return _collected(stream.members(), search=search)
+
+
+def _collected(members: Iterable[tuple[Member, TarReader]], *, search: bool) -> LayerNodes:
     nodes: dict[bytes, Node] = {}
     whiteouts: list[bytes] = []
-    with open_layer(source, layer) as stream:
-        for member, reader in stream.members():
-            path = member.path
-            if is_whiteout(path):
-                whiteouts.append(path)
-            elif member.kind == HARDLINK:
-                nodes[path] = nodes.get(normal(member.link), Node(0))
-            elif path:
-                nodes[path] = _node(member, reader, search=search)
+    for member, reader in members:
+        path = member.path
+        if is_whiteout(path):
+            whiteouts.append(path)
+        elif member.kind == HARDLINK:
+            nodes[path] = nodes.get(normal(member.link), Node(0))
+        elif path:
+            nodes[path] = _node(member, reader, search=search)
     return LayerNodes(nodes, tuple(whiteouts))
 
 

@@ -59,6 +59,8 @@ class LayerJob(Struct, frozen=True):
 
 OnProgress = Callable[[int], None]
 """Called with the bytes of tar that were done since the last call."""
+OnLayer = Callable[[Layer], None]
+"""Called with a layer whose blob is committed, in this process."""
 
 
 def write_layers(
@@ -69,9 +71,11 @@ def write_layers(
     progress: OnProgress = lambda _: None,
     *,
     forks: bool,
+    on_layer: OnLayer = lambda _: None,
 ) -> tuple[Layer, ...]:
     """Write layers as blobs, up to `cores` at a time; answer in the order given.
 
+    When `progress` or `on_layer` are called all workers are there: they may begin threads.
     The first failure ends the others and is raised. Nothing but how long it takes depends on
     `cores`, and on `forks`: whether workers may be forked (`Differences.forks`).
     """
@@ -88,11 +92,13 @@ def write_layers(
 
     heaviest_first = sorted(range(len(layers)), key=lambda number: -layers[number].estimated_size)
     if min(cores, len(layers)) < 2:
-        written = {number: write(number, progress) for number in heaviest_first}
+        written: dict[int, Layer] = {}
+        for number in heaviest_first:
+            _take((number, write(number, progress)), written, progress, on_layer)
     else:
         alone = forks and threading.active_count() == 1
         share_out = _share_with_processes if alone else _share_with_threads
-        written = share_out(heaviest_first, write, min(cores, len(layers)), progress)
+        written = share_out(heaviest_first, write, min(cores, len(layers)), progress, on_layer)
     return tuple(written[number] for number in range(len(layers)))
 
 
@@ -111,7 +117,7 @@ class _NotWanted(Exception):  # noqa: N818  # nobody sees it
 
 
 def _share_with_threads(
-    numbers: Sequence[int], write: Write, workers: int, progress: OnProgress
+    numbers: Sequence[int], write: Write, workers: int, progress: OnProgress, on_layer: OnLayer
 ) -> dict[int, Layer]:
     """Have threads write layers, each the next one when it is done with the last."""
     answers, over = SimpleQueue[_Answer](), threading.Event()
@@ -134,7 +140,7 @@ def _share_with_threads(
         for thread in threads:
             thread.start()
         while len(written) < len(numbers):
-            _take(answers.get(), written, progress)
+            _take(answers.get(), written, progress, on_layer)
     finally:
         over.set()
         end = monotonic() + _PATIENCE  # one may wait for a process, which ends with this one
@@ -159,7 +165,9 @@ def _threads(
     return [threading.Thread(target=work, daemon=True) for _ in range(workers)]
 
 
-def _take(answer: _Answer, written: dict[int, Layer], progress: OnProgress) -> bool:
+def _take(
+    answer: _Answer, written: dict[int, Layer], progress: OnProgress, on_layer: OnLayer
+) -> bool:
     """Whether it was a layer; raises what went wrong in a worker."""
     if isinstance(answer, BaseException):
         raise answer
@@ -168,11 +176,12 @@ def _take(answer: _Answer, written: dict[int, Layer], progress: OnProgress) -> b
         return False
     number, layer = answer
     written[number] = layer
+    on_layer(layer)
     return True
 
 
 def _share_with_processes(
-    numbers: Sequence[int], write: Write, workers: int, progress: OnProgress
+    numbers: Sequence[int], write: Write, workers: int, progress: OnProgress, on_layer: OnLayer
 ) -> dict[int, Layer]:
     """Give numbers to forked workers, each its next one when it is done with the last."""
     todo = iter(numbers)
@@ -183,7 +192,7 @@ def _share_with_processes(
         while len(written) < len(numbers):
             ready = set(connection.wait(lines))
             for line in (line for line in lines if line in ready):
-                is_layer = _take(_receive(line), written, progress)
+                is_layer = _take(_receive(line), written, progress, on_layer)
                 if is_layer and (following := next(todo, None)) is not None:
                     line.send(following)
     return written

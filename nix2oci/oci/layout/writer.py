@@ -25,6 +25,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nix2oci.model.annotation_keys import CONTENTS
 from nix2oci.oci.artifact import Artifact
 from nix2oci.oci.fields import Fields
 from nix2oci.oci.layout.archive import Sink, consumed, write_archive
@@ -72,6 +73,8 @@ class Image(Struct, frozen=True):
     descriptor: Descriptor
     layers: tuple[Descriptor, ...]
     """Base layer first."""
+    contents: bytes | None = None
+    """The document of what is in it, which its manifest names, where there is one."""
 
     @classmethod
     def of(
@@ -79,14 +82,18 @@ class Image(Struct, frozen=True):
         config: ImageConfig,
         layers: tuple[Descriptor, ...],
         annotations: Mapping[str, str] | None = None,
+        contents: bytes | None = None,
     ) -> Image:
         """The documents of an image; `layers` belong to `config.diff_ids`, one to one."""
+        notes = {key: value for key, value in (annotations or {}).items() if key != CONTENTS}
+        if contents is not None:
+            notes[CONTENTS] = str(Digest.of(contents))
         config_bytes = canonical_json(config.to_json())
         config_blob = Descriptor.of(CONFIG, config_bytes)
-        manifest = Manifest(config_blob, layers, annotations or {})
+        manifest = Manifest(config_blob, layers, notes)
         manifest_bytes = canonical_json(manifest.to_json())
         described = Descriptor.of(MANIFEST, manifest_bytes, platform=config.platform)
-        return cls(config_bytes, manifest_bytes, described, layers)
+        return cls(config_bytes, manifest_bytes, described, layers, contents)
 
     @property
     def id(self) -> Digest:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from threading import Lock
 
 from nix2oci.host.http.transport import Transport
 from nix2oci.oci.registry.client import Client
 from nix2oci.oci.registry.client_options import ClientOptions, Repository, line_to
+from nix2oci.oci.registry.parallel import Background
 from nix2oci.oci.spec import Digest
 
 
@@ -21,9 +23,16 @@ class Clients:
         self._known: dict[Repository, tuple[frozenset[str], Client]] = {}
         self._transports: dict[str, Transport] = {}
         self._holders: dict[tuple[str, Digest], str] = {}
+        self._lock = Lock()
+        self.background = Background()
+        """What registries are asked while Nix is at work."""
 
     def of(self, place: Repository, *, push: bool = False, others: Iterable[str] = ()) -> Client:
         """A client of a repository: one that may push, and read others of the same registry."""
+        with self._lock:
+            return self._of(place, push=push, others=others)
+
+    def _of(self, place: Repository, *, push: bool, others: Iterable[str]) -> Client:
         wanted = frozenset((*(("push",) if push else ()), *(f"from {each}" for each in others)))
         may, client = self._known.get(place, (frozenset[str](), None))
         if client is None or not wanted <= may:

@@ -43,6 +43,7 @@ class ExistingLayers:
     ) -> None:
         """Ask whether we may push to `to`, and for the earlier images, of the same registry.
 
+        The images are asked for while the caller goes on, until somebody wants to know of them.
         `mount_from` are repositories there that may have blobs by the time of the push.
         What is wrong with one of these is a note. Raises `RegistryError` and `AuthenticationError`
         where nothing can be pushed.
@@ -55,18 +56,33 @@ class ExistingLayers:
         self._uploader = Uploader(self._client, _NoBlobs(), others)
         with as_registry_error(self._purpose):
             self._client.meet(by=self._uploader.check_allowed)
-        self.offered: dict[Digest, Layer] = {}
-        """Layers of the earlier images, by what they hold."""
+        self._background = clients.background
+        self._notes: list[str] = []
+        self._offered: dict[Digest, Layer] = {}
         self._named: dict[Reference, Digest] = {}
+        self._listed: set[Digest] = set()
+        """Layers of earlier images of the repository itself."""
         for reference in earlier:
-            self._offer(reference, clients, compression)
+            self._background.run(partial(self._offer, reference, clients, compression))
         self.taken: dict[Digest, int] = {}
         """The blobs that are there and were not made, with their sizes."""
         self._lost: set[Digest] = set()
 
+    @property
+    def offered(self) -> Mapping[Digest, Layer]:
+        """Layers of the earlier images, by what they hold; by then no thread asks for any."""
+        self._wait()
+        return self._offered
+
+    def _wait(self) -> None:
+        self._background.wait()
+        notes, self._notes = self._notes, []
+        for line in notes:
+            self._client.access.listener.note(line)
+
     def _offer(self, reference: Reference, clients: Clients, compression: Compression) -> None:
         """Take note of the layers of an earlier image, or say why there are none to be had."""
-        note = clients.access.listener.note
+        note = self._notes.append  # Nix may be drawing
         try:
             layout = open_remote(reference, clients)
             images = _images(layout)
@@ -79,16 +95,24 @@ class ExistingLayers:
         for image in images:
             try:
                 found = tuple(_layers(image, compression))
+                if Repository.of(reference) == self._client.place:
+                    self._listed.update(layer.digest for layer in image.layers())
             except (RegistryError, OutputError) as err:
                 note(f"nothing of {reference} is reused: {err}")
                 found, is_whole = (), False
             for contents, layer in found:
-                self.offered.setdefault(contents, layer)
+                self._offered.setdefault(contents, layer)
         if is_whole:
             self._named[reference] = layout.entries()[0].digest
 
+    def is_listed(self, digest: Digest) -> bool:
+        """Whether an earlier image of the repository has a layer, and it was not found missing."""
+        self._wait()
+        return digest in self._listed and digest not in self._lost
+
     def known(self, to: Reference) -> Known | None:
         """What was found out of a tag; None where it was not asked for."""
+        self._wait()
         digest = self._named.get(to)
         return None if digest is None else Known(digest, frozenset(self._lost))
 
@@ -97,25 +121,20 @@ class ExistingLayers:
 
         A layer of another repository is taken from there. Raises `RegistryError`.
         """
-        asked = [each for each in dict.fromkeys(contents) if each in self.offered]
-        blobs = [_descriptor(self.offered[each]) for each in asked]
+        offered = self.offered
+        asked = [each for each in dict.fromkeys(contents) if each in offered]
+        blobs = [offered[each].descriptor for each in asked]
         work = [partial(self._uploader.obtain, blob) for blob in blobs]
         with as_registry_error(self._purpose):
             there = run_all(work, self._client.access.jobs, self._client.stop)
         found = {
-            each: self.offered[each]
-            for each, is_there in zip(asked, there, strict=True)
-            if is_there
+            each: offered[each] for each, is_there in zip(asked, there, strict=True) if is_there
         }
         self.taken |= {layer.digest: layer.size for layer in found.values()}
         self._lost |= {
             blob.digest for blob, is_there in zip(blobs, there, strict=True) if not is_there
         }
         return found
-
-
-def _descriptor(layer: Layer) -> Descriptor:
-    return Descriptor(layer.media_type, layer.digest, layer.size)
 
 
 def _images(layout: Layout) -> tuple[ImageSource, ...]:

@@ -1,4 +1,4 @@
-"""Several pieces of work at once, in threads that end together.
+"""Several pieces of work at once, in threads that end together, or while something else is done.
 
 The hard part is the end. A failure in one ends all, and Ctrl-C must not wait for a thread that
 hangs on a connection: the threads are daemons, which Python does not wait for when it exits.
@@ -6,9 +6,10 @@ hangs on a connection: the threads are daemons, which Python does not wait for w
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import TypeVar
 
 from nix2oci.host.http.retry import CancelledError
@@ -83,3 +84,50 @@ def _results(
             threads -= 1
         else:
             yield result
+
+
+class Background:
+    """Work that is done while its owner does something else, piece after piece, in one thread.
+
+    There is a thread only while there is work: who forks can wait until there is none.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._todo = deque[Callable[[], None]]()
+        self._thread: Thread | None = None
+        self._is_busy = False
+        self._errors: list[BaseException] = []
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Have it done when all before it is."""
+        with self._lock:
+            self._todo.append(work)
+            starts, self._is_busy = not self._is_busy, True
+        if starts:
+            self._join()  # the one before is over, or all but over
+            self._thread = Thread(target=self._work, daemon=True)
+            self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until all is done and no thread is left; raises the first thing that went wrong."""
+        self._join()
+        errors, self._errors = self._errors, []
+        for error in errors:
+            raise error
+
+    def _join(self) -> None:
+        if self._thread:
+            self._thread.join()
+
+    def _work(self) -> None:
+        while work := self._next():
+            try:
+                work()
+            except BaseException as err:  # noqa: BLE001  # it is raised where it is waited for
+                self._errors.append(err)
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._lock:
+            self._is_busy = bool(self._todo)
+            return self._todo.popleft() if self._todo else None

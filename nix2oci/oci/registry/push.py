@@ -20,6 +20,7 @@ from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, is_immutable
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
+from nix2oci.oci.registry.early_uploads import EarlyUploads
 from nix2oci.oci.registry.image_documents import Document
 from nix2oci.oci.registry.manifests import get_document, named_digest
 from nix2oci.oci.registry.parallel import run_all
@@ -62,6 +63,7 @@ def push(
     more_tags: Sequence[str] = (),
     mount_from: Sequence[str] = (),
     known: Known | None = None,
+    early: EarlyUploads | None = None,
     arrived: Callable[[Reference], None] = lambda _: None,
 ) -> Pushed:
     """Push an image or index under the tag that `to` has, or by its digest alone, and `more_tags`.
@@ -84,12 +86,15 @@ def push(
             before = {to.tag: known}
             done = {tag for tag in tags if _names(client, tag, named.digest, before.get(tag))}
             lost = known.lost if known and to.tag in done else None
+            outcomes = dict(early.finish()) if early else {}
             of_image = {blob.digest for each in push_set.documents for blob in each.blobs}
+            rest = [blob for blob in push_set.blobs if blob.digest not in outcomes]
             work = [
                 partial(_delivered, uploader, blob, lost if blob.digest in of_image else None)
-                for blob in push_set.blobs
+                for blob in rest
             ]
-            outcomes = run_all(work, clients.access.jobs, client.stop)
+            found = run_all(work, clients.access.jobs, client.stop)
+            outcomes |= zip((blob.digest for blob in rest), found, strict=True)
             if not done:
                 _put_all(client, uploader, push_set.documents)
             failed = attach(client, uploader, push_set)
@@ -102,8 +107,8 @@ def push(
     clients.note_holder(place, (blob.digest for blob in push_set.blobs))
     if failed:
         raise NotAttachedError(f"{place}@{named.digest}", failed.cause, failed.hint, failed.status)
-    by_digest = zip((blob.digest for blob in push_set.blobs), outcomes, strict=True)
-    return Pushed(place, tuple(tags), named, dict(by_digest))
+    in_order = {blob.digest: outcomes[blob.digest] for blob in push_set.blobs}
+    return Pushed(place, tuple(tags), named, in_order)
 
 
 def push_about(image: Digest, more: PushSet, blobs: Blobs, place: Repository, to: Clients) -> None:

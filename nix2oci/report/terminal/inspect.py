@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from nix2oci import text
-from nix2oci.compare.image_contents import Inspected
+from nix2oci.compare.image_contents import Inspected, LayerSummary
 from nix2oci.model.annotation_keys import POPULARITY
 from nix2oci.oci.healthcheck import Healthcheck
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Digest
-from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.report.terminal.styled import Line, Span, Table, Text
-from nix2oci.text import display
 
 _SHOWN = 3
 """Names of store paths in a row, and launchers, that are shown without -v."""
@@ -66,22 +64,21 @@ def _fields(source: ImageSource) -> dict[str, Sequence[str]]:
     }
 
 
-def _launchers(launchers: Sequence[bytes], shown: int | None) -> list[str]:
+def _launchers(launchers: Sequence[str], shown: int | None) -> list[str]:
     if not launchers:
         return []
     title = "1 launcher stands for a wrapper:"
     if len(launchers) > 1:
         title = f"{len(launchers)} launchers stand for wrappers:"
     rest = text.more(len(launchers), shown)
-    lines = [f"  /{display(path)}" for path in launchers[:shown]]
+    lines = [f"  /{path}" for path in launchers[:shown]]
     return [title, *lines, *([f"  {rest}"] if rest else [])]
 
 
-def _names(found: LayerContents, own: AbstractSet[str], shown: int | None) -> str:
+def _names(found: LayerSummary, own: AbstractSet[str], shown: int | None) -> str:
     """The largest store paths that no layer below has, or the first names at the root for none."""
     if not own:
-        top = sorted({path.split(b"/")[0].decode(errors="replace") for path in found.nodes})
-        return " ".join(f"/{name}" for name in top)
+        return " ".join(f"/{name}" for name in found.top)
     paths = sorted(own, key=lambda path: (-found.store_paths[path], path))
     if shown is None:
         return " ".join(paths)

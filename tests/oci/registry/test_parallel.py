@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from threading import Barrier, Event
+from threading import Barrier, Event, active_count
 
 import pytest
 
 from nix2oci.host.http.retry import CancelledError
-from nix2oci.oci.registry.parallel import run_all
+from nix2oci.oci.registry.parallel import Background, run_all
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5, 50])
@@ -54,3 +54,27 @@ def test_a_failure_counts_more_than_those_who_stopped_for_it() -> None:
 
     with pytest.raises(ValueError, match="this one"):
         run_all([stopped, fail], 2, stop)
+
+
+def test_work_in_the_background_is_done_in_its_order_and_leaves_no_thread() -> None:
+    background, done, before = Background(), list[int](), active_count()
+    for round_ in range(3):
+        for number in range(5):
+            background.run(partial(done.append, number))
+        background.wait()
+        assert done == [*range(5)] * (round_ + 1)
+        assert active_count() == before
+
+
+def test_work_that_fails_in_the_background_is_told_once_where_it_is_waited_for() -> None:
+    background, done = Background(), list[int]()
+
+    def fail() -> None:
+        raise ValueError("this one")
+
+    background.run(fail)
+    background.run(partial(done.append, 1))
+    with pytest.raises(ValueError, match="this one"):
+        background.wait()
+    background.wait()
+    assert done == [1]

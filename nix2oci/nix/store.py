@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from nix2oci.errors import CaseHackError, RepresentationError, StoreError
 from nix2oci.model.closure import Closure, PathInfo, StorePath, format_nar_hash
-from nix2oci.model.tree import Directory, Entry, File, Symlink, check_name, parents
+from nix2oci.model.tree import Content, Directory, Entry, File, Symlink, check_name, parents
 from nix2oci.nix.case_hack import CaseHack, has_mark, names_in
 from nix2oci.nix.nar import (
     CHUNK,
@@ -187,7 +187,7 @@ class _Nar:
         self._pending = bytearray()
         self._size = 0
 
-    def raw(self, data: bytes) -> None:
+    def raw(self, data: bytes | memoryview) -> None:
         """Bytes as they are."""
         if len(data) < CHUNK >> 2:
             self._pending += data
@@ -207,6 +207,31 @@ class _Nar:
         self._hash.update(self._pending)
         self._size += len(self._pending)
         self._pending.clear()
+
+
+class _Content(Content):
+    """The bytes of an open file, each of which counts for the NAR hash when it is read."""
+
+    def __init__(self, nar: _Nar, name: bytes, fd: int, size: int) -> None:
+        self._nar, self._name, self._fd, self._left = nar, name, fd, size
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._left:
+            data = os.read(self._fd, min(self._left, CHUNK))
+            self._count(data)
+            yield data
+
+    def read_into(self, memory: memoryview) -> None:
+        while memory:
+            read = memory[: os.readv(self._fd, (memory[:CHUNK],))]
+            self._count(read)
+            memory = memory[len(read) :]
+
+    def _count(self, data: bytes | memoryview) -> None:
+        if not data:
+            raise StoreError(f"cannot use /{display(self._name)}: it changed while it was read")
+        self._left -= len(data)
+        self._nar.raw(data)
 
 
 class _Walk(Struct, frozen=True):
@@ -248,21 +273,10 @@ class _Walk(Struct, frozen=True):
         size, executable = status.st_size, status.st_mode & 0o100
         start = NODE + REGULAR + (EXECUTABLE if executable else b"")
         self.nar.raw(start + CONTENTS + size.to_bytes(8, "little"))
-        chunks: Iterable[bytes] = self.chunks(name, fd, size)
-        if size <= CHUNK:
-            chunks = tuple(chunks)
+        content = _Content(self.nar, name, fd, size)
+        chunks = tuple(content) if size <= CHUNK else content
         yield File(name, size, chunks, 0o555 if executable else 0o444)
         self.nar.raw(PADDING[: -size % 8] + CLOSE)
-
-    def chunks(self, name: bytes, fd: int, size: int) -> Iterator[bytes]:
-        left = size
-        while left:
-            data = os.read(fd, min(left, CHUNK))
-            if not data:
-                raise StoreError(f"cannot use /{display(name)}: it changed while it was read")
-            left -= len(data)
-            self.nar.raw(data)
-            yield data
 
     def directory(self, logical: bytes, physical: bytes) -> Iterator[Entry]:
         self.nar.raw(NODE + DIRECTORY)

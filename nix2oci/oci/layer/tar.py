@@ -40,15 +40,19 @@ def tar_blocks(entries: Iterable[Entry], reuse: int = 0) -> Iterator[memoryview]
     memory = cycle([_new_block() for _ in range(reuse)]) if reuse else iter(_new_block, None)
     block, at = next(memory), 0
     for size, piece in _pieces(entries):
+        end = at + size
+        if end < BLOCK and isinstance(piece, bytes):
+            block[at:end] = piece
+            at = end
+            continue
         left = size
         while at + left >= BLOCK:
             _fill(block[at:], piece, size - left)
             left -= BLOCK - at
             yield block
             block, at = next(memory), 0
-        if left:
-            _fill(block[at : at + left], piece, size - left)
-            at += left
+        _fill(block[at : at + left], piece, size - left)
+        at += left
     if at:
         yield block[:at]
 
@@ -185,9 +189,8 @@ def _ustar(
     devices = b"".join(_octal(number, 8) for number in device) if any(device) else _NO_DEVICE
     before = name.ljust(100, b"\0") + numbers
     after = kind + link.ljust(100, b"\0") + _MAGIC_AND_NO_NAMES + devices
-    after += prefix.ljust(167, b"\0")
-    checksum = _sum(before) + _sum(after[:256]) + _sum(after[256:]) + 8 * 0x20
-    return before + b"%06o\0 " % checksum + after
+    checksum = _sum(before) + _sum(after) + _sum(prefix) + 8 * 0x20
+    return before + b"%06o\0 " % checksum + after + prefix.ljust(167, b"\0")
 
 
 def _sum(data: bytes) -> int:

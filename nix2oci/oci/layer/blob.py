@@ -23,7 +23,7 @@ from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT, tar_blocks
 from nix2oci.oci.spec import Digest
 
-_AHEAD = 6
+_AHEAD = 5
 """Blocks of one layer that may wait for a compressor or the disk: bounds memory."""
 
 _SLIM = " slim "

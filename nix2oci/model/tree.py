@@ -31,6 +31,17 @@ class Directory(Struct, frozen=True):
     gid: int = 0
 
 
+class Content:
+    """What is in a large file, for one reader: all of it is iterated over, or read into memory."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        raise NotImplementedError
+
+    def read_into(self, memory: memoryview) -> None:
+        """Fill `memory` with what comes next; asked for no more than there is."""
+        raise NotImplementedError
+
+
 class File(Struct, frozen=True):
     """A regular file.
 

@@ -26,11 +26,14 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 4095
 """What Linux has for a name and for a path, a link's target included (NAME_MAX, PATH_MAX)."""
 
 
+def string(value: bytes) -> bytes:
+    """With its length in front, padded to 8 bytes: the one construct of the format."""
+    return len(value).to_bytes(8, "little") + value + PADDING[: -len(value) % 8]
+
+
 def strings(*values: bytes) -> bytes:
-    """Each value with its length in front, padded to 8 bytes: the one construct of the format."""
-    return b"".join(
-        len(value).to_bytes(8, "little") + value + PADDING[: -len(value) % 8] for value in values
-    )
+    """Each value as `string` has it."""
+    return b"".join(map(string, values))
 
 
 MAGIC = strings(b"nix-archive-1")

@@ -20,12 +20,12 @@ from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.dead_mentions import COMPLETES
 from nix2oci.model.shell_references import CallSite
 from nix2oci.nix.file_search import entries
+from nix2oci.nix.needles import find
 from nix2oci.nix.python_calls import read_module
 from nix2oci.nix.python_index import Index, is_standard
 from nix2oci.nix.python_module import Module, Site, all_sites, is_whole
 from nix2oci.nix.python_names import STANDARD
 from nix2oci.nix.python_reach import EntryPoint, Reached, reach
-from nix2oci.nix.scan import find
 from nix2oci.nix.store_files import StoreFiles
 from nix2oci.text import display
 from nix2oci.wrappers.binary import BinaryWrapper

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.nix.case_hack import CaseHack, names_in
-from nix2oci.nix.scan import find
+from nix2oci.nix.needles import find
 from nix2oci.nix.store_files import unreadable
 
 

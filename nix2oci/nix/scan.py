@@ -19,6 +19,7 @@ from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
 from nix2oci.nix.case_hack import CaseHack, name_of
 from nix2oci.nix.dynamic_imports import imported
 from nix2oci.nix.fact_cache import FactCache
+from nix2oci.nix.needles import find, holding
 from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
 from nix2oci.wrappers.chain import Chain, File, follow
 from nix2oci.wrappers.script import SHELLS, HostFacts, Native, Wrapper, essence
@@ -152,11 +153,27 @@ def _order(mention: ShellReference) -> tuple[bytes, StorePath, int]:
 def _of_path(
     files: StoreFiles, owner: StorePath, named: Mapping[bytes, StorePath]
 ) -> Iterator[ShellReference]:
+    others: list[ShellReference] = []
+    regular = _regular_files(files, owner, named, others)
+    for path in holding(((files.at(path), path) for path in regular), named):
+        yield from _of_file(files, owner, path, named)
+    yield from others
+
+
+def _regular_files(
+    files: StoreFiles,
+    owner: StorePath,
+    named: Mapping[bytes, StorePath],
+    others: list[ShellReference],
+) -> Iterator[bytes]:
+    """The regular files of a store path; what names and links mention is added to `others`."""
     top = str(owner).encode()
     waiting = [top] if stat.S_ISDIR(os.lstat(files.at(top)).st_mode) else []
     if not waiting:
-        link = os.path.islink(files.at(top))
-        yield from (_of_link if link else _of_file)(files, owner, top, named)
+        if os.path.islink(files.at(top)):
+            others += _of_link(files, owner, top, named)
+        else:
+            yield top
     while waiting:
         directory = waiting.pop()
         with os.scandir(files.at(directory)) as entries:
@@ -164,13 +181,13 @@ def _of_path(
                 name = name_of(entry.name, files.at(directory), case_hack=files.disk.case_hack)
                 path = directory + b"/" + name
                 for needle in filter(name.__contains__, named):
-                    yield ShellReference(owner, path, named[needle], ReferenceKind.OTHER)
+                    others.append(ShellReference(owner, path, named[needle], ReferenceKind.OTHER))
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(path)
                 elif entry.is_symlink():
-                    yield from _of_link(files, owner, path, named)
+                    others += _of_link(files, owner, path, named)
                 elif entry.is_file(follow_symlinks=False):
-                    yield from _of_file(files, owner, path, named)
+                    yield path
 
 
 def _of_link(
@@ -199,24 +216,6 @@ def _of_file(
                 yield _located(fd, mention, rest)
     finally:
         os.close(fd)
-
-
-def find(fd: int, needles: Iterable[bytes], start: int = 0) -> dict[bytes, int]:
-    """Where each of the needles, all of one length, begins in a file for the first time."""
-    found: dict[bytes, int] = {}
-    missing = list(needles)
-    step = _CHUNK - max(map(len, missing), default=1) + 1
-    at = start
-    while missing and (data := os.pread(fd, _CHUNK, at)):
-        for needle in missing:
-            place = data.find(needle)
-            if place >= 0:
-                found[needle] = at + place
-        missing = [needle for needle in missing if needle not in found]
-        if len(data) < _CHUNK:
-            break
-        at += step
-    return found
 
 
 def _first_line(fd: int) -> bytes:
@@ -269,11 +268,14 @@ def _essence(files: StoreFiles, real: bytes) -> bytes:
 
 def _content(place: bytes) -> bytes:
     """A file, or of a large one so much that it cannot be taken for a whole script."""
-    with open(place, "rb") as file:
-        data = file.read(_HEAD)
-        if os.fstat(file.fileno()).st_size > _WHOLE:
-            return data.rstrip(b"\n")
-        return data + file.read()
+    with open(place, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(_HEAD)
+        if size > _WHOLE:
+            return head.rstrip(b"\n")
+        if size <= _HEAD or not head.startswith((b"#!", b"\x7fELF")):
+            return head
+        return os.pread(file.fileno(), size, 0)
 
 
 def _host_facts(files: StoreFiles) -> HostFacts:

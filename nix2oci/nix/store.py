@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from nix2oci.errors import CaseHackError, RepresentationError, StoreError
 from nix2oci.model.closure import Closure, PathInfo, StorePath, format_nar_hash
-from nix2oci.model.tree import Directory, Entry, File, Symlink, check_name, parents
+from nix2oci.model.tree import Content, Directory, Entry, File, Symlink, check_name, parents
 from nix2oci.nix.case_hack import CaseHack, has_mark, names_in
 from nix2oci.nix.nar import (
     CHUNK,
@@ -34,10 +34,16 @@ from nix2oci.nix.nar import (
     PADDING,
     REGULAR,
     SYMLINK,
-    strings,
+    string,
 )
 from nix2oci.nix.store_files import unreadable
 from nix2oci.text import display
+
+_FILE = NODE + REGULAR + CONTENTS
+_PROGRAM = NODE + REGULAR + EXECUTABLE + CONTENTS
+
+_SMALL, _GATHERED = 1 << 12, 1 << 14
+"""Pieces of a NAR up to the first size, in bytes, are hashed together, about the second at once."""
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -184,88 +190,128 @@ class _Nar:
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
-        self._pending = bytearray()
+        self._pending: list[bytes] = []
+        self._pending_size = 0
         self._size = 0
 
     def raw(self, data: bytes) -> None:
         """Bytes as they are."""
-        if len(data) < CHUNK >> 2:
-            self._pending += data
-            if len(self._pending) >= CHUNK:
-                self._flush()
-        else:
-            self._flush()
-            self._hash.update(data)
-            self._size += len(data)
+        if len(data) > _SMALL:
+            self.at_once(data)
+            return
+        self._pending.append(data)
+        self._pending_size += len(data)
+        if self._pending_size > _GATHERED:
+            self.at_once(b"")
+
+    def at_once(self, data: bytes | memoryview) -> None:
+        """The same of memory that is used again."""
+        gathered = b"".join(self._pending)
+        self._hash.update(gathered)
+        self._hash.update(data)
+        self._size += len(gathered) + len(data)
+        self._pending.clear()
+        self._pending_size = 0
 
     def end(self) -> tuple[bytes, int]:
         """SHA-256 and size in bytes of all that came."""
-        self._flush()
+        self.at_once(b"")
         return self._hash.digest(), self._size
 
-    def _flush(self) -> None:
-        self._hash.update(self._pending)
-        self._size += len(self._pending)
-        self._pending.clear()
+
+class _Content(Content):
+    """The bytes of an open file, each of which counts for the NAR hash when it is read."""
+
+    def __init__(self, nar: _Nar, name: bytes, fd: int, size: int) -> None:
+        self._nar, self._name, self._fd, self._left = nar, name, fd, size
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._left:
+            data = os.read(self._fd, min(self._left, CHUNK))
+            self._count(data)
+            yield data
+
+    def read_into(self, memory: memoryview) -> None:
+        while memory:
+            read = memory[: os.readv(self._fd, (memory[:CHUNK],))]
+            self._count(read)
+            memory = memory[len(read) :]
+
+    def _count(self, data: bytes | memoryview) -> None:
+        if not data:
+            raise _changed(self._name)
+        self._left -= len(data)
+        self._nar.at_once(data)
 
 
 class _Walk(Struct, frozen=True):
-    """Depth first over one store object; NAR and entries come from the same read."""
+    """Depth first over one store object; NAR and entries come from the same read.
+
+    `before` and `after` are what the NAR has around a node.
+    """
 
     info: PathInfo
     root: bytes
     case_hack: CaseHack
     nar: _Nar
 
-    def node(self, logical: bytes, physical: bytes) -> Iterator[Entry]:
-        name = logical[1:]
+    def node(
+        self, logical: bytes, physical: bytes, before: bytes = b"", after: bytes = b""
+    ) -> Iterable[Entry]:
         try:
             fd = os.open(physical, _OPEN)
         except OSError as err:
-            if not os.path.islink(physical):
-                raise
-            try:
-                yield self.symlink(name, os.readlink(physical))
-            except OSError:
-                raise err from None
-            return
+            return (self.symlink(logical[1:], _target(physical, err), before, after),)
+        stays_open = False
         try:
             status = os.fstat(fd)
-            if status.st_mode & 0o170000 == 0o100000:
-                yield from self.file(name, fd, status)
-                return
+            is_file = status.st_mode & 0o170000 == 0o100000
+            if is_file and status.st_size <= CHUNK:
+                return (self.small_file(logical[1:], fd, status, before, after),)
+            if is_file:
+                stays_open = True
+                return self.large_file(logical[1:], fd, status, before, after)
         finally:
-            os.close(fd)
+            if not stays_open:
+                os.close(fd)
         if status.st_mode & 0o170000 != 0o040000:
             raise StoreError(f"cannot use {display(logical)}: it is not a file, directory or link")
-        yield from self.directory(logical, physical)
+        return self.directory(logical, physical, before, after)
 
-    def symlink(self, name: bytes, target: bytes) -> Symlink:
-        self.nar.raw(NODE + SYMLINK + strings(target) + CLOSE)
+    def symlink(self, name: bytes, target: bytes, before: bytes, after: bytes) -> Symlink:
+        self.nar.raw(before + NODE + SYMLINK + string(target) + CLOSE + after)
         return Symlink(name, target)
 
-    def file(self, name: bytes, fd: int, status: os.stat_result) -> Iterator[Entry]:
-        size, executable = status.st_size, status.st_mode & 0o100
-        start = NODE + REGULAR + (EXECUTABLE if executable else b"")
-        self.nar.raw(start + CONTENTS + size.to_bytes(8, "little"))
-        chunks: Iterable[bytes] = self.chunks(name, fd, size)
-        if size <= CHUNK:
-            chunks = tuple(chunks)
-        yield File(name, size, chunks, 0o555 if executable else 0o444)
-        self.nar.raw(PADDING[: -size % 8] + CLOSE)
+    def small_file(
+        self, name: bytes, fd: int, status: os.stat_result, before: bytes, after: bytes
+    ) -> File:
+        size, mode, start = _form(status)
+        self.nar.raw(before + start)
+        data = os.read(fd, size)
+        while len(data) < size:
+            more = os.read(fd, size - len(data))
+            if not more:
+                raise _changed(name)
+            data += more
+        self.nar.raw(data)
+        self.nar.raw(PADDING[: -size % 8] + CLOSE + after)
+        return File(name, size, (data,) if data else (), mode)
 
-    def chunks(self, name: bytes, fd: int, size: int) -> Iterator[bytes]:
-        left = size
-        while left:
-            data = os.read(fd, min(left, CHUNK))
-            if not data:
-                raise StoreError(f"cannot use /{display(name)}: it changed while it was read")
-            left -= len(data)
-            self.nar.raw(data)
-            yield data
+    def large_file(
+        self, name: bytes, fd: int, status: os.stat_result, before: bytes, after: bytes
+    ) -> Iterator[Entry]:
+        try:
+            size, mode, start = _form(status)
+            self.nar.raw(before + start)
+            yield File(name, size, _Content(self.nar, name, fd, size), mode)
+            self.nar.raw(PADDING[: -size % 8] + CLOSE + after)
+        finally:
+            os.close(fd)
 
-    def directory(self, logical: bytes, physical: bytes) -> Iterator[Entry]:
-        self.nar.raw(NODE + DIRECTORY)
+    def directory(
+        self, logical: bytes, physical: bytes, before: bytes, after: bytes
+    ) -> Iterator[Entry]:
+        self.nar.raw(before + NODE + DIRECTORY)
         yield Directory(logical[1:])
         walk = self
         try:
@@ -274,11 +320,33 @@ class _Walk(Struct, frozen=True):
             walk = replace(self, case_hack=has_case_hack(self.info, os.fsdecode(self.root)))
             names = names_in(physical, case_hack=walk.case_hack)
         for child, on_disk in names.items():
-            check_name(logical[1:] + b"/" + child)
-            self.nar.raw(ENTRY + strings(child) + ENTRY_NODE)
-            yield from walk.node(logical + b"/" + child, physical + b"/" + on_disk)
-            self.nar.raw(CLOSE)
-        self.nar.raw(CLOSE)
+            path = logical + b"/" + child
+            check_name(path[1:])
+            begin = ENTRY + string(child) + ENTRY_NODE
+            yield from walk.node(path, physical + b"/" + on_disk, begin, CLOSE)
+        self.nar.raw(CLOSE + after)
+
+
+def _form(status: os.stat_result) -> tuple[int, int, bytes]:
+    """Size and mode of a file in a layer, and what the NAR has before its content."""
+    size = status.st_size
+    executable = status.st_mode & 0o100
+    start = (_PROGRAM if executable else _FILE) + size.to_bytes(8, "little")
+    return size, 0o555 if executable else 0o444, start
+
+
+def _target(physical: bytes, err: OSError) -> bytes:
+    """Where a link leads that could not be opened; raises `err` where it is none."""
+    if not os.path.islink(physical):
+        raise err
+    try:
+        return os.readlink(physical)
+    except OSError:
+        raise err from None
+
+
+def _changed(name: bytes) -> StoreError:
+    return StoreError(f"cannot use /{display(name)}: it changed while it was read")
 
 
 def _unreadable(path: StorePath, err: OSError) -> StoreError | RepresentationError:

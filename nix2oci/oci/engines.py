@@ -310,7 +310,7 @@ class _Counted(Struct, frozen=True):
     out: IO[bytes]
     done: Callable[[int], None]
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         self.out.write(data)
         self.done(len(data))
         return len(data)

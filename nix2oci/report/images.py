@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from nix2oci.compare.image_contents import Inspected
-from nix2oci.compare.image_listing import Listed
-from nix2oci.oci.artifact import Artifact
 from nix2oci.oci.layer.untar import BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FIFO, FILE, SYMLINK
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
-from nix2oci.oci.registry.push import Pushed
-from nix2oci.oci.registry.push_set import PushSet
 from nix2oci.oci.spec import Digest, Index, canonical_json
-from nix2oci.oci.validate.finding import Finding
 from nix2oci.plan.shell_record import whole_record
-from nix2oci.publish.pull import Pulled
 from nix2oci.trust.bundle import PREDICATE_TYPE
+
+if TYPE_CHECKING:  # what speaks to registries takes long to load
+    from nix2oci.compare.image_contents import Inspected
+    from nix2oci.compare.image_listing import Listed
+    from nix2oci.oci.artifact import Artifact
+    from nix2oci.oci.registry.push import Pushed
+    from nix2oci.oci.registry.push_set import PushSet
+    from nix2oci.oci.validate.finding import Finding
+    from nix2oci.publish.pull import Pulled
 
 
 def image_document(found: Inspected) -> dict[str, object]:

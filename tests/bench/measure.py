@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,22 +25,62 @@ class Run:
     megabytes: float
     processor: float = 0.0
     """Seconds of all processors, of it and its children."""
+    all_megabytes: float = 0.0
+    """The peak of all of them together, where it was sampled; shared pages count once."""
 
 
-def run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> Run:
+def run(argv: Sequence[str], env: Mapping[str, str] | None = None, *, sampled: bool = False) -> Run:
     """Run a command that has to succeed; its output is thrown away."""
     start = time.perf_counter()
     with subprocess.Popen(
         argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as process:
         assert process.stderr is not None
-        errors = process.stderr.read()
+        with _peak(process.pid) if sampled else nullcontext([0.0]) as peak:
+            errors = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - start
     if process.returncode:
         raise SystemExit(f"{' '.join(argv)} exited {process.returncode}: {errors.decode()}")
-    return Run(seconds, usage.ru_maxrss / 1000, usage.ru_utime + usage.ru_stime)
+    processor = usage.ru_utime + usage.ru_stime
+    return Run(seconds, usage.ru_maxrss / 1000, processor, max(peak))
+
+
+@contextmanager
+def _peak(pid: int) -> Iterator[list[float]]:
+    """Sample what a process and its descendants have in memory, in MB, until the block ends."""
+    found, over = [0.0], threading.Event()
+
+    def sample() -> None:
+        while not over.wait(0.05):
+            found.append(sum(map(_proportional, _with_descendants(pid))) / 1000)
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+
+
+def _with_descendants(pid: int) -> list[int]:
+    found = [pid]
+    for each in found:
+        with suppress(OSError):
+            for children in Path(f"/proc/{each}/task").glob("*/children"):
+                found += map(int, children.read_text().split())
+    return found
+
+
+def _proportional(pid: int) -> int:
+    """Kilobytes, of which those shared by n processes count 1/n (proc(5), Pss)."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    return 0
 
 
 class NixClock:
@@ -62,10 +104,15 @@ class NixClock:
         }
 
     def take(self) -> float:
-        """Seconds that nix took since the last call."""
-        calls = [line.split() for line in self.log.read_text().splitlines()]
-        self.log.unlink()
-        return sum(float(end) - float(start) for start, end in calls)
+        """Seconds that nix took since the last call; those of two at a time count once."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        self.log.unlink(missing_ok=True)
+        calls = sorted((float(start), float(end)) for start, end in map(str.split, lines))
+        seconds, until = 0.0, 0.0
+        for start, end in calls:
+            seconds += max(0.0, end - max(start, until))
+            until = max(until, end)
+        return seconds
 
 
 def median(values: Sequence[float]) -> float:

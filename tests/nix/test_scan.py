@@ -13,7 +13,8 @@ from support.tools import require
 
 from nix2oci.errors import StoreError
 from nix2oci.model.shell_references import ReferenceKind, Scan, ShellReference
-from nix2oci.nix.scan import find, scan
+from nix2oci.nix.needles import find
+from nix2oci.nix.scan import scan
 from nix2oci.wrappers.chain import End
 from nix2oci.wrappers.operations import Prefix, Preset
 from nix2oci.wrappers.script import Wrapper

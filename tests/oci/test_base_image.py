@@ -274,5 +274,5 @@ def test_a_blob_that_is_gone_is_an_error(tmp_path: Path) -> None:
 
 
 class _Nowhere:
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         return len(data)

@@ -44,7 +44,7 @@ class Blob:
         self.path = path
         self.path.touch()
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         with self.path.open("ab") as file:
             if self.blobs.full is not None and file.tell() + len(data) > self.blobs.full:
                 raise OutputError(f"cannot write it: {os.strerror(errno.ENOSPC)}")

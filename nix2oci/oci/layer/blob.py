@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from functools import cache
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -23,10 +23,13 @@ from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT, tar_blocks
 from nix2oci.oci.spec import Descriptor, Digest
 
-_AHEAD = 6
+_AHEAD = 5
 """Blocks of one layer that may wait for a compressor or the disk: bounds memory."""
 
 _SLIM = " slim "
+
+_Bytes = bytes | memoryview
+T = TypeVar("T")
 
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """RFC 1952: deflate, no flags, no time, no extra flags, unknown operating system."""
@@ -129,7 +132,7 @@ def slim_rules(form: str) -> tuple[str, str]:
 class Out(Protocol):
     """Where the bytes of a blob go: all of `data`, or an exception."""
 
-    def write(self, data: bytes, /) -> int: ...
+    def write(self, data: _Bytes, /) -> int: ...
 
 
 def write_layer(
@@ -141,12 +144,14 @@ def write_layer(
 ) -> Layer:
     """Write the blob of a layer to `out` and say what it is.
 
-    Compressing runs in `pool` where there is one, all else here; at most a few blocks are in
-    memory. `progress` is told the bytes of tar that were read, a block at a time.
+    In `pool`, where there is one, blocks are compressed and the tar is hashed, which without
+    compression is written there, too; all else is done here. At most a few blocks are in memory.
+    `progress` is told the bytes of tar that were read, a block at a time.
     """
     compress = _COMPRESS[compression]
     plain, packed = hashlib.sha256(), hashlib.sha256()
     waiting: deque[Future[bytes]] = deque()
+    last: Future[None] | None = None
     tar_size = size = files = 0
 
     def counted() -> Iterator[Entry]:
@@ -155,25 +160,41 @@ def write_layer(
             files += isinstance(entry, File)
             yield entry
 
+    def take(block: memoryview) -> None:
+        plain.update(block)
+        if compress is None:
+            out.write(block)
+
     def write(data: bytes) -> int:
         packed.update(data)
         return out.write(data)
 
-    for block in tar_blocks(counted()):
-        plain.update(block)
+    ahead = _AHEAD if pool else 0
+    for block in tar_blocks(counted(), reuse=ahead + 1):
         tar_size += len(block)
-        if compress is None:
-            size += out.write(block)
-        elif pool is None:
-            size += write(compress(block))
-        else:
-            waiting.append(pool.submit(compress, block))
-            size += write(waiting.popleft().result()) if len(waiting) > _AHEAD else 0
+        if last:
+            last.result()
+        last = _start(pool, take, block)
+        if compress:
+            waiting.append(_start(pool, compress, block))
+            size += write(waiting.popleft().result()) if len(waiting) > ahead else 0
         progress(len(block))
     size += sum(write(compressed.result()) for compressed in waiting)
+    if last:
+        last.result()
     diff_id = Digest("sha256:" + plain.hexdigest())
     digest = Digest("sha256:" + packed.hexdigest()) if compress else diff_id
+    size = size if compress else tar_size
     return Layer(compression.media_type, digest, size, diff_id, tar_size, files)
+
+
+def _start(pool: Executor | None, work: Callable[[memoryview], T], block: memoryview) -> Future[T]:
+    """Do it in the pool, or here and now."""
+    if pool:
+        return pool.submit(work, block)
+    done = Future[T]()
+    done.set_result(work(block))
+    return done
 
 
 def compressed(block: bytes, compression: Compression) -> bytes:
@@ -182,14 +203,14 @@ def compressed(block: bytes, compression: Compression) -> bytes:
     return compress(block) if compress else block
 
 
-def _gzip(block: bytes) -> bytes:
+def _gzip(block: _Bytes) -> bytes:
     import deflate  # noqa: PLC0415  # only the compressor that is used gets loaded
 
     trailer = deflate.crc32(block).to_bytes(4, "little") + len(block).to_bytes(4, "little")
     return b"".join((_GZIP_HEADER, deflate.deflate_compress(block, 6), trailer))
 
 
-def _zstd(block: bytes) -> bytes:
+def _zstd(block: _Bytes) -> bytes:
     import zstandard  # noqa: PLC0415  # see _gzip
 
     if not hasattr(_of_thread, "zstd"):
@@ -201,7 +222,7 @@ def _zstd(block: bytes) -> bytes:
 _of_thread = threading.local()
 """A compressor is for one thread at a time, and its tables are worth keeping."""
 
-_COMPRESS: dict[Compression, Callable[[bytes], bytes] | None] = {
+_COMPRESS: dict[Compression, Callable[[_Bytes], bytes] | None] = {
     Compression.GZIP: _gzip,
     Compression.ZSTD: _zstd,
     Compression.NONE: None,

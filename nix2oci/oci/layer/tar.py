@@ -8,9 +8,11 @@ field or a name is not ASCII, as Go's archive/tar and Python's tarfile do it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import cycle
+from zlib import adler32
 
 from nix2oci.errors import RepresentationError
-from nix2oci.model.tree import ROOT, Directory, Entry, File, HardLink, Symlink, Whiteout
+from nix2oci.model.tree import ROOT, Content, Directory, Entry, File, HardLink, Symlink, Whiteout
 from nix2oci.oci.layer.untar import FILE, HARDLINK, Member
 from nix2oci.text import display
 
@@ -28,44 +30,69 @@ _MAGIC_AND_NO_NAMES = b"ustar\x0000" + bytes(64)
 _NO_DEVICE = b"0000000\x000000000\0"
 
 
-def tar_blocks(entries: Iterable[Entry]) -> Iterator[bytes]:
+def tar_blocks(entries: Iterable[Entry], reuse: int = 0) -> Iterator[memoryview]:
     """The tar of entries, in their order, as blocks of `BLOCK` bytes; the last may be shorter.
 
     mtime is 1, owners have no names, and there is no padding after the two zero records at the end.
+    With `reuse` a block is good until as many more were asked for: its memory is used again.
     Raises `RepresentationError` for what tar cannot hold, such as a NUL in a name.
     """
-    pieces: list[bytes | memoryview] = []
-    size = 0
-    for piece in _pieces(entries):
-        pieces.append(piece)
-        size += len(piece)
-        while size >= BLOCK:
-            size -= BLOCK
-            last = memoryview(pieces.pop())
-            pieces.append(last[: len(last) - size])
-            yield b"".join(pieces)
-            pieces = [last[len(last) - size :]]
-    if size:
-        yield b"".join(pieces)
+    memory = cycle([_new_block() for _ in range(reuse)]) if reuse else iter(_new_block, None)
+    block, at = next(memory), 0
+    for size, piece in _pieces(entries):
+        end = at + size
+        if end < BLOCK and isinstance(piece, bytes):
+            block[at:end] = piece
+            at = end
+            continue
+        left = size
+        while at + left >= BLOCK:
+            _fill(block[at:], piece, size - left)
+            left -= BLOCK - at
+            yield block
+            block, at = next(memory), 0
+        _fill(block[at : at + left], piece, size - left)
+        at += left
+    if at:
+        yield block[:at]
 
 
-def _pieces(entries: Iterable[Entry]) -> Iterator[bytes]:
+def _new_block() -> memoryview:
+    return memoryview(bytearray(BLOCK))
+
+
+def _fill(memory: memoryview, piece: bytes | Content, start: int) -> None:
+    """Fill it with a piece from there on; a content goes on where it was."""
+    if isinstance(piece, Content):
+        piece.read_into(memory)
+    else:
+        memory[:] = memoryview(piece)[start : start + len(memory)]
+
+
+def _pieces(entries: Iterable[Entry]) -> Iterator[tuple[int, bytes | Content]]:
+    """Sizes with as many bytes."""
+    gap = b""
     for entry in entries:
-        yield _header(entry)
+        header = gap + _header(entry)
+        yield len(header), header
+        gap = b""
         if isinstance(entry, File):
-            yield from entry.chunks
-            if entry.size % 512:
-                yield _ZEROS[: -entry.size % 512]
-    yield END
+            if isinstance(entry.chunks, Content):
+                yield entry.size, entry.chunks
+            else:
+                for chunk in entry.chunks:
+                    yield len(chunk), chunk
+            gap = padding(entry.size)
+    yield len(gap + END), gap + END
 
 
 def _header(entry: Entry) -> bytes:
     match entry:
+        case File(path, size, _, mode, uid, gid):
+            return _records(path, b"0", mode, uid=uid, gid=gid, size=size)
         case Directory(path, mode, uid, gid):
             name = b"./" if path == ROOT else path + b"/"
             return _records(name, b"5", mode, uid=uid, gid=gid)
-        case File(path, size, _, mode, uid, gid):
-            return _records(path, b"0", mode, uid=uid, gid=gid, size=size)
         case Symlink(path, target):
             return _records(path, b"2", 0o777, link=target)
         case HardLink(path, target, mode):
@@ -123,16 +150,16 @@ def _records(
         prefix, short = b"", name[:100]
     if len(link) > 100 or not link.isascii():
         extended[b"linkpath"] = link
-    numbers = {b"uid": (uid, 8), b"gid": (gid, 8), b"size": (size, 12)}
-    for key, (value, width) in numbers.items():
-        if value >= 8 ** (width - 1):
-            extended[key] = b"%d" % value
-            numbers[key] = (0, width)
-    fields = b"".join(_octal(value, width) for value, width in numbers.values())
+    if uid >= 8**7:
+        extended[b"uid"], uid = b"%d" % uid, 0
+    if gid >= 8**7:
+        extended[b"gid"], gid = b"%d" % gid, 0
+    if size >= 8**11:
+        extended[b"size"], size = b"%d" % size, 0
     if not 0 <= mtime < 8**11:
         extended.setdefault(b"mtime", b"%d" % mtime)
         mtime = 0
-    fields = _octal(mode, 8) + fields + _octal(mtime, 12)
+    fields = b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (mode, uid, gid, size, mtime)
     header = _ustar(short, prefix, fields, kind, link[:100], device=device)
     return _pax(extended) + header if extended else header
 
@@ -162,9 +189,13 @@ def _ustar(
     devices = b"".join(_octal(number, 8) for number in device) if any(device) else _NO_DEVICE
     before = name.ljust(100, b"\0") + numbers
     after = kind + link.ljust(100, b"\0") + _MAGIC_AND_NO_NAMES + devices
-    after += prefix.ljust(167, b"\0")
-    checksum = sum(before) + sum(after) + 8 * 0x20
-    return before + b"%06o\0 " % checksum + after
+    checksum = _sum(before) + _sum(after) + _sum(prefix) + 8 * 0x20
+    return before + b"%06o\0 " % checksum + after + prefix.ljust(167, b"\0")
+
+
+def _sum(data: bytes) -> int:
+    """Of up to 256 bytes: Adler-32 begins with one and adds modulo 65521 (RFC 1950, 8.2)."""
+    return (adler32(data) & 0xFFFF) - 1
 
 
 def _pax(values: dict[bytes, bytes]) -> bytes:

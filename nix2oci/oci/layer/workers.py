@@ -29,6 +29,7 @@ from nix2oci.host.children import guarded, leave_guard
 from nix2oci.model.tree import Entry
 from nix2oci.oci.layer.blob import Layer, Out, write_layer
 from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.tar import BLOCK
 from nix2oci.oci.spec import Digest
 
 _PATIENCE = 2.0
@@ -79,18 +80,17 @@ def write_layers(
     The first failure ends the others and is raised. Nothing but how long it takes depends on
     `cores`, and on `forks`: whether workers may be forked (`Differences.forks`).
     """
-    share = sum(layer.estimated_size for layer in layers) / cores
+    heaviest_first = sorted(range(len(layers)), key=lambda number: -layers[number].estimated_size)
+    late = _late([layers[number].estimated_size for number in heaviest_first], cores)
 
     def write(number: int, report_bytes: OnProgress) -> Layer:
-        # Threads hinder each other a little; they help where the others would wait for one layer.
-        threads = cores if layers[number].estimated_size > share else 0
-        with _pool(threads) as pool, blobs.new_blob() as blob:
+        threads = cores if heaviest_first.index(number) in late else 0
+        with blobs.new_blob() as blob, _pool(threads) as pool:
             layer = write_layer(layers[number].entries, compression, blob, pool, report_bytes)
             blob.commit(layer.digest, layer.size)
             slimmed = layers[number].slimmed
             return replace(layer, slimmed=slimmed()) if slimmed else layer
 
-    heaviest_first = sorted(range(len(layers)), key=lambda number: -layers[number].estimated_size)
     if min(cores, len(layers)) < 2:
         written: dict[int, Layer] = {}
         for number in heaviest_first:
@@ -100,6 +100,20 @@ def write_layers(
         share_out = _share_with_processes if alone else _share_with_threads
         written = share_out(heaviest_first, write, min(cores, len(layers)), progress, on_layer)
     return tuple(written[number] for number in range(len(layers)))
+
+
+def _late(sizes: Sequence[int], cores: int) -> frozenset[int]:
+    """Which of the layers, the heaviest first, are more than a core's share of what is left then.
+
+    The others will be done before, so their cores are free for threads, which hinder each other a
+    little otherwise.
+    """
+    left, late = 0, set()
+    for number, size in reversed(list(enumerate(sizes))):
+        left += size
+        if size * cores > left and size > BLOCK and cores > 1:
+            late.add(number)
+    return frozenset(late)
 
 
 def _pool(threads: int) -> AbstractContextManager[ThreadPoolExecutor | None]:

@@ -28,7 +28,7 @@ _CHUNK = 1 << 20
 class Sink(Protocol):
     """What bytes can be written to, all of them at once; it need not be seekable."""
 
-    def write(self, data: bytes, /) -> int: ...
+    def write(self, data: bytes | memoryview, /) -> int: ...
 
 
 class Readable(Protocol):

@@ -177,7 +177,7 @@ class Counting:
     def __init__(self) -> None:
         self.read = self.written = self.most = 0
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         self.written += 1
         return len(data)
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from functools import cache
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Entry, File
@@ -45,6 +45,8 @@ class Layer(Struct, frozen=True):
     """How many regular files were read to write it just now."""
     slimmed: str = ""
     """The `SLIMMED` annotation, where rules left something out of its store paths."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Those that its descriptor has wherever it is listed: where the blob's own table lies."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Layer):

@@ -1,0 +1,19 @@
+"""Where the content of a file is cut, so that a client finds what it has of an older version.
+
+Borders follow the content alone: store references, whose hashes change with every rebuild, are cut
+out, and what lies between is cut where its own bytes say so, so that bytes that were shifted by
+an insertion are found again.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Chunking(StrEnum):
+    """What a chunked layer is made for."""
+
+    FINE = "fine"
+    """The fewest bytes to pull: a chunk for each file and for each stretch of a large one."""
+    SMALL = "small"
+    """A small image: fewer chunks, so that more has to be pulled again."""

@@ -1,0 +1,43 @@
+"""zstd:chunked: a zstd blob of which a client can take parts, by a table at its end.
+
+The form is that of containers/storage `pkg/chunked`: a frame for each chunk of a file, frames for
+what is tar between them, and three skippable frames: table of contents, tar-split, footer. Whoever
+does not know it reads plain zstd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+
+from nix2oci.model.tree import Entry
+from nix2oci.oci.layer.blob import Layer, Out
+from nix2oci.oci.layer.chunk_borders import Chunking
+
+FORMAT = 1
+"""Goes up with every change of the bytes that are made of the same tar."""
+
+CHECKSUM = "io.github.containers.zstd-chunked.manifest-checksum"
+POSITION = "io.github.containers.zstd-chunked.manifest-position"
+TAR_SPLIT = "io.github.containers.zstd-chunked.tarsplit-position"
+ANNOTATIONS = (CHECKSUM, POSITION, TAR_SPLIT)
+"""What the descriptor of a chunked layer has, without which no client looks for the table."""
+
+
+def chunked_form(chunking: Chunking) -> str:
+    """What decides the bytes beside tar and compressor: `fine.1`."""
+    return f"{chunking}.{FORMAT}"
+
+
+def write_chunked_layer(
+    entries: Iterable[Entry],
+    chunking: Chunking,
+    out: Out,
+    pool: Executor | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Layer:
+    """Write the blob of a layer to `out` and say what it is, with the annotations it needs.
+
+    As `oci.layer.blob.write_layer`.
+    """
+    raise NotImplementedError

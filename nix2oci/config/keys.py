@@ -23,7 +23,7 @@ from nix2oci.config.reading import (
     plain,
     switch,
 )
-from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.compression import Chunking, CompressionMode
 from nix2oci.plan.shell_mode import Mode
 from nix2oci.plan.view_switches import ViewSwitches
 
@@ -134,8 +134,12 @@ def _view(value: object, location: Location) -> ViewSwitches:
     return ViewSwitches(**{name: switch(on, location.at(name)) for name, on in found.items()})
 
 
-def _compression(value: object, location: Location) -> Compression:
-    return Compression(one_of(tuple(Compression))(value, location))
+def _compression(value: object, location: Location) -> CompressionMode:
+    return CompressionMode(one_of(tuple(CompressionMode))(value, location))
+
+
+def _chunking(value: object, location: Location) -> Chunking:
+    return Chunking(one_of(tuple(Chunking))(value, location))
 
 
 def _shell(value: object, location: Location) -> Mode:
@@ -221,6 +225,7 @@ KEYS: Mapping[str, Key] = {
     "max-layers": Key(values.max_layers, _number_from_flag),
     "layers": Key(layers),
     "compression": Key(_compression),
+    "chunking": Key(_chunking),
     "created": Key(values.created),
     "trust": Key(_trust),
 }

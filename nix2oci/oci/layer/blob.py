@@ -19,7 +19,7 @@ from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Entry, File
-from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.compression import Compression, CompressionMode
 from nix2oci.oci.layer.tar import FORMAT, tar_blocks
 from nix2oci.oci.spec import Digest
 
@@ -57,7 +57,7 @@ class Layer(Struct, frozen=True):
             other.size,
             other.diff_id,
             other.tar_size,
-        )
+        ) and self.annotations == other.annotations
 
     def __hash__(self) -> int:
         return hash((self.media_type, self.digest, self.size, self.diff_id, self.tar_size))
@@ -78,24 +78,25 @@ def compressor_version(compression: Compression) -> str:
     """
     from importlib.metadata import version  # noqa: PLC0415  # start-up counts
 
-    if compression not in _PACKAGES:
+    if compression.codec not in _PACKAGES:
         return "none"
-    package = _PACKAGES[compression]
+    package = _PACKAGES[compression.codec]
     try:
-        given = _probe(compression)
+        given = _probe(compression.codec)
         name = f"{package} {version(package)}"
     except ImportError as err:
-        other = next(one for one in _PACKAGES if one is not compression)
+        other = next(one for one in _PACKAGES if one is not compression.codec)
         raise ConfigError(
-            f"cannot compress with {compression}: Python has no package '{package}'",
+            f"cannot compress with {compression.codec}: Python has no package '{package}'",
             hint=f"install {package}, or --compression {other}",
         ) from err
-    return name if given == _PROBED[compression] else f"{name} (gives {given})"
+    return name if given == _PROBED[compression.codec] else f"{name} (gives {given})"
 
 
 def is_other_compressor(compression: Compression) -> bool:
     """Whether it gives other bytes than the versions that nix2oci is released with."""
-    return compression in _PROBED and _probe(compression) != _PROBED[compression]
+    codec = compression.codec
+    return codec in _PROBED and _probe(codec) != _PROBED[codec]
 
 
 @cache
@@ -111,10 +112,19 @@ def _probe(compression: Compression) -> str:
 def layer_form(compression: Compression, rules: str = "") -> str:
     """All but the store paths that decides a layer's bytes: `1 gzip deflate 0.9.0`.
 
-    Where `rules` left something out of these, ` slim docs.1 dev.1` is behind that.
+    Where `rules` left something out of these, ` slim docs.1 dev.1` is behind that. A chunked layer
+    has the form of its chunks as well: `1 zstd:chunked fine.1 zstandard 0.25.0`.
     """
-    form = f"{FORMAT} {compression} {compressor_version(compression)}"
+    form = f"{FORMAT} {_stored_as(compression)} {compressor_version(compression)}"
     return f"{form}{_SLIM}{rules}" if rules else form
+
+
+def _stored_as(compression: Compression) -> str:
+    if compression.chunking is None:
+        return compression
+    from nix2oci.oci.layer.chunked import chunked_form  # noqa: PLC0415  # few layers are
+
+    return f"{CompressionMode.CHUNKED} {chunked_form(compression.chunking)}"
 
 
 def slim_rules(form: str) -> tuple[str, str]:
@@ -141,6 +151,10 @@ def write_layer(
     Compressing runs in `pool` where there is one, all else here; at most a few blocks are in
     memory. `progress` is told the bytes of tar that were read, a block at a time.
     """
+    if compression.chunking is not None:
+        from nix2oci.oci.layer.chunked import write_chunked_layer  # noqa: PLC0415  # few are
+
+        return write_chunked_layer(entries, compression.chunking, out, pool, progress)
     compress = _COMPRESS[compression]
     plain, packed = hashlib.sha256(), hashlib.sha256()
     waiting: deque[Future[bytes]] = deque()
@@ -174,8 +188,8 @@ def write_layer(
 
 
 def compressed(block: bytes, compression: Compression) -> bytes:
-    """A block as it is in the blob of a layer."""
-    compress = _COMPRESS[compression]
+    """A block as it is in the blob of a layer, but for chunks."""
+    compress = _COMPRESS[compression.codec]
     return compress(block) if compress else block
 
 

@@ -6,14 +6,3 @@ an insertion are found again.
 """
 
 from __future__ import annotations
-
-from enum import StrEnum
-
-
-class Chunking(StrEnum):
-    """What a chunked layer is made for."""
-
-    FINE = "fine"
-    """The fewest bytes to pull: a chunk for each file and for each stretch of a large one."""
-    SMALL = "small"
-    """A small image: fewer chunks, so that more has to be pulled again."""

@@ -12,16 +12,10 @@ from concurrent.futures import Executor
 
 from nix2oci.model.tree import Entry
 from nix2oci.oci.layer.blob import Layer, Out
-from nix2oci.oci.layer.chunk_borders import Chunking
+from nix2oci.oci.layer.compression import Chunking
 
 FORMAT = 1
 """Goes up with every change of the bytes that are made of the same tar."""
-
-CHECKSUM = "io.github.containers.zstd-chunked.manifest-checksum"
-POSITION = "io.github.containers.zstd-chunked.manifest-position"
-TAR_SPLIT = "io.github.containers.zstd-chunked.tarsplit-position"
-ANNOTATIONS = (CHECKSUM, POSITION, TAR_SPLIT)
-"""What the descriptor of a chunked layer has, without which no client looks for the table."""
 
 
 def chunked_form(chunking: Chunking) -> str:

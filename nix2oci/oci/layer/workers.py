@@ -55,6 +55,8 @@ class LayerJob(Struct, frozen=True):
     estimated_size: int
     slimmed: Callable[[], str] | None = None
     """Says what the entries were, once they are used up (`Layer.slimmed`)."""
+    compression: Compression | None = None
+    """Its own; None: that of the layers that it is written with."""
 
 
 OnProgress = Callable[[int], None]
@@ -81,7 +83,8 @@ def write_layers(
         # Threads hinder each other a little; they help where the others would wait for one layer.
         threads = cores if layers[number].estimated_size > share else 0
         with _pool(threads) as pool, blobs.new_blob() as blob:
-            layer = write_layer(layers[number].entries, compression, blob, pool, report_bytes)
+            stored_as = layers[number].compression or compression
+            layer = write_layer(layers[number].entries, stored_as, blob, pool, report_bytes)
             blob.commit(layer.digest, layer.size)
             slimmed = layers[number].slimmed
             return replace(layer, slimmed=slimmed()) if slimmed else layer

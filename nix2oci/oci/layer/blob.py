@@ -19,7 +19,7 @@ from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Entry, File
-from nix2oci.oci.layer.compression import Compression, CompressionMode
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT, tar_blocks
 from nix2oci.oci.spec import Digest
 
@@ -115,16 +115,8 @@ def layer_form(compression: Compression, rules: str = "") -> str:
     Where `rules` left something out of these, ` slim docs.1 dev.1` is behind that. A chunked layer
     has the form of its chunks as well: `1 zstd:chunked fine.1 zstandard 0.25.0`.
     """
-    form = f"{FORMAT} {_stored_as(compression)} {compressor_version(compression)}"
+    form = f"{FORMAT} {compression.form} {compressor_version(compression)}"
     return f"{form}{_SLIM}{rules}" if rules else form
-
-
-def _stored_as(compression: Compression) -> str:
-    if compression.chunking is None:
-        return compression
-    from nix2oci.oci.layer.chunked import chunked_form  # noqa: PLC0415  # few layers are
-
-    return f"{CompressionMode.CHUNKED} {chunked_form(compression.chunking)}"
 
 
 def slim_rules(form: str) -> tuple[str, str]:
@@ -149,12 +141,9 @@ def write_layer(
     """Write the blob of a layer to `out` and say what it is.
 
     Compressing runs in `pool` where there is one, all else here; at most a few blocks are in
-    memory. `progress` is told the bytes of tar that were read, a block at a time.
+    memory. `progress` is told the bytes of tar that were read, a block at a time. A layer that is
+    chunked is for `chunked.write_chunked_layer`.
     """
-    if compression.chunking is not None:
-        from nix2oci.oci.layer.chunked import write_chunked_layer  # noqa: PLC0415  # few are
-
-        return write_chunked_layer(entries, compression.chunking, out, pool, progress)
     compress = _COMPRESS[compression]
     plain, packed = hashlib.sha256(), hashlib.sha256()
     waiting: deque[Future[bytes]] = deque()

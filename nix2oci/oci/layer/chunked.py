@@ -14,14 +14,6 @@ from nix2oci.model.tree import Entry
 from nix2oci.oci.layer.blob import Layer, Out
 from nix2oci.oci.layer.compression import Chunking
 
-FORMAT = 1
-"""Goes up with every change of the bytes that are made of the same tar."""
-
-
-def chunked_form(chunking: Chunking) -> str:
-    """What decides the bytes beside tar and compressor: `fine.1`."""
-    return f"{chunking}.{FORMAT}"
-
 
 def write_chunked_layer(
     entries: Iterable[Entry],

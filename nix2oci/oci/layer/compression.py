@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from msgspec import Struct
 
+from nix2oci.oci.media_types import COMPRESSIONS
 from nix2oci.oci.spec import LAYER, LAYER_GZIP, LAYER_ZSTD, Digest
+
+CHUNKED_FORM = 1
+"""Goes up with every change of the bytes of a chunked layer that are made of the same tar."""
 
 CHECKSUM = "io.github.containers.zstd-chunked.manifest-checksum"
 POSITION = "io.github.containers.zstd-chunked.manifest-position"
@@ -43,6 +48,13 @@ class Compression(StrEnum):
         return self if self.chunking is None else Compression.ZSTD
 
     @property
+    def form(self) -> str:
+        """What of this decides bytes, beside the version of the compressor."""
+        if self.chunking is None:
+            return self.value
+        return f"{CompressionMode.CHUNKED} {self.chunking}.{CHUNKED_FORM}"
+
+    @property
     def chunking(self) -> Chunking | None:
         """That of a chunked layer."""
         return _CHUNKINGS.get(self)
@@ -52,6 +64,13 @@ _CHUNKINGS = {
     Compression.CHUNKED_FINE: Chunking.FINE,
     Compression.CHUNKED_SMALL: Chunking.SMALL,
 }
+
+
+def stored_as(media_type: str, annotations: Mapping[str, str]) -> str | None:
+    """How a layer is stored, by what its descriptor says; None for a type that is no layer's."""
+    codec = COMPRESSIONS.get(media_type)
+    is_chunked = codec == Compression.ZSTD and POSITION in annotations
+    return CompressionMode.CHUNKED if is_chunked else codec
 
 
 StoreLayer = tuple[Digest, Compression]

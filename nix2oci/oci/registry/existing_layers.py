@@ -157,9 +157,9 @@ def _layers(
 
 
 def _is_in_form(layer: Descriptor, compression: Compression) -> bool:
-    """Whether all is there that a layer in this form has, and nothing else."""
-    found = len(_of_table(layer)) == (len(TABLE_ANNOTATIONS) if compression.chunking else 0)
-    return found and layer.media_type == compression.media_type
+    """Whether it is stored like that: with a table, or without, and never with a part of one."""
+    whole = (0, len(TABLE_ANNOTATIONS)) if compression.chunking else (0,)
+    return layer.media_type == compression.media_type and len(_of_table(layer)) in whole
 
 
 def _of_table(layer: Descriptor) -> dict[str, str]:

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from nix2oci.model.hash_parts import digit_runs
-from nix2oci.oci.layer.compression import Chunking
 
 _AFTER = 4096
 """Bytes behind the largest chunk that may decide where it ends: a reference and its name."""
@@ -38,13 +37,13 @@ class Sizes(Struct, frozen=True):
     """No chunk is larger."""
 
 
-SIZES = {
-    Chunking.FINE: Sizes(whole=4 << 10, gap=2 << 10, least=64 << 10, most=192 << 10),
-    Chunking.SMALL: Sizes(whole=32 << 10, gap=8 << 10, least=256 << 10, most=640 << 10),
-}
+SIZES = Sizes(whole=4 << 10, gap=2 << 10, least=96 << 10, most=256 << 10)
+"""Smaller ones cost more for each byte of the image than they save of a pull."""
 
 
-def chunks(pieces: Iterable[bytes], size: int, sizes: Sizes) -> Iterator[bytes | memoryview]:
+def chunks(
+    pieces: Iterable[bytes], size: int, sizes: Sizes = SIZES
+) -> Iterator[bytes | memoryview]:
     """The content of a file of `size` bytes, cut; how it comes in pieces decides nothing.
 
     No chunk is empty, and all of them are the content. A few megabytes are in memory at a time.

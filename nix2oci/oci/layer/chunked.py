@@ -20,14 +20,15 @@ from msgspec import Struct
 
 from nix2oci.model.tree import Entry, File
 from nix2oci.oci.layer.blob import Layer, Out
-from nix2oci.oci.layer.chunk_borders import SIZES, chunks
+from nix2oci.oci.layer.chunk_borders import chunks
 from nix2oci.oci.layer.compression import Chunking
 from nix2oci.oci.layer.table_of_contents import Content, Table
 from nix2oci.oci.layer.tar import END, padding
 from nix2oci.oci.layer.tar import _header as entry_header
 from nix2oci.oci.spec import LAYER_ZSTD, Digest
 
-_LEVELS = {Chunking.FINE: 3, Chunking.SMALL: 9}
+_LEVELS = {Chunking.FINE: (128 << 10, 4, 3), Chunking.SMALL: (64 << 10, 9, 15)}
+"""Frames of less than so many bytes have the first level of zstd, the others the second."""
 _TAR = 64 << 10
 """Bytes of headers in one frame at most, where no content comes between them."""
 _BATCH = 1 << 20
@@ -81,16 +82,16 @@ def write_chunked_layer(
     that is not UTF-8, which no table can hold, has no table and no annotations.
     """
     with closing(Table()) as table:
-        layer = _Layer(out, table, _LEVELS[chunking])
-        layer.write_all(_batches(_frames(entries, chunking)), pool, progress)
+        layer = _Layer(out, table, chunking)
+        layer.write_all(_batches(_frames(entries)), pool, progress)
         return layer.end()
 
 
 class _Layer:
     """A blob that grows, and what is counted and hashed meanwhile."""
 
-    def __init__(self, out: Out, table: Table, level: int) -> None:
-        self._out, self._table, self._level = out, table, level
+    def __init__(self, out: Out, table: Table, chunking: Chunking) -> None:
+        self._out, self._table, self._chunking = out, table, chunking
         self._plain, self._packed = hashlib.sha256(), hashlib.sha256()
         self._files = self._tar_size = self._size = 0
 
@@ -104,9 +105,9 @@ class _Layer:
         for batch in batches:
             self._hash(batch, progress)
             if pool is None:
-                self._write(batch, _pack(batch, self._level))
+                self._write(batch, _pack(batch, self._chunking))
                 continue
-            waiting.append((batch, pool.submit(_pack, batch, self._level)))
+            waiting.append((batch, pool.submit(_pack, batch, self._chunking)))
             if len(waiting) > _AHEAD:
                 before, future = waiting.popleft()
                 self._write(before, future.result())
@@ -167,7 +168,7 @@ def _batches(frames: Iterable[_Frame]) -> Iterator[Sequence[_Frame]]:
         yield batch
 
 
-def _frames(entries: Iterable[Entry], chunking: Chunking) -> Iterator[_Frame]:
+def _frames(entries: Iterable[Entry]) -> Iterator[_Frame]:
     """The tar of entries, cut for frames."""
     members: list[tuple[bytes, Entry | None]] = []
     size, gap = 0, b""
@@ -181,7 +182,7 @@ def _frames(entries: Iterable[Entry], chunking: Chunking) -> Iterator[_Frame]:
             yield _tar(members)
             members, size = [], 0
         if isinstance(entry, File):
-            yield from _content(entry, chunking)
+            yield from _content(entry)
             gap = padding(entry.size)
     yield _tar([*members, (gap + END, None)])
 
@@ -190,8 +191,8 @@ def _tar(members: Sequence[tuple[bytes, Entry | None]]) -> _Tar:
     return _Tar(b"".join(header for header, _ in members), members)
 
 
-def _content(file: File, chunking: Chunking) -> Iterator[_Chunk]:
-    pieces = chunks(file.chunks, file.size, SIZES[chunking])
+def _content(file: File) -> Iterator[_Chunk]:
+    pieces = chunks(file.chunks, file.size)
     if (piece := next(pieces, None)) is None:
         return
     if len(piece) == file.size:
@@ -206,9 +207,10 @@ def _content(file: File, chunking: Chunking) -> Iterator[_Chunk]:
         piece = next(pieces, None)
 
 
-def _pack(batch: Sequence[_Frame], level: int) -> _Packed:
-    compress = _compressor(level).compress
-    frames = [compress(frame.data) for frame in batch]
+def _pack(batch: Sequence[_Frame], chunking: Chunking) -> _Packed:
+    small, low, high = _LEVELS[chunking]
+    below, above = _compressor(low).compress, _compressor(high).compress
+    frames = [(below if len(each.data) < small else above)(each.data) for each in batch]
     digests = [
         b"" if isinstance(frame, _Tar) else hashlib.sha256(frame.data).digest() for frame in batch
     ]
@@ -216,12 +218,12 @@ def _pack(batch: Sequence[_Frame], level: int) -> _Packed:
 
 
 def _compressor(level: int) -> zstandard.ZstdCompressor:
-    kept = _of_thread.__dict__
-    if level not in kept:
-        kept[level] = zstandard.ZstdCompressor(level=level)
-    compressor: zstandard.ZstdCompressor = kept[level]
+    """One for this thread alone, whose tables are worth keeping."""
+    name = f"level{level}"
+    if not hasattr(_of_thread, name):
+        setattr(_of_thread, name, zstandard.ZstdCompressor(level=level))
+    compressor: zstandard.ZstdCompressor = getattr(_of_thread, name)
     return compressor
 
 
 _of_thread = threading.local()
-"""A compressor is for one thread at a time, and its tables are worth keeping."""

@@ -70,7 +70,7 @@ def tables(layers: list[dict[str, Any]]) -> list[bool]:
 
 
 def is_valid(terminal: Terminal, image: str) -> bool:
-    return run(terminal, "validate", image)["findings"] == []
+    return bool(run(terminal, "validate", image)["findings"] == [])
 
 
 # --- what is built ---------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from msgspec import Struct
 from nix2oci.oci.media_types import COMPRESSIONS
 from nix2oci.oci.spec import LAYER, LAYER_GZIP, LAYER_ZSTD, Digest
 
+CHUNKED = "zstd:chunked"
 CHUNKED_FORM = 1
 """Goes up with every change of the bytes of a chunked layer that are made of the same tar."""
 
@@ -52,7 +53,7 @@ class Compression(StrEnum):
         """What of this decides bytes, beside the version of the compressor."""
         if self.chunking is None:
             return self.value
-        return f"{CompressionMode.CHUNKED} {self.chunking}.{CHUNKED_FORM}"
+        return f"{CHUNKED} {self.chunking}.{CHUNKED_FORM}"
 
     @property
     def chunking(self) -> Chunking | None:
@@ -70,22 +71,11 @@ def stored_as(media_type: str, annotations: Mapping[str, str]) -> str | None:
     """How a layer is stored, by what its descriptor says; None for a type that is no layer's."""
     codec = COMPRESSIONS.get(media_type)
     is_chunked = codec == Compression.ZSTD and POSITION in annotations
-    return CompressionMode.CHUNKED if is_chunked else codec
+    return CHUNKED if is_chunked else codec
 
 
 StoreLayer = tuple[Digest, Compression]
 """Decides the bytes of a store layer: the `contents_key` of what is in it, and how it is stored."""
-
-
-class CompressionMode(StrEnum):
-    """How the layers of an image are to be stored."""
-
-    GZIP = "gzip"
-    ZSTD = "zstd"
-    CHUNKED = "zstd:chunked"
-    AUTO = "auto"
-    """Chunked where a layer is expected to change, else zstd."""
-    NONE = "none"
 
 
 class Compressions(Struct, frozen=True):
@@ -97,12 +87,12 @@ class Compressions(Struct, frozen=True):
     """Those of which a client is expected to have an older version."""
 
     @classmethod
-    def of(cls, mode: CompressionMode, chunking: Chunking) -> Compressions:
-        """As a user asks for them."""
-        chunked = {each: compression for compression, each in _CHUNKINGS.items()}[chunking]
-        if mode is CompressionMode.AUTO:
+    def of(cls, mode: str, chunking: str) -> Compressions:
+        """As a user asks for them: one of all layers, or `auto`."""
+        chunked = Compression(f"{CHUNKED} {chunking}")
+        if mode == "auto":
             return cls(Compression.ZSTD, chunked)
-        one = chunked if mode is CompressionMode.CHUNKED else Compression(mode)
+        one = chunked if mode == CHUNKED else Compression(mode)
         return cls(one, one)
 
     @property

@@ -12,13 +12,13 @@ import struct
 from base64 import b64decode
 from collections.abc import Iterator
 from datetime import datetime
-from io import BytesIO
 from typing import Annotated
 
 import msgspec
 from msgspec import Raw, Struct
 
 from nix2oci.oci.layer.compression import CHECKSUM, POSITION, TAR_SPLIT
+from nix2oci.oci.layer.unpack import UnpackError, unpacked
 from nix2oci.oci.spec import Digest
 from nix2oci.oci.validate.frames import Frames, Skipped
 
@@ -187,20 +187,17 @@ def _line(data: bytes) -> tuple[int, bytes]:
 
 def _plain(part: Part, what: str, most: int) -> Iterator[bytes]:
     """The document of a part, in pieces, as far as the footer says that it goes."""
-    import zstandard  # noqa: PLC0415  # only a layer that needs it loads it
-
     if part.size > most:
         raise TableError(f"{what} has {part.size} bytes, too many for this layer")
     left = part.size
     try:
-        with zstandard.ZstdDecompressor().stream_reader(BytesIO(part.payload)) as stream:
-            while piece := stream.read(min(1 << 20, left + 1)):
-                left -= len(piece)
-                if left < 0:
-                    break
-                yield piece
-    except zstandard.ZstdError as err:
-        raise TableError(f"{what} cannot be decompressed: {_short(err)}") from err
+        for piece in unpacked([part.payload], "zstd"):
+            left -= len(piece)
+            if left < 0:
+                break
+            yield piece
+    except UnpackError as err:
+        raise TableError(f"{what} cannot be unpacked: {_short(err)}") from err
     if left:
         raise TableError(f"{what} has not the {part.size} bytes that the footer says")
 

@@ -9,7 +9,7 @@ from nix2oci import text
 from nix2oci.compare.image_contents import Inspected
 from nix2oci.model.annotation_keys import POPULARITY
 from nix2oci.oci.healthcheck import Healthcheck
-from nix2oci.oci.layer.compression import CompressionMode, stored_as
+from nix2oci.oci.layer.compression import CHUNKED, stored_as
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.oci.validate.layer_contents import LayerContents
@@ -46,9 +46,8 @@ def image_text(found: Inspected, *, every: bool) -> Text:
 
 def _chunked(layers: Sequence[Descriptor]) -> str:
     """How many layers are zstd:chunked; empty where none is."""
-    chunked = CompressionMode.CHUNKED
-    number = sum(stored_as(layer.media_type, layer.annotations) == chunked for layer in layers)
-    return f"{number} of {text.count(len(layers), 'layer')}, {chunked}" if number else ""
+    number = sum(stored_as(layer.media_type, layer.annotations) == CHUNKED for layer in layers)
+    return f"{number} of {text.count(len(layers), 'layer')}, {CHUNKED}" if number else ""
 
 
 def _lines(name: str, values: Sequence[str]) -> list[Line]:

@@ -44,6 +44,7 @@ python3Packages.buildPythonApplication {
 
   dependencies = [
     deflate
+    fastcrc
   ]
   ++ (with python3Packages; [
     click

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from zlib import crc32
 
 from msgspec import Struct
 
@@ -131,11 +132,16 @@ def _references(data: bytes, gap: int) -> Iterator[tuple[int, int]]:
 
 
 def _after_line(data: bytes, start: int, sizes: Sizes) -> int:
-    """The start of the longest line of those that start where the next chunk may start."""
+    """The start of the longest line of those that start where the next chunk may start.
+
+    Of several, that with the greatest checksum, or no border of a text would come back that has
+    lines of one length, as a bundle of certificates does.
+    """
     low, high = start + sizes.least, start + sizes.most
     for separator in _SEPARATORS:
-        lengths = [*map(len, data[low:high].split(separator))]
-        if len(lengths) > 1:
-            longest = lengths.index(max(lengths[1:]), 1)
-            return low + sum(lengths[:longest]) + longest
+        before, *lines = data[low:high].split(separator)
+        if lines:
+            size = max(map(len, lines))
+            longest = lines.index(max((line for line in lines if len(line) == size), key=crc32))
+            return low + len(before) + 1 + sum(map(len, lines[:longest])) + longest
     return high

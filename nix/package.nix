@@ -44,11 +44,11 @@ python3Packages.buildPythonApplication {
 
   dependencies = [
     deflate
-    fastcrc
   ]
   ++ (with python3Packages; [
     click
     cryptography
+    fastcrc
     msgspec
     python-magic
     pyyaml

@@ -104,11 +104,14 @@ def leads_to_table(annotations: Mapping[str, str]) -> bool:
 
 
 def _problems(table: ChunkTable, frames: Frames, facts: TarFacts) -> Iterator[Finding]:
+    if facts.has_holes:
+        yield _finding("", "it has a file with holes, which no table can be held against")
+        return
     try:
         lines = facts.members + len(frames.starts)
         most = _SLACK + _LINE * lines
         yield from _Files(frames, facts).check(entries(table, min(most, MOST)))
-        if table.split and not facts.has_holes:
+        if table.split:
             yield from _check_split(table.split, facts, most + 2 * facts.raw_size)
     except TableError as err:
         yield _finding("", str(err))
@@ -155,7 +158,7 @@ class _Files:
             return "the table has it, and the layer has not, or the table has it twice"
         if differing := _differing(entry, member):
             return f"the table has it with another {differing}"
-        if member.kind == FILE and member.size and not self._facts.has_holes:
+        if member.kind == FILE and member.size:
             self._file = self._chunk = entry
             self._position = member.position
         return ""

@@ -261,6 +261,11 @@ def test_a_table_that_says_something_else_than_the_layer(
             id="another tar-split than the table names",
         ),
         pytest.param(
+            layer(tar(entry("holes", pax_headers={"GNU.sparse.major": "1"}))),
+            "it has a file with holes, which no table can be held against",
+            id="a file with holes, which would hide the rest",
+        ),
+        pytest.param(
             layer(table=setting("version", to=2)),
             "its table of contents has version 2",
             id="a table of another version",

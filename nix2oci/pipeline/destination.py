@@ -11,16 +11,17 @@ from msgspec import Struct
 from nix2oci.cache.directory import Cache
 from nix2oci.cache.layer_store import Uploads
 from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layer.compression import StoreLayer
 from nix2oci.oci.layout.writer import Staging
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import Descriptor, Digest
+from nix2oci.oci.spec import Descriptor
 from nix2oci.pipeline.debug_twin import Tools
 from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.prepared import Prepared
 
-FindExisting = Callable[[Iterable[Digest]], Mapping[Digest, Layer] | None]
-"""Told what layers hold (`contents_key`): those that are where the image is pushed to; None where
-nothing is known of that."""
+FindExisting = Callable[[Iterable[StoreLayer]], Mapping[StoreLayer, Layer] | None]
+"""Told which layers are wanted: those that are where the image is pushed to; None where nothing is
+known of that."""
 
 DescribeContents = Callable[[Prepared, Sequence[Descriptor], Tools | None], bytes | None]
 """Says what is in an image of these layers, with the tools of a twin; None where it cannot."""

@@ -15,6 +15,7 @@ from nix2oci.cache.layer_store import Uploads
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import Nix2OCIError, NotAttachedError
 from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layer.compression import StoreLayer
 from nix2oci.oci.layout.archive import blob_name
 from nix2oci.oci.layout.source import Blobs, Layout, open_layout
 from nix2oci.oci.reference import Reference
@@ -24,7 +25,7 @@ from nix2oci.oci.registry.early_uploads import EarlyUploads
 from nix2oci.oci.registry.existing_layers import ExistingLayers, RemoteOrLocalBlobs
 from nix2oci.oci.registry.push import Known, Pushed
 from nix2oci.oci.registry.push_set import PushSet, read_push_set
-from nix2oci.oci.spec import Descriptor, Digest
+from nix2oci.oci.spec import Descriptor
 from nix2oci.pipeline.debug_twin import twin_names
 from nix2oci.pipeline.platforms import Named
 from nix2oci.publish.image_target import PushTarget
@@ -85,7 +86,7 @@ class Delivery(Struct, frozen=True):
                     self.early[place] = early
             yield _Everywhere(tuple(self.early.values()))
 
-    def existing(self, contents: Iterable[Digest]) -> Mapping[Digest, Layer] | None:
+    def existing(self, wanted: Iterable[StoreLayer]) -> Mapping[StoreLayer, Layer] | None:
         """Layers that need not be made: one that a single repository lacks must be here.
 
         None where nothing is known of one repository.
@@ -95,7 +96,7 @@ class Delivery(Struct, frozen=True):
         first, *others = self.reuse.values()
         same = [
             each
-            for each in contents
+            for each in wanted
             if all(other.offered.get(each) == first.offered.get(each) for other in others)
         ]
         found, *there = [reuse(same) for reuse in self.reuse.values()]
@@ -193,7 +194,7 @@ def prepare_delivery(
     for place, (first, *_) in to.items():
         earlier = () if needs_all else target.earlier_images(place, first)
         others = earlier_in(place, (*before, *to))
-        reuse[place] = ExistingLayers(first, earlier, clients, spec.compression, others)
+        reuse[place] = ExistingLayers(first, earlier, clients, spec.compressions.all, others)
     return Delivery(target, push, reuse, before, None if needs_all else clients)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nix2oci.oci.layer.compression import stored_as
 from nix2oci.oci.layer.untar import BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FIFO, FILE, SYMLINK
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
@@ -34,6 +35,7 @@ def image_document(found: Inspected) -> dict[str, object]:
             {
                 "digest": str(layer.digest),
                 "media_type": layer.media_type,
+                "compression": stored_as(layer.media_type, layer.annotations),
                 "size": layer.size,
                 "entries": contents.entries,
                 "paths": dict(sorted(contents.store_paths.items())),

@@ -10,16 +10,17 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from functools import cache
 from typing import Protocol, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Entry, File
-from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.compression import CHUNKED, Compression
 from nix2oci.oci.layer.tar import FORMAT, tar_blocks
 from nix2oci.oci.spec import Descriptor, Digest
 
@@ -48,11 +49,13 @@ class Layer(Struct, frozen=True):
     """How many regular files were read to write it just now."""
     slimmed: str = ""
     """The `SLIMMED` annotation, where rules left something out of its store paths."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Those that its descriptor has wherever it is listed: where the blob's own table lies."""
 
     @property
     def descriptor(self) -> Descriptor:
-        """Its blob, of which nothing more is said."""
-        return Descriptor(self.media_type, self.digest, self.size)
+        """Its blob, with where the table of that lies."""
+        return Descriptor(self.media_type, self.digest, self.size, self.annotations)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Layer):
@@ -63,14 +66,19 @@ class Layer(Struct, frozen=True):
             other.size,
             other.diff_id,
             other.tar_size,
-        )
+        ) and self.annotations == other.annotations
 
     def __hash__(self) -> int:
         return hash((self.media_type, self.digest, self.size, self.diff_id, self.tar_size))
 
 
 _PACKAGES = {Compression.GZIP: "deflate", Compression.ZSTD: "zstandard"}
-_PROBED = {Compression.GZIP: "c6a456d8", Compression.ZSTD: "569eeb09"}
+_PROBED = {
+    Compression.GZIP: "c6a456d8",
+    Compression.ZSTD: "569eeb09",
+    Compression.CHUNKED_FINE: "3882763a",
+    Compression.CHUNKED_SMALL: "3882763a",
+}
 """What the locked versions make of a probe, as `_probe` has it."""
 
 
@@ -82,21 +90,33 @@ def compressor_version(compression: Compression) -> str:
     package does not tell. Where it gives other bytes, some of them are named: `deflate 0.9.0
     (gives 5ac0ffee)`. Raises `ConfigError` where the package is not installed.
     """
-    from importlib.metadata import version  # noqa: PLC0415  # start-up counts
+    from importlib import import_module  # noqa: PLC0415  # start-up counts
+    from importlib.metadata import version  # noqa: PLC0415  # the same
 
-    if compression not in _PACKAGES:
+    if compression.codec not in _PACKAGES:
         return "none"
-    package = _PACKAGES[compression]
-    try:
+    package = _PACKAGES[compression.codec]
+    other = next(one for one in _PACKAGES if one is not compression.codec)
+    with _named(package, compression, other):
         given = _probe(compression)
         name = f"{package} {version(package)}"
+    if compression.chunking is not None:
+        with _named("fastcrc", compression, Compression.ZSTD):
+            import_module("fastcrc")
+    return name if given == _PROBED[compression] else f"{name} (gives {given})"
+
+
+@contextmanager
+def _named(package: str, compression: Compression, other: Compression) -> Iterator[None]:
+    """Say which package is missing, and what can be done without it."""
+    try:
+        yield
     except ImportError as err:
-        other = next(one for one in _PACKAGES if one is not compression)
+        asked = CHUNKED if compression.chunking else compression
         raise ConfigError(
-            f"cannot compress with {compression}: Python has no package '{package}'",
+            f"cannot compress with {asked}: Python has no package '{package}'",
             hint=f"install {package}, or --compression {other}",
         ) from err
-    return name if given == _PROBED[compression] else f"{name} (gives {given})"
 
 
 def is_other_compressor(compression: Compression) -> bool:
@@ -109,17 +129,28 @@ def _probe(compression: Compression) -> str:
     """Eight hex digits of what a compressor makes of a short block and a longer one."""
     words = [hashlib.sha256(b"%d" % n).hexdigest().encode() for n in range(97)]
     text = b"".join(b"%d %s\n" % (n, words[n % 97][: n % 23]) for n in range(1500))
+    if compression.chunking is not None:
+        return hashlib.sha256(b"".join(_zstd_levels(text))).hexdigest()[:8]
     compress = _COMPRESS[compression]
     assert compress is not None
     return hashlib.sha256(compress(text[:1000]) + compress(text)).hexdigest()[:8]
 
 
+def _zstd_levels(text: bytes) -> Iterator[bytes]:
+    """A text by every level that chunked layers have."""
+    import zstandard  # noqa: PLC0415  # see _gzip
+
+    for level in (3, 4, 9, 15):
+        yield zstandard.ZstdCompressor(level=level).compress(text)
+
+
 def layer_form(compression: Compression, rules: str = "") -> str:
     """All but the store paths that decides a layer's bytes: `1 gzip deflate 0.9.0`.
 
-    Where `rules` left something out of these, ` slim docs.1 dev.1` is behind that.
+    Where `rules` left something out of these, ` slim docs.1 dev.1` is behind that. A chunked layer
+    has the form of its chunks as well: `1 zstd:chunked fine.1 zstandard 0.25.0`.
     """
-    form = f"{FORMAT} {compression} {compressor_version(compression)}"
+    form = f"{FORMAT} {compression.form} {compressor_version(compression)}"
     return f"{form}{_SLIM}{rules}" if rules else form
 
 
@@ -146,7 +177,8 @@ def write_layer(
 
     In `pool`, where there is one, blocks are compressed and the tar is hashed, which without
     compression is written there, too; all else is done here. At most a few blocks are in memory.
-    `progress` is told the bytes of tar that were read, a block at a time.
+    `progress` is told the bytes of tar that were read, a block at a time. A layer that is
+    chunked is for `chunked.write_chunked_layer`.
     """
     compress = _COMPRESS[compression]
     plain, packed = hashlib.sha256(), hashlib.sha256()
@@ -197,10 +229,10 @@ def _start(pool: Executor | None, work: Callable[[memoryview], T], block: memory
     return done
 
 
-def compressed(block: bytes, compression: Compression) -> bytes:
-    """A block as it is in the blob of a layer."""
-    compress = _COMPRESS[compression]
-    return compress(block) if compress else block
+def compressed(block: _Bytes, compression: Compression) -> bytes:
+    """A block as it is in the blob of a layer, but for chunks."""
+    compress = _COMPRESS[compression.codec]
+    return compress(block) if compress else bytes(block)
 
 
 def _gzip(block: _Bytes) -> bytes:

@@ -94,7 +94,7 @@ def read_nodes(
 
 def scan_entries(entries: Iterable[Entry]) -> LayerNodes:
     """The same of a layer that these entries become, searched; files are read."""
-    reader = TarReader(tar_blocks(entries))
+    reader = TarReader(map(bytes, tar_blocks(entries)))
     return _collected(((member, reader) for member in reader), search=True)
 
 

@@ -56,6 +56,8 @@ class LayerJob(Struct, frozen=True):
     estimated_size: int
     slimmed: Callable[[], str] | None = None
     """Says what the entries were, once they are used up (`Layer.slimmed`)."""
+    compression: Compression | None = None
+    """Its own; None: that of the layers that it is written with."""
 
 
 OnProgress = Callable[[int], None]
@@ -86,7 +88,8 @@ def write_layers(
     def write(number: int, report_bytes: OnProgress) -> Layer:
         threads = cores if heaviest_first.index(number) in late else 0
         with blobs.new_blob() as blob, _pool(threads) as pool:
-            layer = write_layer(layers[number].entries, compression, blob, pool, report_bytes)
+            stored_as = layers[number].compression or compression
+            layer = _write(layers[number].entries, stored_as, blob, pool, report_bytes)
             blob.commit(layer.digest, layer.size)
             slimmed = layers[number].slimmed
             return replace(layer, slimmed=slimmed()) if slimmed else layer
@@ -114,6 +117,20 @@ def _late(sizes: Sequence[int], cores: int) -> frozenset[int]:
         if size * cores > left and size > BLOCK and cores > 1:
             late.add(number)
     return frozenset(late)
+
+
+def _write(
+    entries: Iterable[Entry],
+    compression: Compression,
+    out: Out,
+    pool: ThreadPoolExecutor | None,
+    progress: OnProgress,
+) -> Layer:
+    if compression.chunking is None:
+        return write_layer(entries, compression, out, pool, progress)
+    from nix2oci.oci.layer.chunked import write_chunked_layer  # noqa: PLC0415  # few layers are
+
+    return write_chunked_layer(entries, compression.chunking, out, pool, progress)
 
 
 def _pool(threads: int) -> AbstractContextManager[ThreadPoolExecutor | None]:

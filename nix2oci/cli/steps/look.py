@@ -27,7 +27,7 @@ def looking_into(
     layout = open_in_registry(image, reading(registry, image), output)
     if layout is None:
         return nullcontext(ImageFiles(open_image(image, wanted)))
-    from nix2oci.pipeline.fetched_files import fetched_files
+    from nix2oci.publish.fetched_files import fetched_files
 
     source = layout.image(platform=wanted)
     return fetched_files(source, console.progress(output), whole=whole)

@@ -96,7 +96,7 @@ def write_missing(
     """Put layers in place, from the cache or as `write_layers` does; which numbers were written.
 
     Every byte from the cache is checked against its digest, and what was written is kept.
-    Layers that are in place are sent by `uploads` while others are written.
+    Layers that are in place are sent by `uploads`, which is at rest, while others are written.
     """
     keys = [each.key(compression) if cache else "" for each in requests]
     found = _take(cache, keys, sink, cores) if cache else {}
@@ -119,7 +119,6 @@ def write_missing(
 @contextmanager
 def _sending(shown: AbstractContextManager[OnProgress], uploads: Uploads) -> Iterator[OnProgress]:
     """The progress of writing layers, while others are sent; what goes wrong there ends it."""
-    uploads.rest()  # workers are forked
     with shown as count:
 
         def done(size: int) -> None:

@@ -52,6 +52,8 @@ def write_image_layers(
     progress: Progress,
 ) -> WrittenLayers:
     """The layers above the base, each in `blobs` or where the image is pushed to."""
+    if destination.uploads:
+        destination.uploads.rest()  # workers are forked
     wanted = layer_requests(prepared, spec)
     find = destination.existing
     existing = _existing(wanted, blobs, find, progress) if find else {}

@@ -7,8 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
-from support.fakeregistry import Action, Exchange, error
+from support.fakeregistry import Action, Exchange, FakeRegistry, error, proceed
+from support.fakeserver import running
 from support.pushbuild import Shop, reused
+from support.pushing import REPOSITORY
+from support.two_systems import BOTH, place
 
 pytestmark = pytest.mark.skipif(
     len(os.sched_getaffinity(0)) < 2, reason="layers are made one after the other"
@@ -29,7 +32,8 @@ def test_the_first_layer_arrives_before_the_last_one_is_whole(large: Shop, tmp_p
     scratch.mkdir()
 
     def count(exchange: Exchange) -> None:
-        made.append(len(list(scratch.glob("**/blobs/sha256/*"))))
+        found = (files for where, _, files in os.walk(scratch) if where.endswith("blobs/sha256"))
+        made.append(sum(map(len, found)))
         exchange.proceed()
 
     large.registry.script("PUT", "/blobs/uploads/", count, always=True)
@@ -76,13 +80,27 @@ def test_a_layer_of_the_cache_is_sent_while_others_are_made(large: Shop) -> None
 
 
 def test_an_image_that_is_kept_here_is_whole_before_it_is_sent(large: Shop) -> None:
-    place = large.terminal.directory / "x"
+    layout = large.terminal.directory / "x"
     whole: list[bool] = []
 
     def look(exchange: Exchange) -> None:
-        whole.append((place / "index.json").exists())
+        whole.append((layout / "index.json").exists())
         exchange.proceed()
 
     large.registry.script("PUT", "/blobs/uploads/", look, always=True)
     assert reused(large.push("-o", "x")) == [False] * 3
     assert all(whole)
+
+
+@pytest.mark.parametrize("refused", range(3))
+def test_a_refusal_for_one_platform_ends_the_others(tmp_path: Path, refused: int) -> None:
+    """Whatever is being done by then."""
+    terminal = place(tmp_path)
+    with running(FakeRegistry()) as registry:
+        name = f"{registry.registry}/{REPOSITORY}:1.0"
+        registry.script("PUT", "/blobs/uploads/", *[proceed] * refused)
+        registry.script("PUT", "/blobs/uploads/", error(403, "DENIED"), always=True)
+        done = terminal.run("build", ".#app", *BOTH, "--push", name, "--no-cache")
+    assert (done.returncode, done.stdout) == (7, "")
+    assert f"error: cannot push to {registry.registry}/{REPOSITORY}: PUT " in done.stderr
+    assert registry.manifests == {}

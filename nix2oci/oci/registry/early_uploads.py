@@ -99,8 +99,7 @@ class EarlyUploads:
 
         Raises what went wrong until now: `RegistryError`, `AuthenticationError`, `OutputError`.
         """
-        with as_registry_error(f"push to {self._client.place}"):
-            self._raise()
+        self._raise()
         if self._threads:
             return
         self._until = "told"
@@ -110,14 +109,18 @@ class EarlyUploads:
             thread.start()
 
     def rest(self) -> None:
-        """Wait until no thread is left; what was not begun by then waits for `go_on`."""
+        """Wait until no thread is left; what was not begun by then waits for `go_on`.
+
+        Raises as that.
+        """
         self._end("now")
+        self._raise()
 
     def finish(self) -> Mapping[Digest, Outcome]:
         """Wait for all that was added; what became of each blob, once.
 
         Who listens to the client hears of what has moved so far, and of what still does. Raises
-        `RequestError`, `OutputError`.
+        as `go_on`. Until then a failure would end other requests of the client, too.
         """
         with self._lock:
             self._listens, moved = True, self._moved
@@ -154,8 +157,9 @@ class EarlyUploads:
 
     def _raise(self) -> None:
         causes = [err for err in self._errors if not isinstance(err, CancelledError)]
-        for err in (*causes, *self._errors):
-            raise err
+        with as_registry_error(f"push to {self._client.place}"):
+            for err in (*causes, *self._errors):
+                raise err
 
     def _work(self) -> None:
         """One thread: blob after blob, as long as nothing failed."""

@@ -13,7 +13,7 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.errors import ConfigError, NotAttachedError
+from nix2oci.errors import ConfigError, Nix2OCIError, NotAttachedError
 from nix2oci.host.http.request_error import RequestError, as_registry_error
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.reference import Reference
@@ -83,10 +83,10 @@ def push(
     with as_registry_error(f"push to {place}"):
         try:
             client.meet()
+            outcomes = dict(early.finish()) if early else {}
             before = {to.tag: known}
             done = {tag for tag in tags if _names(client, tag, named.digest, before.get(tag))}
             lost = known.lost if known and to.tag in done else None
-            outcomes = dict(early.finish()) if early else {}
             of_image = {blob.digest for each in push_set.documents for blob in each.blobs}
             rest = [blob for blob in push_set.blobs if blob.digest not in outcomes]
             work = [
@@ -102,6 +102,9 @@ def push(
                 if tag not in done:
                     _put_tag(client, uploader, push_set.documents[-1], tag)
                 arrived(replace(to, tag=tag, digest=None))
+        except (RequestError, Nix2OCIError):
+            client.stop.clear()  # no thread is left: another image of the run may go there
+            raise
         finally:
             uploader.call_off()
     clients.note_holder(place, (blob.digest for blob in push_set.blobs))

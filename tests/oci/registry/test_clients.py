@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.fakeregistry import FakeRegistry
+from support.fakeregistry import FakeRegistry, error
 from support.fakeserver import running
 from support.pushing import ALICE, Desk
 
+from nix2oci.errors import AuthenticationError
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
@@ -59,3 +60,12 @@ def test_what_a_run_knows_is_of_one_registry(desk: Desk) -> None:
     assert clients.holder(desk.repository, digest) == "team/a"
     elsewhere = Repository("r.example", "team/a")
     assert clients.holder(elsewhere, digest) is None
+
+
+def test_a_push_that_was_refused_does_not_end_the_next_one_to_the_repository(desk: Desk) -> None:
+    clients = Clients(desk.access(jobs=2))
+    desk.registry.script("PUT", "/blobs/uploads/", error(403, "DENIED"))
+    with pytest.raises(AuthenticationError):
+        push(desk.cargo, desk.layout.blobs, desk.reference(), clients)
+    push(desk.cargo, desk.layout.blobs, desk.reference(), clients)
+    assert desk.is_complete()

@@ -120,7 +120,7 @@ def test_the_pages_are_grouped_and_each_is_there_once() -> None:
     pages = [path.name for path in PAGES if path.parent == DOCS and path.name != "README.md"]
     assert sorted(links) == sorted(pages)
     groups = re.findall(r"^## (.*)$", page, re.MULTILINE)
-    assert groups == ["Start", "Deploy", "Understand", "Reference", "Develop"]
+    assert groups == ["First hour", "Start", "Deploy", "Understand", "Reference", "Develop"]
     assert "](docs/README.md)" in README
 
 

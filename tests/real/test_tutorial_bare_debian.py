@@ -9,13 +9,13 @@ import itertools
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from real.binary_cache import keys
-from real.console import Command, blocks, matches
+from real.console import Block, Command, File, matches, steps
 from real.distro import nix, out_path
 from real.tutorials import ON_BARE_DEBIAN
 from support.fakecache import FakeCache, served
@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.nix, pytest.mark.slow]
 LOG = ROOT / ".cache/tutorial-bare-debian.log"
 HYDRA = "job/nixpkgs/trunk/redis.x86_64-linux/latest-finished"
 MARK = "\x1e"
+TIME = f"printf '{MARK}%s\\n' \"$EPOCHREALTIME\""
 # What podman needs in a chroot of a virtual machine, beside what the page installs.
 SETTINGS = """\
 [containers]
@@ -84,20 +85,26 @@ def cache(distro: Path, directory: Path) -> Iterator[tuple[str, str]]:
         yield web.url, public
 
 
-def script(commands: list[Command], url: str, key: str) -> str:
-    """The commands as one session that says before each what time it is."""
+def script(page: Iterable[Block | File], url: str, key: str) -> str:
+    """The page as one session that says before each command what time it is."""
     lines = [HEAD.replace("KEY", key)]
+    for step in page:
+        if isinstance(step, File):
+            lines += [f"cat >{step.name} <<'END'", f"{step.text}END"]
+        else:
+            lines += typed(step.commands, url)
+    return "\n".join([*lines, TIME, "times >&2", ""])
+
+
+def typed(commands: Iterable[Command], url: str) -> Iterator[str]:
     for command in commands:
         text = command.text.replace("https://cache.nixos.org", url)
         text = text.replace("https://hydra.nixos.org", url)
         if text.startswith("apt-get install"):
             text += " runc"  # crun does not know the control groups of every virtual machine
         if "redis-cli set" in text:
-            lines.append(
-                "until podman exec redis /usr/bin/redis-cli ping; do sleep 0.2; done &>/dev/null"
-            )
-        lines += [f"printf '{MARK}%s\\n' \"$EPOCHREALTIME\"", text]
-    return "\n".join([*lines, f"printf '{MARK}%s\\n' \"$EPOCHREALTIME\"", "times >&2", ""])
+            yield "until podman exec redis /usr/bin/redis-cli ping; do sleep 0.2; done &>/dev/null"
+        yield from (TIME, text)
 
 
 def processor(said: str) -> float:
@@ -108,9 +115,10 @@ def processor(said: str) -> float:
 
 def test_the_tutorial_without_nix_makes_an_image_that_runs(distro: Path, tmp_path: Path) -> None:
     require_root()
-    commands = [command for block in blocks(ON_BARE_DEBIAN) for command in block.commands]
+    page = list(steps(ON_BARE_DEBIAN))
+    commands = [command for step in page if isinstance(step, Block) for command in step.commands]
     with bare_debian() as root, cache(distro, tmp_path) as (url, key):
-        (root / "home/page.sh").write_text(script(commands, url, key))
+        (root / "home/page.sh").write_text(script(page, url, key))
         argv = (ROOT / ".ci/bare-debian", "run", root, "bash", "/home/page.sh")
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -102,7 +102,7 @@ NORMAL = (
     (r"\bpython3\.\d+", "python3.MINOR"),
     (r"\bcpython-3\d+", "cpython-3MINOR"),
     (r"^ *\d+ +", "NUMBER "),
-    (r"\b\d+ (layers|store paths|kept)", r"N \1"),
+    (r"\b\d+ (layers|store paths|kept|there already)", r"N \1"),
     (r" +", " "),
 )
 

@@ -58,6 +58,7 @@ class Stage:
             (r"\bcurl (.*http://localhost):8080\b", self._curl),
             (r"\bnetstat -ltn\b", r"until \g<0> | grep -q LISTEN; do sleep 1; done; \g<0>"),
             (r"^podman exec .*", r"for try in {1..40}; do \g<0> && break || sleep 0.3; done"),
+            (r"^podman run .*/registry:2$", "echo is there already"),
             (r"\bskopeo (copy|inspect)\b", r"skopeo --insecure-policy \1"),
             (_REGISTRY, str(self.registry)),
             (r"(skopeo .*copy)", r"\1 --dest-tls-verify=false"),

@@ -58,7 +58,11 @@ def repository(tmp_path: Path) -> Path:
     return top
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=str)
+@pytest.mark.parametrize(
+    "block",
+    [pytest.param(b, marks=() if b.page == "README.md" else pytest.mark.slow) for b in BLOCKS],
+    ids=str,
+)
 def test_a_page_shows_what_happens(block: Block, stage: Stage, repository: Path) -> None:
     require("git", "curl", "skopeo", "taskset")
     type_in(block, stage, repository)

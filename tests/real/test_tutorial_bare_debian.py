@@ -22,7 +22,7 @@ from support.fakecache import FakeCache, served
 from support.paths import ROOT
 from support.tools import require, require_root
 
-pytestmark = [pytest.mark.nix, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 LOG = ROOT / ".cache/tutorial-bare-debian.log"
 HYDRA = "job/nixpkgs/trunk/redis.x86_64-linux/latest-finished"

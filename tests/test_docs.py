@@ -12,6 +12,8 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from real.console import steps
+from real.tutorials import TUTORIALS
 from support import cli_page
 from support.paths import DOCS, ROOT
 
@@ -116,8 +118,22 @@ def test_the_pages_are_grouped_and_each_is_there_once() -> None:
     pages = [path.name for path in PAGES if path.parent == DOCS and path.name != "README.md"]
     assert sorted(links) == sorted(pages)
     groups = re.findall(r"^## (.*)$", page, re.MULTILINE)
-    assert groups == ["Start", "Deploy", "Understand", "Reference", "Develop"]
+    assert groups == ["First hour", "Start", "Deploy", "Understand", "Reference", "Develop"]
     assert "](docs/README.md)" in README
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_every_block_of_a_tutorial_is_typed(page: Path) -> None:
+    """But for what the reader has already, and for the log."""
+    sections = re.split(r"^## ", page.read_text(), flags=re.MULTILINE)
+    only_read = [
+        text
+        for text in sections
+        if re.search(r"\byours\b|^How long", text.partition("\n")[0], re.IGNORECASE)
+    ]
+    begins = re.compile(r"^```\w", re.MULTILINE)
+    typed = len(begins.findall(page.read_text())) - len(begins.findall("\n".join(only_read)))
+    assert len(list(steps(page))) == typed > 0
 
 
 def test_every_dev_command_that_a_page_names_is_there() -> None:

@@ -94,10 +94,10 @@ class CallSite(Struct, frozen=True):
     @property
     def where(self) -> str:
         """`FILE:LINE`, the file without hash part: `app-1.0/lib/app.py:7`."""
-        _, _, name = display(self.file.split(b"/", 4)[3]).partition("-")
-        return (
-            f"{name}/{display(self.file.split(b'/', 4)[4])}{f':{self.line}' if self.line else ''}"
-        )
+        store_path, *inside = self.file.split(b"/", 4)[3:]
+        _, _, name = display(store_path).partition("-")
+        place = "/".join([name, *map(display, inside)])
+        return f"{place}:{self.line}" if self.line else place
 
     def __str__(self) -> str:
         if not self.line:

@@ -26,7 +26,8 @@ _CHUNK = 1 << 16
 
 WITHOUT_NIX = (
     "install Nix 2.4 or newer: https://nixos.org/download, "
-    "or do without: name a store path, and a binary cache that has it with --from"
+    "or do without: name a store path, /nix/store/HASH-NAME, "
+    "and a binary cache that has it with --from"
 )
 """What can be done where there is no Nix."""
 

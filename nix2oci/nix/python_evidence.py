@@ -76,9 +76,7 @@ def python_evidence(
     if not started:
         return PythonEvidence()
     known = {path: _listed(files, path) for path in closure}
-    index = Index.of(
-        f"{path}/{inside}".encode("latin-1") for path, (py, _) in known.items() for inside in py
-    )
+    index = Index.of(_file(path, inside) for path, (py, _) in known.items() for inside in py)
     roots = {*closure.roots, *_named(closure, started.values(), texts)}
     own = (file for root in roots for file in _loose(root, known[root][0]))
     reached = reach(
@@ -180,9 +178,14 @@ def _named(closure: Closure, started: Iterable[_Started], texts: str) -> Iterato
 
 def _loose(root: StorePath, listed: Iterable[str]) -> Iterator[bytes]:
     for inside in listed:
-        path = f"{root}/{inside}".encode("latin-1")
+        path = _file(root, inside)
         if not _SITE.search(inside) and not is_standard(path):
             yield path
+
+
+def _file(top: StorePath, inside: str) -> bytes:
+    """A file of a store path, or the store path that is a file itself: there is nothing in it."""
+    return (f"{top}/{inside}" if inside else str(top)).encode("latin-1")
 
 
 def _listed(files: StoreFiles, owner: StorePath) -> tuple[list[str], list[EntryPoint]]:
@@ -224,7 +227,7 @@ def _points(text: str) -> Iterator[EntryPoint]:
 def _module(files: StoreFiles, path: bytes) -> Module | None:
     real, mode = files.follow(b"", path)
     if not mode:
-        return Module()  # a link that leads out of the closure
+        return read_module(b"")  # a link that leads out of the closure
 
     def read() -> object:
         with open(files.content(real), "rb") as file:

@@ -44,7 +44,8 @@ def _grounds(shells: ShellDecision) -> str:
     if all(each.is_proof for each in shells.discounted):
         return f"; {found}"
     modules = text.count(shells.modules, "Python module")
-    calls = f", and {modules} that the programs reach call no shell" if shells.modules else ""
+    verb = "calls" if shells.modules == 1 else "call"
+    calls = f", and {modules} that the programs reach {verb} no shell" if shells.modules else ""
     return f", by evidence, not proof: {found}{calls}"
 
 

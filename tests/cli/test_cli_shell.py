@@ -137,7 +137,7 @@ def test_inspect_lists_launchers_by_their_content(here: Terminal) -> None:
         "1 launcher stands for a wrapper:",
         f"  {OUT}/bin/app",
     ]
-    assert ", 1 store paths\n" in here.run("inspect", "x").stdout
+    assert ", 1 store path\n" in here.run("inspect", "x").stdout
     assert json.loads(here.run("inspect", "--json", "x").stdout)["launchers"] == [f"{OUT}/bin/app"]
     assert json.loads(here.run("inspect", "--json", "y").stdout)["launchers"] == []
     assert "launcher" not in here.run("inspect", "y").stdout

@@ -100,7 +100,7 @@ def test_python_that_calls_no_shell_is_evidence(here: Terminal) -> None:
     )
     assert line.endswith(
         ": 1 file names it and starts nothing, "
-        "and 1 Python module that the programs reach call no shell"
+        "and 1 Python module that the programs reach calls no shell"
     )
     assert here.run("ls", "x", f"{PYTHON}/lib/python3.13/subprocess.py").returncode == 0
 

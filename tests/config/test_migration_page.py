@@ -1,6 +1,6 @@
 """docs/migration.md answers every argument of the tools that people come from, by keys of ours.
 
-Its YAML, and that of docs/recipes.md, which it leads to, is read by the program.
+The YAML of docs/recipes.md, and settings in the pages that it leads to, are read by the program.
 """
 
 from __future__ import annotations
@@ -55,11 +55,16 @@ ARGUMENTS = {
 }
 ENTRY_KEYS = {"source", "link", "text", "directory", "copy", "owner", "mode"}
 SPAN = re.compile(r"`([^`]+)`")
-BLOCKS = [
+RECIPES = re.findall(r"```yaml\n(.*?)```", (DOCS / "recipes.md").read_text(), re.DOTALL)
+# Beside YAML of ours they have that of the other tool.
+SETTINGS = [
     block
-    for page in ("migration.md", "recipes.md")
-    for block in re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    for page in sorted(DOCS.glob("from-*.md"))
+    for block in re.findall(
+        r"(?:`nix2oci.yaml`:|with this file.*)\n\n```yaml\n(.*?)```", page.read_text(), re.DOTALL
+    )
 ]
+BLOCKS = [*RECIPES, *SETTINGS]
 PROSE = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
 TABLES = PROSE[: PROSE.index("\n## What takes a command")]
 OF_OTHERS = {"--chown", "--chmod", "--short", "--start-period"}
@@ -121,6 +126,10 @@ def pieces() -> list[str]:
 @pytest.mark.parametrize("piece", pieces())
 def test_pieces_of_yaml_are_read(piece: str, tmp_path: Path) -> None:
     assert accepted(piece.replace("…", "x"), tmp_path)
+
+
+def test_each_page_to_begin_with_has_settings() -> None:
+    assert len(SETTINGS) == 5
 
 
 def accepted(text: str, directory: Path) -> bool:

@@ -20,6 +20,7 @@ from nix2oci.nix.shell_evidence import gather
 from nix2oci.nix.store_files import StoreFiles
 
 APP, LIB, PYTHON, BASH = (store_path(name) for name in ("app-1", "lib-1", "python3-3.13", "bash-5"))
+FILE = store_path("app.py")
 NAME, ELF = str(BASH).encode(), b"\x7fELF\x02\x01 a program"
 SCRIPT = Program(f"#!{BASH}/bin/bash\necho\n".encode())
 SHELL: Node = {b"bin": {b"bash": Program(ELF + b"\0@(#)Bash version 5 GNU\0")}}
@@ -38,16 +39,19 @@ def evidence(
     *,
     evident: bool = True,
     python: Node | None = None,
+    file: bytes | None = None,
     texts: str = "",
     programs: Sequence[str] = ("app",),
+    replaced: Sequence[str] = (),
 ) -> Evidence:
-    """What is found of a closure whose root `app-1` refers to `lib-1`, Python and bash.
+    """What is found of a closure whose root `app-1` refers to `lib-1`, `app.py`, Python and bash.
 
     Each is in a store of its own below `store`.
     """
     store = FakeStore(store.top / str(len(list(store.top.iterdir()))))
     store.add(BASH.name, SHELL)
-    more = {path: node for path, node in ((PYTHON, python), (LIB, lib)) if node is not None}
+    others = ((PYTHON, python), (LIB, lib), (FILE, file))
+    more = {path: node for path, node in others if node is not None}
     for path, node in more.items():
         store.add(path.name, node, _named(node))
     store.add(APP.name, app, {*_named(app), *more})
@@ -55,7 +59,8 @@ def evidence(
     files = StoreFiles.of(closure, store.root)
     started = [f"{APP}/bin/{name}".encode() for name in programs]
     found = scan(closure, started, store.root)
-    return gather(closure, found, files, replaced=(), wanted=[APP], texts=texts, evident=evident)
+    gone = [f"{APP}/bin/{name}".encode() for name in replaced]
+    return gather(closure, found, files, replaced=gone, wanted=[APP], texts=texts, evident=evident)
 
 
 def _named(node: Node) -> list[StorePath]:
@@ -224,6 +229,26 @@ def test_the_standard_library_does_not_count_where_no_program_calls_a_shell(
     found = evidence(store, application("import x", x="import subprocess"), python=DOOR)
     assert rules(found) == {"lib/python3.13/subprocess.py": "python-calls"}
     assert (found.calls, found.modules) == ((), 2)
+
+
+def test_a_program_that_is_a_store_path_itself_is_read(store: FakeStore) -> None:
+    """As `${./app.py}` of a flake is, which a wrapper gives to Python."""
+    wrapper = f'#! {BASH}/bin/bash -e\nexec "{PYTHON}/bin/python3"  {FILE} "$@" \n'
+    app: Node = {b"bin": {b"app": Program(wrapper.encode())}}
+    plain, popen = b"import subprocess\n", b"import os\nos.popen('x')\n"
+    found = evidence(store, app, python=DOOR, file=plain, replaced=["app"])
+    assert rules(found) == {"lib/python3.13/subprocess.py": "python-calls"}
+    assert (found.calls, found.modules) == ((), 1)
+    (call,) = evidence(store, app, python=DOOR, file=popen, replaced=["app"]).calls
+    assert call.where == "app.py:2"
+
+
+def test_a_module_that_is_a_link_out_of_the_closure_calls_nothing(store: FakeStore) -> None:
+    app = joined(
+        application("import x"), below(f"lib/python3.13/{SITE.decode()}/x.py", Link(b"/srv/x.py"))
+    )
+    found = evidence(store, app, python=DOOR)
+    assert rules(found) == {"lib/python3.13/subprocess.py": "python-calls"}
 
 
 def test_that_is_evidence_and_no_proof(store: FakeStore) -> None:

@@ -6,7 +6,7 @@ The session is the first one of README.md, in a terminal of `COLUMNS`; the plan 
 flake. What is as it would not be for a reader: the flake is locked to the stand-in for nixpkgs, so
 that Nix says nothing of an override, its commit is of a day that is always the same, which makes
 the digest the same, git ignores archives, and podman is a private one with the flags that
-`real.page_sessions` gives it. Where README.md has `…` below a command, so has the picture. Nothing
+`real.stage` gives it. Where README.md has `…` below a command, so has the picture. Nothing
 else is changed; sizes, versions and digests are those of the day of the record.
 """
 
@@ -26,12 +26,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from real.console import ELISION, blocks
 from real.distro import FLAKES, SINGLE_USER, distro_flake
 from real.engines import ClientEngine, output, podman
 from real.images import NIX2OCI, nix2oci
-from real.page_sessions import ELISION, TOP, Stage, blocks, run
 from real.ports import free_port
-from support.paths import DATA
+from real.stage import Stage
+from support.paths import DATA, ROOT
 from support.screen import Screen
 
 COLUMNS = 88
@@ -58,14 +59,14 @@ def locked_repository(top: Path, distro: Path) -> Path:
 def session(stage: Stage, repository: Path) -> Sequence[Mapping[str, Any]]:
     """The first session of README.md: each command, and the lines that a terminal shows below."""
     shown, directory = [], repository
-    for command in next(blocks(TOP / "README.md")).commands:
+    for command in next(blocks(ROOT / "README.md")).commands:
         lines: Sequence[str] = ()
         if command.text.startswith("cd "):
             directory = directory / command.text.removeprefix("cd ")
         elif command.text.startswith("nix2oci "):
             lines = on_terminal(command.text, directory)
         elif command.shown == (ELISION,):
-            run(stage.rewrite(command.text), directory)
+            stage.run(command.text, directory)
             lines = command.shown
         else:
             lines = on_terminal(stage.rewrite(command.text), directory)
@@ -110,7 +111,7 @@ def plan(repository: Path) -> Any:
 @contextmanager
 def stage_of_session(distro: Path, engine: ClientEngine) -> Iterator[Stage]:
     try:
-        yield Stage(distro, free_port(), {"podman": engine}, None, None, Path())
+        yield Stage(distro, free_port(), {"podman": engine}, None, None, "", Path(), "")
     finally:
         subprocess.run((*engine.client, "rm", "--force", "web"), capture_output=True, check=False)
 
@@ -119,7 +120,7 @@ def main() -> None:
     if not Path("/nix/var/nix/daemon-socket/socket").exists():
         os.environ.setdefault("NIX_CONFIG", SINGLE_USER)  # noqa: TID251
     os.environ["PODMAN_IGNORE_CGROUPSV1_WARNING"] = "1"  # noqa: TID251
-    distro = distro_flake(TOP / ".cache")
+    distro = distro_flake(ROOT / ".cache")
     with tempfile.TemporaryDirectory(prefix="n2o-", ignore_cleanup_errors=True) as directory:
         repository = locked_repository(Path(directory, "nix2oci"), distro)
         with stage_of_session(distro, podman(Path(directory, "podman"))) as stage:

@@ -1,31 +1,32 @@
 """The console blocks of README.md and docs/ are run, and print what the pages show.
 
-A block is a session of its own in a fresh git repository with the sample flakes; how a command of
-it is run, and what passes for equal, is in `real.page_sessions`. Blocks marked `sh` are not run:
-they set a machine up, or need a cluster.
+A block is a session of its own in a fresh git repository with the sample flakes; in tutorials all
+blocks of a page are one session, which begins with nothing. Blocks marked `sh` are not run: they
+set a machine up, or need a cluster. `real/console.py` compares, `real/stage.py` has what runs.
 """
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from real.containerd import containerd
+from real.console import Block, blocks, matches
 from real.distro import FLAKES
-from real.docker_registry import registry
 from real.engines import output
-from real.page_sessions import REGISTRY, TOP, Block, Stage, blocks, matches, run
-from real.ports import free_port
-from real.shims import shims
+from real.stage import Stage, staged, type_in
+from real.tutorials import TUTORIALS
+from support.paths import ROOT
 from support.tools import require
 
 pytestmark = pytest.mark.nix
 
 SAMPLES = ("app", "hello-c", "metadata", "server-config", "tools", "web-python", "wrapped")
-PAGES = (TOP / "README.md", *sorted((TOP / "docs").glob("*.md")))
+PAGES = [
+    page
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if page not in TUTORIALS
+]
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 
@@ -39,17 +40,9 @@ def stage(request: pytest.FixtureRequest, distro: Path, tmp_path: Path) -> Itera
         for name in ("podman", "docker")
         if re.search(rf"\b{name} (run|load)|--load {name}", text)
     }
-    with ExitStack() as stack:
-        pushes = f"docker://{REGISTRY}" in text or "nix2oci push" in text
-        host = stack.enter_context(registry(tmp_path)) if pushes else None
-        address = stack.enter_context(containerd(tmp_path)) if "ctr " in text else None
-        path = shims(tmp_path / "bin", engines.values(), address)
-        for engine in engines.values():
-            images = ("team/web:1.0", "team/web:1.0-debug", "localhost/team/web:1.0")
-            for clean in (("rmi", "--force", *images), ("rm", "--force", "web")):
-                argv = (*engine.client, *clean)
-                stack.callback(subprocess.run, argv, capture_output=True, check=False)
-        yield Stage(distro, free_port(), engines, address, host, path)
+    overrides = f"--override-input nixpkgs path:{distro} --no-write-lock-file"
+    with staged(text, distro, tmp_path, engines, overrides) as stage:
+        yield stage
 
 
 @pytest.fixture
@@ -72,17 +65,7 @@ def repository(tmp_path: Path) -> Path:
 )
 def test_a_page_shows_what_happens(block: Block, stage: Stage, repository: Path) -> None:
     require("git", "curl", "skopeo", "taskset")
-    directory = repository
-    for command in block.commands:
-        if command.text.startswith("cd "):
-            directory = directory / command.text.removeprefix("cd ")
-            continue
-        printed = stage.unwrite(run(stage.rewrite(command.text), directory))
-        assert matches(command.shown, printed.splitlines()), (
-            f"{block}: $ {command.text}\nthe page shows:\n"
-            + "\n".join(command.shown)
-            + f"\nit printed:\n{printed}"
-        )
+    type_in(block, stage, repository)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from real.console import normal
 from real.engines import ClientEngine
-from real.page_sessions import normal
 from real.recorded import RECORDS, locked_repository, plan, session, stage_of_session
 from support.pictures.plan import Line, lines
 from support.tools import require

@@ -37,7 +37,8 @@ def image_text(found: Inspected, *, every: bool) -> Text:
         rows.append((number, text.size(layer.size), len(own), names))
         seen |= own
     size = text.size(sum(layer.size for layer in found.layers))
-    total = f"{len(found.layers)} layers, {size}, {len(seen)} store paths"
+    counts = text.count(len(found.layers), "layer"), text.count(len(seen), "store path")
+    total = f"{counts[0]}, {size}, {counts[1]}"
     layers = Table(("layer", "size", "paths", "contents"), rows)
     return [*head, "", layers, total, *_launchers(found.launchers, shown)]
 

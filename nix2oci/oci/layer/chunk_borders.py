@@ -40,7 +40,7 @@ class Sizes(Struct, frozen=True):
     @property
     def window(self) -> int:
         """Bytes of a file that are looked at together."""
-        return 4 * self.most + _AFTER
+        return 3 * self.most + _AFTER
 
 
 SIZES = Sizes(whole=4 << 10, gap=2 << 10, least=160 << 10, most=400 << 10)

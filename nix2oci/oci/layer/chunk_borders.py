@@ -40,11 +40,11 @@ class Sizes(Struct, frozen=True):
     @property
     def window(self) -> int:
         """Bytes of a file that are looked at together."""
-        return 4 * self.most + _AFTER
+        return 3 * self.most + _AFTER
 
 
-SIZES = Sizes(whole=4 << 10, gap=2 << 10, least=96 << 10, most=192 << 10)
-"""Smaller ones cost more for each byte of the image than they save of a pull."""
+SIZES = Sizes(whole=4 << 10, gap=2 << 10, least=160 << 10, most=400 << 10)
+"""Smaller ones make the image, and a pull where only whole files are found again, larger."""
 
 
 def chunks(

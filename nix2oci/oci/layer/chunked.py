@@ -31,7 +31,7 @@ _LEVELS = {Chunking.FINE: (128 << 10, 4, 3), Chunking.SMALL: (64 << 10, 9, 15)}
 """Frames of less than so many bytes have the first level of zstd, the others the second."""
 _TAR = 64 << 10
 """Bytes of headers in one frame at most, where no content comes between them."""
-_BATCH = 1 << 20
+_BATCH = 1 << 19
 """Bytes of tar that one task compresses."""
 _FRAMES = 1024
 """Frames that one task compresses at most."""

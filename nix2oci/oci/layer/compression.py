@@ -17,7 +17,11 @@ CHUNKED_FORM = 1
 CHECKSUM = "io.github.containers.zstd-chunked.manifest-checksum"
 POSITION = "io.github.containers.zstd-chunked.manifest-position"
 TAR_SPLIT = "io.github.containers.zstd-chunked.tarsplit-position"
-TABLE_ANNOTATIONS = (CHECKSUM, POSITION, TAR_SPLIT)
+TABLE_ANNOTATIONS: Mapping[str, str] = {
+    CHECKSUM: r"sha256:[0-9a-f]{64}",
+    POSITION: r"(?:[0-9]{1,19}:){3}1",
+    TAR_SPLIT: r"(?:[0-9]{1,19}:){2}[0-9]{1,19}",
+}
 """What the descriptor of a chunked layer has, without which no client looks for the table."""
 
 

@@ -167,6 +167,17 @@ def test_layers_are_read_where_the_document_is_of_no_use(shop: Shop, change: Any
     assert why in line
 
 
+def test_an_annotation_that_is_no_digest_is_said(shop: Shop) -> None:
+    document = shop.push(ATTACH)
+    manifest = shop.manifest()
+    manifest["annotations"][NOTE] = "sha256:x"
+    shop.replace_manifest(manifest)
+    for command in (("inspect",), ("diff", shop.name), ("why", "library")):
+        shown(shop, command[0], shop.name, *command[1:])
+        assert "are read, without the document" in shop.said[-1]
+    assert len(fetched(shop, document)) == 3
+
+
 def test_other_bytes_under_its_digest_are_not_believed(shop: Shop) -> None:
     document = shop.push(ATTACH)
     shop.registry.blobs[REPOSITORY, shop.manifest()["annotations"][NOTE]] = b"{}"

@@ -76,8 +76,8 @@ _PACKAGES = {Compression.GZIP: "deflate", Compression.ZSTD: "zstandard"}
 _PROBED = {
     Compression.GZIP: "c6a456d8",
     Compression.ZSTD: "569eeb09",
-    Compression.CHUNKED_FINE: "3882763a",
-    Compression.CHUNKED_SMALL: "3882763a",
+    Compression.CHUNKED_FINE: "39798589",
+    Compression.CHUNKED_SMALL: "39798589",
 }
 """What the locked versions make of a probe, as `_probe` has it."""
 
@@ -140,7 +140,7 @@ def _zstd_levels(text: bytes) -> Iterator[bytes]:
     """A text by every level that chunked layers have."""
     import zstandard  # noqa: PLC0415  # see _gzip
 
-    for level in (3, 4, 9, 15):
+    for level in (3, 4, 9, 16):
         yield zstandard.ZstdCompressor(level=level).compress(text)
 
 

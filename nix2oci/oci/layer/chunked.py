@@ -27,7 +27,7 @@ from nix2oci.oci.layer.tar import END, padding
 from nix2oci.oci.layer.tar import _header as entry_header
 from nix2oci.oci.spec import LAYER_ZSTD, Digest
 
-_LEVELS = {Chunking.FINE: (128 << 10, 4, 3), Chunking.SMALL: (64 << 10, 9, 15)}
+_LEVELS = {Chunking.FINE: (128 << 10, 4, 3), Chunking.SMALL: (64 << 10, 9, 16)}
 """Frames of less than so many bytes have the first level of zstd, the others the second."""
 _TAR = 64 << 10
 """Bytes of headers in one frame at most, where no content comes between them."""

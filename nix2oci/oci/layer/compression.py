@@ -26,12 +26,12 @@ TABLE_ANNOTATIONS: Mapping[str, str] = {
 
 
 class Chunking(StrEnum):
-    """What a chunked layer is made for."""
+    """What a chunked layer may cost; the chunks are the same."""
 
     FINE = "fine"
-    """The fewest bytes to pull: a chunk for each file and for each stretch of a large one."""
+    """Little time."""
     SMALL = "small"
-    """A small image: fewer chunks, so that more has to be pulled again."""
+    """Little size: what is compressed harder takes longer."""
 
 
 class Compression(StrEnum):

@@ -15,7 +15,6 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from oci.layer.test_chunk_borders import ZLIB, noise
 from support.tools import require
 
 from nix2oci.model.tree import Directory, Entry, File, HardLink, Symlink, Whiteout
@@ -25,6 +24,13 @@ from nix2oci.oci.layer.compression import CHECKSUM, POSITION, TAR_SPLIT, Chunkin
 from nix2oci.oci.layer.tar import tar_blocks
 from nix2oci.oci.spec import LAYER_ZSTD
 
+
+def noise(size: int, seed: int = 1) -> bytes:
+    """Bytes that do not compress, the same at every run."""
+    return hashlib.shake_128(b"%d" % seed).digest(size)
+
+
+ZLIB = b"/nix/store/8q2d7rmwh0jx6ypk1z9vcbsgn4fa5il3-zlib-1.3"
 LARGE = noise(400_000) + ZLIB + bytes(300_000) + noise(900_000, 2)
 LONG = b"d/" + b"long/" * 60
 

@@ -142,6 +142,7 @@ def _after_line(data: bytes, start: int, sizes: Sizes) -> int:
         before, *lines = data[low:high].split(separator)
         if lines:
             size = max(map(len, lines))
-            longest = lines.index(max((line for line in lines if len(line) == size), key=crc32))
+            candidates = dict.fromkeys(line for line in lines if len(line) == size)
+            longest = lines.index(max(candidates, key=crc32))
             return low + len(before) + 1 + sum(map(len, lines[:longest])) + longest
     return high

@@ -78,5 +78,5 @@ def test_borders_behind_an_insertion_come_back(content: bytes) -> None:
 
 
 def test_what_repeats_without_end_is_cut_all_the_same() -> None:
-    for content in (bytes(5_000_000), b"0" * 5_000_000, b"\n" * 5_000_000, b"ab" * 2_500_000):
+    for content in (bytes(2_000_000), b"0" * 2_000_000, b"\n" * 2_000_000, b"ab" * 1_000_000):
         assert max(map(len, cut(content))) <= SIZES.most

@@ -142,10 +142,19 @@ class NixRunner:
         plain: bool = False,
         terminal: bool = False,
         quiet: bool = False,
+        hides: str = "",
     ) -> Finished:
-        """Run `nix ARGV` to its end; what it says is shown, unless `quiet`."""
+        """Run `nix ARGV` to its end; what it says is shown, unless `quiet`.
+
+        Nor are lines shown with the text that it `hides`.
+        """
         argv = ("nix", *(() if plain else _FEATURES), *argv)
-        relay = Relay((lambda _: None) if quiet else self._show, self._seen)
+
+        def show(line: str) -> None:
+            if not (quiet or (hides and hides in line)):
+                self._show(line)
+
+        relay = Relay(show, self._seen)
         terminal = terminal and self._terminal is not None
         stderr = self._terminal if terminal else subprocess.PIPE
         with start(argv, self._environment, stderr) as process:

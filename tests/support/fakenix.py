@@ -37,6 +37,11 @@ def value(**changes: Any) -> str:
     return json.dumps({**known, "name": "app-1.0", "system": SYSTEM, **changes})
 
 
+def joint(value: str = "null", app: str = "null", *, version: str = "2.34.8") -> str:
+    """What evaluation prints of a package and an app that it was asked for together."""
+    return f'{{"nix2oci": "{version}", "value": {value}, "app": {app}}}'
+
+
 def info(path: str = OUT, references: Sequence[str] = ()) -> dict[str, Any]:
     """What path-info prints of a path, in the map of 2.19 and later."""
     return {path: {"narHash": NAR_HASH, "narSize": 120, "references": list(references)}}
@@ -99,6 +104,10 @@ class FakeNix:
         locks = {"nodes": {"root": {}}, "root": "root"}
         metadata = {"lastModified": 1, "resolved": {}, "locks": locks}
         self.answer("flake metadata", json.dumps(metadata))
+        if any("#" in rule or "eval" in rule for rule in mine):  # what is to be found one by one
+            self.answer('#""', stderr=missing('""'), code=1)
+        self.answer('#""', joint(value()))
+        self.answer("nix2oci = builtins.nixVersion", joint(value()))
         self.answer("#apps.", stderr=missing("apps"), code=1)
         self.answer("flakes eval --json", value())
         self.answer("build --json", json.dumps([{"drvPath": DRV, "outputs": {"out": OUT}}]))

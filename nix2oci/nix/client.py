@@ -13,20 +13,22 @@ nothing of `--apply`. What is kept for the next run is in `nix.kept`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from nix2oci.errors import StoreError
+from nix2oci.errors import Nix2OCIError, StoreError
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.nix.evaluator import Evaluator
 from nix2oci.nix.failure import build_failure, failure
 from nix2oci.nix.json_output import built_outputs, path_infos
+from nix2oci.nix.kept import keep_realised, kept_realised, realised, realised_name
 from nix2oci.nix.messages import redact
-from nix2oci.nix.options import setting, store_options
+from nix2oci.nix.options import Origin, setting, store_options
 from nix2oci.nix.package import Package
 from nix2oci.nix.realise import (
     Built,
+    Outputs,
     absent,
     any_lost,
     assign,
@@ -49,6 +51,23 @@ class NixClient(Evaluator):
     """What is said while `build` works."""
     sender: Sender | None = None  # who gets what `origin` has, where that is not Nix
 
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        options: Sequence[str] = (),
+        *,
+        show: Callable[[str], None] = lambda _: None,
+        terminal: int | None = None,
+        origin: Origin | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        super().__init__(env, options, show=show, terminal=terminal, origin=origin, say=say)
+        self.requires_signatures = False  # of every path of a closure: `nix.signatures`
+        self.said_of_paths: list[str] = []  # what `path_info` gave, for `nix.evidence`
+        self._unsaid: list[Sequence[StorePath]] = []  # of which it was kept
+        self._closures: dict[frozenset[StorePath], str] = {}
+        self._made: dict[frozenset[StorePath], tuple[str, Outputs]] = {}
+
     # -- build
 
     @contextmanager
@@ -61,13 +80,39 @@ class NixClient(Evaluator):
 
         root = self.physical()
         with temporary_directory() as held:
-            built = self._build(packages, os.path.join(held, "root"))
+            link = os.path.join(held, "root")
+            built = self._built_before(packages, link) or self._build(packages, link)
             if path := absent(built, root):
                 raise StoreError(
                     f"cannot read {path}: Nix has it, but there is no {root}{path}",
                     hint="if the configuration of Nix has another store, name it with --store",
                 )
             yield built
+
+    def _built_before(self, packages: Sequence[Package], link: str) -> tuple[Built, ...] | None:
+        """What an earlier run built, if Nix says that it is still valid, held by `link`."""
+        root, name = self.physical(), self._name(packages)
+        found = kept_realised(self.kept, name) if self.kept and name else None
+        if found is None or not found.is_there(root):
+            return None
+        options = (*store_options(self.options), "--out-link", link)
+        done = self.run(("build", "--json", *options, "--", *found.roots), quiet=True)
+        if done.returncode or not found.is_there(root):  # as it is now: held
+            return None
+        try:
+            built = tuple(assign(package, found.known()) for package in packages)
+        except Nix2OCIError:  # no build has said that
+            return None
+        self._closures[_roots(built)] = found.closure
+        return built
+
+    def _name(self, packages: Sequence[Package]) -> str:
+        """The name that what becomes of packages is kept by; `""` where it is not to be kept."""
+        if self.kept is None or self.origin is not None:
+            return ""
+        wanted = [each for one in packages for each in one.wanted + one.program_wanted]
+        pairs = [(each.path, each.outputs) for each in wanted]
+        return realised_name(pairs, self.physical(), self.options, self.env)
 
     def _build(self, packages: Sequence[Package], root: str) -> tuple[Built, ...]:
         for _ in range(_ATTEMPTS):
@@ -77,7 +122,9 @@ class NixClient(Evaluator):
             done = self.run(("build", "--json", *options, "--", *wanted), terminal=True)
             if done.returncode == 0:
                 outputs = outputs_of(built_outputs(done.stdout))
-                return tuple(assign(package, outputs) for package in packages)
+                built = tuple(assign(package, outputs) for package in packages)
+                self._made[_roots(built)] = self._name(packages), outputs
+                return built
             elsewhere = done.returncode < 0 or setting(self.options, "eval-store")
             if elsewhere or not any_lost(packages, self.physical()):
                 action = f"cannot build {_names(packages)}"
@@ -95,7 +142,25 @@ class NixClient(Evaluator):
 
     def closure(self, roots: Sequence[StorePath]) -> Closure:
         """The closure of store paths, checked to be closed (`ClosureError`)."""
-        return Closure.of(path_infos(self.path_info(roots)), roots)
+        known = frozenset(roots)
+        if text := self._closures.get(known, ""):
+            self._unsaid.append(roots)
+            return Closure.of(path_infos(text), roots)
+        text = self.path_info(roots)
+        closure = Closure.of(path_infos(text), roots)
+        name, outputs = self._made.get(known, ("", {}))
+        if self.kept and name:
+            keep_realised(self.kept, name, realised(outputs, text, roots, self.physical()))
+        return closure
+
+    def all_said_of_paths(self) -> list[str]:
+        """All that `path_info` gave in this run; of what was kept Nix is asked now.
+
+        Raises as `path_info`.
+        """
+        while self._unsaid:
+            self.path_info(self._unsaid.pop())
+        return self.said_of_paths
 
     def path_info(self, roots: Sequence[StorePath], store: str = "") -> str:
         """What `nix path-info --json --recursive` prints, of another store where one is given."""
@@ -112,6 +177,10 @@ class NixClient(Evaluator):
             raise failure(done, f"cannot read the closure of {' '.join(map(str, roots))}{where}")
         self.said_of_paths.append(done.stdout)
         return done.stdout
+
+
+def _roots(built: Sequence[Built]) -> frozenset[StorePath]:
+    return frozenset(root for one in built for root in one.roots)
 
 
 def _names(packages: Sequence[Package]) -> str:

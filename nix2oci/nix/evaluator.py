@@ -18,11 +18,20 @@ from msgspec.structs import replace
 from nix2oci.errors import NixCommandError, NixError, NixOutputError
 from nix2oci.model.closure import STORE_DIR
 from nix2oci.nix.failure import Finished, failure
-from nix2oci.nix.host import dirty_revision, store_path_behind
+from nix2oci.nix.host import Head, dirty_revision, store_path_behind
 from nix2oci.nix.installable import Installable, no_such_attribute
 from nix2oci.nix.json_output import Source, Version, flake_source, read_json
+from nix2oci.nix.kept import (
+    Asked,
+    Evaluation,
+    Kept,
+    evaluation_name,
+    is_as_locked,
+    keep_evaluation,
+    kept_evaluation,
+)
 from nix2oci.nix.messages import cause
-from nix2oci.nix.named_flake import local_source
+from nix2oci.nix.named_flake import FlakePlace, head_at, local_source, named_place
 from nix2oci.nix.options import Origin, evaluation_options, store_root, values_of
 from nix2oci.nix.package import (
     EVAL_EXPRESSION,
@@ -34,6 +43,7 @@ from nix2oci.nix.package import (
 )
 from nix2oci.nix.process import NixRunner
 from nix2oci.nix.question import NO_SYSTEM, Answer, all_outputs, of_file, of_flake
+from nix2oci.nix.realise import any_lost
 
 _UNCACHED = ("--option", "eval-cache", "false")
 _MISSING = "does not provide attribute"
@@ -66,9 +76,9 @@ class Evaluator(NixRunner):
         self._say = say
         self._sources: dict[str, Source] = {}
         self._metadata: dict[str, str] = {}
+        self._local: dict[str, tuple[FlakePlace | None, Head | None]] = {}
+        self.kept: Kept | None = None  # what Nix said in earlier runs
         self._versions: list[Version] = []  # as Nix said; one and the same for each system
-        self.said_of_paths: list[str] = []  # what `NixClient.path_info` gave, for `nix.evidence`
-        self.requires_signatures = False  # of every path of a closure: `nix.signatures`
         self._is_told = False  # of a system that need not be this machine's
 
     # -- what there is
@@ -161,16 +171,60 @@ class Evaluator(NixRunner):
     def _package(self, installable: Installable) -> Package:
         if installable.kind == "path":
             return package_of_path(installable, self.system())
-        value, app = self._joint(installable) or self._one_by_one(installable)
-        source = self.source(installable) if installable.kind == "flake" else Source()
-        return package_of(installable, value, app, source, self.system())
+        if installable.kind == "file":
+            value, app = self._joint(installable)[0] or self._one_by_one(installable)
+            return package_of(installable, value, app, Source(), self.system())
+        name = self._kept_name(installable)
+        if found := self._kept_package(name, installable):
+            return found
+        answer, said = self._joint(installable)
+        value, app = answer or self._one_by_one(installable)
+        place, head = self._at(installable)
+        if head and head.is_clean and "' is dirty" in said:  # Nix sees more than git does
+            self._local[installable.flake_ref] = place, None
+        package = package_of(installable, value, app, self.source(installable), self.system())
+        is_kept = self.kept and name and answer and is_as_locked(said)
+        if self.kept and is_kept and head_at(place, self.env) == head:  # as it was before
+            keep_evaluation(self.kept, name, Evaluation(package, self.version))
+        return package
 
-    def _joint(self, installable: Installable) -> Found | None:
-        """Package and app by one question; None where they have to be looked for one by one."""
+    def _at(self, flake: Installable) -> tuple[FlakePlace | None, Head | None]:
+        """Where a flake lies that is named by its path, and what git says of that; once for each.
+
+        That is before it is evaluated.
+        """
+        ref = flake.flake_ref
+        if ref not in self._local:
+            place = named_place(ref)
+            self._local[ref] = place, head_at(place, self.env)
+        return self._local[ref]
+
+    def _kept_name(self, installable: Installable) -> str:
+        """The name that its evaluation is kept by; `""` where it is not to be kept."""
+        place, head = self._at(installable)
+        if not (self.kept and place and head and self.origin is None):
+            return ""
+        asked = Asked(self.system(), self.options, self.env)
+        return evaluation_name(installable, place, head, asked)
+
+    def _kept_package(self, name: str, installable: Installable) -> Package | None:
+        """What an evaluation knew whose derivations are still there."""
+        found = kept_evaluation(self.kept, name, installable) if self.kept and name else None
+        if found is None or self.kept is None or any_lost([found.package], self.physical()):
+            return None
+        self.kept.say(f"kept evaluation of {found.package.revision}")
+        self._versions.append(found.version)
+        return found.package
+
+    def _joint(self, installable: Installable) -> tuple[Found | None, str]:
+        """Package and app by one question; None where they have to be looked for one by one.
+
+        Beside them is what Nix said on standard error.
+        """
         is_file, pure = installable.kind == "file", "--impure" not in self.options
         function = of_file() if is_file else of_flake(installable, self.system())
         if not function:
-            return None
+            return None, ""
         operand, told = installable.operand, self._evaluating
         if not is_file:
             operand, told = all_outputs(installable, self.system(), pure=pure)
@@ -180,9 +234,9 @@ class Evaluator(NixRunner):
             raise failure(done, f"cannot evaluate '{installable.text}'")
         answer = None if done.returncode else Answer.parse(read_json(done.stdout, "eval"))
         if answer is None or (answer.value is None and answer.app is None):
-            return None
+            return None, done.said
         self._versions.append(answer.version)
-        return answer.value, answer.app
+        return (answer.value, answer.app), done.said
 
     def _one_by_one(self, installable: Installable) -> Found:
         """Package and app as Nix finds each; raises `NixError` where there is neither."""
@@ -230,8 +284,7 @@ class Evaluator(NixRunner):
         """What is known of a flake; looked up once for each."""
         ref = installable.flake_ref
         if ref not in self._sources:
-            local = None if ref in self._metadata else local_source(ref, self.env)
-            self._sources[ref] = local or self._source(installable)
+            self._sources[ref] = local_source(*self._at(installable)) or self._source(installable)
         return self._sources[ref]
 
     def _source(self, installable: Installable) -> Source:

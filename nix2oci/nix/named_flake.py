@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from nix2oci.model.closure import STORE_DIR
-from nix2oci.nix.host import head_of, work_tree
+from nix2oci.nix.host import Head, head_of, work_tree
 from nix2oci.nix.installable import names_path
 from nix2oci.nix.json_output import Source
 
@@ -75,14 +75,17 @@ def flake_above(path: str) -> str:
     return os.path.relpath(real)
 
 
-def local_source(flake_ref: str, env: Mapping[str, str]) -> Source | None:
-    """What Nix would say of a flake that is named by its path; None where only Nix can say it."""
-    place = named_place(flake_ref)
-    if place is None or not place.directory:
+def head_at(place: FlakePlace | None, env: Mapping[str, str]) -> Head | None:
+    """What git says of the tree of a flake that Nix takes from git; None where it cannot tell."""
+    if place is None or not place.directory or place.copied or place.source:
         return None
-    if place.copied or place.source:
+    return head_of(work_tree(place.directory), env)
+
+
+def local_source(place: FlakePlace | None, head: Head | None) -> Source | None:
+    """What Nix would say of a flake that is named by its path; None where only Nix can say it."""
+    if place and place.directory and (place.copied or place.source):
         return Source()
-    head = head_of(work_tree(place.directory), env)
     if head is None:
         return None
     if head.is_clean:

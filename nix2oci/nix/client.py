@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from nix2oci.errors import Nix2OCIError, StoreError
@@ -22,7 +22,7 @@ from nix2oci.model.closure import Closure, StorePath
 from nix2oci.nix.evaluator import Evaluator
 from nix2oci.nix.failure import build_failure, failure
 from nix2oci.nix.json_output import built_outputs, path_infos
-from nix2oci.nix.kept import keep_realised, kept_realised, realised, realised_name
+from nix2oci.nix.kept import Realised, keep_realised, kept_realised, realised, realised_name
 from nix2oci.nix.messages import redact
 from nix2oci.nix.options import Origin, setting, store_options
 from nix2oci.nix.package import Package
@@ -65,6 +65,7 @@ class NixClient(Evaluator):
         self.requires_signatures = False  # of every path of a closure: `nix.signatures`
         self.said_of_paths: list[str] = []  # what `path_info` gave, for `nix.evidence`
         self._unsaid: list[Sequence[StorePath]] = []  # of which it was kept
+        self._looking: dict[str, tuple[ExitStack, str]] = {}
         self._closures: dict[frozenset[StorePath], str] = {}
         self._made: dict[frozenset[StorePath], tuple[str, Outputs]] = {}
 
@@ -79,8 +80,12 @@ class NixClient(Evaluator):
         from nix2oci.host.scratch import temporary_directory  # noqa: PLC0415  # start-up counts
 
         root = self.physical()
-        with temporary_directory() as held:
-            link = os.path.join(held, "root")
+        with ExitStack() as stack:
+            early, link = self._looking.pop(self._name(packages), (None, ""))
+            if early:
+                stack.enter_context(early)
+            else:
+                link = os.path.join(stack.enter_context(temporary_directory()), "root")
             built = self._built_before(packages, link) or self._build(packages, link)
             if path := absent(built, root):
                 raise StoreError(
@@ -95,8 +100,7 @@ class NixClient(Evaluator):
         found = kept_realised(self.kept, name) if self.kept and name else None
         if found is None or not found.is_there(root):
             return None
-        options = (*store_options(self.options), "--out-link", link)
-        done = self.run(("build", "--json", *options, "--", *found.roots), quiet=True)
+        done = self.run(self._validity(found, link), quiet=True)
         if done.returncode or not found.is_there(root):  # as it is now: held
             return None
         try:
@@ -105,6 +109,27 @@ class NixClient(Evaluator):
             return None
         self._closures[_roots(built)] = found.closure
         return built
+
+    def look_early(self, packages: Sequence[Package]) -> None:
+        """Have Nix look at what an earlier run built, so that `build` does not wait for it."""
+        import weakref  # noqa: PLC0415  # start-up counts
+
+        from nix2oci.host.scratch import temporary_directory  # noqa: PLC0415
+
+        name = self._name(packages)
+        found = kept_realised(self.kept, name) if self.kept and name else None
+        if found is None or not found.is_there(self.physical()):
+            return
+        stack = ExitStack()
+        weakref.finalize(self, stack.close)
+        link = os.path.join(stack.enter_context(temporary_directory()), "root")
+        self._looking[name] = stack, link
+        self.begin(self._validity(found, link))
+
+    def _validity(self, found: Realised, link: str) -> tuple[str, ...]:
+        """The command that asks whether paths are valid, and has `link` hold those that are."""
+        options = (*store_options(self.options), "--out-link", link)
+        return ("build", "--json", *options, "--", *found.roots)
 
     def _name(self, packages: Sequence[Package]) -> str:
         """The name that what becomes of packages is kept by; `""` where it is not to be kept."""

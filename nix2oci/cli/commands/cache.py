@@ -64,7 +64,8 @@ def _summary(cache: Cache, kept: tuple[Item, ...], gone: tuple[Item, ...], *, re
     what = f"{text.size(size(kept))} of {text.size(cache.limit)} in {cache.directory}: "
     layers = sum(bool(item.blob) for item in kept)
     what += f"{text.count(layers, 'layer')}, facts of {text.count(facts(kept), 'store path')}"
-    what += f", {text.count(answers(kept), 'answer')} of Nix"
+    if said := answers(kept):
+        what += f", {text.count(said, 'answer')} of Nix"
     return f"removed {text.size(size(gone))}; {what}" if removed else what
 
 

@@ -162,7 +162,9 @@ def _evaluate(
     client.while_it_runs(loading.start)  # not before: they would wait for each other
     try:
         packages = [client.evaluate(one) for one in named]
-        return (*packages, *(client.evaluate(_locked(client, one, named[0])) for one in added))
+        packages += [client.evaluate(_locked(client, one, named[0])) for one in added]
+        client.look_early(packages)
+        return tuple(packages)
     finally:
         if loading.ident is not None:
             loading.join()

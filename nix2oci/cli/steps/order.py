@@ -84,7 +84,8 @@ class Setup(Struct, frozen=True):
         nix = replace(nix, system=None) if systems else nix
         client = nix_client(nix, output, run.origin, run.given)
         cache = cache_for_build(run.cache, output)
-        keep_answers(client, cache, output)
+        if not (run.origin.url or run.given.closure):
+            keep_answers(client, cache, output)
         return cls(run, client, systems, engine, push, output_format, cache, began=began)
 
     def base_of(

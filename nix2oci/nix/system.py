@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from nix2oci.errors import NixOutputError
+from nix2oci.errors import ConfigError, NixOutputError
 from nix2oci.host.differences import here
 from nix2oci.host.regular_files import open_file
 from nix2oci.nix.failure import Finished, failure
@@ -31,12 +31,15 @@ def own_system(
 
     `run` starts Nix, which is asked where its program does not tell.
     """
-    return (
-        setting(options, "system")
-        or Settings.of(env).text("system")
-        or (_of_program(program("nix", env)) if here().runs_linux else "")
-        or _asked(run, options)
-    )
+    if system := setting(options, "system"):
+        return system
+    try:
+        said = Settings.of(env).text("system")
+    except ConfigError:  # Nix says what is wrong
+        return _asked(run, options)
+    if said or not here().runs_linux:
+        return said or _asked(run, options)
+    return _of_program(program("nix", env)) or _asked(run, options)
 
 
 def _of_program(path: str) -> str:

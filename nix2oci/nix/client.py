@@ -83,7 +83,7 @@ class NixClient(Evaluator):
         with ExitStack() as stack:
             early, link = self._looking.pop(self._name(packages), (None, ""))
             if early:
-                stack.enter_context(early)
+                stack.enter_context(early.pop_all())
             else:
                 link = os.path.join(stack.enter_context(temporary_directory()), "root")
             built = self._built_before(packages, link) or self._build(packages, link)

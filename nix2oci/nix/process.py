@@ -173,9 +173,9 @@ class NixRunner:
         terminal = terminal and self._terminal is not None
         stderr = self._terminal if terminal else subprocess.PIPE
         begun, process = self._begun.pop(argv, (ExitStack(), None))
-        with begun:
+        with begun.pop_all() as stack:
             if process is None:
-                process = begun.enter_context(start(argv, self._environment, stderr))
+                process = stack.enter_context(start(argv, self._environment, stderr))
             self._do_meanwhile()
             stdout = communicate(process, relay)
         if process.returncode == 0:

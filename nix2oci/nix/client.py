@@ -7,7 +7,7 @@ For one flake installable nix is started three times: `eval` (`nix.question`), `
 `path-info` (both once for all installables); `flake metadata` is one more for each flake that
 lies elsewhere, of which git here knows nothing. A store path is not evaluated. Derivations are
 built, so nothing is evaluated again for that; the cache of evaluations is left out: it knows
-nothing of `--apply`. What is kept for the next run is in `nix.kept`.
+nothing of `--apply`. What is kept for the next run is in `nix.kept_answers`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nix2oci.model.closure import Closure, StorePath
 from nix2oci.nix.evaluator import Evaluator
 from nix2oci.nix.failure import build_failure, failure
 from nix2oci.nix.json_output import built_outputs, path_infos
-from nix2oci.nix.kept import Realised, keep_realised, kept_realised, realised, realised_name
+from nix2oci.nix.kept_answers import Realised, keep_realised, kept_realised, realised, realised_name
 from nix2oci.nix.messages import redact
 from nix2oci.nix.options import Origin, setting, store_options
 from nix2oci.nix.package import Package

@@ -21,7 +21,7 @@ from nix2oci.nix.failure import Finished, failure
 from nix2oci.nix.host import Head, dirty_revision, store_path_behind
 from nix2oci.nix.installable import Installable, no_such_attribute
 from nix2oci.nix.json_output import Source, Version, flake_source, read_json
-from nix2oci.nix.kept import (
+from nix2oci.nix.kept_answers import (
     Asked,
     Evaluation,
     Kept,

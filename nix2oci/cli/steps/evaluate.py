@@ -16,7 +16,7 @@ from nix2oci.config.options.origin import NO_ORIGIN, GivenOptions, OriginOptions
 from nix2oci.config.options.output import OutputOptions
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
-from nix2oci.nix.kept import Kept
+from nix2oci.nix.kept_answers import Kept
 from nix2oci.nix.options import Origin
 from nix2oci.nix.package import Package
 

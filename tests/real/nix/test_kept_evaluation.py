@@ -20,7 +20,7 @@ from support.tools import require
 from nix2oci.cache.sealed_json import SealedJson
 from nix2oci.model.closure import Closure, PathInfo
 from nix2oci.nix.client import NixClient
-from nix2oci.nix.kept import Kept
+from nix2oci.nix.kept_answers import Kept
 
 pytestmark = pytest.mark.nix
 

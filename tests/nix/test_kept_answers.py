@@ -17,7 +17,7 @@ from nix2oci.cache.sealed_json import SealedJson
 from nix2oci.errors import StoreError
 from nix2oci.model.closure import StorePath
 from nix2oci.nix.evidence import evidence
-from nix2oci.nix.kept import Kept
+from nix2oci.nix.kept_answers import Kept
 
 ALL, AGAIN, ONE = ["eval", "build", "path-info"], ["eval", "build"], ["build"]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from nix2oci.cache.directory import FACTS, LAYERS, Cache
+from nix2oci.cache.directory import ANSWERS, DOCUMENTS, FACTS, LAYERS, Cache
 from nix2oci.cache.sealed_json import MAX_BYTES, TEMPORARY
 from nix2oci.errors import LayoutError, OutputError
 from nix2oci.host.regular_files import open_file, read_file
@@ -47,7 +47,7 @@ class Item(Struct, frozen=True):
 
 def items(cache: Cache) -> tuple[Item, ...]:
     """All that is kept, the least recently used first."""
-    found = [*_layers(cache), *_documents(cache, FACTS)]
+    found = [*_layers(cache), *_documents(cache, FACTS), *_documents(cache, ANSWERS)]
     return tuple(sorted(found, key=lambda item: (item.used, item.name)))
 
 
@@ -73,7 +73,7 @@ def clear(cache: Cache) -> tuple[Item, ...]:
     """
     kept = items(cache)
     try:
-        for name in (LAYERS, FACTS, "blobs"):
+        for name in (*DOCUMENTS, "blobs"):
             with suppress(FileNotFoundError):
                 shutil.rmtree(cache.path(name))
         for name in ("CACHEDIR.TAG", _LOCK):
@@ -110,7 +110,7 @@ def _prune(cache: Cache) -> tuple[Item, ...]:
 
 def _held(cache: Cache) -> int:
     """Bytes of all files, told without opening one: most builds need to know no more."""
-    files = (entry for name in (BLOBS, LAYERS, FACTS) for entry in _entries(cache.path(name)))
+    files = (entry for name in (BLOBS, *DOCUMENTS) for entry in _entries(cache.path(name)))
     return sum(status.st_size for entry in files if (status := _status(entry)))
 
 
@@ -120,7 +120,7 @@ def _sweep(cache: Cache, named: Collection[str]) -> None:
     A build that runs has younger ones. The lock was touched just now, so it tells the time.
     """
     now = os.stat(cache.path(_LOCK)).st_mtime_ns
-    for name in (BLOBS, LAYERS, FACTS):
+    for name in (BLOBS, *DOCUMENTS):
         for entry in _entries(cache.path(name)):
             left = entry.name.startswith(TEMPORARY) or (name == BLOBS and entry.name not in named)
             if left and (status := _status(entry)) and now - status.st_mtime_ns > _STALE:
@@ -134,7 +134,7 @@ def remove_left_files(cache: Cache) -> None:
     """Remove what killed builds were about to put in: nobody holds its lock any more."""
     with suppress(OSError):
         remove_left(cache.path(BLOBS))
-    for entry in (*_entries(cache.path(LAYERS)), *_entries(cache.path(FACTS))):
+    for entry in (entry for name in DOCUMENTS for entry in _entries(cache.path(name))):
         if entry.name.startswith(TEMPORARY):
             with suppress(OSError), open_file(entry.path) as file:
                 if lock(file.fileno()) == "held":

@@ -8,6 +8,7 @@ read. What is missing or damaged is made again, so no lock is needed to read or 
     layers/KEY          which blob a layer became, and the store paths in it; or a base's blob
     blobs/sha256/HEX    the blob, named by its digest
     facts/KEY           what was found in the files of one store path
+    answers/KEY         what Nix said: an evaluation, or what derivations became
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from msgspec import Struct
 from nix2oci.cache.sealed_json import SealedJson, make_private
 from nix2oci.oci.spec import BLOBS
 
-LAYERS, FACTS = "layers", "facts"
+LAYERS, FACTS, ANSWERS = "layers", "facts", "answers"
+DOCUMENTS = (LAYERS, FACTS, ANSWERS)
 
 _SIZE = re.compile(r"([0-9]{1,15})([KMGT]?)B?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -52,6 +54,10 @@ class Cache(Struct, frozen=True):
     @property
     def facts(self) -> SealedJson:
         return SealedJson(self.path(FACTS), self.warn, self.remark)
+
+    @property
+    def answers(self) -> SealedJson:
+        return SealedJson(self.path(ANSWERS), self.warn, self.remark)
 
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
@@ -86,7 +92,7 @@ def why_not_private(directory: str) -> str | None:
     """Why somebody else can change what is in a cache, and how to mend it; None if nobody."""
     parts = (
         directory,
-        *(os.path.join(directory, name) for name in (LAYERS, FACTS, "blobs", BLOBS)),
+        *(os.path.join(directory, name) for name in (*DOCUMENTS, "blobs", BLOBS)),
     )
     return next(filter(None, map(_why_not_private, parts)), None)
 

@@ -18,8 +18,9 @@ from nix2oci.config.keys import Document
 from nix2oci.config.reading import Location, line_of, plain
 from nix2oci.config.wanted_files import Located, is_installable
 from nix2oci.errors import ConfigError
-from nix2oci.nix.flake_place import FlakePlace, is_below
+from nix2oci.nix.flake_place import is_below
 from nix2oci.nix.host import work_tree
+from nix2oci.nix.named_flake import FlakePlace
 
 
 def sources_beside(

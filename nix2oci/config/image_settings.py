@@ -17,8 +17,9 @@ from nix2oci.config.reading import one_line
 from nix2oci.errors import ConfigError
 from nix2oci.model.closure import STORE_DIR
 from nix2oci.nix.client import NixClient
-from nix2oci.nix.flake_place import FlakePlace, fetched_source, inside, is_below
+from nix2oci.nix.flake_place import fetched_source, inside, is_below
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.named_flake import FlakePlace
 
 EMPTY: Document = {}
 

@@ -35,7 +35,9 @@ class Evidence(Struct, frozen=True):
 
 def evidence(nix: NixClient) -> dict[StorePath, Evidence]:
     """All that Nix said of store paths in this run; nothing where none was started."""
-    return {each.info.path: each for answer in nix.said_of_paths for each in _evidence(answer)}
+    return {
+        each.info.path: each for answer in nix.all_said_of_paths() for each in _evidence(answer)
+    }
 
 
 def _evidence(answer: str) -> Iterable[Evidence]:

@@ -1,24 +1,19 @@
 """Where the flake or the Nix file lies that an installable is of: its directory, and its source.
 
-The hard part is that there are many spellings. A path is looked for as Nix does
-(`parsePathFlakeRefWithFragment` of src/libflake/flakeref.cc), which asks nobody; what any other
-reference means only Nix knows, which is asked for the flake's metadata anyway.
+What any reference means that is no path only Nix knows, which is asked for the flake's metadata.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, field
-
 from nix2oci.errors import ConfigError, NixError
-from nix2oci.model.closure import STORE_DIR
-from nix2oci.nix.host import work_tree
-from nix2oci.nix.installable import Installable, names_path
+from nix2oci.nix.installable import Installable
 from nix2oci.nix.json_output import read_json, unknown_shape
+from nix2oci.nix.named_flake import FlakePlace, named_place
 
 if TYPE_CHECKING:
     from nix2oci.nix.client import NixClient
@@ -30,22 +25,6 @@ _MOST_LINKS = 64
 
 # What fixes a source, so that it is not what lies there now.
 _FIXED = {"rev", "ref", "narHash"}
-
-
-class FlakePlace(Struct, frozen=True):
-    """Where the file is that is evaluated.
-
-    `directory` is that of the flake.nix or Nix file, to be read from here: `""` where there is
-    none, which Nix will say, and None where it cannot be looked into. `source` is the directory
-    that Nix fetched it into, `""` for one that is the user's own. `copied` is the real path of
-    the directory that Nix copies as a whole, with whatever lies there, `""` where it copies what
-    git knows. `locked` are the attributes of a source that was fetched.
-    """
-
-    directory: str | None
-    source: str = ""
-    copied: str = ""
-    locked: Mapping[str, object] = field(default_factory=dict)
 
 
 def place_of(nix: NixClient, installable: Installable) -> FlakePlace:
@@ -70,46 +49,6 @@ def _directory_of_file(file: str) -> str | None:
             break
         file = os.path.join(os.path.dirname(file), os.readlink(file))
     return file if os.path.isdir(file) else os.path.dirname(file)
-
-
-def named_place(flake_ref: str) -> FlakePlace | None:
-    """The place of a flake that is named by its path; None for one that only Nix can find."""
-    is_url = flake_ref.startswith("path:")
-    if not is_url and not names_path(flake_ref):
-        return None
-    path, _, query = flake_ref.removeprefix("path:").partition("?")
-    below = ""
-    if query or (is_url and "%" in path):
-        from urllib.parse import parse_qsl, unquote  # noqa: PLC0415  # start-up counts
-
-        path = unquote(path) if is_url else path
-        parameters = dict(parse_qsl(query))
-        below = parameters.pop("dir", "")
-        if parameters:
-            return None
-    root = path if is_url else flake_above(path)
-    if not root or not os.path.isdir(root):
-        return FlakePlace("")
-    directory = os.path.normpath(os.path.join(root, below))
-    if in_store := re.match(rf"{STORE_DIR}/[^/]+", os.path.realpath(root)):
-        locked = {"type": "path", "path": os.path.realpath(root), "dir": below}
-        return FlakePlace(directory, source=in_store[0], locked=locked)
-    is_copied = is_url or not work_tree(root)
-    return FlakePlace(directory, copied=os.path.realpath(root) if is_copied else "")
-
-
-def flake_above(path: str) -> str:
-    """The directory at or above a path that has a flake.nix, to the root of a repository."""
-    if os.path.lexists(os.path.join(path, "flake.nix")):
-        return os.path.normpath(path) if not os.path.islink(path) else path
-    if not os.path.isdir(path):
-        return ""
-    real = os.path.realpath(path)
-    while not os.path.lexists(os.path.join(real, "flake.nix")):
-        if real == os.path.dirname(real) or os.path.lexists(os.path.join(real, ".git")):
-            return ""
-        real = os.path.dirname(real)
-    return os.path.relpath(real)
 
 
 def _fetched_place(stdout: str, store_root: str) -> FlakePlace:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack
+
+from msgspec import Struct
 
 from nix2oci.host.children import started
 from nix2oci.model.links import At, resolve
@@ -78,6 +81,75 @@ def dirty_revision(directory: str, env: Mapping[str, str]) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""  # no git
     return f"{revision.decode().strip()}-dirty" if git.returncode == 0 else ""  # no commit yet
+
+
+class Head(Struct, frozen=True):
+    """What git says of a work tree: its commit, `""` before the first one, and what differs.
+
+    `committed` is seconds since 1970.
+    """
+
+    commit: str
+    committed: int
+    is_clean: bool
+
+
+_STATUS = ("status", "--porcelain=v2", "--branch", "--untracked-files=no", "--no-renames")
+_LOG = ("log", "-1", "--no-show-signature", "--format=%H %ct", "HEAD")
+_ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
+
+
+def head_of(tree: str, env: Mapping[str, str]) -> Head | None:
+    """The state of a work tree; None where git cannot tell, or only Nix could.
+
+    That is a submodule that differs: whether it counts depends on the flake.
+    """
+    if any(name in env for name in _ELSEWHERE):
+        return None
+    git = ("git", "-C", tree, "--no-optional-locks")
+    quiet = subprocess.DEVNULL
+    try:
+        with ExitStack() as stack:
+            both = [
+                stack.enter_context(
+                    started(
+                        *([*git, *asked], 0),
+                        stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, env=env,
+                    )
+                )
+                for asked in (_LOG, (*_STATUS, "--no-ahead-behind", "--ignore-submodules=none"))
+            ]  # fmt: skip
+            said = [
+                each.communicate(timeout=_PATIENCE)[0].decode("utf-8", "replace") for each in both
+            ]
+        if both[1].returncode:
+            return None
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return _head(*said)
+
+
+def _head(log: str, status: str) -> Head | None:
+    lines = status.splitlines()
+    oid = next((each.split()[2] for each in lines if each.startswith("# branch.oid ")), "")
+    changes = [each for each in lines if not each.startswith("#")]
+    if not oid or any(each[5:6] == "S" for each in changes):
+        return None
+    if oid == "(initial)":
+        return Head("", 0, is_clean=False)
+    commit, _, committed = log.strip().partition(" ")
+    if commit != oid or not committed.isdecimal():  # it has changed meanwhile
+        return None
+    return Head(commit, int(committed), is_clean=not changes)
+
+
+def program(name: str, env: Mapping[str, str]) -> str:
+    """The file that is started by a name, with links followed; `""` where there is none."""
+    for directory in env.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.join(directory or ".", name)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return os.path.realpath(path)
+    return ""
 
 
 def work_tree(path: str) -> str:

@@ -19,6 +19,7 @@ from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable, attribute_names
 from nix2oci.nix.json_output import Source, read_json
 from nix2oci.nix.package import EVAL_EXPRESSION, EvalResult, Package, package_of
+from nix2oci.nix.question import quoted_text
 
 # Applied to a set of attributes: what `EVAL_EXPRESSION` says of those at the paths, null for one
 # that is not there or throws, each behind the last name of its path.
@@ -117,7 +118,9 @@ def every_package(nix: NixClient, flake: Installable) -> dict[str, Package | Non
     None for what cannot be evaluated or built. Raises `NixError` and its kin.
     """
     source = nix.source(flake)
-    found = dict(_answers(nix, flake, flake.at("packages"), f"every [ {_quoted(nix.system())} ]"))
+    found = dict(
+        _answers(nix, flake, flake.at("packages"), f"every [ {quoted_text(nix.system())} ]")
+    )
     known = {replace(flake, text=flake.at(name), attr=name): each for name, each in found.items()}
     apps = _in(nix, "apps", list(known))
     answers = ((each, value, apps.get(each)) for each, value in known.items())
@@ -149,7 +152,7 @@ def _asked(nix: NixClient, operand: str, paths: Mapping[Installable, tuple[str, 
     """What `EVAL_EXPRESSION` says of attributes; nothing where all of them cannot be asked."""
     if not paths:
         return {}
-    listed = " ".join(f"[ {' '.join(map(_quoted, path))} ]" for path in paths.values())
+    listed = " ".join(f"[ {' '.join(map(quoted_text, path))} ]" for path in paths.values())
     answers = _answers(nix, next(iter(paths)), operand, f"[ {listed} ]")
     if len(answers) != len(paths):
         return {}
@@ -169,8 +172,3 @@ def _answers(
         (str(name), EvalResult.parse(json.dumps(answer)) if isinstance(answer, dict) else None)
         for name, answer in found
     ]
-
-
-def _quoted(name: str) -> str:
-    """A string of Nix, which has the escapes of JSON, and one more."""
-    return json.dumps(name, ensure_ascii=False).replace("$", "\\$")

@@ -19,7 +19,10 @@ from nix2oci.errors import ClosureError, NixOutputError, StoreError
 from nix2oci.model.closure import PathInfo, StorePath, parse_nar_hash
 
 _VERSION = r"nix \((?P<flavour>[^)]+)\) (?P<major>\d+)\.(?P<minor>\d+)"
+_NUMBER = r"(?P<major>\d+)\.(?P<minor>\d+)"
 _LONG_AGO = (2, 4)
+_OF_LIX = 90
+"""Lix 2.90 and later count on from here, which Nix has not reached."""
 
 _MOST = 1 << 63
 """What no size of a NAR can be."""
@@ -42,6 +45,16 @@ class Version(Struct, frozen=True):
         return cls(
             text.splitlines()[0], match["flavour"], (int(match["major"]), int(match["minor"]))
         )
+
+    @classmethod
+    def of_number(cls, number: object) -> Version | None:
+        """By `builtins.nixVersion`, which does not tell the flavour; None for no such text."""
+        match = re.match(_NUMBER, number) if isinstance(number, str) else None
+        if match is None:
+            return None
+        found = (int(match["major"]), int(match["minor"]))
+        flavour = "Lix" if found[0] == 2 and found[1] >= _OF_LIX else "Nix"
+        return cls(f"nix ({flavour}) {match.string}", flavour, found)
 
     def __str__(self) -> str:
         return self.text

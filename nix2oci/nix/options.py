@@ -88,7 +88,7 @@ def evaluation_options(
     evaluates no flake, and Nix to 2.18 would read no file where names are to come from one.
     """
     without = (*(() if inputs else _OF_INPUTS), *(() if names else ("--inputs-from",)))
-    kept = (each for each in _each(options) if each[0] not in without)
+    kept = (each for each in names_and_values(options) if each[0] not in without)
     changed = (_override(each) if each[0] == "--override-input" else each for each in kept)
     return tuple(chain.from_iterable(changed))
 
@@ -104,7 +104,7 @@ def _override(option: tuple[str, ...]) -> tuple[str, ...]:
 
 def values_of(options: Sequence[str], name: str) -> list[tuple[str, ...]]:
     """What an option was given, each time that it was."""
-    return [option[1:] for option in _each(options) if option[0] == name]
+    return [option[1:] for option in names_and_values(options) if option[0] == name]
 
 
 def store_options(
@@ -116,7 +116,7 @@ def store_options(
     than that of the options: the last one counts.
     """
     kept: list[str] = []
-    for option in _each(options):
+    for option in names_and_values(options):
         if option[0] not in _EVALUATING or (evaluating and option[0] == "--eval-store"):
             kept += option
     return (*kept, *(("--store", store) if store else ()))
@@ -129,14 +129,14 @@ def setting(options: Sequence[str], name: str) -> str:
 
 def pairs_of(options: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Names and values of settings, as `--NAME VALUE` or `--option NAME VALUE`, in their order."""
-    for option in _each(options):
+    for option in names_and_values(options):
         if option[0] == "--option" and len(option) == 3:
             yield option[1], option[2]
         elif len(option) == 2:
             yield option[0].removeprefix("--"), option[1]
 
 
-def _each(options: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def names_and_values(options: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """One option at a time, with its values."""
     start = 0
     while start < len(options):

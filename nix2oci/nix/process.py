@@ -131,10 +131,25 @@ class NixRunner:
         self._terminal = terminal
         self._seen: set[str] = set()
         self._meanwhile: list[Callable[[], None]] = []
+        self._begun: dict[tuple[str, ...], tuple[ExitStack, subprocess.Popen[bytes]]] = {}
 
     def while_it_runs(self, action: Callable[[], None]) -> None:
         """Do something once, as soon as the next nix has been started."""
         self._meanwhile.append(action)
+
+    def begin(self, argv: tuple[str, ...]) -> None:
+        """Start `nix ARGV` now, for who will `run` it; if nobody does, it goes with this."""
+        import weakref  # noqa: PLC0415  # start-up counts
+
+        argv, stack = ("nix", *_FEATURES, *argv), ExitStack()
+        weakref.finalize(self, stack.close)
+        process = stack.enter_context(start(argv, self._environment, subprocess.PIPE))
+        self._begun[argv] = stack, process
+        self._do_meanwhile()
+
+    def _do_meanwhile(self) -> None:
+        while self._meanwhile:
+            self._meanwhile.pop()()
 
     def run(
         self,
@@ -143,15 +158,26 @@ class NixRunner:
         plain: bool = False,
         terminal: bool = False,
         quiet: bool = False,
+        hides: str = "",
     ) -> Finished:
-        """Run `nix ARGV` to its end; what it says is shown, unless `quiet`."""
+        """Run `nix ARGV` to its end; what it says is shown, unless `quiet`.
+
+        Nor are lines shown with the text that it `hides`.
+        """
         argv = ("nix", *(() if plain else _FEATURES), *argv)
-        relay = Relay((lambda _: None) if quiet else self._show, self._seen)
+
+        def show(line: str) -> None:
+            if not (quiet or (hides and hides in line)):
+                self._show(line)
+
+        relay = Relay(show, self._seen)
         terminal = terminal and self._terminal is not None
         stderr = self._terminal if terminal else subprocess.PIPE
-        with start(argv, self._environment, stderr) as process:
-            while self._meanwhile:
-                self._meanwhile.pop()()
+        begun, process = self._begun.pop(argv, (ExitStack(), None))
+        with begun.pop_all() as stack:
+            if process is None:
+                process = stack.enter_context(start(argv, self._environment, stderr))
+            self._do_meanwhile()
             stdout = communicate(process, relay)
         if process.returncode == 0:
             relay.release()

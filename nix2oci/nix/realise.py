@@ -50,6 +50,11 @@ def operands(packages: Sequence[Package], *, exact: bool) -> tuple[str, ...]:
     )
 
 
+def has_outputs(packages: Sequence[Package]) -> bool:
+    """Whether outputs of derivations are wanted, and not store paths alone."""
+    return any(one.outputs for each in packages for one in each.wanted + each.program_wanted)
+
+
 def outputs_of(answer: Sequence[Realised]) -> Outputs:
     """All that an answer says of each derivation, and of each path."""
     outputs: dict[str, dict[str, StorePath | None]] = {}

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from nix2oci.config.image_settings import Settings
 from nix2oci.config.options.files import FileOptions, Format
 from nix2oci.errors import ConfigError
-from nix2oci.nix.flake_place import check_outside, is_below, named_place
+from nix2oci.nix.flake_place import check_outside, is_below
 from nix2oci.nix.host import work_tree
 from nix2oci.nix.installable import Installable, attribute_names
+from nix2oci.nix.named_flake import named_place
 
 
 def chosen_format(output: str | None, output_format: Format | None, *, on_terminal: bool) -> Format:

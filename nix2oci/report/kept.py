@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from nix2oci.cache.bound import Item, size
-from nix2oci.cache.directory import FACTS, Cache
+from nix2oci.cache.directory import ANSWERS, FACTS, Cache
 
 
 def facts(kept: tuple[Item, ...]) -> int:
     """How many store paths something is known of."""
     return sum(item.name.startswith(f"{FACTS}/") for item in kept)
+
+
+def answers(kept: tuple[Item, ...]) -> int:
+    """How many answers of Nix there are."""
+    return sum(item.name.startswith(f"{ANSWERS}/") for item in kept)
 
 
 def cache_document(
@@ -21,6 +26,7 @@ def cache_document(
         "size": size(kept),
         "removed": size(gone),
         "facts": facts(kept),
+        "answers": answers(kept),
         "layers": [
             {
                 "digest": f"sha256:{item.blob}",

@@ -72,7 +72,8 @@ def test_show_names_what_is_kept(terminal: Terminal) -> None:
     assert head.split() == ["used", "size", "paths", "names"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d +\d+ B +1 +app-1\.0", row)
     assert re.fullmatch(
-        rf"[\d.]+ k?B of 10\.0 GB in {cache_of(terminal)}: 1 layer, facts of \d store paths?",
+        rf"[\d.]+ k?B of 10\.0 GB in {cache_of(terminal)}: 1 layer, facts of \d store paths?"
+        ", 1 answer of Nix",
         summary,
     )
 

@@ -10,7 +10,7 @@ from nix2oci.config.image_settings import Settings
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.config.relative_paths import document_beside, image_beside, installable_beside
 from nix2oci.errors import ConfigError
-from nix2oci.nix.flake_place import FlakePlace
+from nix2oci.nix.named_flake import FlakePlace
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 from support.fakenix import FakeNix
 
 from nix2oci.errors import ConfigError
-from nix2oci.nix.flake_place import FlakePlace, check_outside, inside, place_of
+from nix2oci.nix.flake_place import check_outside, inside, place_of
+from nix2oci.nix.named_flake import FlakePlace
 
 
 @pytest.fixture

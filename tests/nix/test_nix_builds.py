@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 from support import covered
-from support.fakenix import DRV, OUT, SYSTEM, FakeNix, fails, info, make, missing, value
+from support.fakenix import (
+    DRV,
+    OUT,
+    SYSTEM,
+    FakeNix,
+    fails,
+    info,
+    joint,
+    make,
+    missing,
+    value,
+)
 from support.started import started
 from support.waiting import wait_for
 
@@ -113,10 +124,11 @@ def test_on_a_terminal_another_system_is_a_guess(fake: FakeNix) -> None:
 
 
 def test_on_a_terminal_of_a_mac_what_it_lacks_is_a_guess(fake: FakeNix) -> None:
-    fake.answer("builtins.currentSystem", '"x86_64-darwin"')
     fake.answer("build --json", stderr="x", code=1)
     with open(os.devnull, "wb") as terminal:
-        error = fails(fake.nix(terminal=terminal.fileno()), BuildError, 4)
+        error = fails(
+            fake.nix(terminal=terminal.fileno(), NIX_CONFIG="system = x86_64-darwin"), BuildError, 4
+        )
     assert (error.hint or "").startswith(
         "if it is for want of Linux, take it built from a binary cache with --from URL, or"
     )
@@ -267,7 +279,7 @@ def test_interrupted_while_building(
 
 
 def test_a_grandchild_that_keeps_the_pipe_open_is_not_waited_for(fake: FakeNix) -> None:
-    fake.answer("flake metadata", "{}", run=f"sleep 300 & echo $! > {fake.directory}/pid")
+    fake.answer("path-info", json.dumps(info()), run=f"sleep 300 & echo $! > {fake.directory}/pid")
     make(fake.nix())
     os.kill(int((fake.directory / "pid").read_text()), signal.SIGKILL)  # it is still there
 
@@ -281,8 +293,8 @@ def test_a_null_byte_reaches_no_command_line(fake: FakeNix) -> None:
 def test_much_output_on_both_pipes_does_not_block(fake: FakeNix) -> None:
     """More than the pipes hold, on both at once."""
     fake.answer(
-        "flake metadata",
-        "{}",
+        '#""',
+        joint(value()),
         run="yes warning | head -c 1000000 >&2; printf '%500000s'; yes x | head -c 500000 >&2",
     )
     found: Package = (nix := fake.nix()).evaluate(nix.installable(".#app"))

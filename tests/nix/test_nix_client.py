@@ -4,7 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
-from support.fakenix import DRV, OUT, SYSTEM, FakeNix, fails, info, make
+from support.fakenix import (
+    DRV,
+    OUT,
+    SYSTEM,
+    FakeNix,
+    fails,
+    info,
+    joint,
+    make,
+    missing,
+    value,
+)
 from support.paths import DATA
 
 from nix2oci.errors import (
@@ -15,6 +26,8 @@ from nix2oci.nix.package import EVAL_EXPRESSION
 
 RECORDED = DATA / "nix"
 UNCACHED = ["--option", "eval-cache", "false"]
+OUTPUTS = ["--option", "system", "no-system", "--option", "extra-extra-platforms", SYSTEM]
+EVAL, MADE = ["eval --json"], ["build --json", "path-info --json"]
 LIBRARY = "/nix/store/ai6vwhbrg1fgxn289gkabgn3d4hhfxa3-library-1.2"
 PROGRAM = "/nix/store/k6sbazwb84960nz7saz7z551zi6vri7k-program-3.0"
 
@@ -24,48 +37,77 @@ def fake(tmp_path: Path) -> FakeNix:
     return FakeNix(tmp_path)
 
 
-def test_seven_calls_are_all(fake: FakeNix) -> None:
+def test_three_calls_are_all(fake: FakeNix) -> None:
     built, closure = make(fake.nix())
     assert built[0].roots == (StorePath.parse(OUT),)
     assert closure.roots == (StorePath.parse(OUT),)
     store = ["--store", str(fake.root)]
-    link = fake.calls[5][fake.calls[5].index("--out-link") + 1]
-    assert fake.calls == [
-        ["flake", "metadata", "--json", *store, "--", "."],
-        ["eval", "--impure", "--json", *store, "--expr", "builtins.currentSystem"],
-        ["eval", "--json", *store, *UNCACHED, "--apply", EVAL_EXPRESSION, "--", ".#app"],
-        [
-            *("eval", "--json", *store, *UNCACHED, "--apply", EVAL_EXPRESSION, "--"),
-            f".#apps.{SYSTEM}.app",
-        ],
-        ["--version"],
-        ["build", "--json", *store, "--out-link", link, "--", f"{DRV}^out"],
-        ["path-info", "--json", "--recursive", *store, "--json-format", "1", "--", OUT],
+    asked, build, path_info = fake.calls
+    link = build[build.index("--out-link") + 1]
+    assert [*asked[:-4], asked[-2], asked[-1]] == [
+        *("eval", "--json", *store, *OUTPUTS, *UNCACHED, "--", '.#""'),
+    ]
+    assert EVAL_EXPRESSION in asked[-3]
+    assert f'[ "packages" "{SYSTEM}" "app" ]' in asked[-3]
+    assert build == ["build", "--json", *store, "--out-link", link, "--", f"{DRV}^out"]
+    assert path_info == [
+        *("path-info", "--json", "--recursive", *store, "--json-format", "1", "--", OUT)
     ]
     assert not Path(link).parent.exists()
     assert fake.shown == []
 
 
-def test_more_installables_cost_only_their_evaluation(fake: FakeNix) -> None:
-    fake.answer("build --json", json.dumps([{"drvPath": DRV, "outputs": {"out": OUT}}, OUT]))
-    make(fake.nix("--system", SYSTEM), ".#app", ".#other", OUT)
-    commands = [" ".join(call[:2]) for call in fake.calls]
-    assert commands == [
-        *("flake metadata", "eval --json", "eval --json", "eval --json", "eval --json"),
-        *("--version", "build --json", "path-info --json"),
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        pytest.param([".#app"], [*EVAL, *MADE], id="a flake here, of which git knows the commit"),
+        pytest.param(["path:.#app"], [*EVAL, *MADE], id="a flake that is copied"),
+        pytest.param([OUT], MADE, id="a store path, which is not evaluated"),
+        pytest.param([".#app", ".#other"], [*EVAL, *EVAL, *MADE], id="each evaluation by itself"),
+        pytest.param(
+            ["github:o/r#app"], [*EVAL, "flake metadata", *MADE], id="a flake that lies elsewhere"
+        ),
+        pytest.param(
+            ["github:o/r#app", "github:o/r#tool"],
+            [*EVAL, "flake metadata", *EVAL, *MADE],
+            id="which is asked for once",
+        ),
+    ],
+)
+def test_what_nix_is_started_for(fake: FakeNix, texts: list[str], expected: list[str]) -> None:
+    answers = [{"drvPath": DRV, "outputs": {"out": OUT}}, OUT]
+    fake.answer("build --json", json.dumps(answers))
+    make(fake.nix(), *texts)
+    assert [" ".join(call[:2]) for call in fake.calls] == expected
+
+
+def test_what_all_outputs_do_not_tell_is_asked_one_by_one(fake: FakeNix) -> None:
+    """Impure evaluation sees the system, and to 2.16 Nix knows all outputs by no other name."""
+    fake.answer(".#.", stderr=missing("packages.x86_64-linux.."), code=1)
+    make(fake.nix("--impure"))
+    assert [call[-1] for call in fake.calls[:4]] == [
+        *(".#.", ".#app", f".#apps.{SYSTEM}.app"),
+        "--version",
     ]
-    assert fake.calls[-2][-2:] == [f"{DRV}^out", OUT]
+    assert not any("no-system" in call for call in fake.calls)
+
+
+def test_what_has_to_be_built_for_a_system_that_is_none_is_asked_one_by_one(fake: FakeNix) -> None:
+    """By a daemon, for example, that takes no platforms from this user."""
+    refused = "error: a 'x86_64-linux' with features {} is required, but I am a 'no-system'\n"
+    fake.answer('#""', stderr=refused, code=1)
+    make(fake.nix())
+    assert [call[-1] for call in fake.calls[:3]] == ['.#""', ".#app", f".#apps.{SYSTEM}.app"]
+    assert fake.shown == []
 
 
 def test_each_command_gets_the_options_that_it_knows(fake: FakeNix) -> None:
     store = ("--store", str(fake.root), "--option", "cores", "2", "--max-jobs", "1", "--offline")
-    flake = ("--impure", "--override-input", "a", "path:/b", "--no-write-lock-file")
-    make(fake.nix(*store, *flake, "--eval-store", "auto"))
-    metadata, system, package, app, _, build, path_info = fake.calls
+    flake = ("--override-input", "a", "path:/b", "--no-write-lock-file")
+    make(fake.nix(*store, *flake, "--eval-store", "auto"), "github:o/r#app")
+    package, metadata, build, path_info = fake.calls
     assert metadata[3:-2] == [*store, *flake, "--eval-store", "auto"]
-    for call in (package, app):
-        assert call[2:-4] == [*store, *flake, "--eval-store", "auto", *UNCACHED]
-    assert system[3:-2] == list(store)
+    assert package[2:-4] == [*store, *flake, "--eval-store", "auto", *OUTPUTS, *UNCACHED]
     assert build[2:-4] == [*store, "--eval-store", "auto"]
     assert path_info[3:-4] == list(store)
 
@@ -86,9 +128,11 @@ def test_each_command_gets_the_options_that_it_knows(fake: FakeNix) -> None:
 def test_an_installable_is_one_argument_and_no_option(fake: FakeNix, text: str) -> None:
     text = text.removesuffix("^")
     ref, _, attr = text.partition("#")
+    fake.answer('#""', stderr=missing("x"), code=1)
     make(fake.nix("--system", SYSTEM), f"{text}^out")
-    assert [call[-2:] for call in fake.calls[:3]] == [
-        ["--", ref],
+    asked = [call[-2:] for call in fake.calls if call[0] == "eval"]
+    assert asked == [
+        ["--", f'{ref}#""'],
         ["--", f"{ref}#{attr}"],
         ["--", f"{ref}#apps.{SYSTEM}.{attr or 'default'}"],
     ]
@@ -101,7 +145,8 @@ def test_an_attribute_of_a_file(fake: FakeNix) -> None:
     found = nix.evaluate(nix.installable("-a.b", file="-f.nix"))
     assert (found.name, found.version, found.revision) == ("app", "1.0", "")
     (call,) = fake.calls
-    assert call[-6:] == ["--file", "-f.nix", "--apply", EVAL_EXPRESSION, "--", "-a.b"]
+    assert [*call[-6:-3], *call[-2:]] == ["--file", "-f.nix", "--apply", "--", "-a.b"]
+    assert EVAL_EXPRESSION in call[-3]
 
 
 def test_a_link_to_a_store_path(fake: FakeNix, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,21 +167,22 @@ def test_the_system_that_is_asked_for_goes_without_a_call(fake: FakeNix) -> None
 
 
 def test_another_system_is_evaluated_and_not_what_the_machine_is_taken_for(fake: FakeNix) -> None:
+    fake.answer('#""', stderr=missing("x"), code=1)
     nix = fake.nix().for_system("aarch64-linux")
     assert nix.system() == "aarch64-linux"
     make(nix)
-    with_system = {call[0] for call in fake.calls if "--system" in call}
-    assert with_system == {"eval"}
-    assert {call[0] for call in fake.calls} == {"eval", "flake", "build", "path-info", "--version"}
+    assert '[ "packages" "aarch64-linux" "app" ]' in fake.calls[0][-3]
+    with_system = [call[0] for call in fake.calls if "--system" in call]
+    assert with_system == ["eval", "eval"]
 
 
 MAC = "aarch64-darwin"
 
 
 def test_on_a_mac_linux_of_its_processor_is_evaluated_and_that_is_said_once(fake: FakeNix) -> None:
-    fake.answer("builtins.currentSystem", json.dumps(MAC))
+    fake.answer('#""', stderr=missing("x"), code=1)
     fake.answer("build --json", json.dumps([{"drvPath": DRV, "outputs": {"out": OUT}}, OUT]))
-    nix = fake.nix()
+    nix = fake.nix(NIX_CONFIG=f"system = {MAC}")
     make(nix, ".#app", OUT)
     assert nix.system() == "aarch64-linux"
     assert fake.said == ["building for aarch64-linux, as images hold Linux programs"]
@@ -176,41 +222,42 @@ def test_an_app_and_its_package(fake: FakeNix) -> None:
     (built,), _ = make(fake.nix())
     assert built.roots == (StorePath.parse(OUT), StorePath.parse(other))
     assert built.program == f"{other}/bin/x"
-    assert fake.calls[5][-2:] == [f"{DRV}^out", f"{drv}^out"]
+    assert fake.calls[-2][-2:] == [f"{DRV}^out", f"{drv}^out"]
 
 
 @pytest.mark.parametrize(
     ("version", "shape", "formatted", "operand"),
     [
-        pytest.param("nix (Nix) 2.8.0", "nix-2.8", False, DRV, id="2.8"),
-        pytest.param("nix (Nix) 2.17.1", "nix-2.17", False, f"{DRV}^out", id="2.17"),
-        pytest.param("nix (Nix) 2.20.1", "nix-2.20", False, f"{DRV}^out", id="2.20"),
-        pytest.param("nix (Nix) 2.24.1", "nix-2.24", False, f"{DRV}^out", id="2.24"),
-        pytest.param("nix (Nix) 2.34.8", "nix-2.34-format-1", True, f"{DRV}^out", id="2.34"),
+        pytest.param("2.8.0", "nix-2.8", False, DRV, id="2.8"),
+        pytest.param("2.17.1", "nix-2.17", False, f"{DRV}^out", id="2.17"),
+        pytest.param("2.20.1", "nix-2.20", False, f"{DRV}^out", id="2.20"),
+        pytest.param("2.24.1", "nix-2.24", False, f"{DRV}^out", id="2.24"),
+        pytest.param("2.34.8", "nix-2.34-format-1", True, f"{DRV}^out", id="2.34"),
         pytest.param(
-            "nix (Determinate Nix 3.22.2) 2.35.2",
+            "2.35.2",
             "nix-2.34-format-2",
             True,
             f"{DRV}^out",
             id="Determinate",
         ),
-        pytest.param("nix (Nix) 2.99.0", "nix-2.35-format-3", True, f"{DRV}^out", id="to come"),
-        pytest.param("nix (Lix, like Nix) 2.93.3", "lix-2.93", False, f"{DRV}^out", id="Lix"),
+        pytest.param("3.1.0", "nix-2.35-format-3", True, f"{DRV}^out", id="to come"),
+        pytest.param("2.93.3", "lix-2.93", False, f"{DRV}^out", id="Lix"),
     ],
 )
 def test_every_version_gives_the_same_closure(
     fake: FakeNix, version: str, shape: str, operand: str, *, formatted: bool
 ) -> None:
-    fake.answer("--version", version)
+    fake.answer('#""', joint(value(), version=version))
     fake.answer(
         "path-info", (RECORDED / "path-info" / f"{shape}.json").read_text(), stderr="warning: new\n"
     )
     nix = fake.nix()
+    package = nix.evaluate(nix.installable(".#app"))
     closure = nix.closure([StorePath.parse(PROGRAM)])
     assert [str(path) for path in closure] == [LIBRARY, PROGRAM]
     assert closure.references(StorePath.parse(PROGRAM)) == (StorePath.parse(LIBRARY),)
     assert ("--json-format" in fake.calls[-1]) is formatted
-    with nix.build([nix.evaluate(nix.installable(".#app"))]):
+    with nix.build([package]):
         assert fake.calls[-1][-1] == operand
 
 
@@ -223,7 +270,18 @@ def test_a_json_format_that_is_refused_is_left_out(fake: FakeNix) -> None:
     assert fake.shown == []
 
 
+def test_a_store_path_of_any_nix_needs_no_version(fake: FakeNix) -> None:
+    """A format that has to be named is named when Nix says so."""
+    fake.answer("--json-format", json.dumps(info()))
+    fake.answer("path-info", stderr="error: '--json' needs '--json-format'\n", code=1)
+    fake.answer("build --json", json.dumps([OUT]))
+    _, closure = make(fake.nix(), OUT)
+    assert len(closure) == 1
+    assert [call[0] for call in fake.calls] == ["build", "path-info", "path-info"]
+
+
 def test_a_nix_without_flakes(fake: FakeNix) -> None:
     fake.answer("--version", "nix (Nix) 2.3.16")
+    fake.answer("eval", stderr="error: unrecognised flag '--extra-experimental-features'\n", code=1)
     error = fails(fake.nix(), NixError, 3)
     assert str(error) == "cannot use nix (Nix) 2.3.16: 2.4 is the first with flakes"

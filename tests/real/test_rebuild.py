@@ -121,6 +121,7 @@ DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "the diff ID of a layer": ("layers", lambda data: data.replace(b"sha256:", b"sha256:0")),
     "the JSON of a layer": ("layers", lambda data: data[:-20]),
     "what was found in a store path": ("facts", lambda data: data.replace(b"1", b"2")),
+    "what Nix said": ("answers", lambda data: data.replace(b"1", b"2")),
 }
 
 

@@ -17,7 +17,7 @@ from nix2oci.config.options.cache import cache_size_option
 from nix2oci.config.options.group import command
 from nix2oci.config.options.output import OUTPUT, OutputOptions
 from nix2oci.errors import ConfigError, OutputError
-from nix2oci.report.kept import cache_document, facts
+from nix2oci.report.kept import answers, cache_document, facts
 from nix2oci.report.terminal.styled import Table, Text
 
 _SHOWN = 3
@@ -64,6 +64,8 @@ def _summary(cache: Cache, kept: tuple[Item, ...], gone: tuple[Item, ...], *, re
     what = f"{text.size(size(kept))} of {text.size(cache.limit)} in {cache.directory}: "
     layers = sum(bool(item.blob) for item in kept)
     what += f"{text.count(layers, 'layer')}, facts of {text.count(facts(kept), 'store path')}"
+    if said := answers(kept):
+        what += f", {text.count(said, 'answer')} of Nix"
     return f"removed {text.size(size(gone))}; {what}" if removed else what
 
 

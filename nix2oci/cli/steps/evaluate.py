@@ -16,10 +16,12 @@ from nix2oci.config.options.origin import NO_ORIGIN, GivenOptions, OriginOptions
 from nix2oci.config.options.output import OutputOptions
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.kept_answers import Kept
 from nix2oci.nix.options import Origin
 from nix2oci.nix.package import Package
 
 if TYPE_CHECKING:
+    from nix2oci.cache.directory import Cache
     from nix2oci.model.closure import PathInfo, StorePath
     from nix2oci.nix.binary_cache import BinaryCache
 
@@ -59,6 +61,13 @@ def nix_client(
     )
     client.requires_signatures = origin.require_signatures
     return client.for_system(told) if told else client
+
+
+def keep_answers(client: NixClient, cache: Cache | None, output: OutputOptions) -> None:
+    """Have what Nix says kept in the cache, and taken from there."""
+    if cache is not None:
+        step = console.progress(output).step
+        client.kept = Kept(cache.answers, step if output.verbose else lambda _: None)
 
 
 def _runs_linux() -> bool:
@@ -153,7 +162,9 @@ def _evaluate(
     client.while_it_runs(loading.start)  # not before: they would wait for each other
     try:
         packages = [client.evaluate(one) for one in named]
-        return (*packages, *(client.evaluate(_locked(client, one, named[0])) for one in added))
+        packages += [client.evaluate(_locked(client, one, named[0])) for one in added]
+        client.look_early(packages)
+        return tuple(packages)
     finally:
         if loading.ident is not None:
             loading.join()

@@ -14,7 +14,7 @@ from nix2oci.cli import context
 from nix2oci.cli.steps.base_image import locate_base
 from nix2oci.cli.steps.cache import cache_for_build
 from nix2oci.cli.steps.engine import choose_engine
-from nix2oci.cli.steps.evaluate import explained_as, nix_client
+from nix2oci.cli.steps.evaluate import explained_as, keep_answers, nix_client
 from nix2oci.cli.steps.read_hints import read_hints
 from nix2oci.cli.steps.read_spec import check_spec
 from nix2oci.config.image_settings import Settings
@@ -89,6 +89,8 @@ class Setup(Struct, frozen=True):
         nix = replace(nix, system=None) if systems else nix
         client = nix_client(nix, output, run.origin, run.given)
         cache = cache_for_build(run.cache, output)
+        if not (run.origin.url or run.given.closure):
+            keep_answers(client, cache, output)
         return cls(run, client, systems, engine, push, output_format, cache, began=began)
 
     def base_of(

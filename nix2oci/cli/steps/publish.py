@@ -22,7 +22,6 @@ from nix2oci.config.options.output import OutputOptions
 from nix2oci.nix.host import is_ignored
 from nix2oci.oci.engines import Loaded
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import Repository
 from nix2oci.pipeline.debug_twin import twin_names
 from nix2oci.pipeline.describe import image_names
 from nix2oci.pipeline.destination import Destination
@@ -30,13 +29,13 @@ from nix2oci.pipeline.on_base import LOCAL, Opener
 from nix2oci.pipeline.platforms import Evaluated, Named, Published, publish
 from nix2oci.publish.image_target import ImageTarget
 from nix2oci.publish.write_file import write_file, write_into
-from nix2oci.report.images import attached_documents, pushed_document
 from nix2oci.report.json_documents import delivered_document
 from nix2oci.report.terminal import development
 
 if TYPE_CHECKING:
+    from nix2oci.oci.registry.client_options import Repository
     from nix2oci.publish.attachments import Attachments
-    from nix2oci.publish.delivery import Delivery
+    from nix2oci.publish.delivery import Delivery, Sent
 
 Document = Mapping[str, Any]
 
@@ -138,8 +137,7 @@ def deliver(
         attachments = _attach(made, order)
         path = file.path_of(made.main.name)
         sent = delivery.send(path, made.named, attachments) if delivery else ()
-    pushed = [pushed_document(*each) for each in sent]
-    attached = attached_documents(attachments.artifacts if attachments else ())
+    pushed, attached = _sent_documents(sent, attachments)
     document = {**delivered_document(made, target, loaded, pushed), "attached": attached}
     refs = (
         f"{name.at(each.descriptor.digest)}\n"
@@ -153,6 +151,18 @@ def _sending_early(
     delivery: Delivery | None, file: ImageTarget
 ) -> AbstractContextManager[Uploads | None]:
     return delivery.sending_early(file.path or "") if delivery else nullcontext()
+
+
+def _sent_documents(
+    sent: Sequence[Sent], attachments: Attachments | None
+) -> tuple[Sequence[Document], Sequence[Document]]:
+    """What was pushed, and what is attached."""
+    if not sent and not attachments:
+        return (), ()
+    from nix2oci.report.images import attached_documents, pushed_document  # start-up counts
+
+    artifacts = attachments.artifacts if attachments else ()
+    return [pushed_document(*each) for each in sent], attached_documents(artifacts)
 
 
 def _attach(made: Published, order: Order) -> Attachments | None:

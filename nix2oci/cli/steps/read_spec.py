@@ -18,8 +18,9 @@ from nix2oci.config.options.output import OutputOptions
 from nix2oci.config.reading import one_line
 from nix2oci.errors import ConfigError
 from nix2oci.nix.client import NixClient
-from nix2oci.nix.flake_place import FlakePlace, inside, place_of
+from nix2oci.nix.flake_place import inside, place_of
 from nix2oci.nix.installable import Installable
+from nix2oci.nix.named_flake import FlakePlace
 from nix2oci.text import and_more
 
 

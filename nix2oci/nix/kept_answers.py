@@ -1,0 +1,232 @@
+"""What Nix said, kept for the next run: what evaluation knows, and what derivations became.
+
+The hard part is that no answer may be used that Nix would not give now. An evaluation is kept under
+all that decides it, and only where all of that has a name: a commit of a clean tree whose lock is
+complete, evaluated purely. What was built is used when Nix says that it is still valid, and when
+each path of its closure is the very file or directory that was described: what was deleted and made
+again has another inode, or another time of change.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct, ValidationError, convert, to_builtins
+
+from nix2oci.errors import ClosureError, ConfigError, NixOutputError
+from nix2oci.host.regular_files import read_file
+from nix2oci.model.closure import StorePath
+from nix2oci.nix.host import Head, program
+from nix2oci.nix.installable import Installable
+from nix2oci.nix.json_output import Version, path_infos
+from nix2oci.nix.named_flake import FlakePlace
+from nix2oci.nix.nix_conf import Settings
+from nix2oci.nix.options import names_and_values
+from nix2oci.nix.package import EVAL_EXPRESSION, Package
+from nix2oci.nix.realise import Outputs
+
+FORMAT = 1
+"""Goes up with every change of what is asked, or of what is kept of an answer."""
+
+_MOST_BYTES = 15 << 20
+_UNDECIDING = frozenset({"--print-build-logs", "--keep-going", "--max-jobs", "--builders"})
+"""Options that change no answer."""
+_DECIDING = frozenset(
+    {"--arg", "--argstr", "--eval-store", "--impure", "--inputs-from", "--refresh"}
+)
+"""Options for what has no name of its own, and the one that wants all looked at again."""
+_COMMIT = r"[0-9a-f]{40}"
+_PINNED = rf"(github|gitlab|sourcehut):[^/]+/[^/?]+/{_COMMIT}(\?|$)|git\+.*[?&]rev={_COMMIT}(&|$)"
+_VARIABLES = r"_?NIX.*|GIT_.*|XDG_(CONFIG|DATA|CACHE|STATE)_\w+|HOME|USER"
+
+
+class AnswerStore(Protocol):
+    """Where JSON objects are kept from one run to the next, by name; it may forget any of them."""
+
+    def read(self, name: str) -> dict[str, Any] | None: ...
+    def write(self, name: str, document: Mapping[str, object]) -> None: ...
+
+
+class Kept(Struct, frozen=True):
+    """Where answers are kept; `say` is told of one that was used."""
+
+    store: AnswerStore
+    say: Callable[[str], None] = lambda _: None
+
+
+class Realised(Struct, frozen=True):
+    """What derivations and paths became: `outputs` of each, their closure as Nix described it."""
+
+    outputs: dict[str, dict[str, str | None]]
+    roots: list[str]
+    closure: str
+    stamps: dict[str, tuple[int, int]]
+    """Inode and time of change, in nanoseconds since 1970, of each path of the closure."""
+
+    def is_there(self, root: str) -> bool:
+        """Whether each path below `root` is what was described."""
+        return bool(self.stamps) and stamps(self.stamps, root) == self.stamps
+
+    def known(self) -> Outputs:
+        """Raises `ClosureError` for what is no store path."""
+        return {
+            drv: {name: StorePath.parse(path) if path else None for name, path in outputs.items()}
+            for drv, outputs in self.outputs.items()
+        }
+
+
+# -- evaluations
+
+
+class Asked(Struct, frozen=True):
+    """Whom an evaluation is asked of, and for which system."""
+
+    system: str
+    options: Sequence[str]
+    env: Mapping[str, str]
+
+
+def evaluation_name(installable: Installable, place: FlakePlace, head: Head, asked: Asked) -> str:
+    """The name of an evaluation by all that decides it; `""` where something has no name."""
+    directory = place.directory or ""
+    if not (head.is_clean and head.commit and _is_locked(directory) and _is_pure(asked.options)):
+        return ""
+    machine = _machine(asked.options, asked.env)
+    if not machine:
+        return ""
+    source = [os.path.realpath(directory), head.commit, head.committed, asked.system]
+    return _name("evaluation", EVAL_EXPRESSION, source, to_builtins(installable), machine)
+
+
+def is_as_locked(said: str) -> bool:
+    """Whether Nix took the commit with its lock as they are, by what it said in an evaluation."""
+    return not re.search(r"warning:.*(lock file|' is dirty)", said)
+
+
+class Evaluation(Struct, frozen=True):
+    """What an evaluation knew, and which Nix it was."""
+
+    package: Package
+    version: Version
+
+
+def kept_evaluation(kept: Kept, name: str, installable: Installable) -> Evaluation | None:
+    """What an evaluation knew; None where it is not kept, or none would have said that."""
+    try:
+        found = convert(kept.store.read(name), Evaluation)
+        for wanted in (*found.package.wanted, *found.package.program_wanted):
+            StorePath.parse(wanted.path)
+    except (ValidationError, ClosureError, ValueError):
+        return None
+    return found if found.package.installable == installable else None
+
+
+def keep_evaluation(kept: Kept, name: str, found: Evaluation) -> None:
+    kept.store.write(name, to_builtins(found))
+
+
+def _is_pure(options: Sequence[str]) -> bool:
+    """Whether the options name nothing that may change without them."""
+    return all(
+        option[0] not in _DECIDING
+        and (option[0] != "--override-input" or re.match(_PINNED, option[-1]))
+        for option in names_and_values(options)
+    )
+
+
+def _is_locked(directory: str) -> bool:
+    """Whether what a lock says of inputs is what they are; a flake without inputs has no lock."""
+    path = os.path.join(directory, "flake.lock")
+    if not os.path.lexists(path):
+        return True
+    try:
+        lock = json.loads(read_file(path, _MOST_BYTES))
+        nodes = (node for name, node in lock["nodes"].items() if name != lock["root"])
+        return all(_is_fixed(node["locked"]) for node in nodes)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+
+
+def _is_fixed(locked: Mapping[str, object]) -> bool:
+    """By its NAR hash; or a directory of the flake itself."""
+    path = str(locked.get("path", "/"))
+    is_within = locked.get("type") == "path" and not path.startswith(("/", ".."))
+    return bool(locked.get("narHash")) or (is_within and "/.." not in path)
+
+
+# -- what was built
+
+
+def realised_name(
+    wanted: Iterable[tuple[str, Sequence[str]]],
+    root: str,
+    options: Sequence[str],
+    env: Mapping[str, str],
+) -> str:
+    """The name of what derivations and paths became in the store below `root`."""
+    machine = _machine(options, env)
+    return _name("realised", sorted((p, sorted(o)) for p, o in wanted), root, machine)
+
+
+def kept_realised(kept: Kept, name: str) -> Realised | None:
+    try:
+        found = convert(kept.store.read(name), Realised)
+        described = {str(each.path) for each in path_infos(found.closure)}
+        found.known()
+    except (ValidationError, ClosureError, NixOutputError, ValueError):
+        return None
+    is_whole = described == found.stamps.keys() and set(found.roots) <= described
+    return found if found.roots and is_whole else None
+
+
+def realised(outputs: Outputs, closure: str, roots: Iterable[StorePath], root: str) -> Realised:
+    """What derivations became; `closure` is what Nix says of all that `roots` refer to."""
+    texts = {
+        drv: {output: str(path) if path else None for output, path in known.items()}
+        for drv, known in outputs.items()
+    }
+    found = stamps((str(each.path) for each in path_infos(closure)), root)
+    return Realised(texts, sorted(map(str, set(roots))), closure, found)
+
+
+def keep_realised(kept: Kept, name: str, found: Realised) -> None:
+    if found.stamps and len(found.closure) < _MOST_BYTES:
+        kept.store.write(name, to_builtins(found))
+
+
+def stamps(paths: Iterable[str], root: str) -> dict[str, tuple[int, int]]:
+    """Inode and time of change of each path below `root`; empty where one is not there."""
+    try:
+        found = {path: os.lstat(root + path) for path in paths}
+    except (OSError, ValueError):
+        return {}
+    return {path: (each.st_ino, each.st_ctime_ns) for path, each in found.items()}
+
+
+# -- names
+
+
+def _machine(options: Sequence[str], env: Mapping[str, str]) -> list[object]:
+    """Which Nix would answer, and all that it is told; nothing where it has no name."""
+    nix = program("nix", env)
+    try:
+        settings, asked = Settings.of(env), Settings.of(env, options)
+        found = os.stat(nix)
+    except (OSError, ConfigError):
+        return []
+    if not asked.flag("pure-eval", default=True) or asked.text("eval-store"):
+        return []
+    told = [option for option in names_and_values(options) if option[0] not in _UNDECIDING]
+    variables = {name: text for name, text in env.items() if re.fullmatch(_VARIABLES, name)}
+    stamp = (nix, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return [stamp, told, sorted(settings.said.items()), sorted(variables.items())]
+
+
+def _name(*parts: object) -> str:
+    import hashlib  # noqa: PLC0415  # start-up counts
+
+    return hashlib.sha256(json.dumps([FORMAT, *parts]).encode()).hexdigest()

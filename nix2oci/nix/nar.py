@@ -22,6 +22,9 @@ CHUNK = 1 << 18
 
 PADDING = bytes(8)
 
+_SMALL, _GATHERED = 1 << 12, 1 << 14
+"""Pieces of a NAR up to the first size, in bytes, are hashed together, about the second at once."""
+
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095
 """What Linux has for a name and for a path, a link's target included (NAME_MAX, PATH_MAX)."""
 
@@ -46,6 +49,40 @@ SYMLINK = strings(b"symlink", b"target")
 ENTRY = strings(b"entry", b"(", b"name")
 ENTRY_NODE = strings(b"node")
 CLOSE = strings(b")")
+
+
+class NarHash:
+    """The NAR serialisation of what is read, hashed as it comes; small pieces are gathered."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+        self._size = 0
+
+    def raw(self, data: bytes) -> None:
+        """Bytes as they are."""
+        if len(data) > _SMALL:
+            self.at_once(data)
+            return
+        self._pending.append(data)
+        self._pending_size += len(data)
+        if self._pending_size > _GATHERED:
+            self.at_once(b"")
+
+    def at_once(self, data: bytes | memoryview) -> None:
+        """The same of memory that is used again."""
+        gathered = b"".join(self._pending)
+        self._hash.update(gathered)
+        self._hash.update(data)
+        self._size += len(gathered) + len(data)
+        self._pending.clear()
+        self._pending_size = 0
+
+    def end(self) -> tuple[bytes, int]:
+        """SHA-256 and size in bytes of all that came."""
+        self.at_once(b"")
+        return self._hash.digest(), self._size
 
 
 def nar_entries(info: PathInfo, stream: Iterator[bytes], source: str) -> Iterator[Entry]:

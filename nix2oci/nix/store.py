@@ -9,7 +9,6 @@ is gone (NixOS/nix#14599, #6757), so nothing that was read counts until its NAR 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Protocol
@@ -34,6 +33,7 @@ from nix2oci.nix.nar import (
     PADDING,
     REGULAR,
     SYMLINK,
+    NarHash,
     string,
 )
 from nix2oci.nix.store_files import unreadable
@@ -41,9 +41,6 @@ from nix2oci.text import display
 
 _FILE = NODE + REGULAR + CONTENTS
 _PROGRAM = NODE + REGULAR + EXECUTABLE + CONTENTS
-
-_SMALL, _GATHERED = 1 << 12, 1 << 14
-"""Pieces of a NAR up to the first size, in bytes, are hashed together, about the second at once."""
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -61,7 +58,7 @@ def store_entries(
     Raises `StoreError` where the object is gone, unreadable or not what Nix recorded, and
     `RepresentationError` for a name that no layer can carry.
     """
-    nar = _Nar()
+    nar = NarHash()
     logical = os.fsencode(str(info.path))
     walk = _Walk(info, os.fsencode(physical_root), case_hack, nar)
     try:
@@ -185,44 +182,10 @@ def store_layer(infos: Iterable[PathInfo], store: Store) -> Iterator[Entry]:
         yield from store.entries(info)
 
 
-class _Nar:
-    """The NAR serialisation of what is read, hashed as it comes; small pieces are gathered."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-        self._pending: list[bytes] = []
-        self._pending_size = 0
-        self._size = 0
-
-    def raw(self, data: bytes) -> None:
-        """Bytes as they are."""
-        if len(data) > _SMALL:
-            self.at_once(data)
-            return
-        self._pending.append(data)
-        self._pending_size += len(data)
-        if self._pending_size > _GATHERED:
-            self.at_once(b"")
-
-    def at_once(self, data: bytes | memoryview) -> None:
-        """The same of memory that is used again."""
-        gathered = b"".join(self._pending)
-        self._hash.update(gathered)
-        self._hash.update(data)
-        self._size += len(gathered) + len(data)
-        self._pending.clear()
-        self._pending_size = 0
-
-    def end(self) -> tuple[bytes, int]:
-        """SHA-256 and size in bytes of all that came."""
-        self.at_once(b"")
-        return self._hash.digest(), self._size
-
-
 class _Content(Content):
     """The bytes of an open file, each of which counts for the NAR hash when it is read."""
 
-    def __init__(self, nar: _Nar, name: bytes, fd: int, size: int) -> None:
+    def __init__(self, nar: NarHash, name: bytes, fd: int, size: int) -> None:
         self._nar, self._name, self._fd, self._left = nar, name, fd, size
 
     def __iter__(self) -> Iterator[bytes]:
@@ -253,7 +216,7 @@ class _Walk(Struct, frozen=True):
     info: PathInfo
     root: bytes
     case_hack: CaseHack
-    nar: _Nar
+    nar: NarHash
 
     def node(
         self, logical: bytes, physical: bytes, before: bytes = b"", after: bytes = b""

@@ -20,12 +20,10 @@ BOUND_MB = 40
 _LARGE = """
 head -c 1048576 /dev/urandom > block; head -c 1048576 /dev/zero >> block
 mkdir $out; for i in $(seq 2500); do cat block; done > $out/large
-echo > $out/run; chmod +x $out/run
 """
 _MANY = """
 mkdir $out; cd $out
 for d in $(seq 100); do mkdir $d; for f in $(seq 1000); do echo $d $f > $d/$f; done; done
-echo > run; chmod +x run
 """
 
 
@@ -57,7 +55,7 @@ def main() -> None:
                     "--compression",
                     compression,
                 ]
-                done = run([*argv, "--entrypoint", f"{path}/run", path], sampled=True)
+                done = run([*argv, "--entrypoint", "none", path], sampled=True)
                 print(
                     f"{name}, {compression}: peak of a process {done.megabytes:.0f} MB "
                     f"(bound {BOUND_MB}), of all {done.all_megabytes:.0f} MB, {done.seconds:.1f} s"

@@ -408,7 +408,7 @@ def test_test_files_are_in_the_folder_of_what_they_are_about() -> None:
     assert folders - {module.room for module in modules()} == {"bench", "fuzz", "real", "support"}
     assert {path.name for path in TESTS.glob("test_*.py")} == {
         *("test_architecture.py", "test_docs.py", "test_errors.py", "test_text.py"),
-        *("test_coverage_rooms.py", "test_requirements.py", "test_site.py"),
+        *("test_coverage_rooms.py", "test_pictures.py", "test_requirements.py", "test_site.py"),
     }
 
 

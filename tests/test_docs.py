@@ -86,14 +86,10 @@ def test_errors_page_has_every_class_with_its_exit_code() -> None:
     assert list(rows) == re.findall(r"(\w+Error) ", errors.__doc__ or "")
 
 
-def test_exit_codes_are_the_same_in_readme_and_errors_page() -> None:
+def test_the_errors_page_has_every_exit_code() -> None:
     page = (DOCS / "errors.md").read_text().partition("## Each error")[0]
     in_page = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
-    in_readme = {
-        int(c) for c in re.findall(r"^\| (\d+) \|", section(README, "## Exit codes"), re.MULTILINE)
-    }
     assert in_page == {0, 70, 130} | {cls.exit_code for cls in classes()}
-    assert in_readme == in_page - {70}
 
 
 def headings(page: Path) -> set[str]:

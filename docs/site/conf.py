@@ -5,9 +5,11 @@ html_title = "nix2oci"
 html_theme = "furo"
 html_show_copyright = False
 html_copy_source = False
+html_favicon = "static/icon.svg"
+html_use_index = False
 html_static_path = ["static"]
 html_css_files = ["site.css"]
-pygments_style = "friendly"
+pygments_style = "a11y-light"
 pygments_dark_style = "github-dark"
 
 extensions = ["myst_parser"]

@@ -41,11 +41,11 @@ document.querySelector("iframe").onload = (event) => {
 
 NARROW = """\
 <!DOCTYPE html><meta charset="utf-8"><title>a page that measures another</title>
-<iframe width="500" height="800" style="border: 0" src="fleet.html"></iframe><pre id="answer"></pre>
+<iframe width="WIDTH" height="800" style="border: 0" src="FILE"></iframe><pre id="answer"></pre>
 <script>
 document.querySelector("iframe").onload = (event) => {
-  const page = event.target.contentDocument, matrix = page.querySelector("#matrix");
-  const right = Math.ceil(matrix.getBoundingClientRect().right);
+  const page = event.target.contentDocument, table = page.querySelector("TABLE");
+  const right = Math.ceil(table.getBoundingClientRect().right);
   document.querySelector("#answer").textContent =
     `${Math.max(right, page.documentElement.scrollWidth)} of ${page.defaultView.innerWidth}`;
 };
@@ -175,7 +175,22 @@ def test_many_images_and_layers_are_no_wider_than_a_narrow_window(
     shared = [(images[: 20 - n], {path: 1, str(store_path(f"p{n}")): 10**9}) for n in range(20)]
     own = [([images[n % 20]], {str(store_path(f"q{n}")): n}) for n in range(80)]
     (tmp_path / "fleet.html").write_bytes(plan_page_of_several(fleet(*shared, *own)))
-    (tmp_path / "narrow.html").write_text(NARROW)
-    seen = browser.see(tmp_path / "narrow.html")
-    assert read(seen.dom).named("answer").text == "500 of 500"
+    assert right_edge(browser, tmp_path / "fleet.html", "#matrix", 500) == "500 of 500"
+
+
+def test_what_a_change_pushes_fits_a_telephone(
+    browser: Browser, distro: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "page.html"
+    nix2oci("plan", "-q", f"path:{distro}#python3-flask", "--html", file)
+    assert right_edge(browser, file, "#changes", 400) == "400 of 400"
+
+
+def right_edge(browser: Browser, file: Path, table: str, width: int) -> str:
+    """How far a table of a page reaches in a frame, or the page itself, and how wide that is."""
+    answers = {"FILE": file.name, "TABLE": table, "WIDTH": str(width)}
+    narrow = re.sub("FILE|TABLE|WIDTH", lambda found: answers[found[0]], NARROW)
+    file.with_name("narrow.html").write_text(narrow)
+    seen = browser.see(file.with_name("narrow.html"))
     assert seen.console == ()
+    return read(seen.dom).named("answer").text

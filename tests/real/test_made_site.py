@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -124,6 +125,35 @@ def test_the_search_finds_a_page_and_asks_nobody(site: Path, browser: Browser) -
     found = [link.attributes["href"] for link in results.nodes("a")]
     assert any(str(link).startswith("docs/registries.html") for link in found)
     assert not [address for address in seen.requests if not address.startswith("file:")]
+
+
+COLOUR = re.compile(r"^(.*?)\.highlight \.(\w+) \{[^}]*?(?<!-)color: (#\w+)", re.MULTILINE)
+
+
+def test_code_can_be_read_in_light_and_dark(site: Path) -> None:
+    """Contrast of at least 4.5, as WCAG 2.2 wants of text (1.4.3), but for what is no ink."""
+    sheets = [(site / "_static" / name).read_text() for name in ("pygments.css", "site.css")]
+    grounds = re.findall(r"\.highlight \{ background: (#\w+)", sheets[0])
+    found = COLOUR.findall("\n".join(sheets))
+    pale = [
+        (where, kind, colour)
+        for where, kind, colour in found
+        if kind != "w" and contrast(colour, grounds["body" in where]) < 4.5
+    ]
+    assert (pale, len(found) > 100) == ([], True)
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours, `#rgb` or `#rrggbb` (WCAG 2.2)."""
+    darker, brighter = sorted(map(luminance, (one, other)))
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [part / 255 for part in bytes.fromhex(digits)]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -52,7 +52,9 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "rich": frozenset({"cli"}),
     "yaml": frozenset({"config"}),
     "deflate": frozenset({"oci.layer.blob"}),
-    "zstandard": frozenset({"oci.layer.blob", "oci.layer.unpack", "nix.decompress"}),
+    "zstandard": frozenset({"oci.layer.blob", "oci.layer.unpack", "nix.decompress"})
+    | frozenset({"oci.layer.chunked", "oci.layer.table_of_contents"}),
+    "fastcrc": frozenset({"oci.layer.chunked", "oci.validate.tar_facts"}),
     "cryptography": frozenset({"trust.signing_keys", "nix.public_keys"}),
     "magic": frozenset({"oci.file_type"}),
     "pylibmagic": frozenset({"oci.file_type"}),

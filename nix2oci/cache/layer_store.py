@@ -13,16 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Struct, ValidationError, convert, field
 
 from nix2oci.cache.directory import Cache
 from nix2oci.errors import LayoutError
 from nix2oci.host.differences import here
 from nix2oci.host.regular_files import open_file
 from nix2oci.host.scratch import scratch_directory
-from nix2oci.oci.layer.blob import Layer, compressor_version
+from nix2oci.oci.layer.blob import Layer, layer_form
 from nix2oci.oci.layer.compression import Compression
-from nix2oci.oci.layer.tar import FORMAT
 from nix2oci.oci.layer.workers import Blobs, LayerJob, OnProgress, write_layers
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.media_types import COMPRESSIONS
@@ -48,6 +47,11 @@ class LayerRequest(Struct, frozen=True):
     paths: tuple[str, ...] = ()
     """Its store paths."""
 
+    def key(self, compression: Compression) -> str:
+        """Its `layer_key`, among layers of this compression; empty where no other image has it."""
+        stored_as = self.job.compression or compression
+        return layer_key(self.contents, stored_as) if self.contents else ""
+
 
 class _Document(Struct, frozen=True):
     """What is kept of a layer beside its blob, whose other keys are for who lists the cache."""
@@ -58,6 +62,7 @@ class _Document(Struct, frozen=True):
     diff_id: str
     tar_size: int
     slimmed: str = ""
+    annotations: dict[str, str] = field(default_factory=dict)
 
 
 StartProgress = Callable[[int, int], AbstractContextManager[OnProgress]]
@@ -77,7 +82,7 @@ def write_missing(
 
     Every byte from the cache is checked against its digest, and what was written is kept.
     """
-    keys = [layer_key(w.contents, compression) if cache and w.contents else "" for w in requests]
+    keys = [each.key(compression) if cache else "" for each in requests]
     found = _take(cache, keys, sink, cores) if cache else {}
     made = tuple(number for number in range(len(requests)) if number not in found)
     layers = [requests[number].job for number in made]
@@ -96,8 +101,8 @@ def layer_key(contents: Digest, compression: Compression) -> str:
 
     A document of other keys needs another word in front.
     """
-    how = f"{compression} {compressor_version(compression)}"
-    return hashlib.sha256(f"layer {FORMAT}\n{how}\n{contents}\n".encode()).hexdigest()
+    tar, how = layer_form(compression).split(" ", 1)
+    return hashlib.sha256(f"layer {tar}\n{how}\n{contents}\n".encode()).hexdigest()
 
 
 def _take(cache: Cache, keys: Sequence[str], sink: BlobSink, cores: int) -> dict[int, Layer]:
@@ -169,6 +174,7 @@ def _document(layer: Layer, paths: Sequence[str]) -> dict[str, object]:
         "tar_size": layer.tar_size,
         "paths": list(paths),
         **({"slimmed": layer.slimmed} if layer.slimmed else {}),
+        **({"annotations": dict(layer.annotations)} if layer.annotations else {}),
     }
 
 
@@ -182,5 +188,7 @@ def _layer(document: Mapping[str, Any]) -> Layer | None:
     if found.media_type not in COMPRESSIONS:
         return None
     return Layer(
-        *(found.media_type, digest, found.size, diff_id, found.tar_size), slimmed=found.slimmed
+        *(found.media_type, digest, found.size, diff_id, found.tar_size),
+        slimmed=found.slimmed,
+        annotations=found.annotations,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -13,7 +13,7 @@ from nix2oci.compare.rebuilt_image import Rebuilt
 from nix2oci.model.annotation_keys import POPULARITY
 from nix2oci.nix.locked_sources import LockedSource
 from nix2oci.oci.base_image import BASE_DIGEST
-from nix2oci.oci.layer.blob import layer_form
+from nix2oci.oci.layer.blob import layer_form, slim_rules
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import LAYER_FORM, PREDEFINED
 from nix2oci.pipeline.build import WrittenImage
@@ -131,12 +131,19 @@ def _popularity(source: ImageSource, written: WrittenImage) -> Iterator[str]:
 
 
 def _compressor(source: ImageSource, found: Rebuilt, written: WrittenImage) -> Iterator[str]:
-    forms = (layer.annotations.get(LAYER_FORM, "") for layer in source.layers())
-    was, now = next(filter(None, forms), ""), layer_form(written.prepared.spec.compression)
-    if was and was != now:
-        yield f"another compressor: '{was}' made the image, and '{now}' is here"
+    on = written.prepared.on_base
+    below = len(on.base.layers) if on else 0
+    forms = (layer.annotations.get(LAYER_FORM, "") for layer in source.layers()[below:])
+    was = dict.fromkeys(slim_rules(form)[0] for form in forms if form)
+    now = dict.fromkeys(map(layer_form, written.prepared.spec.compressions.all))
+    if was.keys() - now.keys():
+        yield f"another compressor: {_quoted(was)} made the image, and {_quoted(now)} is here"
     elif any(pair.has_same_contents and not pair.is_same for pair in found.layers):
         yield "another compressor: the files are the same, and their compressed form is not"
+
+
+def _quoted(forms: Iterable[str]) -> str:
+    return " and ".join(f"'{form}'" for form in forms)
 
 
 def _launcher(found: Rebuilt, written: WrittenImage, claims: Claims | None) -> Iterator[str]:

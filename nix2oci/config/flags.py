@@ -87,7 +87,14 @@ FLAGS: Mapping[str, Flag] = {
         "IMAGE|FILE",
         "Keep the layers of an earlier image, or of what --json printed about one, where they fit.",
     ),
-    "compression": Flag("gzip|zstd|none", "How layers are stored."),
+    "compression": Flag(
+        "gzip|zstd|zstd:chunked|auto|none",
+        "How layers are stored; auto is zstd:chunked for those that are expected to change.",
+    ),
+    "chunking": Flag(
+        "fine|small",
+        "What zstd:chunked layers are made for: fine, little to pull again; small, a small image.",
+    ),
     "created": Flag("TIME", "Time of the image: RFC 3339, seconds since 1970, now."),
 }
 """Every flag, without the `--`, in the order of `--help`."""
@@ -96,7 +103,7 @@ SHORT: Mapping[str, Sequence[str]] = {"tag": ("-t",)}
 """Other spellings."""
 
 OF_LAYERS = frozenset(
-    {"max-layers", "popularity", "stable", "volatile", "plan-from", "compression"}
+    {"max-layers", "popularity", "stable", "volatile", "plan-from", "compression", "chunking"}
 )
 """Those that `--help` shows below *Layers*, the others being below *Image*."""
 

@@ -21,7 +21,6 @@ from nix2oci.config.reading import Location, known, line_of, mapping, number_of,
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.host.regular_files import open_file
 from nix2oci.model.accounts import Accounts, Group, User
-from nix2oci.oci.layer.compression import Compression
 from nix2oci.plan.shell_mode import Mode
 from nix2oci.plan.view_switches import ViewSwitches
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from nix2oci.config.wanted_files import WantedFile
     from nix2oci.config.what_to_attach import Attaching
     from nix2oci.oci.healthcheck import Healthcheck
+    from nix2oci.oci.layer.compression import Compressions
     from nix2oci.plan.slim import SlimWish
 
 FILE_NAME = "nix2oci.yaml"
@@ -97,13 +97,22 @@ class ImageSpec(Struct, frozen=True):
     max_layers: int = 64
     """1 to 127, all layers counted."""
     layers: Layers = field(default_factory=Layers)
-    compression: Compression = Compression.GZIP
+    compression: values.CompressionMode = "gzip"
+    chunking: values.ChunkingMode = "fine"
+    """Of layers that are zstd:chunked."""
     created: datetime | Literal["now"] | None = None
     """None: the rule of `created`."""
     named_paths: tuple[str, ...] = ()
     """Store paths that values name without braces, of a closure that is given."""
     trust: Attaching | None = None
     """What goes with the image, and decides none of its bytes."""
+
+    @property
+    def compressions(self) -> Compressions:
+        """How the layers above the base are stored."""
+        from nix2oci.oci.layer.compression import Compressions  # noqa: PLC0415  # start-up counts
+
+        return Compressions.of(self.compression, self.chunking)
 
     @property
     def added(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ serves both and only the place that an error names is different.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
@@ -23,7 +23,6 @@ from nix2oci.config.reading import (
     plain,
     switch,
 )
-from nix2oci.oci.layer.compression import Compression
 from nix2oci.plan.shell_mode import Mode
 from nix2oci.plan.view_switches import ViewSwitches
 
@@ -134,10 +133,6 @@ def _view(value: object, location: Location) -> ViewSwitches:
     return ViewSwitches(**{name: switch(on, location.at(name)) for name, on in found.items()})
 
 
-def _compression(value: object, location: Location) -> Compression:
-    return Compression(one_of(tuple(Compression))(value, location))
-
-
 def _shell(value: object, location: Location) -> Mode:
     return Mode(one_of(tuple(Mode))(value, location))
 
@@ -220,7 +215,8 @@ KEYS: Mapping[str, Key] = {
     "debug-tools": Key(values.installable),
     "max-layers": Key(values.max_layers, _number_from_flag),
     "layers": Key(layers),
-    "compression": Key(_compression),
+    "compression": Key(one_of(get_args(values.CompressionMode))),
+    "chunking": Key(one_of(get_args(values.ChunkingMode))),
     "created": Key(values.created),
     "trust": Key(_trust),
 }

@@ -30,6 +30,9 @@ from nix2oci.model.accounts import NOLOGIN, Group, User
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.spec import MAX_LAYERS
 
+CompressionMode = Literal["gzip", "zstd", "zstd:chunked", "auto", "none"]
+ChunkingMode = Literal["fine", "small"]
+
 MAX_LABEL = 1 << 20
 """Bytes of a label, name and value: every engine reads the configuration as a whole."""
 

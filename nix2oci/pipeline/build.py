@@ -50,6 +50,7 @@ from nix2oci.pipeline.on_base import refuse_zstd
 from nix2oci.pipeline.prepare import prepare
 from nix2oci.pipeline.prepared import Prepared
 from nix2oci.pipeline.startable import entrypoint
+from nix2oci.pipeline.stored_as import of_store_layer
 from nix2oci.pipeline.templates import is_other_launcher
 from nix2oci.plan.layers.layering import LayerHints, LayerPlan
 from nix2oci.plan.rootfs import CA_BUNDLE, LOCALES
@@ -87,7 +88,7 @@ def build(
     hints: LayerHints | None = None,
 ) -> WrittenImage:
     """Build one image of evaluated packages and put it at its destination, all or nothing."""
-    compressor_version(spec.compression)  # fails before Nix builds
+    compressor_version(spec.compressions.settled)  # fails before Nix builds
     with (
         prepare(
             *(nix, packages, spec, progress, destination.cache),
@@ -110,7 +111,7 @@ def write(
     if tools and tools.package.installable.became:
         progress.step(unpinned(tools.package.installable))
     spec = prepared.spec
-    compressor = compressor_version(spec.compression)
+    compressor = compressor_version(spec.compressions.settled)
     _say_what_differs(prepared, compressor, progress)
     identity = _decide(nix, prepared, spec, destination, progress)
     twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
@@ -131,7 +132,7 @@ def write(
         image = Image.of(config, described, notes)
         images, twin = [(image, identity.names)], None
         if tools:
-            top = write_tools(tools, spec.compression, staging)
+            top = write_tools(tools, spec.compressions.settled, staging)
             twin_image = with_tools(config, described, notes, tools, top)
             twin = Twin(twin_names, twin_image, top, tools)
             images.append((twin_image, twin_names))
@@ -152,7 +153,7 @@ def _known(nix: NixClient, prepared: Prepared, progress: Progress) -> Knowledge:
 
 def _say_what_differs(prepared: Prepared, compressor: str, progress: Progress) -> None:
     """Name what of this installation gives other bytes than a released one."""
-    if is_other_compressor(prepared.spec.compression):
+    if is_other_compressor(prepared.spec.compressions.settled):
         progress.step(f"{compressor} gives other bytes than releases of nix2oci do: digests differ")
     machine = prepared.package.system.partition("-")[0]
     if prepared.shells.launchers and is_other_launcher(machine):
@@ -212,11 +213,9 @@ def _documents(
     shells = prepared.shells
     changed = spec.max_layers == 1 and bool(shells.launchers or shells.hidden)
     infos = {} if changed else prepared.closure.infos
-    # A layer that has the view as well is not what any other image makes of the same paths.
-    of_store = {LAYER_FORM: layer_form(spec.compression, prepared.rules)}
-    form = of_store if spec.max_layers > 1 else {}
     described = tuple(
-        _descriptor(*pair, infos, form) for pair in zip(layers, contents, strict=True)
+        _descriptor(layer, plan, infos, _form(plan, prepared))
+        for layer, plan in zip(layers, contents, strict=True)
     )
     if on is None:
         return config, described, ()
@@ -244,6 +243,16 @@ def _check(staging: Staging, image: Image) -> None:
             raise LayoutError(f"cannot publish the image that was built: {finding}")
 
 
+def _form(plan: LayerPlan | None, prepared: Prepared) -> dict[str, str]:
+    """What a store layer says of its form.
+
+    One that has the view as well is not what any other image makes of the same paths.
+    """
+    if plan is None or prepared.spec.max_layers == 1:
+        return {}
+    return {LAYER_FORM: layer_form(of_store_layer(plan, prepared.spec), prepared.rules)}
+
+
 def _descriptor(
     layer: Layer,
     plan: LayerPlan | None,
@@ -254,9 +263,9 @@ def _descriptor(
 
     Without infos it says nothing: a store path in which a wrapper was replaced is another one.
     """
-    described = {}
+    described = dict(layer.annotations)
     if plan and infos:
         contents = str(contents_digest(infos[path] for path in plan.paths))
         slimmed = {SLIMMED: layer.slimmed} if layer.slimmed else {}
-        described = {STORE_PATHS: contents, **form, **slimmed}
+        described |= {STORE_PATHS: contents, **form, **slimmed}
     return Descriptor(layer.media_type, layer.digest, layer.size, described)

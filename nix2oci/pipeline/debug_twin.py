@@ -196,5 +196,5 @@ def with_tools(
         history=(*config.history, history),
         env=with_tools_in_path(config.env),
     )
-    added = Descriptor(top.media_type, top.digest, top.size)
+    added = Descriptor(top.media_type, top.digest, top.size, top.annotations)
     return Image.of(config, (*layers, added), annotations)

@@ -10,13 +10,13 @@ from msgspec import Struct
 
 from nix2oci.cache.directory import Cache
 from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layer.compression import StoreLayer
 from nix2oci.oci.layout.writer import Staging
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.spec import Digest
 from nix2oci.pipeline.on_base import LOCAL, Opener
 
-FindExisting = Callable[[Iterable[Digest]], Mapping[Digest, Layer]]
-"""Told what layers hold (`contents_key`): those that are where the image is pushed to."""
+FindExisting = Callable[[Iterable[StoreLayer]], Mapping[StoreLayer, Layer]]
+"""Told which layers are wanted: those that are where the image is pushed to."""
 
 
 class Destination(Struct, frozen=True):

@@ -18,11 +18,13 @@ from nix2oci.model.closure import PathInfo
 from nix2oci.model.tree import Entry, File, Tree, Whiteout, sort_key
 from nix2oci.nix.store import store_layer
 from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layer.compression import StoreLayer
 from nix2oci.oci.layer.workers import LayerJob
 from nix2oci.oci.layout.writer import Staging
 from nix2oci.oci.spec import Digest, contents_key, store_paths_digest
 from nix2oci.pipeline.destination import Destination, FindExisting
 from nix2oci.pipeline.prepared import Prepared
+from nix2oci.pipeline.stored_as import of_last_layer, of_store_layer
 from nix2oci.plan.layers.layering import LayerPlan
 
 
@@ -53,7 +55,7 @@ def write_image_layers(
     wanted = layer_requests(prepared, spec)
     find = destination.existing
     existing = _existing(wanted, blobs, find, progress) if find else {}
-    rest = [each for each in wanted if each.contents not in existing]
+    rest = [each for each in wanted if _asked(each) not in existing]
 
     def start(made: int, estimated_size: int) -> AbstractContextManager[Callable[[int], None]]:
         if made < len(rest):
@@ -61,19 +63,19 @@ def write_image_layers(
         return progress.bytes("writing layers", estimated_size)
 
     written, numbers = write_missing(
-        *(destination.cache, rest, spec.compression, blobs),
+        *(destination.cache, rest, spec.compressions.settled, blobs),
         cores=destination.cores,
         start_progress=start,
     )
     made = [(rest[number], written[number]) for number in numbers]
-    unread = [path for each in wanted if each.contents in existing for path in each.paths]
+    unread = [path for each in wanted if _asked(each) in existing for path in each.paths]
     _remember(prepared, [path for each, _ in made for path in each.paths], unread)
     if destination.cache and any(each.paths for each, _ in made):
         prune(destination.cache, wait=False)
     elif destination.cache:
         remove_left_files(destination.cache)
     new = iter(written)
-    layers = tuple(existing[w.contents] if w.contents in existing else next(new) for w in wanted)
+    layers = tuple(existing.get(_asked(each)) or next(new) for each in wanted)
     return WrittenLayers(layers, frozenset(each.digest for each in existing.values()), _read(made))
 
 
@@ -81,7 +83,8 @@ def layer_requests(prepared: Prepared, spec: ImageSpec) -> list[LayerRequest]:
     """Which layers there are above the base, the root file system last or within the only one."""
     wanted = [_wanted(layer, prepared) for layer in prepared.plan.layers]
     if spec.max_layers > 1:
-        return [*wanted, LayerRequest(LayerJob(prepared.rootfs, 0))]
+        compression = of_last_layer(prepared.rootfs, spec)
+        return [*wanted, LayerRequest(LayerJob(prepared.rootfs, 0, compression=compression))]
     (only,) = wanted
     mixed = _laid_over(only.job.entries, prepared.rootfs)
     return [replace(only, job=replace(only.job, entries=mixed), contents=None)]
@@ -104,9 +107,10 @@ def _read(made: Iterable[tuple[LayerRequest, Layer]]) -> Read:
 
 def _existing(
     wanted: Sequence[LayerRequest], blobs: Staging, ask: FindExisting, progress: Progress
-) -> dict[Digest | None, Layer]:
+) -> dict[StoreLayer | None, Layer]:
     """The layers that are where the image is pushed to, by what they hold."""
-    found = dict[Digest | None, Layer](ask(w.contents for w in wanted if w.contents).items())
+    asked = [each for each in map(_asked, wanted) if each]
+    found = dict[StoreLayer | None, Layer](ask(asked).items())
     for layer in found.values():
         blobs.assume_remote(layer.digest, layer.size)
     size = text.size(sum(layer.size for layer in found.values()))
@@ -114,10 +118,16 @@ def _existing(
     return found
 
 
+def _asked(request: LayerRequest) -> StoreLayer | None:
+    """What a registry is asked for, if others can have the same layer."""
+    contents, compression = request.contents, request.job.compression
+    return (contents, compression) if contents and compression else None
+
+
 def _wanted(layer: LayerPlan, prepared: Prepared) -> LayerRequest:
     infos = [prepared.closure.infos[path] for path in layer.paths]
     entries = store_layer(infos, prepared.store)
-    job = LayerJob(entries, layer.nar_size)
+    job = LayerJob(entries, layer.nar_size, compression=of_store_layer(layer, prepared.spec))
     if prepared.slim and prepared.rules:
         from nix2oci.oci.layer.slim_entries import slim_job  # noqa: PLC0415  # few images are slim
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import Nix2OCIError, NotAttachedError
 from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layer.compression import StoreLayer
 from nix2oci.oci.layout.source import Blobs, Layout, open_layout
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
@@ -20,7 +21,6 @@ from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.existing_layers import ExistingLayers, RemoteOrLocalBlobs
 from nix2oci.oci.registry.push import Known, Pushed
 from nix2oci.oci.registry.push_set import PushSet, read_push_set
-from nix2oci.oci.spec import Digest
 from nix2oci.pipeline.debug_twin import twin_names
 from nix2oci.pipeline.destination import FindExisting
 from nix2oci.pipeline.platforms import Named
@@ -62,12 +62,12 @@ class Delivery(Struct, frozen=True):
         """Which layers all repositories have; None where nothing is known of any."""
         return self._in_all if all(each.offered for each in self.reuse.values()) else None
 
-    def _in_all(self, contents: Iterable[Digest]) -> Mapping[Digest, Layer]:
+    def _in_all(self, wanted: Iterable[StoreLayer]) -> Mapping[StoreLayer, Layer]:
         """Layers that need not be made: one that a single repository lacks must be here."""
         first, *others = self.reuse.values()
         same = [
             each
-            for each in contents
+            for each in wanted
             if all(other.offered.get(each) == first.offered.get(each) for other in others)
         ]
         found, *there = [reuse(same) for reuse in self.reuse.values()]
@@ -146,7 +146,7 @@ def prepare_delivery(
     for place, (first, *_) in to.items():
         earlier = () if needs_all else target.earlier_images(place, first)
         others = earlier_in(place, (*before, *to))
-        reuse[place] = ExistingLayers(first, earlier, clients, spec.compression, others)
+        reuse[place] = ExistingLayers(first, earlier, clients, spec.compressions.all, others)
     return Delivery(target, push, reuse, before)
 
 

@@ -163,7 +163,7 @@ class ImageTarget(Struct, frozen=True):
 
 def check_engine(engine: Engine, spec: ImageSpec, systems: Sequence[str]) -> None:
     """Raise `ConfigError` for layers that the engine does not read, or other platforms."""
-    if engine.name == "docker" and spec.compression == "zstd":
+    if engine.name == "docker" and spec.compressions.has_zstd:
         raise ConfigError(
             "cannot load zstd layers into docker: not every Docker reads them",
             hint="use --compression gzip",

@@ -150,7 +150,7 @@ def _internal(images: Sequence[WrittenImage], version: str) -> Json:
     found: Json = {
         "nix2oci": version,
         "compressor": images[0].compressor,
-        "layerForm": layer_form(images[0].prepared.spec.compression),
+        "layerForm": ", ".join(map(layer_form, images[0].prepared.spec.compressions.all)),
     }
     return {**found, "launchers": launchers} if launchers else found
 

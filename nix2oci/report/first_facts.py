@@ -50,7 +50,8 @@ def first_facts(prepared: Prepared) -> FirstFacts:
         planned = [path for layer in prepared.plan.layers for path in layer.paths]
         root = os.fsencode(prepared.store.root)
         sizes = {
-            path: _compressed(root + os.fsencode(str(path)), spec.compression) for path in planned
+            path: _compressed(root + os.fsencode(str(path)), spec.compressions.settled)
+            for path in planned
         }
     app = tuple(path for path in prepared.built[0].roots if path in prepared.closure)
     below = sum(layer.size for layer in base.layers) if base else 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nix2oci.compare.image_contents import Inspected
 from nix2oci.compare.image_listing import Listed
 from nix2oci.oci.artifact import Artifact
+from nix2oci.oci.layer.compression import stored_as
 from nix2oci.oci.layer.untar import BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FIFO, FILE, SYMLINK
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client_options import Repository
@@ -32,6 +33,7 @@ def image_document(found: Inspected) -> dict[str, object]:
             {
                 "digest": str(layer.digest),
                 "media_type": layer.media_type,
+                "compression": stored_as(layer.media_type, layer.annotations),
                 "size": layer.size,
                 "entries": len(contents.nodes),
                 "paths": dict(sorted(contents.store_paths.items())),

@@ -11,6 +11,7 @@ from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.oci.engines import Loaded
 from nix2oci.oci.inherit import Inherited
 from nix2oci.oci.layer.blob import Layer
+from nix2oci.oci.layer.compression import stored_as
 from nix2oci.oci.spec import Platform, rfc3339
 from nix2oci.pipeline.templates import is_other_launcher, launcher_digest
 from nix2oci.plan.development import development_files
@@ -242,6 +243,7 @@ def _written_layer(layer: Layer) -> Json:
         "digest": str(layer.digest),
         "diff_id": str(layer.diff_id),
         "media_type": layer.media_type,
+        "compression": stored_as(layer.media_type, layer.annotations),
         "size": layer.size,
         "tar_size": layer.tar_size,
     }

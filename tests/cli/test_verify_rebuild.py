@@ -77,6 +77,8 @@ OPTIONS = {
         *("--env", "A=b", "--labels", "x=y", "--ports", "80", "--user", "1000"),
     ),
     "zstd": ("--compression", "zstd"),
+    "zstd:chunked": ("--compression", "zstd:chunked"),
+    "some chunked layers": ("--compression", "auto", "--chunking", "small"),
     "no compression": ("--compression", "none"),
     "one layer": ("--max-layers", "1"),
     "a time by the clock": ("--created", "now"),

@@ -243,7 +243,7 @@ SHORTEST = "expected an absolute path in its shortest form, got"
         pytest.param(
             "compression",
             "xz",
-            "compression: expected gzip, zstd or none, got 'xz'",
+            "compression: expected gzip, zstd, zstd:chunked, auto or none, got 'xz'",
             None,
             id="an unknown compression",
         ),

@@ -193,5 +193,5 @@ def _slim(found: Prepared) -> SlimSavings | None:
 
     own = own_closure(found)
     files = store_files(own, found.store, found.notes) if own else None
-    saved = savings(files, found.spec.compression) if files else ()
+    saved = savings(files, found.spec.compressions.settled) if files else ()
     return SlimSavings(found.slim, saved)

@@ -105,7 +105,7 @@ def check_spec(spec: ImageSpec, output_format: Format, output: OutputOptions) ->
     if spec.max_layers == 1:
         reused = "nothing of it is reused: each build makes, and each push sends, all of it"
         console.progress(output).step(f"with one layer {reused}")
-    if output_format == "archive" and spec.compression == "zstd":
+    if output_format == "archive" and spec.compressions.has_zstd:
         raise ConfigError(
             "cannot write an archive with zstd layers: 'docker load' does not read them",
             hint="use --compression gzip, or --format oci",

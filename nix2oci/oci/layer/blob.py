@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from functools import cache
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Entry, File
@@ -45,6 +45,8 @@ class Layer(Struct, frozen=True):
     """How many regular files were read to write it just now."""
     slimmed: str = ""
     """The `SLIMMED` annotation, where rules left something out of its store paths."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Those that its descriptor has wherever it is listed: where the blob's own table lies."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Layer):
@@ -55,7 +57,7 @@ class Layer(Struct, frozen=True):
             other.size,
             other.diff_id,
             other.tar_size,
-        )
+        ) and self.annotations == other.annotations
 
     def __hash__(self) -> int:
         return hash((self.media_type, self.digest, self.size, self.diff_id, self.tar_size))
@@ -76,24 +78,25 @@ def compressor_version(compression: Compression) -> str:
     """
     from importlib.metadata import version  # noqa: PLC0415  # start-up counts
 
-    if compression not in _PACKAGES:
+    if compression.codec not in _PACKAGES:
         return "none"
-    package = _PACKAGES[compression]
+    package = _PACKAGES[compression.codec]
     try:
-        given = _probe(compression)
+        given = _probe(compression.codec)
         name = f"{package} {version(package)}"
     except ImportError as err:
-        other = next(one for one in _PACKAGES if one is not compression)
+        other = next(one for one in _PACKAGES if one is not compression.codec)
         raise ConfigError(
-            f"cannot compress with {compression}: Python has no package '{package}'",
+            f"cannot compress with {compression.codec}: Python has no package '{package}'",
             hint=f"install {package}, or --compression {other}",
         ) from err
-    return name if given == _PROBED[compression] else f"{name} (gives {given})"
+    return name if given == _PROBED[compression.codec] else f"{name} (gives {given})"
 
 
 def is_other_compressor(compression: Compression) -> bool:
     """Whether it gives other bytes than the versions that nix2oci is released with."""
-    return compression in _PROBED and _probe(compression) != _PROBED[compression]
+    codec = compression.codec
+    return codec in _PROBED and _probe(codec) != _PROBED[codec]
 
 
 @cache
@@ -109,9 +112,10 @@ def _probe(compression: Compression) -> str:
 def layer_form(compression: Compression, rules: str = "") -> str:
     """All but the store paths that decides a layer's bytes: `1 gzip deflate 0.9.0`.
 
-    Where `rules` left something out of these, ` slim docs.1 dev.1` is behind that.
+    Where `rules` left something out of these, ` slim docs.1 dev.1` is behind that. A chunked layer
+    has the form of its chunks as well: `1 zstd:chunked fine.1 zstandard 0.25.0`.
     """
-    form = f"{FORMAT} {compression} {compressor_version(compression)}"
+    form = f"{FORMAT} {compression.form} {compressor_version(compression)}"
     return f"{form}{_SLIM}{rules}" if rules else form
 
 
@@ -137,7 +141,8 @@ def write_layer(
     """Write the blob of a layer to `out` and say what it is.
 
     Compressing runs in `pool` where there is one, all else here; at most a few blocks are in
-    memory. `progress` is told the bytes of tar that were read, a block at a time.
+    memory. `progress` is told the bytes of tar that were read, a block at a time. A layer that is
+    chunked is for `chunked.write_chunked_layer`.
     """
     compress = _COMPRESS[compression]
     plain, packed = hashlib.sha256(), hashlib.sha256()
@@ -172,8 +177,8 @@ def write_layer(
 
 
 def compressed(block: bytes, compression: Compression) -> bytes:
-    """A block as it is in the blob of a layer."""
-    compress = _COMPRESS[compression]
+    """A block as it is in the blob of a layer, but for chunks."""
+    compress = _COMPRESS[compression.codec]
     return compress(block) if compress else block
 
 

@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
+from msgspec.structs import replace
+
 from nix2oci.model.slim_rules import RuleSet
 from nix2oci.model.tree import Directory, Entry, File, HardLink, Symlink
 from nix2oci.oci.layer.untar import DIRECTORY, FILE, HARDLINK, SYMLINK
@@ -27,7 +29,7 @@ _Kept = Directory | File | Symlink | HardLink
 def slim_job(job: LayerJob, rules: RuleSet, store_dir: str) -> LayerJob:
     """The job of a store layer, of which something is left out."""
     entries = SlimEntries(job.entries, rules, store_dir[1:].encode())
-    return LayerJob(entries, job.estimated_size, entries.slimmed)
+    return replace(job, entries=entries, slimmed=entries.slimmed)
 
 
 class SlimEntries:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 
 from nix2oci.errors import LayoutError
@@ -13,6 +14,8 @@ from nix2oci.oci.layer.untar import Member, TarError, TarReader
 from nix2oci.oci.layout.archive import Readable, chunks
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Descriptor, Digest
+
+Unpack = Callable[[Iterable[bytes]], Iterator[bytes]]
 
 
 class Hashed:
@@ -43,11 +46,15 @@ class LayerStream:
     It ends one byte after the size that is said of it, so that one without end has another digest.
     """
 
-    def __init__(self, blob: Readable, size: int) -> None:
+    def __init__(self, blob: Readable, size: int, frames: Unpack | None = None) -> None:
+        """`frames` unpacks what is zstd."""
         self.packed = Hashed(chunks(blob, size + 1))
         head = next(self.packed, b"")
         self.compression = compression_of(head)
-        self.plain = Hashed(unpacked(chain([head], self.packed), self.compression))
+        packed = chain([head], self.packed)
+        if frames is None or self.compression != "zstd":
+            frames = partial(unpacked, compression=self.compression)
+        self.plain = Hashed(frames(packed))
         """Raises `UnpackError` where the compressed data is wrong."""
 
     def members(self) -> Iterator[tuple[Member, TarReader]]:

@@ -48,12 +48,17 @@ def unpacked(chunks: Iterable[bytes], compression: str) -> Iterator[bytes]:
     if compression == "gzip":
         return _units(chunks, _Member, "gzip member", _GZIP)
     if compression == "zstd":
-        return _units(_small(chunks), _Frame, "zstd frame", _ZSTD)
+        return zstd_frames(chunks, Frame)
     if compression == "xz":
         return _units(chunks, _xz, "xz stream", (b"\xfd7zXZ\0",))
     if compression == "bzip2":
         return _units(chunks, _bzip2, "bzip2 stream", (b"BZh",))
     return iter(chunks)
+
+
+def zstd_frames(chunks: Iterable[bytes], new: Callable[[], Frame]) -> Iterator[bytes]:
+    """The same of zstd, each frame of which is read by a `new` one."""
+    return _units(_small(chunks), new, "zstd frame", _ZSTD)
 
 
 class _Unit(Protocol):
@@ -109,7 +114,7 @@ class _Member:
         return self._inflate.unused_data if self._inflate.eof else None
 
 
-class _Frame:
+class Frame:
     """RFC 8878, skippable frames too."""
 
     def __init__(self) -> None:

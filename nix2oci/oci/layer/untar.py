@@ -84,6 +84,7 @@ class TarReader:
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self._data = memoryview(b"")
+        self._taken = 0
         self._left = 0
         """Bytes of the last member's content that were not read yet."""
         self._expanded: Iterator[memoryview] | None = None
@@ -115,6 +116,11 @@ class TarReader:
         if self._lacks:
             raise EndMarkError(self._lacks)
 
+    @property
+    def position(self) -> int:
+        """How many bytes of the tar were read."""
+        return self._taken - len(self._data)
+
     def content(self) -> Iterator[memoryview]:
         """What was not read yet of the last member's content, in pieces."""
         return self._expanded or self._stored()
@@ -135,6 +141,7 @@ class TarReader:
             if chunk is None:
                 break
             self._data = memoryview(chunk)
+            self._taken += len(chunk)
         return self._data
 
     def _exactly(self, size: int) -> bytes:

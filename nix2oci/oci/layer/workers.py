@@ -55,6 +55,8 @@ class LayerJob(Struct, frozen=True):
     estimated_size: int
     slimmed: Callable[[], str] | None = None
     """Says what the entries were, once they are used up (`Layer.slimmed`)."""
+    compression: Compression | None = None
+    """Its own; None: that of the layers that it is written with."""
 
 
 OnProgress = Callable[[int], None]
@@ -81,7 +83,8 @@ def write_layers(
         # Threads hinder each other a little; they help where the others would wait for one layer.
         threads = cores if layers[number].estimated_size > share else 0
         with _pool(threads) as pool, blobs.new_blob() as blob:
-            layer = write_layer(layers[number].entries, compression, blob, pool, report_bytes)
+            stored_as = layers[number].compression or compression
+            layer = _write(layers[number].entries, stored_as, blob, pool, report_bytes)
             blob.commit(layer.digest, layer.size)
             slimmed = layers[number].slimmed
             return replace(layer, slimmed=slimmed()) if slimmed else layer
@@ -94,6 +97,20 @@ def write_layers(
         share_out = _share_with_processes if alone else _share_with_threads
         written = share_out(heaviest_first, write, min(cores, len(layers)), progress)
     return tuple(written[number] for number in range(len(layers)))
+
+
+def _write(
+    entries: Iterable[Entry],
+    compression: Compression,
+    out: Out,
+    pool: ThreadPoolExecutor | None,
+    progress: OnProgress,
+) -> Layer:
+    if compression.chunking is None:
+        return write_layer(entries, compression, out, pool, progress)
+    from nix2oci.oci.layer.chunked import write_chunked_layer  # noqa: PLC0415  # few layers are
+
+    return write_chunked_layer(entries, compression.chunking, out, pool, progress)
 
 
 def _pool(threads: int) -> AbstractContextManager[ThreadPoolExecutor | None]:

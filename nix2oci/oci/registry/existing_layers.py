@@ -8,7 +8,7 @@ that a blob is there is what the registry says of the blob itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
@@ -16,7 +16,7 @@ from msgspec import Struct
 from nix2oci.errors import LayoutError, OutputError, RegistryError
 from nix2oci.host.http.request_error import as_registry_error
 from nix2oci.oci.layer.blob import Layer, layer_form, slim_rules
-from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.compression import TABLE_ANNOTATIONS, Compression, StoreLayer
 from nix2oci.oci.layout.archive import Readable
 from nix2oci.oci.layout.source import Blobs, ImageSource, Layout
 from nix2oci.oci.media_types import INDEX_TYPES
@@ -38,7 +38,7 @@ class ExistingLayers:
         to: Reference,
         earlier: Sequence[Reference],
         clients: Clients,
-        compression: Compression,
+        compressions: Collection[Compression],
         mount_from: Sequence[str] = (),
     ) -> None:
         """Ask whether we may push to `to`, and for the earlier images, of the same registry.
@@ -55,16 +55,18 @@ class ExistingLayers:
         self._uploader = Uploader(self._client, _NoBlobs(), others)
         with as_registry_error(self._purpose):
             self._client.meet(by=self._uploader.check_allowed)
-        self.offered: dict[Digest, Layer] = {}
-        """Layers of the earlier images, by what they hold."""
+        self.offered: dict[StoreLayer, Layer] = {}
+        """Layers of the earlier images, by what they hold and how they are stored."""
         self._named: dict[Reference, Digest] = {}
         for reference in earlier:
-            self._offer(reference, clients, compression)
+            self._offer(reference, clients, compressions)
         self.taken: dict[Digest, int] = {}
         """The blobs that are there and were not made, with their sizes."""
         self._lost: set[Digest] = set()
 
-    def _offer(self, reference: Reference, clients: Clients, compression: Compression) -> None:
+    def _offer(
+        self, reference: Reference, clients: Clients, compressions: Collection[Compression]
+    ) -> None:
         """Take note of the layers of an earlier image, or say why there are none to be had."""
         note = clients.access.listener.note
         try:
@@ -78,12 +80,12 @@ class ExistingLayers:
         is_whole = True
         for image in images:
             try:
-                found = tuple(_layers(image, compression))
+                found = tuple(_layers(image, compressions))
             except (RegistryError, OutputError) as err:
                 note(f"nothing of {reference} is reused: {err}")
                 found, is_whole = (), False
-            for contents, layer in found:
-                self.offered.setdefault(contents, layer)
+            for what, layer in found:
+                self.offered.setdefault(what, layer)
         if is_whole:
             self._named[reference] = layout.entries()[0].digest
 
@@ -92,12 +94,12 @@ class ExistingLayers:
         digest = self._named.get(to)
         return None if digest is None else Known(digest, frozenset(self._lost))
 
-    def __call__(self, contents: Iterable[Digest]) -> Mapping[Digest, Layer]:
-        """Of layers that hold this (`contents_key`), those that the repository has now.
+    def __call__(self, wanted: Iterable[StoreLayer]) -> Mapping[StoreLayer, Layer]:
+        """Of layers that are wanted, those that the repository has now.
 
         A layer of another repository is taken from there. Raises `RegistryError`.
         """
-        asked = [each for each in dict.fromkeys(contents) if each in self.offered]
+        asked = [each for each in dict.fromkeys(wanted) if each in self.offered]
         blobs = [_descriptor(self.offered[each]) for each in asked]
         work = [partial(self._uploader.obtain, blob) for blob in blobs]
         with as_registry_error(self._purpose):
@@ -124,11 +126,13 @@ def _images(layout: Layout) -> tuple[ImageSource, ...]:
     return tuple(ImageSource(layout.where, each, layout.blobs) for each in found)
 
 
-def _layers(image: ImageSource, compression: Compression) -> Iterator[tuple[Digest, Layer]]:
-    """Those in the form that would be made here; `LayoutError` for documents that are not right."""
+def _layers(
+    image: ImageSource, compressions: Collection[Compression]
+) -> Iterator[tuple[StoreLayer, Layer]]:
+    """Those in a form that would be made here; `LayoutError` for documents that are not right."""
     layers = image.layers()
-    form = layer_form(compression)
-    if not any(_form(layer)[0] == form for layer in layers):
+    forms = {layer_form(each): each for each in compressions}
+    if not any(_form(layer)[0] in forms for layer in layers):
         return
     diff_ids = image.config().diff_ids
     if len(diff_ids) != len(layers):
@@ -138,14 +142,29 @@ def _layers(image: ImageSource, compression: Compression) -> Iterator[tuple[Dige
     for layer, diff_id in zip(layers, diff_ids, strict=True):
         contents = layer.annotations.get(STORE_PATHS)
         plain, rules = _form(layer)
-        as_here = (plain, layer.media_type)
-        if contents is None or as_here != (form, compression.media_type):
+        compression = forms.get(plain)
+        if contents is None or compression is None or not _is_in_form(layer, compression):
             continue
         if compression is Compression.NONE and diff_id != layer.digest:
             raise LayoutError(f"{image.where}: {layer.digest} has diff ID {diff_id}, and is plain")
         slimmed = str(Digest.parse(layer.annotations.get(SLIMMED, ""))) if rules else ""
-        found = Layer(*(layer.media_type, layer.digest, layer.size, diff_id, None), slimmed=slimmed)
-        yield contents_key(Digest.parse(contents), rules), found
+        found = Layer(
+            *(layer.media_type, layer.digest, layer.size, diff_id, None),
+            slimmed=slimmed,
+            annotations=_of_table(layer),
+        )
+        yield (contents_key(Digest.parse(contents), rules), compression), found
+
+
+def _is_in_form(layer: Descriptor, compression: Compression) -> bool:
+    """Whether it is stored like that: with a table, or without, and never with a part of one."""
+    whole = (0, len(TABLE_ANNOTATIONS)) if compression.chunking else (0,)
+    return layer.media_type == compression.media_type and len(_of_table(layer)) in whole
+
+
+def _of_table(layer: Descriptor) -> dict[str, str]:
+    """Where a chunked layer has its table."""
+    return {key: layer.annotations[key] for key in TABLE_ANNOTATIONS if key in layer.annotations}
 
 
 def _form(layer: Descriptor) -> tuple[str, str]:

@@ -27,6 +27,8 @@ RULES: Mapping[str, tuple[Level, str]] = {
     "history-count": ("error", "the history has one entry for each layer that is not empty"),
     "diff-id": ("error", "the diff ID is the digest of the layer's plain tar"),
     "compression": ("error", "a layer is complete and nothing follows its compressed data"),
+    "chunk-table": ("error", "the table of a zstd:chunked layer says of it what is in it"),
+    "chunk-annotations": ("warning", "annotations of a layer lead to the table that it has"),
     "tar": ("error", "a layer is a complete tar"),
     "end-mark": ("warning", "a layer ends with two zero blocks, as a tar should"),
     "name": ("error", "a name in a layer stays within the root"),

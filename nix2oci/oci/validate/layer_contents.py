@@ -27,6 +27,7 @@ from nix2oci.oci.layer.whiteouts import is_whiteout
 from nix2oci.oci.validate.finding import Finding
 from nix2oci.oci.validate.interpreter import HEAD, Start, start_of
 from nix2oci.oci.validate.nar_hash import NarHash, NarOrderError
+from nix2oci.oci.validate.tar_facts import TarFacts
 from nix2oci.text import display
 
 STORE_PATH = re.compile(
@@ -54,6 +55,8 @@ class LayerContents(Struct):
     where: str
     """How findings name the layer."""
     hash_store_paths: bool = True
+    facts: TarFacts | None = None
+    """Gets what the table of a chunked layer is held against."""
     nodes: dict[bytes, Node] = field(default_factory=dict)
     whiteouts: dict[bytes, None] = field(default_factory=dict)
     """Whole names, `.wh.` included; they are no nodes."""
@@ -79,9 +82,11 @@ class LayerContents(Struct):
 
     def read(self, chunks: Iterable[bytes]) -> None:
         """Read the plain tar. What the chunks raise comes through; what came before it stays."""
-        reader = TarReader(chunks)
+        reader = TarReader(self.facts.noted(chunks) if self.facts else chunks)
         try:
             for member in reader:
+                if self.facts:
+                    self.facts.begin(member, reader.position)
                 self._member(member, reader)
             self.complete = True
         except EndMarkError as err:
@@ -90,6 +95,8 @@ class LayerContents(Struct):
         except TarError as err:
             self.findings.append(Finding("tar", self.where, str(err)))
         self._end_store_path()
+        if self.facts:
+            self.facts.end()
 
     def _member(self, member: Member, reader: TarReader) -> None:
         path = member.path
@@ -105,6 +112,8 @@ class LayerContents(Struct):
         parts = self._in_store_path(member, path)
         head = b""
         for piece in reader.content():
+            if self.facts:
+                self.facts.content(piece)
             if parts is not None and self._nar:
                 self._nar.content(piece)
             if member.mode & 0o111 and len(head) < HEAD:

@@ -18,9 +18,17 @@ from nix2oci.oci.layer.unpack import UnpackError
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.media_types import COMPRESSIONS
 from nix2oci.oci.spec import SLIMMED, STORE_PATHS, Descriptor, Digest, store_paths_digest
+from nix2oci.oci.validate.check_chunks import (
+    TableRead,
+    check_table,
+    leads_to_table,
+    read_table,
+)
 from nix2oci.oci.validate.check_documents import layer_name
 from nix2oci.oci.validate.finding import Finding, first_of_each
+from nix2oci.oci.validate.frames import Frames
 from nix2oci.oci.validate.layer_contents import LayerContents
+from nix2oci.oci.validate.tar_facts import TarFacts
 
 DAMAGE = frozenset({"blob-digest", "compression", "tar"})
 """What a layer is not whole for."""
@@ -34,6 +42,9 @@ class LayerRead(Struct, frozen=True):
     packed: Digest
     plain: Digest | None
     """None where it could not be unpacked."""
+    table: TableRead | None = None
+    """Of its chunks, where it has one."""
+    is_table_checked: bool = False
 
 
 Known = dict[Digest, LayerRead]
@@ -59,18 +70,29 @@ def read_layers(
     told = set(known)
     limits: dict[Digest, int] = {}
     hashed: set[Digest] = set()
+    chunked: set[Digest] = set()
     for layer in layers:
         if layer.media_type in COMPRESSIONS:
             limits[layer.digest] = max(limits.get(layer.digest, 0), layer.size)
         if hash_store_paths or STORE_PATHS in layer.annotations:
             hashed.add(layer.digest)
+        if leads_to_table(layer.annotations):
+            chunked.add(layer.digest)
 
     def is_known(digest: Digest) -> bool:
         read = known.get(digest)
-        return read is not None and (read.contents.hash_store_paths or digest not in hashed)
+        return (
+            read is not None
+            and (read.contents.hash_store_paths or digest not in hashed)
+            and (read.is_table_checked or digest not in chunked)
+        )
 
     def read(digest: Digest) -> LayerRead | None:
-        return _read(source, digest, limits[digest], hash_store_paths=digest in hashed)
+        return _read(
+            *(source, digest, limits[digest]),
+            hash_store_paths=digest in hashed,
+            check_table=digest in chunked,
+        )
 
     missing = [digest for digest in limits if not is_known(digest)]
     with ThreadPoolExecutor(workers or here().cores) as pool:
@@ -104,22 +126,32 @@ def read_whole_layers(
 
 
 def _read(
-    source: ImageSource, digest: Digest, limit: int, *, hash_store_paths: bool
+    source: ImageSource,
+    digest: Digest,
+    limit: int,
+    *,
+    hash_store_paths: bool,
+    check_table: bool,
 ) -> LayerRead | None:
     """A blob as a layer, of no more bytes than are said of it; None where it is missing."""
     size = source.blobs.size(digest)
     if size is None:
         return None
-    contents = LayerContents("", hash_store_paths)
-    plain = None
+    facts = TarFacts() if check_table else None
+    contents = LayerContents("", hash_store_paths, facts)
+    plain, table, frames = None, None, Frames(hashed=check_table)
     with source.blobs.open(digest) as file:
-        stream = LayerStream(file, max(size, limit))  # `check_size` says where they differ
+        # `check_size` says where the two sizes differ
+        stream = LayerStream(file, max(size, limit), frames.unpacked)
         try:
             contents.read(stream.plain)
             plain = stream.plain.digest()
+            table = read_table(frames, facts if contents.complete else None)
         except UnpackError as err:
             contents.findings.append(Finding("compression", "", str(err)))
-        return LayerRead(contents, stream.compression, stream.packed.digest(), plain)
+        packed = stream.packed.digest()
+    contents.facts = None
+    return LayerRead(contents, stream.compression, packed, plain, table, check_table)
 
 
 def _listed(
@@ -139,6 +171,7 @@ def _listed(
         *blob.contents.findings,
         *_check_digests(blob, layer, diff_id),
         *_check_store_paths(blob.contents, layer),
+        *(check_table(layer.annotations, blob.table) if blob.plain else ()),
     ]
     if again:
         findings = first_of_each(findings)

@@ -9,8 +9,9 @@ from nix2oci import text
 from nix2oci.compare.image_contents import Inspected
 from nix2oci.model.annotation_keys import POPULARITY
 from nix2oci.oci.healthcheck import Healthcheck
+from nix2oci.oci.layer.compression import CHUNKED, stored_as
 from nix2oci.oci.layout.source import ImageSource
-from nix2oci.oci.spec import Digest
+from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.oci.validate.layer_contents import LayerContents
 from nix2oci.report.terminal.styled import Line, Span, Table, Text
 from nix2oci.text import display
@@ -22,7 +23,11 @@ _SHOWN = 3
 def image_text(found: Inspected, *, every: bool) -> Text:
     """What was found; with `every`, all store paths and launchers."""
     shown = None if every else _SHOWN
-    fields = {**_fields(found.source), "left out": [" ".join(found.slim_rules)]}
+    fields = {
+        **_fields(found.source),
+        "left out": [" ".join(found.slim_rules)],
+        "chunked": [_chunked(found.layers)],
+    }
     head = [line for field in fields.items() for line in _lines(*field)]
     rows = []
     seen: set[str] = set()
@@ -37,6 +42,12 @@ def image_text(found: Inspected, *, every: bool) -> Text:
     total = f"{len(found.layers)} layers, {size}, {len(seen)} store paths"
     layers = Table(("layer", "size", "paths", "contents"), rows)
     return [*head, "", layers, total, *_launchers(found.launchers, shown)]
+
+
+def _chunked(layers: Sequence[Descriptor]) -> str:
+    """How many layers are zstd:chunked; empty where none is."""
+    number = sum(stored_as(layer.media_type, layer.annotations) == CHUNKED for layer in layers)
+    return f"{number} of {text.count(len(layers), 'layer')}, {CHUNKED}" if number else ""
 
 
 def _lines(name: str, values: Sequence[str]) -> list[Line]:

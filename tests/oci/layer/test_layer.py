@@ -21,7 +21,7 @@ from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import BLOCK, tar_blocks
 from nix2oci.oci.spec import Digest
 
-ALL = list(Compression)
+ALL = [each for each in Compression if each.chunking is None]
 GZIP_HEADER = bytes.fromhex("1f8b08000000000000ff")
 
 

@@ -1,0 +1,131 @@
+"""Where the content of a file is cut, so that a client finds again what an older version had.
+
+A border follows from the bytes around it and not from how many came before, so bytes that an
+insertion shifted are cut as they were. Store references change with every rebuild, so each has a
+chunk of its own; what is between two of them is cut at the longest lines, which are as good a
+local maximum as that of a rolling hash (asymmetric extremum chunking, Zhang et al. 2015), and are
+found by functions of Python that are written in C.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+from nix2oci.model.hash_parts import digit_runs
+
+_AFTER = 4096
+"""Bytes behind the largest chunk that may decide where it ends: a reference and its name."""
+_NAME = re.compile(rb"[0-9A-Za-z+\-._?=]{0,211}")
+"""What may come behind a hash part (libstore/path.cc, checkName): another version has another."""
+_SEPARATORS = (b"\n", b"0")
+"""What ends a line; where there is none, as in much that programs write, the next."""
+
+
+class Sizes(Struct, frozen=True):
+    """How large chunks are, in bytes."""
+
+    whole: int
+    """A file up to this is one chunk."""
+    gap: int
+    """References that are no further apart are in one chunk: clients fetch short gaps anyway."""
+    least: int
+    """A border that a line decides is no nearer to the one before."""
+    most: int
+    """No chunk is larger."""
+
+
+SIZES = Sizes(whole=4 << 10, gap=2 << 10, least=96 << 10, most=256 << 10)
+"""Smaller ones cost more for each byte of the image than they save of a pull."""
+
+
+def chunks(
+    pieces: Iterable[bytes], size: int, sizes: Sizes = SIZES
+) -> Iterator[bytes | memoryview]:
+    """The content of a file of `size` bytes, cut; how it comes in pieces decides nothing.
+
+    No chunk is empty, and all of them are the content. A few megabytes are in memory at a time.
+    """
+    if size <= sizes.whole:
+        if size:
+            yield b"".join(pieces)
+        return
+    source, kept, at_end = _Source(pieces), memoryview(b""), False
+    while not at_end:
+        data = source.window(kept, 5 * sizes.most)
+        at_end = len(data) < 5 * sizes.most
+        view, start = memoryview(data), 0
+        for end in _borders(data, sizes, at_end=at_end):
+            yield view[start:end]
+            start = end
+        kept = view[start:]
+
+
+class _Source:
+    """Pieces as windows of a size that does not depend on theirs."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._rest = memoryview(b"")
+
+    def window(self, kept: memoryview, size: int) -> bytes:
+        """What was kept and what comes next: `size` bytes, or fewer where that is all."""
+        parts, left = [kept], size - len(kept)
+        piece = self._rest
+        while len(piece) <= left:
+            parts.append(piece)
+            left -= len(piece)
+            piece = memoryview(next(self._pieces, b""))
+            if not piece:
+                break
+        parts.append(piece[:left])
+        self._rest = piece[left:]
+        return b"".join(parts)
+
+
+def _borders(data: bytes, sizes: Sizes, *, at_end: bool) -> Iterator[int]:
+    """Ends of chunks, the first of which starts where `data` does.
+
+    Those that what comes behind `data` may decide are left out.
+    """
+    end = len(data)
+    limit = end if at_end else end - sizes.most - _AFTER
+    references = _references(data, sizes.gap)
+    start, (first, last) = 0, next(references, (end, end))
+    while start < limit:
+        while last <= start < end:
+            first, last = next(references, (end, end))
+        if first - start > sizes.gap:
+            start = first if first - start <= sizes.most else _after_line(data, start, sizes)
+        else:
+            to_end = at_end and end - last <= sizes.gap
+            start = min(end if to_end else last, start + sizes.most)
+        yield start
+
+
+def _references(data: bytes, gap: int) -> Iterator[tuple[int, int]]:
+    """Where store references are, with their names; those that are near each other as one."""
+    first = last = -1
+    for start, hash_end in digit_runs(data):
+        found = _NAME.match(data, hash_end)
+        end = found.end() if found else hash_end
+        if last >= 0 and start - last > gap:
+            yield first, last
+        if last < 0 or start - last > gap:
+            first = start
+        last = end
+    if last >= 0:
+        yield first, last
+
+
+def _after_line(data: bytes, start: int, sizes: Sizes) -> int:
+    """The start of the longest line of those that start where the next chunk may start."""
+    low, high = start + sizes.least, start + sizes.most
+    for separator in _SEPARATORS:
+        lengths = [*map(len, data[low:high].split(separator))]
+        if len(lengths) > 1:
+            longest = lengths.index(max(lengths[1:]), 1)
+            return low + sum(lengths[:longest]) + longest
+    return high

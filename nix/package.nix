@@ -48,6 +48,7 @@ python3Packages.buildPythonApplication {
   ++ (with python3Packages; [
     click
     cryptography
+    fastcrc
     msgspec
     python-magic
     pyyaml

@@ -93,7 +93,7 @@ FLAGS: Mapping[str, Flag] = {
     ),
     "chunking": Flag(
         "fine|small",
-        "What zstd:chunked layers are made for: fine, little to pull again; small, a small image.",
+        "How zstd:chunked layers are compressed: fine, quickly; small, to a smaller image.",
     ),
     "created": Flag("TIME", "Time of the image: RFC 3339, seconds since 1970, now."),
 }

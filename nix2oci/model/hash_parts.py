@@ -20,20 +20,14 @@ def hash_parts(data: bytes) -> Iterator[bytes]:
 
     A real one is preceded by `/` or followed by `-`, so it is at an end of its run.
     """
-    for start, end in digit_runs(data):
-        yield data[start : start + _LENGTH]
-        if end - start > _LENGTH:
-            yield data[end - _LENGTH : end]
-
-
-def digit_runs(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where 32 or more digits of Nix's base 32 are in a row: from a start to before an end."""
     digits = data.translate(_IS_DIGIT)
     end = 0
     while (start := digits.find(_RUN, end)) >= 0:
         end = digits.find(b"\0", start + _LENGTH)
         end = len(data) if end < 0 else end
-        yield start, end
+        yield data[start : start + _LENGTH]
+        if end - start > _LENGTH:
+            yield data[end - _LENGTH : end]
 
 
 class HashParts:

@@ -88,7 +88,7 @@ def build(
     hints: LayerHints | None = None,
 ) -> WrittenImage:
     """Build one image of evaluated packages and put it at its destination, all or nothing."""
-    compressor_version(spec.compressions.settled)  # fails before Nix builds
+    compressor_version(spec.compressions.moving)  # fails before Nix builds
     with (
         prepare(
             *(nix, packages, spec, progress, destination.cache),
@@ -111,7 +111,7 @@ def write(
     if tools and tools.package.installable.became:
         progress.step(unpinned(tools.package.installable))
     spec = prepared.spec
-    compressor = compressor_version(spec.compressions.settled)
+    compressor = compressor_version(spec.compressions.moving)
     _say_what_differs(prepared, compressor, progress)
     identity = _decide(nix, prepared, spec, destination, progress)
     twin_names = debug_names(identity.names, prepared.layer_count) if tools else ()
@@ -153,7 +153,7 @@ def _known(nix: NixClient, prepared: Prepared, progress: Progress) -> Knowledge:
 
 def _say_what_differs(prepared: Prepared, compressor: str, progress: Progress) -> None:
     """Name what of this installation gives other bytes than a released one."""
-    if is_other_compressor(prepared.spec.compressions.settled):
+    if is_other_compressor(prepared.spec.compressions.moving):
         progress.step(f"{compressor} gives other bytes than releases of nix2oci do: digests differ")
     machine = prepared.package.system.partition("-")[0]
     if prepared.shells.launchers and is_other_launcher(machine):

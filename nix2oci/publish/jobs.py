@@ -179,7 +179,7 @@ def _begun(
 def _begin(
     job: Job[R], names: Sequence[Reference], taken: dict[str, str], before: list[Repository]
 ) -> Callable[[MakeAll], R]:
-    compressor_version(job.spec.compressions.settled)  # fails before Nix builds
+    compressor_version(job.spec.compressions.moving)  # fails before Nix builds
     for each in job.target.references(names, names):
         if (other := taken.setdefault(each, job.name)) != job.name:
             raise ConfigError(

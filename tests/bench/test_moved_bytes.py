@@ -17,7 +17,7 @@ def test_where_all_behind_an_edit_is_shifted_ours_are_the_fewest() -> None:
     new = old[:1_000_000] + _words(200_077, seed=2) + old[1_200_000:]
     moved = moved_bytes([layer_parts(_library(old))], [layer_parts(_library(new))])
     assert min(SCHEMES, key=lambda scheme: moved[scheme]) == "ours", moved
-    assert moved["ours"] < 0.15 * moved["layers"]
+    assert moved["ours"] < 0.25 * moved["layers"]
     assert moved["fixed chunks"] > 0.7 * moved["layers"]
     assert moved["files"] > 0.95 * moved["layers"]
 

@@ -12,8 +12,10 @@ from support.chunkedblob import CHECKSUM, POSITION, SPLIT
 from support.fakeengine import FakeEngine
 from support.fakeregistry import FakeRegistry
 from support.fakeserver import running
+from support.fakestore import Node, Program
 from support.fleetnix import FleetNix
 from support.pushbuild import Shop, reused
+from support.pushing import REPOSITORY
 from support.terminal import Terminal
 from support.tools_terminal import ToolsTerminal
 from support.two_systems import BOTH, place
@@ -228,6 +230,10 @@ def test_a_layer_is_reused_in_its_own_form_alone(
     "spoil",
     [
         pytest.param(lambda notes: notes.pop(POSITION), id="one annotation is missing"),
+        pytest.param(lambda notes: notes.update({POSITION: "1:2:3"}), id="one says no position"),
+        pytest.param(
+            lambda notes: [notes.pop(key) for key in TABLE], id="all those of the table are missing"
+        ),
         pytest.param(lambda notes: notes.clear(), id="all annotations are missing"),
     ],
 )
@@ -368,4 +374,20 @@ def test_the_provenance_has_every_form(shop: Shop) -> None:
 def test_slim_layers_are_chunked_too(terminal: Terminal) -> None:
     build(terminal, *CHUNKED, "--slim", "docs")
     assert tables(listed(terminal.directory / "x")) == [True] * 3
+    assert is_valid(terminal, "x")
+
+
+def test_a_layer_with_a_name_that_no_table_can_hold_is_plain_zstd(tmp_path: Path) -> None:
+    """It is kept like the others; in a registry it looks like one that lost its annotations."""
+    odd: dict[bytes, Node] = {b"\xff-is-no-utf-8": b"content"}
+    node: Node = {b"bin": {b"app": Program(b"\x7fELF")}, b"libexec": odd}
+    terminal = Terminal.make(tmp_path, node)
+    with running(FakeRegistry()) as registry:
+        push = (*CHUNKED, "--push", f"{registry.registry}/{REPOSITORY}:1.0")
+        made = [build(terminal, *CHUNKED, to=to) for to in "xy"]
+        pushed = [run(terminal, "build", ".#app", *push) for _ in range(2)]
+    assert tables(listed(terminal.directory / "x")) == [False, True]
+    assert [layer["compression"] for layer in made[0]["layers"]] == ["zstd", "zstd:chunked"]
+    assert len({each["digest"] for each in (*made, *pushed)}) == 1
+    assert reused(pushed[1]) == [False, False]
     assert is_valid(terminal, "x")

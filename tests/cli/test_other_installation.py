@@ -46,6 +46,8 @@ def missing(name: str) -> str:
     [
         ("deflate", "gzip", "install deflate, or --compression zstd"),
         ("zstandard", "zstd", "install zstandard, or --compression gzip"),
+        ("zstandard", "zstd:chunked", "install zstandard, or --compression gzip"),
+        ("fastcrc", "zstd:chunked", "install fastcrc, or --compression zstd"),
     ],
 )
 def test_a_compressor_that_is_not_installed_is_named_before_anything_is_built(

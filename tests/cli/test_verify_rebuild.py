@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -213,10 +214,25 @@ def test_another_popularity_index_is_told(terminal: Terminal) -> None:
     assert told.startswith("another popularity index: sha256:")
 
 
-def test_another_compressor_is_told(terminal: Terminal) -> None:
-    build(terminal)
-    (told,) = by_provenance(terminal, "--compression", "zstd")["reasons"]
-    assert told.startswith("another compressor: '1 gzip deflate ")
+CHUNKED = "--compression zstd:chunked"
+FORMS = {
+    "zstd": ("", "--compression zstd", "'1 gzip'", "'1 zstd'"),
+    "another chunking": (
+        *(CHUNKED, "--chunking small"),
+        *("'1 zstd:chunked fine.1'", "'1 zstd:chunked small.1'"),
+    ),
+    "auto": ("", "--compression auto", "'1 gzip'", "'1 zstd' and '1 zstd:chunked fine.1'"),
+    "zstd for a slim image": ("--slim docs", "--compression zstd", "'1 gzip'", "'1 zstd'"),
+}
+
+
+@pytest.mark.parametrize("what", FORMS)
+def test_another_compressor_is_told(what: str, terminal: Terminal) -> None:
+    before, now, was, here = FORMS[what]
+    build(terminal, *before.split())
+    (told,) = by_provenance(terminal, *now.split())["reasons"]
+    said = re.sub(r" (zstandard|deflate) [0-9.]+(?=')", "", told)
+    assert said == f"another compressor: {was} made the image, and {here} is here"
 
 
 def test_other_settings_are_told(terminal: Terminal) -> None:

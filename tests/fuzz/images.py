@@ -9,12 +9,13 @@ import struct
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import Random  # noqa: TID251 - tests may draw, from a seed
 from typing import Any
 
 import zstandard
+from support.chunkedblob import chunked
 from support.smallimage import (
     STORE_ENTRIES,
     STORE_PATH,
@@ -70,6 +71,14 @@ _TOP: tuple[Entry, ...] = (
 )
 
 
+_CHUNKED: tuple[Entry, ...] = (
+    directory("y"),
+    entry("y/long", b"0123456789" * 150, mode=0o644),
+    entry("y/short", b"short", mode=0o644),
+    link("y/link", "short"),
+)
+
+
 def _tar(entries: tuple[Entry, ...], form: int = tarfile.PAX_FORMAT) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=form) as file:
@@ -111,6 +120,7 @@ _PACK: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
 PARTS = (
     *("oci-layout", "index.json", "index", "manifest", "manifest", "config", "config"),
     *("plain0", "plain1", "plain1", "plain2", "plain3", "packed0", "packed1", "packed2", "packed3"),
+    *("table", "table", "split", "packed4"),
 )
 
 
@@ -118,7 +128,7 @@ def mutation_of(part: str) -> Mutate:
     """How a part is changed."""
     if part.startswith("plain"):
         return mutate_tar
-    return mutate_bytes if part.startswith("packed") else mutate_json
+    return mutate_bytes if part.startswith(("packed", "split")) else mutate_json
 
 
 Edit = Callable[[str, bytes], bytes]
@@ -153,7 +163,7 @@ class Written:
 
 
 def written(edit: Edit = unchanged, *, nested: bool = False, docker: bool = False) -> Written:
-    """An image of four layers, each part edited before anything is said of it.
+    """An image of five layers, each part edited before anything is said of it.
 
     `nested` puts it into an index with an attestation, `docker` gives it the types of Docker.
     """
@@ -175,6 +185,12 @@ def written(edit: Edit = unchanged, *, nested: bool = False, docker: bool = Fals
             kind = f"{_DOCKER}image.rootfs.diff.tar{ending.replace('+', '.')}"
         more = {"annotations": recorded()} if not number else {}
         described.append(blob(f"packed{number}", pack(data), kind, **more))
+    plain.append(_tar(_CHUNKED))
+    packed, notes = chunked(
+        plain[-1], raw_table=partial(edit, "table"), raw_lines=partial(edit, "split")
+    )
+    kind = f"{_OCI}layer.v1.tar+zstd"
+    described.append(blob("packed4", packed, kind, annotations=notes))
     config_kind = f"{_DOCKER}container.image.v1+json" if docker else f"{_OCI}config.v1+json"
     manifest_kind = f"{_DOCKER}distribution.manifest.v2+json" if docker else KINDS["manifest"]
     manifest = {
@@ -269,7 +285,7 @@ def changed(random: Random) -> tuple[Written, str]:
         edit: Edit = lambda name, data: change(random, data) if name == part else data  # noqa: E731
         return written(edit, nested=nested, docker=docker), f"{part}, resealed"
     found = written(nested=nested, docker=docker)
-    part = part.replace("plain", "packed")
+    part = "packed4" if part in ("table", "split") else part.replace("plain", "packed")
     name = f"blobs/sha256/{found.digests[part][7:]}" if part in found.digests else part
     how = mutation_of(part)
     return Written({**found.files, name: how(random, found.files[name])}, found.digests), part

@@ -25,7 +25,9 @@ READERS = (
     *("oci/registry/mirrors", "oci/registry/pull", "oci/registry/tokens", "host/http/urls"),
     *("oci/validate/check_artifact", "oci/validate/check_documents", "oci/validate/check_image"),
     *("oci/validate/interpreter", "oci/validate/layer_contents", "oci/validate/merged"),
-    *("oci/validate/nar_hash", "plan/layers/popularity", "host/regular_files"),
+    *("oci/validate/nar_hash", "oci/validate/check_chunks", "oci/validate/chunk_table"),
+    *("oci/validate/frames", "oci/validate/tar_facts"),
+    *("plan/layers/popularity", "host/regular_files"),
 )
 """Modules that read what others wrote, whose lines count."""
 

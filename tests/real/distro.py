@@ -52,7 +52,8 @@ def distro_flake(cache: Path) -> Path:
 
 # What nix2oci is made of, built with and tested by, and what builds `deflate`.
 PYTHON_PACKAGES = (
-    *("click", "cryptography", "msgspec", "python-magic", "pyyaml", "rich", "urllib3", "zstandard"),
+    *("click", "cryptography", "fastcrc", "msgspec", "python-magic", "pyyaml", "rich"),
+    *("urllib3", "zstandard"),
     *("cffi", "markdown-it-py", "mdurl", "pycparser", "pygments", "ziglang"),
     *("hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers"),
     *("pytest", "iniconfig", "pytest-timeout", "hypothesis", "sortedcontainers"),

@@ -87,13 +87,18 @@ def test_containerd_runs_what_was_loaded(
     assert done.startswith(FIRST)
 
 
+@pytest.mark.parametrize("compression", ["zstd", "zstd:chunked"])
 def test_podman_takes_zstd_and_the_debug_twin(
-    images: Images, env: Mapping[str, str], podman_engine: ClientEngine, tmp_path: Path
+    images: Images,
+    env: Mapping[str, str],
+    podman_engine: ClientEngine,
+    tmp_path: Path,
+    compression: str,
 ) -> None:
     refs = tmp_path / "refs"
     printed = nix2oci(
         *("build", *images.installables("sed"), "--tag", "team/zstd:1", "--entrypoint", "sed"),
-        *("--load", "podman", "--compression", "zstd", "--image-refs", refs, "--debug"),
+        *("--load", "podman", "--compression", compression, "--image-refs", refs, "--debug"),
         *("--debug-tools", *images.installables("busybox")),
         env=env,
     )

@@ -72,7 +72,7 @@ def builds(app: App, tmp_path: Path) -> Iterator[Builds]:
     shutil.rmtree(tmp_path)
 
 
-@pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "zstd:chunked", "auto", "none"])
 def test_the_image_is_the_same_without_cold_and_warm(builds: Builds, compression: str) -> None:
     option = f"--compression={compression}"
     without = builds.run("without", option, "--no-cache").contents()

@@ -135,7 +135,7 @@ def test_a_user_more_changes_the_last_layer_only(images: Images, tmp_path: Path)
     assert changed.layers[-1] != before.layers[-1]
 
 
-@pytest.mark.parametrize("compression", ["zstd", "none"])
+@pytest.mark.parametrize("compression", ["zstd", "zstd:chunked", "auto", "none"])
 def test_diff_ids_do_not_depend_on_compression(
     compression: str, images: Images, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from functools import cache
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Entry, File
-from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.compression import CHUNKED, Compression
 from nix2oci.oci.layer.tar import FORMAT, tar_blocks
 from nix2oci.oci.spec import Digest
 
@@ -64,7 +65,12 @@ class Layer(Struct, frozen=True):
 
 
 _PACKAGES = {Compression.GZIP: "deflate", Compression.ZSTD: "zstandard"}
-_PROBED = {Compression.GZIP: "c6a456d8", Compression.ZSTD: "569eeb09"}
+_PROBED = {
+    Compression.GZIP: "c6a456d8",
+    Compression.ZSTD: "569eeb09",
+    Compression.CHUNKED_FINE: "39798589",
+    Compression.CHUNKED_SMALL: "39798589",
+}
 """What the locked versions make of a probe, as `_probe` has it."""
 
 
@@ -76,27 +82,38 @@ def compressor_version(compression: Compression) -> str:
     package does not tell. Where it gives other bytes, some of them are named: `deflate 0.9.0
     (gives 5ac0ffee)`. Raises `ConfigError` where the package is not installed.
     """
-    from importlib.metadata import version  # noqa: PLC0415  # start-up counts
+    from importlib import import_module  # noqa: PLC0415  # start-up counts
+    from importlib.metadata import version  # noqa: PLC0415  # the same
 
     if compression.codec not in _PACKAGES:
         return "none"
     package = _PACKAGES[compression.codec]
-    try:
-        given = _probe(compression.codec)
+    other = next(one for one in _PACKAGES if one is not compression.codec)
+    with _named(package, compression, other):
+        given = _probe(compression)
         name = f"{package} {version(package)}"
+    if compression.chunking is not None:
+        with _named("fastcrc", compression, Compression.ZSTD):
+            import_module("fastcrc")
+    return name if given == _PROBED[compression] else f"{name} (gives {given})"
+
+
+@contextmanager
+def _named(package: str, compression: Compression, other: Compression) -> Iterator[None]:
+    """Say which package is missing, and what can be done without it."""
+    try:
+        yield
     except ImportError as err:
-        other = next(one for one in _PACKAGES if one is not compression.codec)
+        asked = CHUNKED if compression.chunking else compression
         raise ConfigError(
-            f"cannot compress with {compression.codec}: Python has no package '{package}'",
+            f"cannot compress with {asked}: Python has no package '{package}'",
             hint=f"install {package}, or --compression {other}",
         ) from err
-    return name if given == _PROBED[compression.codec] else f"{name} (gives {given})"
 
 
 def is_other_compressor(compression: Compression) -> bool:
     """Whether it gives other bytes than the versions that nix2oci is released with."""
-    codec = compression.codec
-    return codec in _PROBED and _probe(codec) != _PROBED[codec]
+    return compression in _PROBED and _probe(compression) != _PROBED[compression]
 
 
 @cache
@@ -104,9 +121,19 @@ def _probe(compression: Compression) -> str:
     """Eight hex digits of what a compressor makes of a short block and a longer one."""
     words = [hashlib.sha256(b"%d" % n).hexdigest().encode() for n in range(97)]
     text = b"".join(b"%d %s\n" % (n, words[n % 97][: n % 23]) for n in range(1500))
+    if compression.chunking is not None:
+        return hashlib.sha256(b"".join(_zstd_levels(text))).hexdigest()[:8]
     compress = _COMPRESS[compression]
     assert compress is not None
     return hashlib.sha256(compress(text[:1000]) + compress(text)).hexdigest()[:8]
+
+
+def _zstd_levels(text: bytes) -> Iterator[bytes]:
+    """A text by every level that chunked layers have."""
+    import zstandard  # noqa: PLC0415  # see _gzip
+
+    for level in (3, 4, 9, 16):
+        yield zstandard.ZstdCompressor(level=level).compress(text)
 
 
 def layer_form(compression: Compression, rules: str = "") -> str:

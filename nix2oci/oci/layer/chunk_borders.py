@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from zlib import crc32
 
 from msgspec import Struct
 
-from nix2oci.model.hash_parts import digit_runs
-
 _AFTER = 4096
 """Bytes behind the largest chunk that may decide where it ends: a reference and its name."""
-_NAME = re.compile(rb"[0-9A-Za-z+\-._?=]{0,211}")
-"""What may come behind a hash part (libstore/path.cc, checkName): another version has another."""
+_REFERENCE = re.compile(rb"/store/[0-9a-df-np-sv-z]{32}[0-9A-Za-z+\-._?=]{0,211}")
+"""A store path as files name it, wherever the store is, with its name: that changes as well when
+there is a new version (libstore/path.cc, checkName). One without a directory before it is not worth
+the time that a search for any 32 digits takes: where it changes, one chunk does."""
 _SEPARATORS = (b"\n", b"0")
 """What ends a line; where there is none, as in much that programs write, the next."""
 
@@ -36,9 +37,14 @@ class Sizes(Struct, frozen=True):
     most: int
     """No chunk is larger."""
 
+    @property
+    def window(self) -> int:
+        """Bytes of a file that are looked at together."""
+        return 3 * self.most + _AFTER
 
-SIZES = Sizes(whole=4 << 10, gap=2 << 10, least=96 << 10, most=256 << 10)
-"""Smaller ones cost more for each byte of the image than they save of a pull."""
+
+SIZES = Sizes(whole=4 << 10, gap=2 << 10, least=160 << 10, most=400 << 10)
+"""Smaller ones make the image, and a pull where only whole files are found again, larger."""
 
 
 def chunks(
@@ -54,8 +60,8 @@ def chunks(
         return
     source, kept, at_end = _Source(pieces), memoryview(b""), False
     while not at_end:
-        data = source.window(kept, 5 * sizes.most)
-        at_end = len(data) < 5 * sizes.most
+        data = source.window(kept, sizes.window)
+        at_end = len(data) < sizes.window
         view, start = memoryview(data), 0
         for end in _borders(data, sizes, at_end=at_end):
             yield view[start:end]
@@ -73,16 +79,22 @@ class _Source:
     def window(self, kept: memoryview, size: int) -> bytes:
         """What was kept and what comes next: `size` bytes, or fewer where that is all."""
         parts, left = [kept], size - len(kept)
-        piece = self._rest
-        while len(piece) <= left:
-            parts.append(piece)
-            left -= len(piece)
-            piece = memoryview(next(self._pieces, b""))
-            if not piece:
-                break
-        parts.append(piece[:left])
-        self._rest = piece[left:]
+        while left and self._has_more():
+            parts.append(self._rest[:left])
+            self._rest = self._rest[left:]
+            left -= len(parts[-1])
+        whole = parts[-1].obj
+        if not kept and len(parts) == 2 and isinstance(whole, bytes):
+            return whole[: size - left]
         return b"".join(parts)
+
+    def _has_more(self) -> bool:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return False
+            self._rest = memoryview(piece)
+        return True
 
 
 def _borders(data: bytes, sizes: Sizes, *, at_end: bool) -> Iterator[int]:
@@ -106,11 +118,10 @@ def _borders(data: bytes, sizes: Sizes, *, at_end: bool) -> Iterator[int]:
 
 
 def _references(data: bytes, gap: int) -> Iterator[tuple[int, int]]:
-    """Where store references are, with their names; those that are near each other as one."""
+    """Where store references are, those that are near each other as one."""
     first = last = -1
-    for start, hash_end in digit_runs(data):
-        found = _NAME.match(data, hash_end)
-        end = found.end() if found else hash_end
+    for found in _REFERENCE.finditer(data):
+        start, end = found.span()
         if last >= 0 and start - last > gap:
             yield first, last
         if last < 0 or start - last > gap:
@@ -121,11 +132,17 @@ def _references(data: bytes, gap: int) -> Iterator[tuple[int, int]]:
 
 
 def _after_line(data: bytes, start: int, sizes: Sizes) -> int:
-    """The start of the longest line of those that start where the next chunk may start."""
+    """The start of the longest line of those that start where the next chunk may start.
+
+    Of several, that with the greatest checksum, or no border of a text would come back that has
+    lines of one length, as a bundle of certificates does.
+    """
     low, high = start + sizes.least, start + sizes.most
     for separator in _SEPARATORS:
-        lengths = [*map(len, data[low:high].split(separator))]
-        if len(lengths) > 1:
-            longest = lengths.index(max(lengths[1:]), 1)
-            return low + sum(lengths[:longest]) + longest
+        before, *lines = data[low:high].split(separator)
+        if lines:
+            size = max(map(len, lines))
+            candidates = dict.fromkeys(line for line in lines if len(line) == size)
+            longest = lines.index(max(candidates, key=crc32))
+            return low + len(before) + 1 + sum(map(len, lines[:longest])) + longest
     return high

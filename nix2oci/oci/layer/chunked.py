@@ -27,11 +27,11 @@ from nix2oci.oci.layer.tar import END, padding
 from nix2oci.oci.layer.tar import _header as entry_header
 from nix2oci.oci.spec import LAYER_ZSTD, Digest
 
-_LEVELS = {Chunking.FINE: (128 << 10, 4, 3), Chunking.SMALL: (64 << 10, 9, 15)}
+_LEVELS = {Chunking.FINE: (128 << 10, 4, 3), Chunking.SMALL: (64 << 10, 9, 16)}
 """Frames of less than so many bytes have the first level of zstd, the others the second."""
 _TAR = 64 << 10
 """Bytes of headers in one frame at most, where no content comes between them."""
-_BATCH = 1 << 20
+_BATCH = 1 << 19
 """Bytes of tar that one task compresses."""
 _FRAMES = 1024
 """Frames that one task compresses at most."""

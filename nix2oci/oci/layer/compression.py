@@ -17,17 +17,21 @@ CHUNKED_FORM = 1
 CHECKSUM = "io.github.containers.zstd-chunked.manifest-checksum"
 POSITION = "io.github.containers.zstd-chunked.manifest-position"
 TAR_SPLIT = "io.github.containers.zstd-chunked.tarsplit-position"
-TABLE_ANNOTATIONS = (CHECKSUM, POSITION, TAR_SPLIT)
+TABLE_ANNOTATIONS: Mapping[str, str] = {
+    CHECKSUM: r"sha256:[0-9a-f]{64}",
+    POSITION: r"(?:[0-9]{1,19}:){3}1",
+    TAR_SPLIT: r"(?:[0-9]{1,19}:){2}[0-9]{1,19}",
+}
 """What the descriptor of a chunked layer has, without which no client looks for the table."""
 
 
 class Chunking(StrEnum):
-    """What a chunked layer is made for."""
+    """What a chunked layer may cost; the chunks are the same."""
 
     FINE = "fine"
-    """The fewest bytes to pull: a chunk for each file and for each stretch of a large one."""
+    """Little time."""
     SMALL = "small"
-    """A small image: fewer chunks, so that more has to be pulled again."""
+    """Little size: what is compressed harder takes longer."""
 
 
 class Compression(StrEnum):

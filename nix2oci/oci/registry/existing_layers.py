@@ -8,6 +8,7 @@ that a blob is there is what the registry says of the blob itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -157,9 +158,14 @@ def _layers(
 
 
 def _is_in_form(layer: Descriptor, compression: Compression) -> bool:
-    """Whether it is stored like that: with a table, or without, and never with a part of one."""
-    whole = (0, len(TABLE_ANNOTATIONS)) if compression.chunking else (0,)
-    return layer.media_type == compression.media_type and len(_of_table(layer)) in whole
+    """Whether it is stored like that: a chunked one with all that leads to its table."""
+    table = _of_table(layer)
+    forms = TABLE_ANNOTATIONS if compression.chunking else {}
+    return (
+        layer.media_type == compression.media_type
+        and table.keys() == forms.keys()
+        and all(re.fullmatch(form, table[key]) for key, form in forms.items())
+    )
 
 
 def _of_table(layer: Descriptor) -> dict[str, str]:

@@ -104,11 +104,14 @@ def leads_to_table(annotations: Mapping[str, str]) -> bool:
 
 
 def _problems(table: ChunkTable, frames: Frames, facts: TarFacts) -> Iterator[Finding]:
+    if facts.has_holes:
+        yield _finding("", "it has a file with holes, which no table can be held against")
+        return
     try:
         lines = facts.members + len(frames.starts)
         most = _SLACK + _LINE * lines
         yield from _Files(frames, facts).check(entries(table, min(most, MOST)))
-        if table.split and not facts.has_holes:
+        if table.split:
             yield from _check_split(table.split, facts, most + 2 * facts.raw_size)
     except TableError as err:
         yield _finding("", str(err))
@@ -155,7 +158,7 @@ class _Files:
             return "the table has it, and the layer has not, or the table has it twice"
         if differing := _differing(entry, member):
             return f"the table has it with another {differing}"
-        if member.kind == FILE and member.size and not self._facts.has_holes:
+        if member.kind == FILE and member.size:
             self._file = self._chunk = entry
             self._position = member.position
         return ""
@@ -187,10 +190,12 @@ class _Files:
         size = frames.plain_ends[number] - start
         if start != self._position + chunk.chunk_offset or size != until - chunk.chunk_offset:
             return f"the frame at {chunk.offset} has another part of the layer than {where}"
-        if chunk.chunk_size not in (0, size):
+        may_be_left_out = [0] if self._file and until == self._file.size else []
+        if chunk.chunk_size not in (size, *may_be_left_out):
             return f"{where} has {size} bytes, the table says {chunk.chunk_size}"
         digest = "sha256:" + frames.digest(number).hex()
-        if chunk.chunk_digest not in ("", digest):
+        is_whole = self._file is not None and size == self._file.size
+        if chunk.chunk_digest != digest and (chunk.chunk_digest or not is_whole):
             return f"{where} has digest {digest}, the table says {_cut(chunk.chunk_digest)}"
         return ""
 
@@ -207,21 +212,20 @@ def _differing(entry: Entry, member: MemberFacts) -> str:
         "size": (entry.size if member.kind == FILE else 0, member.size),
         "target": (entry.link_name, name_of(member.link)) if has_link else ("", ""),
         "digest": (entry.digest, digest) if member.size else ("", ""),
+        "time": (math.floor(entry.modtime.timestamp()) if entry.modtime else 0, member.mtime),
     }
-    if entry.modtime is not None:
-        pairs["time"] = (math.floor(entry.modtime.timestamp()), member.mtime)
     return next((what for what, (was, now) in pairs.items() if was != now), "")
 
 
 def _check_split(part: Part, facts: TarFacts, most: int) -> Iterator[Finding]:
     """Whether the tar-split, with the contents of files, gives the tar again."""
     raw, size, number = hashlib.sha256(), 0, 0
-    for file_size, payload in split_lines(part, most):
+    for name, file_size, payload in split_lines(part, most):
         if not file_size:
             raw.update(payload)
             size += len(payload)
             continue
-        said = size, file_size, payload
+        said = hash(normal(name)), size, file_size, payload
         if number == len(facts.sizes) or said != _content(facts, number):
             yield _finding("", f"file {number + 1} of its tar-split is not that of the layer")
             return
@@ -230,9 +234,9 @@ def _check_split(part: Part, facts: TarFacts, most: int) -> Iterator[Finding]:
         yield _finding("", "its tar-split gives another tar than the layer has")
 
 
-def _content(facts: TarFacts, number: int) -> tuple[int, int, bytes]:
-    checksum = facts.checksums[number].to_bytes(8, "big")
-    return facts.raw_positions[number], facts.sizes[number], checksum
+def _content(facts: TarFacts, number: int) -> tuple[int, int, int, bytes]:
+    where = facts.names_of_contents[number], facts.raw_positions[number]
+    return *where, facts.sizes[number], facts.checksums[number].to_bytes(8, "big")
 
 
 def _name(entry: Entry) -> str:

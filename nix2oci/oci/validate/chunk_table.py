@@ -96,6 +96,8 @@ class _Line(Struct):
     """A line of the tar-split: 1 is a file, whose content lies elsewhere, 2 bytes of the tar."""
 
     type: int
+    name: str = ""
+    name_raw: str = ""
     payload: str | None = None
     size: int = 0
 
@@ -130,7 +132,7 @@ def entries(table: ChunkTable, most: int) -> Iterator[Entry]:
     data = b"".join(_plain(table.contents, "the table of contents", most))
     try:
         found = msgspec.json.decode(data, type=_Contents)
-    except (msgspec.MsgspecError, RecursionError) as err:
+    except (ValueError, msgspec.MsgspecError, RecursionError) as err:
         raise TableError(f"its table of contents cannot be read: {_short(err)}") from err
     if found.version != 1:
         raise TableError(f"its table of contents has version {found.version}")
@@ -157,8 +159,8 @@ def _next(text: str, at: int) -> int:
     return at
 
 
-def split_lines(part: Part, most: int) -> Iterator[tuple[int, bytes]]:
-    """The tar-split: pieces of tar with size 0, files with their size and the CRC-64 of these.
+def split_lines(part: Part, most: int) -> Iterator[tuple[bytes, int, bytes]]:
+    """The tar-split: name and size of files with the CRC-64 of these, and pieces of tar, size 0.
 
     It has `most` bytes. Raises `TableError`.
     """
@@ -172,17 +174,18 @@ def split_lines(part: Part, most: int) -> Iterator[tuple[int, bytes]]:
         yield _line(rest)
 
 
-def _line(data: bytes) -> tuple[int, bytes]:
+def _line(data: bytes) -> tuple[bytes, int, bytes]:
     try:
         line = msgspec.json.decode(data, type=_Line)
         payload = b64decode(line.payload or "", validate=True)
+        name = b64decode(line.name_raw, validate=True) or line.name.encode()
     except (ValueError, msgspec.MsgspecError, RecursionError) as err:
         raise TableError(f"its tar-split cannot be read: {_short(err)}") from err
     if line.type not in (1, 2) or line.size < 0:
         raise TableError(f"its tar-split has a line of type {line.type} and size {line.size}")
     if line.type == 1:
-        return line.size, payload if line.size else b""
-    return 0, payload
+        return name, line.size, payload if line.size else b""
+    return b"", 0, payload
 
 
 def _plain(part: Part, what: str, most: int) -> Iterator[bytes]:

@@ -41,6 +41,8 @@ class TarFacts:
         """Whether a file is stored as its pieces: then no position is that of its content."""
         self.sizes, self.checksums, self.raw_positions = array("Q"), array("Q"), array("Q")
         """Of each file that is not empty: CRC-64 (Go's ISO), and what is no content before it."""
+        self.names_of_contents = array("q")
+        """The hashes of their names."""
         self.raw_size = 0
         self._raw = hashlib.sha256()
         self._chunk = memoryview(b"")
@@ -114,6 +116,7 @@ class TarFacts:
         if size:
             self.sizes.append(size)
             self.checksums.append(self._checksum)
+            self.names_of_contents.append(hash(member.path))
         numbers = member.mode, member.uid, member.gid, member.mtime, size, self._position
         packed = _MEMBER.pack(member.kind, *numbers, self._content.digest())
         self._members[name_of(member.path)] = packed + member.link

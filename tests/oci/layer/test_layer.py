@@ -160,7 +160,12 @@ def test_compression_makes_a_layer_smaller(compression: Compression) -> None:
 
 @pytest.mark.parametrize(
     ("compression", "package"),
-    [pytest.param("gzip", "deflate", id="gzip"), pytest.param("zstd", "zstandard", id="zstd")],
+    [
+        pytest.param("gzip", "deflate", id="gzip"),
+        pytest.param("zstd", "zstandard", id="zstd"),
+        pytest.param("zstd:chunked fine", "zstandard", id="chunked"),
+        pytest.param("zstd:chunked small", "zstandard", id="chunked, small"),
+    ],
 )
 def test_the_compressor_is_named_with_its_version(compression: str, package: str) -> None:
     version = importlib.metadata.version(package)

@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.blob_directory import Blobs, endless
 from support.own_process import in_own_process
 from support.paths import TESTS
 
 from nix2oci.errors import OutputError, StoreError
 from nix2oci.model.tree import Directory, Entry, File
+from nix2oci.oci.layer.blob import Layer
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import BLOCK
 from nix2oci.oci.layer.workers import LayerJob, write_layers
@@ -70,6 +72,26 @@ def test_layers_are_answered_in_the_order_given(
     assert [layer.tar_size for layer in layers] == tars
     assert {layer.digest.hex for layer in layers} == blobs.committed()
     assert sum(done) == sum(tars)
+
+
+@pytest.mark.parametrize("compression", ALL)
+def test_workers_decide_no_byte(compression: Compression, tmp_path: Path, *, forks: bool) -> None:
+    sizes = [10, 3 * BLOCK, 0]
+
+    def made(cores: int) -> tuple[Layer, ...]:
+        (place := tmp_path / str(cores)).mkdir()
+        jobs = [one_file(f"f{size}", size) for size in sizes]
+        return write_layers(jobs, compression, Blobs(place), cores, forks=forks)
+
+    one, *others = map(made, (1, 2, 8))
+    assert others == [one, one]
+    assert [bool(layer.annotations) for layer in one] == [compression.chunking is not None] * 3
+
+
+def test_a_job_may_have_a_compression_of_its_own(tmp_path: Path) -> None:
+    jobs = [one_file("f"), replace(one_file("g"), compression=Compression.CHUNKED_FINE)]
+    layers = write_layers(jobs, Compression.GZIP, Blobs(tmp_path), 2, forks=True)
+    assert [layer.media_type.rpartition("+")[2] for layer in layers] == ["gzip", "zstd"]
 
 
 def test_the_heaviest_layer_is_begun_first(tmp_path: Path) -> None:

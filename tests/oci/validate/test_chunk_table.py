@@ -95,6 +95,11 @@ def test_good_tables_have_no_finding(tmp_path: Path, one: Layer, expected: list[
             id="another time",
         ),
         pytest.param(
+            without("entries", PASSWD, "modtime"),
+            "/etc/passwd: the table has it with another time",
+            id="no time, which is 1970",
+        ),
+        pytest.param(
             of(PASSWD, "size", 16), "/etc/passwd: the table has it with another size", id="a size"
         ),
         pytest.param(
@@ -159,6 +164,16 @@ def test_good_tables_have_no_finding(tmp_path: Path, one: Layer, expected: list[
             id="another size of a chunk",
         ),
         pytest.param(
+            of(SECOND, "chunkSize", 0),
+            "/srv/data: its chunk at 1000 has … bytes, the table says 0",
+            id="a size of a chunk in the middle that is left out",
+        ),
+        pytest.param(
+            of(DATA, "chunkDigest", ""),
+            "/srv/data: its chunk at 0 has digest sha256:…, the table says ",
+            id="a digest of one chunk of several that is left out",
+        ),
+        pytest.param(
             of(SECOND, "chunkOffset", 1001),
             "/srv/data: the frame at 522 has another part of the layer than its chunk at 0",
             id="chunks that leave out a byte",
@@ -211,6 +226,11 @@ def test_a_table_that_says_something_else_than_the_layer(
             id="a tar-split with another checksum of a file",
         ),
         pytest.param(
+            layer(lines=setting(7, "name", to="etc/shadow")),
+            "file 1 of its tar-split is not that of the layer",
+            id="a tar-split with another name of a file",
+        ),
+        pytest.param(
             layer(lines=setting(7, "size", to=14)),
             "file 1 of its tar-split is not that of the layer",
             id="a tar-split with another size of a file",
@@ -241,6 +261,11 @@ def test_a_table_that_says_something_else_than_the_layer(
             id="another tar-split than the table names",
         ),
         pytest.param(
+            layer(tar(entry("holes", pax_headers={"GNU.sparse.major": "1"}))),
+            "it has a file with holes, which no table can be held against",
+            id="a file with holes, which would hide the rest",
+        ),
+        pytest.param(
             layer(table=setting("version", to=2)),
             "its table of contents has version 2",
             id="a table of another version",
@@ -249,6 +274,16 @@ def test_a_table_that_says_something_else_than_the_layer(
             layer(table=of(PASSWD, "modtime", "yesterday")),
             "its table of contents cannot be read: Invalid RFC3339 encoded datetime - at …",
             id="a time that is none",
+        ),
+        pytest.param(
+            layer(raw_table=lambda data: data.replace(b"etc", b"\xff\xfe\xff")),
+            "its table of contents cannot be read: …",
+            id="a table that is not UTF-8",
+        ),
+        pytest.param(
+            layer(raw_table=lambda data: data.replace(b"version", b"\xff")),
+            "its table of contents cannot be read: …",
+            id="a table whose keys are not UTF-8",
         ),
         pytest.param(
             layer(raw_table=lambda _: b'{"version":1,"entries":[{},{}'),

@@ -123,6 +123,23 @@ def test_a_site_is_refused_with_a_style_sheet_that_loads(tmp_path: Path) -> None
     assert findings(site) == ["static/s.css: loads https://a.example/f.woff2"]
 
 
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        "<style>@font-face { src: url(https://a.example/f.woff2) }</style>",
+        '<image href="https://a.example/f.woff2"/>',
+        '<rect style="fill: url(https://a.example/f.woff2)"/>',
+    ],
+    ids=["a font", "a picture", "a pattern"],
+)
+def test_a_site_is_refused_with_a_picture_that_loads(tmp_path: Path, drawn: str) -> None:
+    files = {
+        "a.html": '<img src="p.svg">',
+        "p.svg": f'<svg xmlns="http://w3.example">{drawn}</svg>',
+    }
+    assert findings(write(tmp_path, files)) == ["p.svg: loads https://a.example/f.woff2"]
+
+
 def test_a_site_without_pages_is_refused(tmp_path: Path) -> None:
     assert findings(tmp_path) == [f"{tmp_path}: no pages"]
 

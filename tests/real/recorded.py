@@ -118,6 +118,7 @@ def stage_of_session(distro: Path, engine: ClientEngine) -> Iterator[Stage]:
 def main() -> None:
     if not Path("/nix/var/nix/daemon-socket/socket").exists():
         os.environ.setdefault("NIX_CONFIG", SINGLE_USER)  # noqa: TID251
+    os.environ["PODMAN_IGNORE_CGROUPSV1_WARNING"] = "1"  # noqa: TID251
     distro = distro_flake(TOP / ".cache")
     with tempfile.TemporaryDirectory(prefix="n2o-", ignore_cleanup_errors=True) as directory:
         repository = locked_repository(Path(directory, "nix2oci"), distro)

@@ -58,6 +58,9 @@ def findings(site: Path) -> list[str]:
     for path in sorted(site.rglob("*.css")):
         foreign = _STYLE_LOADS.findall(path.read_text())
         found += [f"{path.relative_to(site)}: loads {address}" for address in foreign]
+    for path in sorted(site.rglob("*.svg")):
+        foreign = [each for each in _Page(path.read_text()).loads if not _is_here(each)]
+        found += [f"{path.relative_to(site)}: loads {address}" for address in foreign]
     return found
 
 

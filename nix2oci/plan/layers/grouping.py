@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from msgspec import Struct, field
@@ -23,9 +23,12 @@ Paths = tuple[StorePath, ...]
 ROUNDS = 3
 """How often each path may be moved."""
 
-_WIDE = 2
+_WIDE = 3
 """How much dearer than the cheapest pair a pair may be so that it is looked at. That only decides
 how long a plan takes."""
+
+_MOST = 0.5
+"""Where more of the groups than this may be near, all are looked at, lest it be done twice."""
 
 MOST_COMPARED = 800_000
 """How often a path is held against a group to see whether it costs less there, so that a plan does
@@ -66,14 +69,16 @@ _FURTHER = -1
 class Merging(Struct):
     """Groups that are open to more, and what any two of them cost more as one.
 
-    Each pair belongs to the group that was put later. To price a pair takes long, so it is looked
-    at where by what one of the two costs at least it may be near to the cheapest, and priced where
-    by what the two cost at least it may be the cheapest. `pairs` is a heap; what is in it of groups
-    that were joined since is passed over.
+    Each pair stands once, in the row of the group that was put later. To price a pair takes long,
+    so it comes into its row where by what one of the two costs at least it may be near to the
+    cheapest, and is priced when by what both cost at least it may be the cheapest: `pairs` has the
+    next one of each row, and all that are priced. Rows and pairs are heaps; what is in them of
+    groups that were joined since is passed over.
     """
 
     prices: Prices
     groups: dict[int, _Open] = field(default_factory=dict)
+    rows: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
     pairs: list[_Pair] = field(default_factory=list)
     begun: int = 0
     put: int = 0
@@ -89,6 +94,7 @@ class Merging(Struct):
         """Join the two groups that cost least as one."""
         pair = self._cheapest()
         self.dearest = max(self.dearest, pair.extra)
+        del self.rows[pair.later], self.rows[pair.earlier]
         found = [self.groups.pop(number) for number in (pair.later, pair.earlier)]
         one, other = sorted(found, key=lambda each: each.begun)
         self._put(one.begun, one.paths + other.paths, self.prices.joined(one.group, other.group))
@@ -105,18 +111,32 @@ class Merging(Struct):
         self.put += 1
 
     def _look(self, number: int, since: float, until: float) -> None:
-        """Find the pairs of a group that cost at least from `since` on and less than `until`."""
+        """Make a row of the pairs that cost at least from `since` on and less than `until`."""
         mine, _, _, _, one = self.groups[number]
         near = []
         if mine < until:
             near = [n for n, each in self.groups.items() if each[0] < until and n < number]
-        if near:
-            limits = self.prices.dearer_at_least(one, [self.groups[n].group for n in near])
-            for limit, other in zip(limits, near, strict=True):
-                extra = max(limit, mine, self.groups[other].least)
-                if since <= extra < until:
-                    heappush(self.pairs, _Pair(extra, (), number, other))
-        heappush(self.pairs, _Pair(until, (), number, _FURTHER))
+            if _MOST * len(self.groups) < len(near):
+                until = math.inf
+                near = [n for n in self.groups if n < number]
+        limits = self.prices.dearer_at_least(one, [self.groups[n].group for n in near])
+        row = list(zip(limits, near, strict=True))
+        if until < math.inf or since > -math.inf:
+            leasts = ((max(limit, mine, self.groups[n].least), n) for limit, n in row)
+            row = [each for each in leasts if since <= each[0] < until]
+        if until < math.inf:
+            row.append((until, _FURTHER))
+        heapify(row)
+        self.rows[number] = row
+        self._look_at_next(number)
+
+    def _look_at_next(self, number: int) -> None:
+        row = self.rows[number]
+        while row:
+            extra, other = heappop(row)
+            if other in self.groups or other == _FURTHER:
+                heappush(self.pairs, _Pair(extra, (), number, other))
+                break
 
     def _cheapest(self) -> _Pair:
         while True:
@@ -127,7 +147,10 @@ class Merging(Struct):
                 last = next(reversed(self.groups.values())).group
                 until = max(_WIDE * _WIDE * pair.extra, last.price, 1.0)
                 self._look(pair.later, pair.extra, until)
-            elif pair.earlier in self.groups:
+                continue
+            if not pair.begun:
+                self._look_at_next(pair.later)
+            if pair.earlier in self.groups:
                 if pair.begun:
                     return pair
                 heappush(self.pairs, self._priced(pair.later, pair.earlier))

@@ -27,6 +27,25 @@ def closure_of(paths: int) -> Closure:
     return Closure.of_all(infos)
 
 
+def alike(paths: int) -> Closure:
+    """All use one, and the root uses all."""
+    library, *others = (_package(n).path for n in range(paths - 1))
+    infos = [PathInfo(library, bytes(32), 30_000_000, ())]
+    infos += [PathInfo(path, bytes(32), 1000 * n, (library,)) for n, path in enumerate(others)]
+    root = _path("root", "root-1.0")
+    uses = tuple(sorted([library, *others]))
+    return Closure.of([*infos, PathInfo(root, bytes(32), 1000, uses)], [root])
+
+
+def of_one(paths: int) -> Closure:
+    """A path that refers to so many others, which refer to nothing."""
+    others = [_package(n) for n in range(paths)]
+    infos = [PathInfo(info.path, bytes(32), info.nar_size, ()) for info in others]
+    root = _path("root", "root-1.0")
+    uses = tuple(sorted(info.path for info in infos))
+    return Closure.of([*infos, PathInfo(root, bytes(32), 1000, uses)], [root])
+
+
 def fleet_of(images: int, paths: int) -> list[Closure]:
     """Closures of about so many paths each, whose packages overlap as those of a fleet do.
 

@@ -94,6 +94,8 @@ class Prices(Struct, frozen=True):
     """What a byte that is stored once more weighs against one that moves."""
     known: Mapping[int, int]
     """How many images of the fleet have a layer, by its mark; those whose packages are all here."""
+    slack: float
+    """More bytes than a price can be off by rounding."""
 
     @classmethod
     def of(
@@ -133,7 +135,8 @@ class Prices(Struct, frozen=True):
             counts = size, size - part, price, changes, lone, shared, uses, uses - shared
             alone[path] = Group(*counts, moves, using, using, part, mark)
         weight = STORED_IF_COUNTED if fleet else STORED_IF_GUESSED
-        return cls(alone, used, number, weight, _known(closure, fleet) if fleet else {})
+        known = _known(closure, fleet) if fleet else {}
+        return cls(alone, used, number, weight, known, closure.nar_size * 2 * (1 - _JUST_BELOW))
 
     def of_paths(self, paths: Iterable[StorePath]) -> Group:
         """Some paths, at least one, as one layer."""
@@ -221,7 +224,7 @@ class Prices(Struct, frozen=True):
         """
         moves = group.changes / self.number * _JUST_BELOW
         stored = self.stored * (1 - _ALIKE * group.shared / group.users) * _JUST_BELOW
-        least = group.size * moves + group.again * stored - group.price
+        least = group.size * moves + group.again * stored - group.price - self.slack
         return Floor(moves, stored, least, group.mark)
 
     def rests(self, one: Group) -> Collection[int]:

@@ -10,7 +10,7 @@ of it: what many paths of one closure use, many images use. docs/layering.md has
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from functools import reduce
 from typing import NamedTuple
 
@@ -68,6 +68,19 @@ class Group(NamedTuple):
     """The sum of the packages' marks: tells sets of packages apart, in whatever order they join."""
 
 
+class Floor(NamedTuple):
+    """What a group costs with a path or a group more, at least."""
+
+    moves: float
+    """For each byte of the others: the share of changes that moves the group."""
+    stored: float
+    """For each byte of theirs that is stored once more."""
+    least: float
+    """How much dearer it is with whatever other group."""
+    mark: int
+    """The group's mark."""
+
+
 class Prices(Struct, frozen=True):
     """The prices of the layers of one closure. Make them with `Prices.of`."""
 
@@ -81,6 +94,8 @@ class Prices(Struct, frozen=True):
     """What a byte that is stored once more weighs against one that moves."""
     known: Mapping[int, int]
     """How many images of the fleet have a layer, by its mark; those whose packages are all here."""
+    slack: float
+    """More bytes than a price can be off by rounding."""
 
     @classmethod
     def of(
@@ -120,7 +135,8 @@ class Prices(Struct, frozen=True):
             counts = size, size - part, price, changes, lone, shared, uses, uses - shared
             alone[path] = Group(*counts, moves, using, using, part, mark)
         weight = STORED_IF_COUNTED if fleet else STORED_IF_GUESSED
-        return cls(alone, used, number, weight, _known(closure, fleet) if fleet else {})
+        known = _known(closure, fleet) if fleet else {}
+        return cls(alone, used, number, weight, known, closure.nar_size * 2 * (1 - _JUST_BELOW))
 
     def of_paths(self, paths: Iterable[StorePath]) -> Group:
         """Some paths, at least one, as one layer."""
@@ -132,24 +148,27 @@ class Prices(Struct, frozen=True):
 
     def joined(self, one: Group, other: Group) -> Group:
         """Two groups as one layer."""
-        reach, every, some = one.reach | other.reach, one.every & other.every, one.some | other.some
-        lone_changes = one.lone_changes + other.lone_changes
-        lone_users = one.lone_users + other.lone_users
-        changes = reach.bit_count() + lone_changes
+        size, again, price, _, lone_changes, _, _, lone_users, reach, every, some, part, mark = one
+        size1, again1, price1, _, lone1, _, _, single1, reach1, every1, some1, part1, mark1 = other
+        reach, every, some = reach | reach1, every & every1, some | some1
+        changes = reach.bit_count() + lone_changes + lone1
+        users = some.bit_count() + lone_users + single1
         shared = float(every.bit_count())
-        users = some.bit_count() + lone_users
-        counts = (
-            one.size + other.size,
-            one.again + other.again,
-            one.price + other.price + self._dearer(one, other, changes, shared / users),
+        return Group(
+            size + size1,
+            again + again1,
+            price + price1 + self._dearer(one, other, changes, shared / users),
             changes,
-            lone_changes,
+            lone_changes + lone1,
             shared,
             users,
-            lone_users,
+            lone_users + single1,
+            reach,
+            every,
+            some,
+            part + part1,
+            mark + mark1,
         )
-        part, mark = one.part + other.part, one.mark + other.mark
-        return Group(*counts, reach, every, some, part, mark)
 
     def dearer(self, one: Group, other: Group) -> float:
         """How much more two groups cost as one layer than as two."""
@@ -167,6 +186,8 @@ class Prices(Struct, frozen=True):
     def dearer_at_least(self, one: Group, others: Collection[Group]) -> list[float]:
         """For each of some groups a number that `dearer` is not below, and seldom far above.
 
+        But for a layer that the fleet has, which may cost less: `rests` tells.
+
         How many two sets have together is not counted but limited: by how many each has, what is
         lone in `one`, and one more that only `one` may have. All at once, since most of the time
         that a plan takes is spent here.
@@ -176,7 +197,7 @@ class Prices(Struct, frozen=True):
         a_share = weight * _ALIKE
         change = 1 << one.reach.bit_length() >> 1
         user = 1 << one.every.bit_length() >> 1
-        found = [
+        return [
             (size0 + size)
             * (changes + lone0 + new if changes >= changes0 else changes0 + lone)
             * a_change
@@ -195,27 +216,39 @@ class Prices(Struct, frozen=True):
             for new in [1.0 if reach & change < change else 0.0]
             for more in [1.0 if some & user < user else 0.0]
         ]
-        marks = [one.mark + other.mark for other in others] if self.known else []
-        if not self.known.keys().isdisjoint(marks):  # such a layer may be cheaper
-            for place, mark in enumerate(marks):
-                if mark in self.known:
-                    found[place] = -math.inf
-        return found
+
+    def floor(self, group: Group) -> Floor:
+        """What limits the price of a group with others, of which no set is looked at.
+
+        All have no more users in common than the group has. Not so where the fleet has the layer.
+        """
+        moves = group.changes / self.number * _JUST_BELOW
+        stored = self.stored * (1 - _ALIKE * group.shared / group.users) * _JUST_BELOW
+        least = group.size * moves + group.again * stored - group.price - self.slack
+        return Floor(moves, stored, least, group.mark)
+
+    def rests(self, one: Group) -> Collection[int]:
+        """The marks of what a group lacks to be a layer of the fleet."""
+        return {mark - one.mark for mark in self.known} if self.known else ()
 
     def cheapest(
-        self, one: Group, others: Sequence[Group], below: float = math.inf, but: int = -1
+        self, one: Group, others: Mapping[int, Group], below: float = math.inf
     ) -> int | None:
-        """Where among some groups another one costs least, its own price included.
+        """In which of some groups, by number, another one costs least, its own price included.
 
-        The first place of equal ones, never `but`; None if it costs `below` or more everywhere.
+        The first number of equal ones; None if it costs `below` or more everywhere.
         """
-        limits = [limit + one.price for limit in self.dearer_at_least(one, others)]
+        rests = self.rests(one)
+        limits = self.dearer_at_least(one, others.values())
+        near = [
+            (-math.inf if other.mark in rests else limit + one.price, number)
+            for limit, (number, other) in zip(limits, others.items(), strict=True)
+        ]
         best = below, -1
-        for limit, place in sorted((limit, i) for i, limit in enumerate(limits) if limit < below):
+        for limit, number in sorted([each for each in near if each[0] < below]):
             if limit > best[0]:
                 break
-            if place != but:
-                best = min(best, (self.dearer(one, others[place]) + one.price, place))
+            best = min(best, (self.dearer(one, others[number]) + one.price, number))
         return best[1] if best[1] >= 0 else None
 
 

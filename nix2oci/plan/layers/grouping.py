@@ -7,6 +7,7 @@ Nothing here knows what a layer costs: `prices` does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from msgspec import Struct, field
 
 from nix2oci.model.closure import StorePath
-from nix2oci.plan.layers.cost import Group, Prices
+from nix2oci.plan.layers.cost import Floor, Group, Prices
 from nix2oci.plan.layers.popularity import package_of
 
 Paths = tuple[StorePath, ...]
@@ -22,17 +23,27 @@ Paths = tuple[StorePath, ...]
 ROUNDS = 3
 """How often each path may be moved."""
 
+_WIDE = 3
+"""How much dearer than the cheapest pair a pair may be so that it is looked at. That only decides
+how long a plan takes."""
+
+_MOST = 0.5
+"""Where more of the groups than this may be near, all are looked at, lest it be done twice."""
+
 MOST_COMPARED = 800_000
 """How often a path is held against a group to see whether it costs less there, so that a plan does
 not take too long. 2,000 paths and 126 groups need 756,000."""
 
 
-class _Open(Struct):
+class _Open(NamedTuple):
     """A group that is open to more."""
 
+    least: float
+    """How much more it costs with another group, at least."""
+    mark: int
     begun: int
     """How many had been begun before the first of its paths."""
-    paths: list[StorePath]
+    paths: Paths
     group: Group
 
 
@@ -49,16 +60,20 @@ class _Pair(NamedTuple):
     """When the two were begun, ascending; empty where the pair is not priced."""
     later: int
     earlier: int
-    """Their numbers."""
+    """Their numbers. `_FURTHER` is all pairs of the later one that cost as much, or more."""
+
+
+_FURTHER = -1
 
 
 class Merging(Struct):
     """Groups that are open to more, and what any two of them cost more as one.
 
     Each pair stands once, in the row of the group that was put later. To price a pair takes long,
-    so it is priced when by what it costs at least it may be the cheapest: `pairs` has the next one
-    of each row, and all that are priced. Rows and pairs are heaps; what is in them of groups that
-    were joined since is passed over.
+    so it comes into its row where by what one of the two costs at least it may be near to the
+    cheapest, and is priced when by what both cost at least it may be the cheapest: `pairs` has the
+    next one of each row, and all that are priced. Rows and pairs are heaps; what is in them of
+    groups that were joined since is passed over.
     """
 
     prices: Prices
@@ -72,7 +87,7 @@ class Merging(Struct):
 
     def add(self, paths: Paths) -> None:
         """Open a group."""
-        self._put(_Open(self.begun, list(paths), self.prices.of_paths(paths)))
+        self._put(self.begun, paths, self.prices.of_paths(paths))
         self.begun += 1
 
     def join_cheapest(self) -> None:
@@ -82,40 +97,69 @@ class Merging(Struct):
         del self.rows[pair.later], self.rows[pair.earlier]
         found = [self.groups.pop(number) for number in (pair.later, pair.earlier)]
         one, other = sorted(found, key=lambda each: each.begun)
-        one.paths += other.paths
-        self._put(_Open(one.begun, one.paths, self.prices.joined(one.group, other.group)))
+        self._put(one.begun, one.paths + other.paths, self.prices.joined(one.group, other.group))
 
-    def _put(self, opened: _Open) -> None:
-        others = [other.group for other in self.groups.values()]
-        row = list(zip(self.prices.dearer_at_least(opened.group, others), self.groups, strict=True))
-        heapify(row)
-        self.groups[self.put], self.rows[self.put] = opened, row
-        self._look_at_next(self.put)
+    def _put(self, begun: int, paths: Paths, group: Group) -> None:
+        number = self.put
+        rests = self.prices.rests(group)
+        known = [n for n, each in self.groups.items() if each[1] in rests] if rests else ()
+        floor = self.prices.floor(group)
+        self.groups[number] = _Open(floor.least, floor.mark, begun, paths, group)
+        for other in known:
+            heappush(self.pairs, self._priced(number, other))
+        self._look(number, -math.inf, _WIDE * self.pairs[0].extra if self.pairs else 0.0)
         self.put += 1
+
+    def _look(self, number: int, since: float, until: float) -> None:
+        """Make a row of the pairs that cost at least from `since` on and less than `until`."""
+        mine, _, _, _, one = self.groups[number]
+        near = []
+        if mine < until:
+            near = [n for n, each in self.groups.items() if each[0] < until and n < number]
+            if _MOST * len(self.groups) < len(near):
+                until = math.inf
+                near = [n for n in self.groups if n < number]
+        limits = self.prices.dearer_at_least(one, [self.groups[n].group for n in near])
+        row = list(zip(limits, near, strict=True))
+        if until < math.inf or since > -math.inf:
+            leasts = ((max(limit, mine, self.groups[n].least), n) for limit, n in row)
+            row = [each for each in leasts if since <= each[0] < until]
+        if until < math.inf:
+            row.append((until, _FURTHER))
+        heapify(row)
+        self.rows[number] = row
+        self._look_at_next(number)
 
     def _look_at_next(self, number: int) -> None:
         row = self.rows[number]
         while row:
-            limit, other = heappop(row)
-            if other in self.groups:
-                heappush(self.pairs, _Pair(limit, (), number, other))
+            extra, other = heappop(row)
+            if other in self.groups or other == _FURTHER:
+                heappush(self.pairs, _Pair(extra, (), number, other))
                 break
 
     def _cheapest(self) -> _Pair:
         while True:
             pair = heappop(self.pairs)
-            if pair.later in self.groups and not pair.begun:
+            if pair.later not in self.groups:
+                continue
+            if pair.earlier == _FURTHER:
+                last = next(reversed(self.groups.values())).group
+                until = max(_WIDE * _WIDE * pair.extra, last.price, 1.0)
+                self._look(pair.later, pair.extra, until)
+                continue
+            if not pair.begun:
                 self._look_at_next(pair.later)
-            if pair.later in self.groups and pair.earlier in self.groups:
+            if pair.earlier in self.groups:
                 if pair.begun:
                     return pair
-                heappush(self.pairs, self._priced(pair))
+                heappush(self.pairs, self._priced(pair.later, pair.earlier))
 
-    def _priced(self, pair: _Pair) -> _Pair:
-        one, other = self.groups[pair.later], self.groups[pair.earlier]
+    def _priced(self, later: int, earlier: int) -> _Pair:
+        one, other = self.groups[later], self.groups[earlier]
         extra = self.prices.dearer(one.group, other.group)
         begun = tuple(sorted((one.begun, other.begun)))
-        return _Pair(extra, begun, pair.later, pair.earlier)
+        return _Pair(extra, begun, later, earlier)
 
 
 def _nothing(_: int) -> None:
@@ -145,42 +189,81 @@ def settled(
     """Move paths between groups as long as that saves something, and the time allows it."""
     if len(groups) < 2:
         return list(groups)
-    members = [list(paths) for paths in groups]
-    whole = [prices.of_paths(paths) for paths in groups]
+    settling = _Settling(prices, [list(paths) for paths in groups])
+    for number, paths in enumerate(groups):
+        settling.set(number, prices.of_paths(paths))
     left = MOST_COMPARED // len(groups)
     for _ in range(ROUNDS):
         moved = False
-        for number, group in enumerate(members):
+        for number, group in enumerate(settling.members):
             done(len(group))
             if len(group) <= left:
                 left -= len(group)
-                moved |= _move_out(number, members, whole, prices)
+                moved |= settling.move_out(number)
         if not moved:
             break
-    return [tuple(paths) for paths in members]
+    return [tuple(paths) for paths in settling.members]
 
 
-def _move_out(
-    number: int, members: list[list[StorePath]], whole: list[Group], prices: Prices
-) -> bool:
-    """Move paths of one group to where they cost less; whether there were any."""
-    paths = list(members[number])
-    behind = _unions_behind(paths, prices)
-    before: Group | None = None  # those of the paths so far that stay
-    for path, later in zip(paths, behind, strict=True):
-        alone = prices.alone[path]
-        rest = _union(before, later, prices)
-        if rest is None:  # the last one of a group stays
-            break
-        saved = whole[number].price - rest.price
-        target = prices.cheapest(alone, whole, saved - 1e-6 * abs(saved), number)
-        if target is not None:
-            members[number].remove(path)
-            members[target].append(path)
-            whole[number], whole[target] = rest, prices.joined(whole[target], alone)
-        else:
-            before = _union(before, alone, prices)
-    return len(members[number]) < len(paths)
+class _Settling(Struct):
+    """Groups by number, between which paths are moved."""
+
+    prices: Prices
+    members: list[list[StorePath]]
+    whole: dict[int, Group] = field(default_factory=dict)
+    floors: dict[int, Floor] = field(default_factory=dict)
+    changes: list[int] = field(default_factory=list)
+    """The group that was set, each time that one was."""
+    refused: dict[StorePath, tuple[float, int]] = field(default_factory=dict)
+    """Below which cost a path has no place, and how many changes there had been then."""
+
+    def set(self, number: int, group: Group) -> None:
+        """A group is another one from now on."""
+        self.whole[number], self.floors[number] = group, self.prices.floor(group)
+        self.changes.append(number)
+
+    def move_out(self, number: int) -> bool:
+        """Move paths of one group to where they cost less; whether there were any."""
+        prices, members, whole = self.prices, self.members, self.whole
+        paths = list(members[number])
+        behind = _unions_behind(paths, prices)
+        before: Group | None = None  # those of the paths so far that stay
+        for path, later in zip(paths, behind, strict=True):
+            alone = prices.alone[path]
+            rest = _union(before, later, prices)
+            if rest is None:  # the last one of a group stays
+                break
+            saved = whole[number].price - rest.price
+            target = self._cheapest(path, saved - 1e-6 * abs(saved), number)
+            if target is not None:
+                members[number].remove(path)
+                members[target].append(path)
+                self.set(number, rest)
+                self.set(target, prices.joined(whole[target], alone))
+            else:
+                before = _union(before, alone, prices)
+        return len(members[number]) < len(paths)
+
+    def _cheapest(self, path: StorePath, below: float, but: int) -> int | None:
+        """The group in which a path costs least, if less than `below`.
+
+        What a path was refused before is looked at again only where it changed since.
+        """
+        one = self.prices.alone[path]
+        size, again, rests = one.size, one.again, self.prices.rests(one)
+        refused, since = self.refused.get(path, (-math.inf, 0))
+        floors = self.floors
+        if below <= refused:
+            floors = {number: floors[number] for number in self.changes[since:]}
+        near = {
+            number: self.whole[number]
+            for number, (moves, stored, least, mark) in floors.items()
+            if (size * moves + again * stored + least < below or mark in rests) and number != but
+        }
+        place = self.prices.cheapest(one, near, below) if near else None
+        if place is None:
+            self.refused[path] = below, len(self.changes)
+        return place
 
 
 def _unions_behind(paths: Sequence[StorePath], prices: Prices) -> list[Group | None]:

@@ -183,7 +183,7 @@ def _as_before(
             kept.append((path,))
             whole.append(alone)
         else:
-            place = prices.cheapest(alone, whole) or 0
+            place = prices.cheapest(alone, dict(enumerate(whole))) or 0
             kept[place] = (*kept[place], path)
             whole[place] = prices.joined(whole[place], alone)
     return kept

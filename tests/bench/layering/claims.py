@@ -75,7 +75,7 @@ def claims(tables: Mapping[tuple[str, int], Sequence[Row]]) -> Iterable[Claim]:
     for (fleet, budget), rows in tables.items():
         for mine in (OURS, WITH_INDEX):
             yield from nobody_is_better(f"{fleet}, {budget}", rows, mine)
-    for mine in (OURS, WITH_INDEX):
+    for mine in (OURS, WITH_INDEX) if ("large", 25) in tables else ():
         yield from excesses("large, 25", tables["large", 25], mine)
 
 

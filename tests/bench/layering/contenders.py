@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bench.layering.chunkah import chunkah
 from bench.layering.later import later
 from bench.layering.metrics import Figures, Image, after, images, measured, planned, stored
 from bench.layering.published import PUBLISHED, Layers, Planner, nixery, popcount
@@ -45,7 +46,7 @@ class Row:
 
 def published(fleet: Sequence[Closure]) -> list[Contender]:
     """The planners of others, Nixery's with counts of this fleet."""
-    planners = {**PUBLISHED, "nixery": nixery(popcount(fleet))}
+    planners = {**PUBLISHED, "nixery": nixery(popcount(fleet)), "chunkah": chunkah}
     return [Contender.of(name, plan) for name, plan in planners.items()]
 
 

@@ -29,8 +29,8 @@ from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.reference import SCHEME, in_registry
 from nix2oci.oci.settings import settings
 from nix2oci.oci.spec import Digest
-from nix2oci.plan.kept_references import kept_references
 from nix2oci.plan.layers.layering import Plan
+from nix2oci.trust.kept_references import kept_references
 
 if TYPE_CHECKING:
     from nix2oci.pipeline.prepared import Prepared

@@ -11,9 +11,9 @@ from nix2oci.oci.layer.file_scan import LayerNodes, Merged, merged, read_nodes, 
 from nix2oci.oci.spec import Descriptor
 from nix2oci.pipeline.debug_twin import Tools
 from nix2oci.pipeline.prepared import Prepared
-from nix2oci.plan.kept_references import kept_references
 from nix2oci.text import display
 from nix2oci.trust.contents import PREDICATE, Contents, DescribedLayer, DescribedPath
+from nix2oci.trust.kept_references import kept_references
 from nix2oci.trust.trust_document import CONTENTS, TrustDocument
 
 

@@ -1,4 +1,4 @@
-"""Which references of an image are left when wrappers have become launchers; pure."""
+"""Which references of an image are left when wrappers have become launchers."""
 
 from __future__ import annotations
 

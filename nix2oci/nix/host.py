@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from msgspec import Struct
@@ -96,37 +96,52 @@ class Head(Struct, frozen=True):
 
 _STATUS = ("status", "--porcelain=v2", "--branch", "--untracked-files=no", "--no-renames")
 _LOG = ("log", "-1", "--no-show-signature", "--format=%H %ct", "HEAD")
+_FILES = ("ls-files", "-v", "-z")
+_ATTRIBUTES = ("check-attr", "-z", "--stdin", "filter", "working-tree-encoding")
+_NO_FILTER = (b"unspecified", b"unset")
 _ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
 
 
 def head_of(tree: str, env: Mapping[str, str]) -> Head | None:
     """The state of a work tree; None where git cannot tell, or only Nix could.
 
-    That is a submodule that differs: whether it counts depends on the flake.
+    That is a submodule that differs: whether it counts depends on the flake. And it is a file at
+    which git does not look (assume-unchanged, skip-worktree), or looks through a filter of its own
+    (git-crypt, LFS): Nix, which reads repositories by libgit2 from 2.20 on, sees the bytes.
     """
     if any(name in env for name in _ELSEWHERE):
         return None
-    git = ("git", "-C", tree, "--no-optional-locks")
-    quiet = subprocess.DEVNULL
+    status = (*_STATUS, "--no-ahead-behind", "--ignore-submodules=none")
     try:
         with ExitStack() as stack:
-            both = [
-                stack.enter_context(
-                    started(
-                        *([*git, *asked], 0),
-                        stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, env=env,
-                    )
-                )
-                for asked in (_LOG, (*_STATUS, "--no-ahead-behind", "--ignore-submodules=none"))
-            ]  # fmt: skip
-            said = [
-                each.communicate(timeout=_PATIENCE)[0].decode("utf-8", "replace") for each in both
-            ]
-        if both[1].returncode:
+            log, said, files = (_git(stack, tree, words, env) for words in (_LOG, status, _FILES))
+            commit, changes, names = (_answer(each) for each in (log, said, files))
+            tagged = names.split(b"\0")[:-1]
+            attributes = _git(stack, tree, _ATTRIBUTES, env)
+            found = _answer(attributes, b"".join(name[2:] + b"\0" for name in tagged))
+        if said.returncode or files.returncode or attributes.returncode:
             return None
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return _head(*said)
+    is_hidden = any(name[:1] == b"S" or name[:1].islower() for name in tagged)
+    if is_hidden or any(value not in _NO_FILTER for value in found.split(b"\0")[2::3]):
+        return None
+    return _head(commit.decode(), changes.decode("utf-8", "replace"))
+
+
+def _git(
+    stack: ExitStack, tree: str, words: Sequence[str], env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """A git that runs until the stack is left; nobody reads what it complains of."""
+    git = ["git", "-C", tree, "--no-optional-locks", *words]
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    return stack.enter_context(
+        started(git, 0, stdin=pipe, stdout=pipe, stderr=nothing, env=env),
+    )
+
+
+def _answer(git: subprocess.Popen[bytes], question: bytes = b"") -> bytes:
+    return git.communicate(question, timeout=_PATIENCE)[0]
 
 
 def _head(log: str, status: str) -> Head | None:

@@ -145,6 +145,19 @@ def test_a_file_of_the_same_size_and_time_is_another_one(repository: Repository)
     assert repository.run() == ALL
 
 
+@pytest.mark.parametrize("hidden", ["assume-unchanged", "skip-worktree", "a filter"])
+def test_a_file_at_whose_bytes_git_does_not_look_is_for_nix_to_judge(
+    repository: Repository, hidden: str
+) -> None:
+    if hidden == "a filter":
+        repository.git("config", "filter.first.clean", "sed s/second/first/")
+        (repository.directory / ".git/info/attributes").write_text("text filter=first\n")
+    else:
+        repository.git("update-index", f"--{hidden}", "text")
+    (repository.directory / "text").write_text("second\n")
+    assert "eval" in repository.run()
+
+
 def with_input(repository: Repository, part: Path, write: Callable[..., Path], url: str) -> None:
     part.mkdir(exist_ok=True)
     (part / "flake.nix").write_text(PART.replace("NAME", "one"))

@@ -90,6 +90,7 @@ def metrics_chart(rows: Mapping[str, Sequence[float]]) -> str:
     step = (_END - _PLOT + 16) / len(METRICS)
     bottom = _TOP + _LINE * len(rows)
     parts = [text(_NAMES, 26, "Large fleet, 25 layers: each of the four", "bold")]
+    parts.append(text(_END, 26, "bars by logarithm", "pale end", font_size=12))
     for number, metric in enumerate(METRICS):
         left = _PLOT + step * number
         parts.append(text(left, _TOP - 14, metric, "pale"))

@@ -69,10 +69,10 @@ OUTSIDE: Mapping[str, frozenset[str]] = {
     "secrets": frozenset({"host.scratch"}),
     **dict.fromkeys(("random", "uuid", "locale", "getpass"), frozenset()),
     # How long a program may take that answers in pieces; no time reaches an image by that.
-    "time": frozenset({"oci.registry.helpers", "host.children", "oci.layer.workers"}),
+    "time": frozenset({"oci.registry.helpers", "host.children", "host.sharing"}),
     "socket": frozenset({"host.http.addresses", "host.http.connections"})
     | frozenset({"host.http.socks", "host.http.transport"}),
-    "multiprocessing": frozenset({"oci.layer.workers"}),
+    "multiprocessing": frozenset({"host.sharing"}),
     "http": frozenset({"host.http.connections"}),
     **dict.fromkeys(("urllib.request", "asyncio"), frozenset()),
 }
@@ -85,7 +85,13 @@ PURE = frozenset(
 )
 PURE_MODULES = (
     *("errors", "text", "model", "wrappers", "launcher", "plan"),
-    *("compare.chains", "compare.difference", "report.page", "report.terminal"),
+    *(
+        "compare.chains",
+        "compare.difference",
+        "compare.shared_layers",
+        "report.page",
+        "report.terminal",
+    ),
 )
 
 # Only the command line has these, and of it the start of the program and `context` alone.

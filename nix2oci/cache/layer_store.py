@@ -21,9 +21,10 @@ from nix2oci.errors import LayoutError
 from nix2oci.host.differences import here
 from nix2oci.host.regular_files import open_file
 from nix2oci.host.scratch import scratch_directory
+from nix2oci.host.sharing import OnProgress
 from nix2oci.oci.layer.blob import Layer, layer_form
 from nix2oci.oci.layer.compression import Compression
-from nix2oci.oci.layer.workers import Blobs, LayerJob, OnProgress, write_layers
+from nix2oci.oci.layer.workers import Blobs, LayerJob, write_layers
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.media_types import COMPRESSIONS
 from nix2oci.oci.spec import BLOBS, Descriptor, Digest

@@ -19,6 +19,7 @@ from nix2oci.config.image_spec import ImageSpec
 from nix2oci.errors import BuildError, ConfigError, Nix2OCIError
 from nix2oci.host.progress import SILENT, Progress
 from nix2oci.host.scratch import temporary_directory
+from nix2oci.host.sharing import on_all_cores
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.fact_cache import FactCache
 from nix2oci.nix.installable import Installable
@@ -167,7 +168,8 @@ def index_of(
     budgets = [store_layers(own_layers(one)) for one, _ in images]
     what = f"planning the layers of {len(images)} images"
     with progress.steps(what, plans(closures, budgets)) as count:
-        return build_popularity(closures, budgets, count, known)
+        run = partial(on_all_cores, purpose="plan layers")
+        return build_popularity(closures, budgets, count, known, run)
 
 
 # --- written one by one --------------------------------------------------------------------------

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nix2oci.compare.shared_layers import fleet_layers, stored_again
 from nix2oci.pipeline.prepared import Prepared
-from nix2oci.plan.layers.fleet import fleet_layers, stored_again
 from nix2oci.report.json_documents import plan_document
 
 

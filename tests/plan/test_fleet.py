@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from support.fakestore import store_path
 from support.fleets import COMPANY, FLEET, KB, MB, image
 from support.graphs import closure, graphs, info
 
+from nix2oci.host.sharing import share_out
 from nix2oci.model.closure import Closure, PathInfo
-from nix2oci.plan.layers.fleet import build_popularity, plans
+from nix2oci.plan.layers.fleet import Layers, build_popularity, plans
 from nix2oci.plan.layers.layering import LayerHints, plan_layers
 from nix2oci.plan.layers.popularity import Popularity, SharedLayer
 
@@ -49,6 +51,24 @@ def test_an_image_that_the_index_does_not_know_has_the_layers_too() -> None:
     known = {each for each in layers(FLEET[0], 7, fleet) if each & company}
     newcomer = image("newcomer", "video", "radio")
     assert {each for each in layers(newcomer, 7, fleet) if each & company} == known
+
+
+@pytest.mark.parametrize("forks", [True, False], ids=["processes", "threads"])
+def test_several_at_a_time_agree_on_the_same_layers(*, forks: bool) -> None:
+    told: list[int] = []
+
+    def run(
+        numbers: Sequence[int], make: Callable[[int], Layers], done: Callable[[int], None]
+    ) -> Mapping[int, Layers]:
+        return share_out(
+            *(numbers, lambda number, _: make(number), 2, lambda _: None),
+            forks=forks,
+            purpose="plan layers",
+            on_done=lambda _: done(1),
+        )
+
+    assert build_popularity(FLEET, 7, told.append, run=run) == build_popularity(FLEET, 7)
+    assert sum(told) == plans(FLEET, 7)
 
 
 def test_an_image_that_fits_the_budget_needs_no_plan() -> None:

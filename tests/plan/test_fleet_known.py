@@ -7,8 +7,9 @@ from support.fakestore import store_path
 from support.fleets import FLEET
 from support.fleets import image as fleet_image
 
+from nix2oci.compare.shared_layers import fleet_layers, stored_again
 from nix2oci.model.closure import Closure, PathInfo, StorePath
-from nix2oci.plan.layers.fleet import build_popularity, fleet_layers, stored_again
+from nix2oci.plan.layers.fleet import build_popularity
 from nix2oci.plan.layers.layering import LayerHints, plan_layers
 from nix2oci.plan.layers.popularity import PackageGroup, Popularity, SharedLayer
 

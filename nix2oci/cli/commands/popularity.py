@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -20,6 +21,7 @@ from nix2oci.config.options.group import command, installable_arguments, repeate
 from nix2oci.config.options.plan import PLAN, PlanOptions
 from nix2oci.config.options.run import ALL, Several
 from nix2oci.errors import ClosureError, NixOutputError
+from nix2oci.host.sharing import on_all_cores
 from nix2oci.model.closure import Closure
 from nix2oci.plan.layers.fleet import build_popularity, plans
 from nix2oci.plan.layers.layering import store_layers
@@ -84,7 +86,9 @@ def popularity(
     output = options.output
     progress = console.progress(output)
     progress.step(f"planning the layers of {text.count(len(closures), 'image')}")
-    found = build_popularity(closures, budget, _counter(plans(closures, budget), progress.step))
+    count = _counter(plans(closures, budget), progress.step)
+    run = partial(on_all_cores, purpose="plan layers")
+    found = build_popularity(closures, budget, count, run=run)
     if path in {None, "-"}:
         console.result_bytes(str(found).encode())
         if output.as_json:

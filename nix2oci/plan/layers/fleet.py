@@ -9,15 +9,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.model.closure import Closure, StorePath
-from nix2oci.plan.layers.layering import LayerHints, Plan, plan_layers
+from nix2oci.model.closure import Closure
+from nix2oci.plan.layers.layering import LayerHints, plan_layers
 from nix2oci.plan.layers.popularity import Popularity, SharedLayer, package_of
 
 _ROUNDS = 5
+
+Layers = list[tuple[str, ...]]
+"""The packages of each layer that has several."""
+Run = Callable[
+    [Sequence[int], Callable[[int], Layers], Callable[[int], None]], Mapping[int, Layers]
+]
+"""What a function makes of each number; who does that may be several at a time. The last one is
+told how many are done, as they are done."""
+
+
+def one_by_one(
+    numbers: Sequence[int], make: Callable[[int], Layers], done: Callable[[int], None]
+) -> Mapping[int, Layers]:
+    """A `Run` of this process."""
+    made = {}
+    for number in numbers:
+        made[number] = make(number)
+        done(1)
+    return made
 
 
 def build_popularity(
@@ -25,12 +44,14 @@ def build_popularity(
     budget: int | Sequence[int],
     progress: Callable[[int], None] = lambda _: None,
     known: Popularity | None = None,
+    run: Run = one_by_one,
 ) -> Popularity:
     """The index of a fleet whose images have at most `budget` store layers: all, or each its own.
 
     `progress` is told of plans as they are made: there are `plans(closures, budget)`. The order of
     the closures does not matter. What is `known` of other images counts as well, and of these only
-    what it says.
+    what it says. The plans of a round depend on the round before alone, so that `run` may make
+    several of them at a time.
     """
     found = Popularity.counted(closures)
     there: Counter[tuple[str, ...]] = Counter()
@@ -40,10 +61,14 @@ def build_popularity(
     found = replace(found, layers=_distinct([*found.layers, *_offers(found)]))
     planned = [_Image(*each) for each in _crowded(closures, budget)]
     for _ in range(_ROUNDS):
+        changed = [number for number, image in enumerate(planned) if image.is_offered(found)]
+        progress(len(planned) - len(changed))
+        make = partial(_plan, planned, LayerHints(found))
+        for number, made in run(changed, make, progress).items():
+            planned[number].layers = made
         layers = there.copy()
         for image in planned:
-            layers.update(image.layers(found))
-            progress(1)
+            layers.update(image.layers)
         shared = (
             SharedLayer(*each) for each in sorted(layers.items()) if each[1] > 1 or each[0] in there
         )
@@ -85,46 +110,23 @@ class _Image:
     """An image of the fleet. It is planned again where layers that it may have became others."""
 
     def __init__(self, closure: Closure, budget: int) -> None:
-        self._closure = closure
-        self._budget = budget
+        self.closure = closure
+        self.budget = budget
         self._packages = frozenset(package_of(path.name) for path in closure)
         self._offered: tuple[SharedLayer, ...] | None = None
-        self._layers: list[tuple[str, ...]] = []
+        self.layers: Layers = []
 
-    def layers(self, fleet: Popularity) -> list[tuple[str, ...]]:
-        """The packages of each layer that has several."""
+    def is_offered(self, fleet: Popularity) -> bool:
+        """Whether it has to be planned, as its offers are others than the last time."""
         offered = tuple(each for each in fleet.layers if self._packages.issuperset(each.packages))
-        if offered != self._offered:
-            plan = plan_layers(self._closure, self._budget, LayerHints(fleet))
-            self._offered = offered
-            self._layers = [
-                tuple(sorted(package_of(path.name) for path in layer.paths))
-                for layer in plan.layers
-                if len(layer.paths) > 1
-            ]
-        return self._layers
+        before, self._offered = self._offered, offered
+        return offered != before
 
 
-class FleetLayer(Struct, frozen=True):
-    """A layer that images of a fleet have, each layer of the same store paths being the same."""
-
-    paths: tuple[StorePath, ...]
-    nar_size: int
-    images: tuple[str, ...]
-    """The names of those that have it."""
-
-
-def fleet_layers(plans: Mapping[str, Plan]) -> list[FleetLayer]:
-    """The layers of images by name, those that most images have first, of these the largest."""
-    found: dict[tuple[StorePath, ...], FleetLayer] = {}
-    for name, plan in plans.items():
-        for layer in plan.layers:
-            known = found.get(layer.paths, FleetLayer(layer.paths, layer.nar_size, ()))
-            found[layer.paths] = replace(known, images=(*known.images, name))
-    return sorted(found.values(), key=lambda each: (-len(each.images), -each.nar_size, each.paths))
-
-
-def stored_again(layers: Iterable[FleetLayer]) -> dict[StorePath, int]:
-    """How many layers have each store path that several have, in the order of store paths."""
-    counts = Counter(path for layer in layers for path in layer.paths)
-    return {path: counts[path] for path in sorted(counts) if counts[path] > 1}
+def _plan(images: Sequence[_Image], hints: LayerHints, number: int) -> Layers:
+    image = images[number]
+    return [
+        tuple(sorted(package_of(path.name) for path in layer.paths))
+        for layer in plan_layers(image.closure, image.budget, hints).layers
+        if len(layer.paths) > 1
+    ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nix2oci import text
+from nix2oci.compare.shared_layers import FleetLayer, fleet_layers, stored_again
 from nix2oci.model.closure import PathInfo, StorePath
-from nix2oci.plan.layers.fleet import FleetLayer, fleet_layers, stored_again
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.report.terminal.styled import Line, Table, Text
 

@@ -18,7 +18,7 @@ from support.fakeregistry import PASSWORD, USER
 from support.paths import ROOT
 from support.tools import require
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 STEPS = yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"]
 

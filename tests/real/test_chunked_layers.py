@@ -12,6 +12,8 @@ from real.images import Layout, nix2oci
 from real.partial_pulls import client, counted_registry, recent, xfs
 from support.tools import require
 
+pytestmark = pytest.mark.slow
+
 # Every package of the closure has a new revision, and so another hash, as after a change of stdenv.
 _REBUILT = """\
 let facts = builtins.fromJSON (builtins.readFile {distro}/packages.json);
@@ -53,8 +55,8 @@ def versions(distro: Path, scratch: Path) -> Iterator[Versions]:
         layouts: list[Layout] = []
         for version in (1, 2):
             expression = _REBUILT.format(distro=distro, revision=version, program=PROGRAM)
-            nix = ("nix", "build", "--impure", "--no-link", "--print-out-paths", "--expr")
-            path = output(*nix, expression).strip()
+            built = output("nix", "build", "--impure", "--no-link", "--json", "--expr", expression)
+            path = json.loads(built)[0]["outputs"]["out"]
             for form, options in _OPTIONS.items():
                 layout = Layout(state / f"{form}-{version}.oci")
                 nix2oci("build", path, *options, "-q", "-o", layout.path)

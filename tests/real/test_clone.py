@@ -10,7 +10,7 @@ from support.tools import require, require_root
 
 from nix2oci.oci.layout.reflink import share
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from support.site_check import findings
 from support.site_source import write_source
 from support.tools import do_without, require
 
+pytestmark = pytest.mark.slow
+
 GENERATOR = ROOT / ".cache/docs/venv/bin/sphinx-build"
 
 WIDTHS = """\

@@ -21,6 +21,8 @@ from support.tools import require
 
 from nix2oci.wrappers.binary import Option
 
+pytestmark = pytest.mark.slow
+
 LINES = re.MULTILINE
 SHELLS = {"ash", "bash", "busybox", "dash", "fish", "ksh", "mksh", "sh", "zsh"}
 

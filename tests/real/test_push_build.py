@@ -20,7 +20,7 @@ from support.tools import require
 
 from nix2oci.oci.validate.check_image import validate_layout
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 
 @dataclass(frozen=True, slots=True)

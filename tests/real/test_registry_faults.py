@@ -7,7 +7,10 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from real.registries import Between, Pusher, between, fetched, same, serving
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_registry_that_is_killed_and_comes_back_gets_the_image(

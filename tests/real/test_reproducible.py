@@ -12,7 +12,7 @@ from real.engines import output
 from real.images import TAG, Images, Layout, closure_of, nix2oci
 from support.tools import require
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 PROGRAM = "git"  # Perl, links and directories by the hundred, 60 store paths
 SOME_DATE = "2001-02-03T04:05:06Z"

@@ -18,7 +18,7 @@ from real.images import Layout, nix2oci
 from support.paths import DATA
 from support.treedump import treedump
 
-pytestmark = pytest.mark.nix
+pytestmark = [pytest.mark.nix, pytest.mark.slow]
 
 NAME = "nix2oci.test/guestbook"
 DATA_DIRECTORY = "/var/lib/guestbook"

@@ -12,6 +12,8 @@ from support.pushing import REPOSITORY
 from support.signing import BUNDLE, CYCLONEDX, IN_TOTO, SPDX, KeyPair, blob_of, entries
 from support.tools import require
 
+pytestmark = pytest.mark.slow
+
 KINDS = {"cyclonedx": CYCLONEDX, "spdxjson": SPDX, "slsaprovenance1": IN_TOTO}
 
 IN_ONE = pytest.mark.parametrize("image", [False], indirect=True, ids=["lists none"])

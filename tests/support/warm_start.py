@@ -47,7 +47,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """As `subprocess.run` with `capture_output` and `text`; `TimeoutExpired` as there."""
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(_server())
+    connection.connect(_server()[0])
     with connection, open(os.devnull, "rb") as stdin:
         pipes = [os.pipe(), os.pipe()]
         asked = json.dumps({"argv": list(argv), "directory": str(directory), "env": dict(env)})
@@ -83,8 +83,12 @@ def _read(read: int, said: list[str], at: int) -> None:
 
 
 @functools.cache
-def _server() -> str:
-    """The socket of the server of this process."""
+def _server() -> tuple[str, tempfile.TemporaryDirectory[str], subprocess.Popen[bytes]]:
+    """The socket of the server of this process, and what has to live as long as it.
+
+    What atexit alone holds goes in a child that multiprocessing forks, which forgets what is to be
+    done at the end (Python 3.13): there the directory would be removed.
+    """
     directory = tempfile.TemporaryDirectory(prefix="warm-")
     address = f"{directory.name}/socket"
     server = subprocess.Popen(
@@ -100,7 +104,7 @@ def _server() -> str:
         directory.cleanup()
 
     atexit.register(stop)
-    return address
+    return address, directory, server
 
 
 def _load() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
 
 import pytest
+from support.own_process import in_own_process
 
 from nix2oci.errors import OutputError
 from nix2oci.host.sharing import OnProgress, share_out
@@ -33,12 +35,13 @@ def test_nothing_to_do_makes_nothing() -> None:
 
 
 def test_a_worker_that_is_killed_is_said_with_what_it_was_for() -> None:
-    parent = os.getpid()
-
     def killed(number: int, _: Callable[[int], None]) -> int:
-        if os.getpid() != parent:
+        if multiprocessing.parent_process():
             os.kill(os.getpid(), signal.SIGKILL)
         return number
 
-    with pytest.raises(OutputError, match=r"^cannot plan layers: a worker process was killed$"):
-        share_out((1, 2), killed, 2, print, forks=True, purpose="plan layers")
+    def shared() -> None:
+        with pytest.raises(OutputError, match=r"^cannot plan layers: a worker process was killed$"):
+            share_out((1, 2), killed, 2, print, forks=True, purpose="plan layers")
+
+    in_own_process(shared)

@@ -292,7 +292,9 @@ def test_a_table_that_says_something_else_than_the_layer(
         ),
         pytest.param(
             layer(
-                raw_table=lambda _: b'{"version":1,"entries":' + b"[" * 5000 + b"]" * 5000 + b"}"
+                raw_table=lambda _: (
+                    b'{"version":1,"entries":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+                )
             ),
             "its table of contents cannot be read: …",
             id="a table of brackets",

@@ -6,7 +6,7 @@ from nix2oci.compare.difference import Contents as Compared
 from nix2oci.compare.inputs import Reasons, contents_of, reasons_of
 from nix2oci.errors import LayoutError
 from nix2oci.model.annotation_keys import CONTENTS
-from nix2oci.oci.layer.file_scan import Merged
+from nix2oci.oci.layer.file_scan import Merged, hash_part_of
 from nix2oci.oci.layout.source import ImageSource
 from nix2oci.oci.spec import Digest
 from nix2oci.trust.contents import Contents
@@ -46,17 +46,13 @@ def described_reasons(source: ImageSource, contents: Contents) -> Reasons:
     found = Merged(
         {path: each.nar_size for path, each in contents.paths.items()},
         {
-            path: {_hash_part(other): () for other in each.references}
+            path: {hash_part_of(other): () for other in each.references}
             for path, each in contents.paths.items()
         },
         {
-            _hash_part(path): tuple(map(str.encode, files))
+            hash_part_of(path): tuple(map(str.encode, files))
             for path, files in contents.outside.items()
         },
     )
     by_layer = [each.paths for each in contents.layers]
     return reasons_of(source, found, by_layer, knows_files=False)
-
-
-def _hash_part(path: str) -> str:
-    return path.rpartition("/")[2].partition("-")[0]

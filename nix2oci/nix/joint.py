@@ -18,24 +18,18 @@ from nix2oci.errors import NixError
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable, attribute_names
 from nix2oci.nix.json_output import Source, read_json
-from nix2oci.nix.package import EVAL_EXPRESSION, EvalResult, Package, package_of
-from nix2oci.nix.question import quoted_text
+from nix2oci.nix.package import EvalResult, Package, package_of
+from nix2oci.nix.question import FINDING, quoted_text
 
 # Applied to a set of attributes: what `EVAL_EXPRESSION` says of those at the paths, null for one
 # that is not there or throws, each behind the last name of its path.
 _QUESTION = """
-root: with builtins; let
-  one = (%s);
-  at = value: names:
-    if names == [ ] then [ value ]
-    else if isAttrs value && hasAttr (head names) value
-    then at (getAttr (head names) value) (tail names)
-    else [ ];
-  ask = names: let found = at root names; in if found == [ ] then null else one (head found);
+root: with builtins; let%s
+  ask = names: let found = find root names; in if found == [ ] then null else one (head found);
   safe = names:
     let answer = ask names; r = tryEval (deepSeq answer answer);
     in [ (elemAt names (length names - 1)) (if r.success then r.value else null) ];
-  every = names: let found = at root names; in
+  every = names: let found = find root names; in
     if found == [ ] then [ ] else map (name: names ++ [ name ]) (attrNames (head found));
 in map safe (%s)
 """
@@ -164,7 +158,7 @@ def _answers(
     nix: NixClient, of: Installable, operand: str, paths: str
 ) -> list[tuple[str, EvalResult | None]]:
     """Name and answer for each of the paths; none where Nix fails with all of them."""
-    done = nix.ask(of, operand, _QUESTION % (EVAL_EXPRESSION, paths))
+    done = nix.ask(of, operand, _QUESTION % (FINDING, paths))
     found = read_json(done.stdout, "eval") if done.returncode == 0 else None
     if not isinstance(found, list):
         return []

@@ -21,16 +21,20 @@ from nix2oci.nix.package import EVAL_EXPRESSION, EvalResult
 NO_SYSTEM = "no-system"
 _WHOLE, _WHOLE_EXACTLY = '""', "."
 
-# `value` is the first of some places that is there, as `nix build` looks for it, `app` the app of
-# the same name; null is what is in none. What throws does so as it would by itself.
-_OF_FLAKE = """
-root: with builtins; let
-  one = (%s);
+# What `one` says of a value, and `find` of an attribute path: a list of its value, or of nothing.
+FINDING = f"""
+  one = ({EVAL_EXPRESSION});
   find = value: names:
     if names == [ ] then [ value ]
     else if isAttrs value && hasAttr (head names) value
     then find (getAttr (head names) value) (tail names)
     else [ ];
+"""
+
+# `value` is the first of some places that is there, as `nix build` looks for it, `app` the app of
+# the same name; null is what is in none. What throws does so as it would by itself.
+_OF_FLAKE = """
+root: with builtins; let%s
   ask = places: if places == [ ] then null else
     let found = find root (head places); in
     if found == [ ] then ask (tail places) else one (head found);
@@ -85,7 +89,7 @@ def of_flake(installable: Installable, system: str) -> str:
     else:
         places = [("packages", system, "default"), ("defaultPackage", system)]
     app = (("apps", system, *(names or ("default",))),)
-    return _OF_FLAKE % (EVAL_EXPRESSION, _listed(places), _listed(app))
+    return _OF_FLAKE % (FINDING, _listed(places), _listed(app))
 
 
 def all_outputs(flake: Installable, system: str, *, pure: bool) -> tuple[str, tuple[str, ...]]:

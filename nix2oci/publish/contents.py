@@ -7,7 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from nix2oci.model.closure import PathInfo, format_nar_hash
-from nix2oci.oci.layer.file_scan import LayerNodes, Merged, merged, read_nodes, scan_entries
+from nix2oci.oci.layer.file_scan import (
+    LayerNodes,
+    Merged,
+    hash_part_of,
+    merged,
+    read_nodes,
+    scan_entries,
+)
 from nix2oci.oci.spec import Descriptor
 from nix2oci.pipeline.debug_twin import Tools
 from nix2oci.pipeline.prepared import Prepared
@@ -45,7 +52,7 @@ def describe_contents(
     found = merged([each.nodes for each in parts if each.nodes])
     closure = prepared.closure
     sizes = {**found.sizes, **{str(path): closure.infos[path].nar_size for path in closure}}
-    by_part = {_hash_part(path): path for path in sizes}
+    by_part = {hash_part_of(path): path for path in sizes}
     launchers = sorted(display(path) for path in prepared.shells.launchers)
     return Contents(
         tuple(_layer(*each) for each in zip(layers, parts, strict=True)),
@@ -102,7 +109,3 @@ def _paths(
         references = {*map(str, kept.get(path, ())), *named} - {path}
         nar_hash = format_nar_hash(infos[path].nar_hash) if path in infos else ""
         yield path, DescribedPath(size, tuple(sorted(references)), nar_hash)
-
-
-def _hash_part(path: str) -> str:
-    return path.rpartition("/")[2].partition("-")[0]

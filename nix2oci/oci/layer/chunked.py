@@ -23,8 +23,7 @@ from nix2oci.oci.layer.blob import Layer, Out
 from nix2oci.oci.layer.chunk_borders import chunks
 from nix2oci.oci.layer.compression import Chunking
 from nix2oci.oci.layer.table_of_contents import Content, Table
-from nix2oci.oci.layer.tar import END, padding
-from nix2oci.oci.layer.tar import _header as entry_header
+from nix2oci.oci.layer.tar import END, entry_header, padding
 from nix2oci.oci.spec import LAYER_ZSTD, Digest
 
 _LEVELS = {Chunking.FINE: (128 << 10, 4, 3), Chunking.SMALL: (64 << 10, 9, 16)}

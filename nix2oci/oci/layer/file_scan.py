@@ -92,6 +92,11 @@ def read_nodes(
     return tuple(found[layer.digest] for layer in layers)
 
 
+def hash_part_of(path: str) -> str:
+    """The hash part in the name of a store path, by which `Merged` knows what is mentioned."""
+    return path.rpartition("/")[2].partition("-")[0]
+
+
 def scan_entries(entries: Iterable[Entry]) -> LayerNodes:
     """The same of a layer that these entries become, searched; files are read."""
     reader = TarReader(map(bytes, tar_blocks(entries)))

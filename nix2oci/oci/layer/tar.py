@@ -73,7 +73,7 @@ def _pieces(entries: Iterable[Entry]) -> Iterator[tuple[int, bytes | Content]]:
     """Sizes with as many bytes."""
     gap = b""
     for entry in entries:
-        header = gap + _header(entry)
+        header = gap + entry_header(entry)
         yield len(header), header
         gap = b""
         if isinstance(entry, File):
@@ -86,7 +86,8 @@ def _pieces(entries: Iterable[Entry]) -> Iterator[tuple[int, bytes | Content]]:
     yield len(gap + END), gap + END
 
 
-def _header(entry: Entry) -> bytes:
+def entry_header(entry: Entry) -> bytes:
+    """What a tar has in front of the content of an entry; `RepresentationError` as `tar_blocks`."""
     match entry:
         case File(path, size, _, mode, uid, gid):
             return _records(path, b"0", mode, uid=uid, gid=gid, size=size)

@@ -18,7 +18,7 @@ from nix2oci.oci.layer.blob import compressed
 from nix2oci.oci.layer.chunk_borders import chunks
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.table_of_contents import Content, Table
-from nix2oci.oci.layer.tar import _header, tar_blocks
+from nix2oci.oci.layer.tar import entry_header, tar_blocks
 
 FIXED = 64 << 10
 """Bytes of a chunk where borders do not follow content, as in many stores."""
@@ -72,7 +72,7 @@ def layer_parts(entries: Iterable[Entry]) -> LayerParts:
         for entry in entries:
             content = b"".join(entry.chunks) if isinstance(entry, File) else b""
             for scheme, cut in CUTS.items():
-                tables[scheme].add_members([(_header(entry), entry)])
+                tables[scheme].add_members([(entry_header(entry), entry)])
                 if content and isinstance(entry, File):
                     files[scheme].append(_file_parts(entry, content, cut, tables[scheme]))
             yield _with_content(entry, content)

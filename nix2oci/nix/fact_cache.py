@@ -113,6 +113,16 @@ def _is_answer(question: str, answer: object) -> bool:
     return kind != "mentions" or all(shell in about for _, shell, *_ in found)
 
 
+def as_text(data: bytes) -> str:
+    """Any bytes as a text that JSON can have, a character for each."""
+    return data.decode("latin-1")
+
+
+def as_bytes(text: str) -> bytes:
+    """The bytes of which a text was made by `as_text`."""
+    return text.encode("latin-1")
+
+
 def _name(info: PathInfo) -> str:
     text = f"facts {FORMAT}\n{info.path} {info.nar_hash.hex()}\n"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator
 
 from nix2oci.model.closure import StorePath
+from nix2oci.nix.fact_cache import as_text
 from nix2oci.nix.store_files import StoreFiles
 
 END = rb"[^\x00-\x20\"'`:;,|&<>(){}\[\]$*?\\=\x7f-\xff]*"
@@ -69,7 +70,7 @@ def places(
                     found.setdefault(match[1], path[len(top) + 1 :])
             if len(found) > _MOST:
                 break
-        return [(_text(place), _text(file)) for place, file in sorted(found.items())][:_MOST]
+        return [(as_text(place), as_text(file)) for place, file in sorted(found.items())][:_MOST]
 
     return [
         (place, file)
@@ -88,7 +89,7 @@ def naming(files: StoreFiles, owner: StorePath, names: Iterable[bytes]) -> dict[
     All names that are new are looked for in one read.
     """
     info = files.owners[owner.base.encode()]
-    asked = {name: f"naming {_text(name)}" for name in names}
+    asked = {name: f"naming {as_text(name)}" for name in names}
     known = files.facts_known.facts(info)
     new = [name for name, question in asked.items() if question not in known]
     found = _naming(files, str(owner).encode(), new) if new else {}
@@ -105,8 +106,4 @@ def _naming(files: StoreFiles, top: bytes, names: Iterable[bytes]) -> dict[bytes
             is_new = path not in found[name] and len(found[name]) < _MOST
             if is_new and name in data and pattern.search(data):
                 found[name][path] = None
-    return {n: [_text(path[len(top) + 1 :]) for path in paths] for n, paths in found.items()}
-
-
-def _text(data: bytes) -> str:
-    return data.decode("latin-1")
+    return {n: [as_text(path[len(top) + 1 :]) for path in paths] for n, paths in found.items()}

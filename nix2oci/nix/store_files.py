@@ -19,7 +19,7 @@ from nix2oci.errors import StoreError
 from nix2oci.model.closure import Closure, PathInfo
 from nix2oci.model.links import At, resolve
 from nix2oci.nix.case_hack import CaseHack, OnDisk, names_in
-from nix2oci.nix.fact_cache import FactCache
+from nix2oci.nix.fact_cache import FactCache, as_text
 from nix2oci.text import display
 
 T = TypeVar("T")
@@ -67,9 +67,17 @@ class StoreFiles(Struct, frozen=True):
 
         Answers are JSON values.
         """
+        info, asked = self._asked(real, question)
+        return self.facts_known.get_or_compute(info, asked, answer)
+
+    def is_known(self, real: bytes, question: str) -> bool:
+        """Whether an earlier run knew."""
+        info, asked = self._asked(real, question)
+        return asked in self.facts_known.facts(info)
+
+    def _asked(self, real: bytes, question: str) -> tuple[PathInfo, str]:
         base, _, inside = real[len(self.store_dir) + 1 :].partition(b"/")
-        asked = f"{question} {inside.decode('latin-1')}" if inside else question
-        return self.facts_known.get_or_compute(self.owners[base], asked, answer)
+        return self.owners[base], f"{question} {as_text(inside)}" if inside else question
 
     def at(self, path: bytes) -> bytes:
         """Where a path lies that has no links on its way."""

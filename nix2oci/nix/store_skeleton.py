@@ -22,7 +22,8 @@ from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.model.tree import Directory, Entry, File, Symlink
 from nix2oci.nix.case_hack import NewNames, OnDisk, folds_case
 from nix2oci.nix.fact_cache import FactCache
-from nix2oci.nix.scan import mentions_of, owns_shell
+from nix2oci.nix.scan import owns_shell
+from nix2oci.nix.shell_mentions import mentions_of
 from nix2oci.nix.store_files import StoreFiles
 
 SMALL = 1 << 24

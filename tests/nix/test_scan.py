@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.fakestore import FakeStore, Link, Node, Program, store_path
+from support.own_process import in_own_process
 from support.tools import require
 
 from nix2oci.errors import StoreError
@@ -98,6 +99,22 @@ def test_a_shell_is_a_store_path_that_has_one_in_bin(
 ) -> None:
     found = scanned(store, node).shells
     assert found == ((APP, BASH) if is_shell else (BASH,))
+
+
+def test_the_files_of_large_store_paths_are_searched_on_all_cores(store: FakeStore) -> None:
+    """Each is somebody's, and what is found comes in the order that it would have from one."""
+    small: Node = {b"%02d" % number: b"at " + NAME for number in range(40)}
+    node: Node = {b"share": small, b"large": bytes(17 * CHUNK) + NAME, b"link": Link(NAME)}
+    expected = [
+        "large: binary",
+        "link: link BASH",
+        *(f"share/{n:02}: text 1 at BASH" for n in range(40)),
+    ]
+
+    def body() -> None:
+        assert told(scanned(store, node)) == expected
+
+    in_own_process(body)
 
 
 def test_without_a_shell_no_file_is_read(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "deflate": frozenset({"oci.layer.blob"}),
     "zstandard": frozenset({"oci.layer.blob", "oci.layer.unpack", "nix.decompress"})
     | frozenset({"oci.layer.chunked", "oci.layer.table_of_contents"}),
-    "fastcrc": frozenset({"oci.layer.chunked", "oci.validate.tar_facts"}),
+    "fastcrc": frozenset({"oci.layer.chunked", "oci.validate.tar_facts", "oci.layout.checksum"}),
     "cryptography": frozenset({"trust.signing_keys", "nix.public_keys"}),
     "magic": frozenset({"oci.file_type"}),
     "pylibmagic": frozenset({"oci.file_type"}),

@@ -33,8 +33,8 @@ from nix2oci.oci.spec import BLOBS, Descriptor, Digest
 class BlobSink(Blobs, Protocol):
     """Where an image is put together, as `oci.layout.writer.Staging`."""
 
-    def adopt(self, path: str, digest: Digest, size: int) -> bool:
-        """Add a file as the blob of a digest, where it is that."""
+    def adopt(self, path: str, digest: Digest, size: int, noted: int | None = None) -> bool:
+        """Add a file as the blob of a digest, where it is that, by its checksum if one is noted."""
 
     def blob_path(self, digest: Digest) -> str:
         """The file of a blob that is there."""
@@ -76,6 +76,7 @@ class _Document(Struct, frozen=True):
     size: int
     diff_id: str
     tar_size: int
+    checksum: int | None = None
     slimmed: str = ""
     annotations: dict[str, str] = field(default_factory=dict)
 
@@ -96,7 +97,7 @@ def write_missing(
 ) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
     """Put layers in place, from the cache or as `write_layers` does; which numbers were written.
 
-    Every byte from the cache is checked against its digest, and what was written is kept.
+    Every byte from the cache is checked, by its checksum or digest, and what was written is kept.
     Layers that are in place are sent by `uploads`, which is at rest, while others are written.
     """
     keys = [each.key(compression) if cache else "" for each in requests]
@@ -109,7 +110,10 @@ def write_missing(
     shown = start_progress(len(made), sum(layer.estimated_size for layer in layers))
     with _sending(shown, uploads) if uploads else shown as report_bytes:
         written = write_layers(
-            *(layers, compression, sink, cores, report_bytes), forks=here().forks, on_layer=add
+            *(layers, compression, sink, cores, report_bytes),
+            forks=here().forks,
+            summed=cache is not None,
+            on_layer=add,
         )
     new = dict(zip(made, written, strict=True))
     if cache:
@@ -156,7 +160,7 @@ def _take(cache: Cache, keys: Sequence[str], sink: BlobSink, cores: int) -> dict
         if layer is None:
             return None
         path = cache.path(f"{BLOBS}/{layer.digest.hex}")
-        if sink.adopt(path, layer.digest, layer.size):
+        if sink.adopt(path, layer.digest, layer.size, layer.checksum):
             return layer
         if not _is_right(path, layer):
             _drop(cache, key, path)
@@ -215,6 +219,7 @@ def _document(layer: Layer, paths: Sequence[str]) -> dict[str, object]:
         "diff_id": str(layer.diff_id),
         "tar_size": layer.tar_size,
         "paths": list(paths),
+        **({} if layer.checksum is None else {"checksum": layer.checksum}),
         **({"slimmed": layer.slimmed} if layer.slimmed else {}),
         **({"annotations": dict(layer.annotations)} if layer.annotations else {}),
     }
@@ -231,6 +236,7 @@ def _layer(document: Mapping[str, Any]) -> Layer | None:
         return None
     return Layer(
         *(found.media_type, digest, found.size, diff_id, found.tar_size),
+        checksum=found.checksum,
         slimmed=found.slimmed,
         annotations=found.annotations,
     )

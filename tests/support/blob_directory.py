@@ -26,7 +26,7 @@ class Blobs:
     number: int = 0
 
     @contextmanager
-    def new_blob(self) -> Iterator[Blob]:
+    def new_blob(self, *, summed: bool = False) -> Iterator[Blob]:  # noqa: ARG002
         self.number += 1
         blob = Blob(self, self.directory / f"new-{os.getpid()}-{self.number}")
         try:
@@ -39,6 +39,8 @@ class Blobs:
 
 
 class Blob:
+    checksum: int | None = None
+
     def __init__(self, blobs: Blobs, path: Path) -> None:
         self.blobs = blobs
         self.path = path

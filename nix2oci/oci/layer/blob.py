@@ -49,6 +49,8 @@ class Layer(Struct, frozen=True):
     """How many regular files were read to write it just now."""
     slimmed: str = ""
     """The `SLIMMED` annotation, where rules left something out of its store paths."""
+    checksum: int | None = None
+    """That of the blob as it was written to a file, where one was made."""
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Those that its descriptor has wherever it is listed: where the blob's own table lies."""
 

@@ -25,13 +25,17 @@ from nix2oci.oci.spec import Digest
 class Blob(Out, Protocol):
     """A blob on its way into an image."""
 
+    @property
+    def checksum(self) -> int | None:
+        """That of what was written, where it is wanted."""
+
     def commit(self, digest: Digest, size: int) -> None: ...
 
 
 class Blobs(Protocol):
     """A place in the file system that takes blobs, from several processes at once."""
 
-    def new_blob(self) -> AbstractContextManager[Blob]: ...
+    def new_blob(self, *, summed: bool = False) -> AbstractContextManager[Blob]: ...
 
 
 class LayerJob(Struct, frozen=True):
@@ -57,25 +61,29 @@ def write_layers(
     progress: OnProgress = lambda _: None,
     *,
     forks: bool,
+    summed: bool = False,
     on_layer: OnLayer = lambda _: None,
 ) -> tuple[Layer, ...]:
     """Write layers as blobs, up to `cores` at a time; answer in the order given.
 
     `progress` is told the bytes of tar that were done since the last call. When it or `on_layer`
-    are called all workers are there: they may begin threads. Nothing but how long it takes depends
-    on `cores` and `forks`; for these and for failures see `share_out`.
+    are called all workers are there: they may begin threads. `summed`: whether a layer is to have
+    a checksum. Nothing but how long it takes depends on `cores` and `forks`; for these and for
+    failures see `share_out`.
     """
     heaviest_first = sorted(range(len(layers)), key=lambda number: -layers[number].estimated_size)
     late = _late([layers[number].estimated_size for number in heaviest_first], cores)
 
     def write(number: int, report_bytes: OnProgress) -> Layer:
         threads = cores if heaviest_first.index(number) in late else 0
-        with blobs.new_blob() as blob, _pool(threads) as pool:
+        with blobs.new_blob(summed=summed) as blob, _pool(threads) as pool:
             stored_as = layers[number].compression or compression
             layer = _write(layers[number].entries, stored_as, blob, pool, report_bytes)
             blob.commit(layer.digest, layer.size)
             slimmed = layers[number].slimmed
-            return replace(layer, slimmed=slimmed()) if slimmed else layer
+            return replace(
+                layer, checksum=blob.checksum, slimmed=slimmed() if slimmed else layer.slimmed
+            )
 
     written = share_out(
         *(heaviest_first, write, cores, progress),

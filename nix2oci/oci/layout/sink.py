@@ -36,7 +36,7 @@ class _Sink(Workspace):
     def _next(self) -> str:
         return os.path.join(self.directory, f"sink-{os.getpid()}-{next(self._count)}")
 
-    def new_blob(self) -> StagedBlob:
+    def new_blob(self, *, summed: bool = False) -> StagedBlob:  # noqa: ARG002  # nobody reads it
         return _Counted(self, self._next())
 
     def add(self, data: bytes) -> Digest:

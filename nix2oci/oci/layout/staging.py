@@ -7,7 +7,6 @@ is renaming.
 from __future__ import annotations
 
 import errno
-import hashlib
 import itertools
 import os
 import tempfile
@@ -18,6 +17,7 @@ from typing import BinaryIO, Self
 from nix2oci.errors import OutputError
 from nix2oci.host.scratch import remove_left_temporary, scratch_directory
 from nix2oci.oci.layout.archive import blob_name
+from nix2oci.oci.layout.checksum import checksum, is_blob
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.layout.target_checks import locked, sweep
 from nix2oci.oci.spec import BLOBS, Digest
@@ -33,9 +33,11 @@ class StagedBlob:
     `OutputError` that names the image.
     """
 
-    def __init__(self, workspace: Workspace, path: str) -> None:
+    def __init__(self, workspace: Workspace, path: str, checksum: int | None = None) -> None:
         self._workspace = workspace
         self._path = path
+        self.checksum = checksum
+        """The `checksum` of what was written so far, where it is wanted."""
         with workspace.reported():
             self._file: BinaryIO | None = open(path, "xb", buffering=0)  # noqa: SIM115
         self.size = 0
@@ -50,6 +52,7 @@ class StagedBlob:
             while view:
                 view = view[self._file.write(view) :]
         self.size += len(data)
+        self.checksum = checksum(data, self.checksum)
         return len(data)
 
     def commit(self, digest: Digest, size: int) -> None:
@@ -97,10 +100,13 @@ class Workspace:
         """Turns an `OSError` into an `OutputError` that names the image being written."""
         return reported(self.what, self.directory)
 
-    def new_blob(self) -> StagedBlob:
-        """A new blob to write to; use it in a `with` block. Forked processes may do so, too."""
+    def new_blob(self, *, summed: bool = False) -> StagedBlob:
+        """A new blob to write to; use it in a `with` block. Forked processes may do so, too.
+
+        One that is `summed` has a `checksum` in the end, for who reads it again.
+        """
         name = f"new-{os.getpid()}-{next(self._numbers)}"
-        return StagedBlob(self, os.path.join(self.directory, name))
+        return StagedBlob(self, os.path.join(self.directory, name), 0 if summed else None)
 
     def add(self, data: bytes) -> Digest:
         """Add a blob that is at hand."""
@@ -110,9 +116,10 @@ class Workspace:
             blob.commit(digest, len(data))
         return digest
 
-    def adopt(self, path: str, digest: Digest, size: int) -> bool:
+    def adopt(self, path: str, digest: Digest, size: int, noted: int | None = None) -> bool:
         """Add the file at `path` as the blob `digest`, where it is that; its bytes are read.
 
+        `noted` is the `checksum` of that blob, where it is known: they are checked against it.
         It is cloned or linked where the file system can do that, else copied. From several
         threads at once. Raises nothing: what cannot be adopted is to be made, and that tells why.
         """
@@ -122,7 +129,7 @@ class Workspace:
                 return False
             share(path, shared)
             with open(shared, "rb", buffering=0) as file:
-                right = hashlib.file_digest(file, "sha256").hexdigest() == digest.hex
+                right = is_blob(file, digest, noted)
             if right:
                 os.replace(shared, self.blob_path(digest))
         except OSError:

@@ -107,13 +107,13 @@ class Staging(Struct, frozen=True):
     _work: Workspace
     _publish: Publish
 
-    def new_blob(self) -> StagedBlob:
+    def new_blob(self, *, summed: bool = False) -> StagedBlob:
         """A new blob to write to and commit, in a `with` block; from several threads at once."""
-        return self._work.new_blob()
+        return self._work.new_blob(summed=summed)
 
-    def adopt(self, path: str, digest: Digest, size: int) -> bool:
+    def adopt(self, path: str, digest: Digest, size: int, noted: int | None = None) -> bool:
         """Take a file that is at hand for the layer of this digest, where its bytes are right."""
-        return self._work.adopt(path, digest, size)
+        return self._work.adopt(path, digest, size, noted)
 
     def assume_remote(self, digest: Digest, size: int) -> None:
         """Do without the blob of a layer, since the registry that the image goes to has it.

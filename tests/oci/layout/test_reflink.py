@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nix2oci.host.scratch import MARKER
+from nix2oci.oci.layout.checksum import checksum
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.layout.staging import staged
 from nix2oci.oci.spec import Digest
@@ -76,6 +77,21 @@ def test_a_blob_is_adopted_when_it_is_right(
         assert place.adopt(str(source), digest, size) is adopted
         assert place.blobs() == ((digest.hex,) if adopted else ())
         assert sorted(os.listdir(place.directory)) == [MARKER, "blobs"]
+
+
+def test_a_blob_with_a_checksum_is_read_for_that_alone(source: Path, tmp_path: Path) -> None:
+    digest, size, noted = Digest.of(DATA), len(DATA), checksum(DATA)
+    assert noted is not None
+    with staged(str(tmp_path), "image") as place:
+        assert place.adopt(str(source), digest, size, noted)
+        assert not place.adopt(str(source), digest, size, noted ^ 1)
+
+
+def test_the_checksum_of_a_blob_is_that_of_what_was_written(tmp_path: Path) -> None:
+    with staged(str(tmp_path), "image") as place, place.new_blob(summed=True) as blob:
+        for byte in DATA:
+            blob.write(bytes([byte]))
+        assert blob.checksum == checksum(DATA)
 
 
 def test_a_file_that_is_missing_is_not_adopted(tmp_path: Path) -> None:

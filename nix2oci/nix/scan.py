@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.shell_references import ReferenceKind, Scan
@@ -19,7 +19,7 @@ from nix2oci.nix.fact_cache import FactCache, as_bytes, as_text
 from nix2oci.nix.shell_mentions import shell_mentions
 from nix2oci.nix.store_files import Fetch, StoreFiles, is_there, unreadable
 from nix2oci.wrappers.chain import Chain, File, follow
-from nix2oci.wrappers.script import SHELLS, HostFacts, Native, Wrapper, essence
+from nix2oci.wrappers.script import SHELLS, HostFacts, Native, Wrapper, essence, read
 from nix2oci.wrappers.variables import path_preset
 
 _CALLS = (b"popen", b"system")
@@ -32,6 +32,9 @@ _WHOLE = 1 << 22
 
 _MAX_KEPT = 1 << 16
 """Bytes of a script that are worth a note."""
+
+_REMEMBERED = 8
+"""Files whose content is at hand: many scripts have the same interpreter, which is a wrapper."""
 
 _IS_BASH = b"@(#)Bash version "
 """What the build of bash puts into it, for what(1)."""
@@ -56,11 +59,12 @@ def scan(
     try:
         shells = tuple(path for path in closure if owns_shell(files, path))
         mentions = tuple(shell_mentions(closure, files, shells))
-        around = _host_facts(files)
+        look = lru_cache(_REMEMBERED)(lookup(files))
+        reader = lru_cache(_REMEMBERED)(partial(read, host=_host_facts(files)))
 
         @cache
         def chain(path: bytes) -> Chain:
-            return follow(path, lookup(files), around)
+            return follow(path, look, reader)
 
         scripts = {m.file: chain(m.file) for m in mentions if m.kind is ReferenceKind.SHEBANG}
         runs = {path: chain(path) for path in programs}
@@ -103,11 +107,11 @@ def lookup(files: StoreFiles) -> Callable[[bytes], File | None]:
 def _essence(files: StoreFiles, real: bytes) -> bytes:
     """As much of a file as decides what it is: `wrappers.script.essence`."""
 
-    def read() -> str | None:
+    def reduced() -> str | None:
         found = essence(_content(files.content(real)))
         return as_text(found) if len(found) <= _MAX_KEPT else None
 
-    known = files.get_or_compute(real, "essence", read)
+    known = files.get_or_compute(real, "essence", reduced)
     return _content(files.content(real)) if known is None else as_bytes(known)
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from nix2oci.wrappers.binary import BinaryWrapper
 from nix2oci.wrappers.refusal import Reason, Refusal
-from nix2oci.wrappers.script import STORE, HostFacts, Native, Wrapper, is_shell, read, read_shebang
+from nix2oci.wrappers.script import STORE, Native, Wrapper, is_shell, read, read_shebang
 
 _DEPTH = 8
 
@@ -34,6 +34,9 @@ class File(Struct, frozen=True):
 Lookup = Callable[[bytes], File | None]
 """What is at an absolute path, None for nothing. Links among the directories on the way to it are
 followed, the last name is not. Paths have no `.` or `..`."""
+
+Reader = Callable[[bytes, bytes], Wrapper | BinaryWrapper | Refusal | Native]
+"""What a file is, by its content and its path: `script.read`, with what is known of the host."""
 
 
 class End(Enum):
@@ -70,12 +73,12 @@ class Chain(Struct, frozen=True):
         return self.end is not End.NATIVE
 
 
-def follow(path: bytes, lookup: Lookup, host: HostFacts | None = None) -> Chain:
+def follow(path: bytes, lookup: Lookup, reader: Reader = read) -> Chain:
     """The chain that begins at `path`; at most 8 files, and none twice."""
     steps: list[Step] = []
     current: bytes | None = path
     while current is not None:
-        step = _step(current, steps, lookup, host)
+        step = _step(current, steps, lookup, reader)
         steps.append(step)
         if isinstance(step.what, Refusal):
             return _refused(steps, step.what)
@@ -83,7 +86,7 @@ def follow(path: bytes, lookup: Lookup, host: HostFacts | None = None) -> Chain:
     return Chain(tuple(steps), End.NATIVE)
 
 
-def _step(path: bytes, before: list[Step], lookup: Lookup, host: HostFacts | None) -> Step:
+def _step(path: bytes, before: list[Step], lookup: Lookup, reader: Reader) -> Step:
     detail = _obstacle(path, before)
     file = lookup(path) if not detail else None
     if file is not None and file.link is not None:
@@ -94,7 +97,7 @@ def _step(path: bytes, before: list[Step], lookup: Lookup, host: HostFacts | Non
         detail = "it is not an executable file"
     if detail or file is None or file.content is None:
         return Step(path, Refusal(Reason.TARGET_MISSING, path, None, b"", detail))
-    what = read(file.content, path, host)
+    what = reader(file.content, path)
     if what is Native.OTHER and before:
         return Step(path, Refusal(Reason.TARGET_NO_SHEBANG, path, 1, b"", wrapper_like=False))
     return Step(path, what)

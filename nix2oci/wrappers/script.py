@@ -141,7 +141,7 @@ def _script(data: bytes, path: bytes, shebang: Shebang, host: HostFacts) -> Wrap
     statements: list[Statement] = []
     try:
         _check_shebang(shebang, host)
-        _check_bytes(lines)
+        _check_bytes(data, lines)
         state = _State(host.path_preset(shebang.interpreter), shebang.argument == b"-e")
         for statement in read_statements(lines[1:-1]):
             state.take(statement)
@@ -175,9 +175,10 @@ def _check_shebang(shebang: Shebang, host: HostFacts) -> None:
         raise _AtLineError(0, Reason.SHEBANG_TOO_LONG)
 
 
-def _check_bytes(lines: Sequence[bytes]) -> None:
+def _check_bytes(data: bytes, lines: Sequence[bytes]) -> None:
     """No NUL, at which bash stops reading a line, no line of DOS, and an end to the last line."""
-    for at, line in enumerate(lines):
+    is_odd = b"\0" in data or b"\r" in data
+    for at, line in enumerate(lines) if is_odd else ():
         if b"\0" in line:
             raise _AtLineError(at, Reason.ROUND_TRIP, "the line holds a NUL byte")
         if line.endswith(b"\r"):

@@ -93,6 +93,11 @@ class Spelling(Struct, frozen=True, dict=True):
     quoted: Forms = NO_FORM
 
     @cached_property
+    def start(self) -> bytes:
+        """What each line begins with: most others need no pattern, which takes long to make."""
+        return self.template.partition("<")[0].encode()
+
+    @cached_property
     def pattern(self) -> re.Pattern[bytes]:
         pieces = _SLOT.split(self.template)
         pattern = re.escape(pieces[0])
@@ -147,7 +152,7 @@ def read_line(text: bytes) -> Line | None:
     if not bash.is_utf8(text):
         return None
     for spelling in _SPELLINGS:
-        found = spelling.pattern.fullmatch(text)
+        found = text.startswith(spelling.start) and spelling.pattern.fullmatch(text)
         line = _line(spelling, found) if found else None
         if line is not None and line.text == text:
             return line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from support.tools import require
 from nix2oci.wrappers.binary import BinaryWrapper, Option
 from nix2oci.wrappers.chain import Chain, End, File, follow
 from nix2oci.wrappers.refusal import Reason
-from nix2oci.wrappers.script import HostFacts, Native, Wrapper
+from nix2oci.wrappers.script import HostFacts, Native, Wrapper, read
 
 S = b"/nix/store/0c5xnk0hzyh8kf4vbcy6h7ifjl8w6fgy-"
 BASH = S + b"bash-5.2p37/bin/bash"
@@ -32,7 +33,9 @@ def script(interpreter: bytes, *lines: bytes) -> File:
 
 
 def followed(files: Mapping[bytes, File]) -> Chain:
-    return follow(A, files.get, HostFacts(path_preset=lambda _: b"/no-such-path"))
+    return follow(
+        A, files.get, partial(read, host=HostFacts(path_preset=lambda _: b"/no-such-path"))
+    )
 
 
 def told(chain: Chain) -> list[str]:

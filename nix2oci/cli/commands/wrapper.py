@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 
 import click
 
@@ -21,7 +22,7 @@ from nix2oci.wrappers.binary import BinaryWrapper
 from nix2oci.wrappers.chain import Chain, follow
 from nix2oci.wrappers.explain import refusal_document, wrapper_document, wrapper_text
 from nix2oci.wrappers.refusal import Refusal
-from nix2oci.wrappers.script import Wrapper
+from nix2oci.wrappers.script import Wrapper, read
 
 
 @command(
@@ -44,7 +45,7 @@ def wrapper(*, file: str, output: str | None, machine: str | None, as_json: bool
     path = os.path.abspath(os.fsencode(file))
     if not os.path.lexists(path):
         raise OutputError(f"cannot read {file}: {os.strerror(errno.ENOENT)}")
-    chain = follow(path, look_up, host_facts())
+    chain = follow(path, look_up, partial(read, host=host_facts()))
     what = chain.steps[0].what
     found = next((step.what for step in chain.steps if not isinstance(step.what, bytes)), what)
     if not isinstance(found, Wrapper | BinaryWrapper):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol
@@ -21,7 +20,7 @@ from nix2oci.errors import LayoutError
 from nix2oci.host.differences import here
 from nix2oci.host.regular_files import open_file
 from nix2oci.host.scratch import scratch_directory
-from nix2oci.host.sharing import OnProgress
+from nix2oci.host.sharing import OnProgress, share_out
 from nix2oci.oci.layer.blob import Layer, layer_form
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.workers import Blobs, LayerJob, write_layers
@@ -154,7 +153,8 @@ def layer_key(contents: Digest, compression: Compression) -> str:
 def _take(cache: Cache, keys: Sequence[str], sink: BlobSink, cores: int) -> dict[int, Layer]:
     """The layers that are at hand, by number, each with its blob in place."""
 
-    def one(key: str) -> Layer | None:
+    def one(number: int, _: OnProgress) -> Layer | None:
+        key = keys[number]
         document = cache.layers.read(key) if key else None
         layer = None if document is None else _layer(document)
         if layer is None:
@@ -166,8 +166,12 @@ def _take(cache: Cache, keys: Sequence[str], sink: BlobSink, cores: int) -> dict
             _drop(cache, key, path)
         return None
 
-    with ThreadPoolExecutor(cores) as pool:
-        return {number: layer for number, layer in enumerate(pool.map(one, keys)) if layer}
+    found = share_out(
+        *(range(len(keys)), one, cores, lambda _: None),
+        forks=False,
+        purpose="read the cache",
+    )
+    return {number: layer for number, layer in sorted(found.items()) if layer}
 
 
 def _keep(cache: Cache, layers: Mapping[str, tuple[Layer, Sequence[str]]], sink: BlobSink) -> None:

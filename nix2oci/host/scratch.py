@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import secrets
 import shutil
 import stat
 import tempfile
@@ -102,7 +101,7 @@ def lock(handle: int) -> Literal["held", "busy", "unsupported"]:
 def _new(home: str, made: list[str], locks: list[int]) -> str:
     """A new directory with its lock; both are noted at once, since an interrupt comes any time."""
     while True:
-        directory = os.path.join(home, STAGING + secrets.token_hex(8))
+        directory = os.path.join(home, STAGING + os.urandom(8).hex())
         made.append(directory)
         os.makedirs(directory, 0o700)
         handle = _claimed(directory)

@@ -13,8 +13,8 @@ from msgspec import Struct
 from nix2oci.oci.artifact import Artifact, WithBytes
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.layout.writer import Image
-from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.push_set import NOTHING, PushSet
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.pipeline.build import WrittenImage
 from nix2oci.pipeline.platforms import Published

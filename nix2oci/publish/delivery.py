@@ -19,12 +19,12 @@ from nix2oci.oci.layer.compression import StoreLayer
 from nix2oci.oci.layout.archive import blob_name
 from nix2oci.oci.layout.source import Blobs, Layout, open_layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.early_uploads import EarlyUploads
 from nix2oci.oci.registry.existing_layers import ExistingLayers, RemoteOrLocalBlobs
 from nix2oci.oci.registry.push import Known, Pushed
 from nix2oci.oci.registry.push_set import PushSet, read_push_set
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.oci.spec import Descriptor
 from nix2oci.pipeline.debug_twin import twin_names
 from nix2oci.pipeline.platforms import Named

@@ -16,7 +16,7 @@ from nix2oci.host.scratch import temporary_directory
 from nix2oci.oci.engines import Engine
 from nix2oci.oci.layout.writer import OutputFormat, Staging, reference_to, streaming, writing
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import Repository, distinct
+from nix2oci.oci.registry.repository import Repository, distinct
 from nix2oci.oci.spec import Platform
 
 

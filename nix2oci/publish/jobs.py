@@ -19,7 +19,7 @@ from nix2oci.nix.installable import Installable
 from nix2oci.nix.package import Package
 from nix2oci.oci.layer.blob import compressor_version
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import Repository
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.pipeline.attempts import Attempts
 from nix2oci.pipeline.describe import image_names
 from nix2oci.pipeline.destination import Destination

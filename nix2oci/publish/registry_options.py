@@ -66,7 +66,7 @@ def reading(registry: RegistryOptions, *texts: str | None, named: bool = True) -
     references = [reference_in_registry(text) for text in texts if text]
     if not any(references):
         return registry
-    from nix2oci.oci.registry.client_options import Repository  # noqa: PLC0415  # start-up counts
+    from nix2oci.oci.registry.repository import Repository  # noqa: PLC0415  # start-up counts
 
     found = {Repository.of(each).registry: None for each in references if each}
     if len(found) > 1:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nix2oci.oci.layer.compression import stored_as
 from nix2oci.oci.layer.untar import BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FIFO, FILE, SYMLINK
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import Repository
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.oci.spec import Digest, Index, canonical_json
 from nix2oci.plan.shell_record import whole_record
 from nix2oci.trust.bundle import PREDICATE_TYPE

@@ -21,17 +21,12 @@ from nix2oci.host.http.proxies import Proxies
 from nix2oci.host.http.retry import Clock
 from nix2oci.oci.layout.source import Layout, open_layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import (
-    ClientOptions,
-    Listener,
-    Repository,
-    Security,
-    Timeouts,
-)
+from nix2oci.oci.registry.client_options import ClientOptions, Listener, Security, Timeouts
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.environment import Account, RegistryEnvironment
 from nix2oci.oci.registry.push import Pushed, push
 from nix2oci.oci.registry.push_set import PushSet, read_push_set
+from nix2oci.oci.registry.repository import Repository
 
 REPOSITORY = "team/web"
 ALICE = Account(USER, PASSWORD)

@@ -19,9 +19,9 @@ from nix2oci.config.options.output import OUTPUT, OutputOptions
 from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.oci.layout.writer import Staging, streaming, writing
 from nix2oci.oci.reference import parse_reference
-from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.mirrors import open_mirrored
 from nix2oci.oci.registry.pull_set import read_pull_set
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.oci.spec import Platform
 from nix2oci.publish.output_place import chosen_format, is_in_git
 from nix2oci.publish.pull import AtHand, Pulled

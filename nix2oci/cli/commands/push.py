@@ -13,9 +13,9 @@ from nix2oci.config.options.registry import REGISTRY, RegistryOptions
 from nix2oci.errors import ConfigError, NotAttachedError
 from nix2oci.oci.layout.source import open_layout
 from nix2oci.oci.reference import Reference, parse_reference
-from nix2oci.oci.registry.client_options import distinct
 from nix2oci.oci.registry.push import check_digest
 from nix2oci.oci.registry.push_set import read_push_set
+from nix2oci.oci.registry.repository import distinct
 from nix2oci.publish.delivery import at_the_end, by_repository, earlier_in, telling
 from nix2oci.publish.registry_options import pushing
 from nix2oci.report.images import pushed_document, pushed_references

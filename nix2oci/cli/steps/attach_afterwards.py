@@ -16,9 +16,9 @@ from nix2oci.config.options.registry import RegistryOptions
 from nix2oci.oci.artifact import WithBytes
 from nix2oci.oci.layout.source import Blobs, ImageSource, Layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.push import push_about
 from nix2oci.oci.registry.push_set import PushSet
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.oci.spec import Descriptor, Digest
 from nix2oci.publish.registry_options import pushing
 from nix2oci.report.images import referrers_document

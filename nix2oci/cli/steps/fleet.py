@@ -35,7 +35,7 @@ from nix2oci.nix.installable import Installable
 from nix2oci.nix.joint import every_package, one_name_each
 from nix2oci.nix.package import Package
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import Repository
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.pipeline.attempts import Attempts, naming
 from nix2oci.pipeline.fleet import run_cache
 from nix2oci.pipeline.prepared import Prepared

@@ -33,7 +33,7 @@ from nix2oci.report.json_documents import delivered_document
 from nix2oci.report.terminal import development
 
 if TYPE_CHECKING:
-    from nix2oci.oci.registry.client_options import Repository
+    from nix2oci.oci.registry.repository import Repository
     from nix2oci.publish.attachments import Attachments
     from nix2oci.publish.delivery import Delivery, Sent
 

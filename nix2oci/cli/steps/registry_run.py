@@ -18,7 +18,8 @@ from nix2oci.errors import ConfigError
 from nix2oci.oci.reference import in_registry
 from nix2oci.oci.registry.client_options import ClientOptions, Listener, Security
 from nix2oci.oci.registry.clients import Clients
-from nix2oci.oci.registry.environment import RegistryEnvironment, registry_name
+from nix2oci.oci.registry.environment import RegistryEnvironment
+from nix2oci.oci.registry.repository import registry_name
 
 
 class _Speaker:

@@ -11,10 +11,9 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from functools import cache
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec import Struct, field
 
@@ -23,6 +22,9 @@ from nix2oci.model.tree import Entry, File
 from nix2oci.oci.layer.compression import CHUNKED, Compression
 from nix2oci.oci.layer.tar import FORMAT, tar_blocks
 from nix2oci.oci.spec import Descriptor, Digest
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 _AHEAD = 5
 """Blocks of one layer that may wait for a compressor or the disk: bounds memory."""
@@ -93,7 +95,6 @@ def compressor_version(compression: Compression) -> str:
     (gives 5ac0ffee)`. Raises `ConfigError` where the package is not installed.
     """
     from importlib import import_module  # noqa: PLC0415  # start-up counts
-    from importlib.metadata import version  # noqa: PLC0415  # the same
 
     if compression.codec not in _PACKAGES:
         return "none"
@@ -101,7 +102,7 @@ def compressor_version(compression: Compression) -> str:
     other = next(one for one in _PACKAGES if one is not compression.codec)
     with _named(package, compression, other):
         given = _probe(compression)
-        name = f"{package} {version(package)}"
+        name = f"{package} {import_module(package).__version__}"
     if compression.chunking is not None:
         with _named("fastcrc", compression, Compression.ZSTD):
             import_module("fastcrc")
@@ -184,8 +185,8 @@ def write_layer(
     """
     compress = _COMPRESS[compression]
     plain, packed = hashlib.sha256(), hashlib.sha256()
-    waiting: deque[Future[bytes]] = deque()
-    last: Future[None] | None = None
+    waiting: deque[Callable[[], bytes]] = deque()
+    last: Callable[[], None] | None = None
     tar_size = size = files = 0
 
     def counted() -> Iterator[Entry]:
@@ -207,28 +208,29 @@ def write_layer(
     for block in tar_blocks(counted(), reuse=ahead + 1):
         tar_size += len(block)
         if last:
-            last.result()
+            last()
         last = _start(pool, take, block)
         if compress:
             waiting.append(_start(pool, compress, block))
-            size += write(waiting.popleft().result()) if len(waiting) > ahead else 0
+            size += write(waiting.popleft()()) if len(waiting) > ahead else 0
         progress(len(block))
-    size += sum(write(compressed.result()) for compressed in waiting)
+    size += sum(write(compressed()) for compressed in waiting)
     if last:
-        last.result()
+        last()
     diff_id = Digest("sha256:" + plain.hexdigest())
     digest = Digest("sha256:" + packed.hexdigest()) if compress else diff_id
     size = size if compress else tar_size
     return Layer(compression.media_type, digest, size, diff_id, tar_size, files)
 
 
-def _start(pool: Executor | None, work: Callable[[memoryview], T], block: memoryview) -> Future[T]:
-    """Do it in the pool, or here and now."""
+def _start(
+    pool: Executor | None, work: Callable[[memoryview], T], block: memoryview
+) -> Callable[[], T]:
+    """Do it in the pool, or here and now; what has the answer, and waits for it."""
     if pool:
-        return pool.submit(work, block)
-    done = Future[T]()
-    done.set_result(work(block))
-    return done
+        return pool.submit(work, block).result
+    done = work(block)
+    return lambda: done
 
 
 def compressed(block: _Bytes, compression: Compression) -> bytes:

@@ -7,9 +7,8 @@ at it, though not at compressing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,6 +19,9 @@ from nix2oci.oci.layer.blob import Layer, Out, write_layer
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import BLOCK
 from nix2oci.oci.spec import Digest
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 
 class Blob(Out, Protocol):
@@ -112,7 +114,7 @@ def _write(
     entries: Iterable[Entry],
     compression: Compression,
     out: Out,
-    pool: ThreadPoolExecutor | None,
+    pool: Executor | None,
     progress: OnProgress,
 ) -> Layer:
     if compression.chunking is None:
@@ -122,5 +124,9 @@ def _write(
     return write_chunked_layer(entries, compression.chunking, out, pool, progress)
 
 
-def _pool(threads: int) -> AbstractContextManager[ThreadPoolExecutor | None]:
-    return ThreadPoolExecutor(threads) if threads else nullcontext()
+def _pool(threads: int) -> AbstractContextManager[Executor | None]:
+    if not threads:
+        return nullcontext()
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # start-up counts
+
+    return ThreadPoolExecutor(threads)

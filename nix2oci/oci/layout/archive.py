@@ -8,7 +8,6 @@ whose paths point at the same blobs (what `docker save` writes since version 25)
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from io import FileIO
 from types import TracebackType
@@ -125,6 +124,8 @@ def scan_archive(path: str) -> Mapping[str, tuple[int, int]]:
 
 def scan_tar(file: BinaryIO | FileIO, shown: str) -> Mapping[str, tuple[int, int]]:
     """The same of an open file, which is at its start."""
+    import tarfile  # noqa: PLC0415  # start-up counts
+
     found: dict[str, tuple[int, int]] = {}
     links: dict[str, str] = {}
     try:

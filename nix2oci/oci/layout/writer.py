@@ -239,7 +239,8 @@ def _into_layout(target: str, shown: str, *, in_git: bool) -> Publish:
             old = read_index(target, shown)
             new = reduce(_with_entry, chain.from_iterable(each.descriptors for each in images), old)
             fresh = [hex_ for hex_ in work.blobs() if not _holds(target, hex_)]
-            doomed = {*fresh, *(reachable(target, old) or ())}
+            before = reachable(target, old) or frozenset[str]()
+            doomed = {*fresh, *before}
             work.write(DOOMED, "\n".join(doomed).encode())
             work.write("index.json", canonical_json(new.values))
             work.write("oci-layout", LAYOUT_MARK)
@@ -248,7 +249,7 @@ def _into_layout(target: str, shown: str, *, in_git: bool) -> Publish:
             was_layout = os.path.lexists(os.path.join(target, "oci-layout"))
             try:
                 _move(work, target)
-                _drop_orphans(work, target, reachable(target, old) or frozenset())
+                _drop_orphans(work, target, before)
             finally:
                 sweep(target, doomed)
                 if not was_layout:

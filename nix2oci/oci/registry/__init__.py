@@ -12,6 +12,7 @@
     transport.py, connections.py      one request, over a connection that is kept
     socks.py, tls.py                  what is in between, and whom to believe
     urls.py, addresses.py             where a request may go
+    repository.py                     which repository a reference means
     client_options.py, environment.py what all of that needs to be told
 
 Nothing here reads the environment, prints, or knows the time: `ClientOptions` has all of it.

@@ -28,8 +28,9 @@ from nix2oci.host.http.urls import (
 )
 from nix2oci.oci.registry import credentials
 from nix2oci.oci.registry.challenge import challenges, chosen
-from nix2oci.oci.registry.client_options import ClientOptions, Repository, line_to
+from nix2oci.oci.registry.client_options import ClientOptions, line_to
 from nix2oci.oci.registry.credentials import Asked, Credentials
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.oci.registry.tokens import Authenticator, Follow, Scopes
 from nix2oci.oci.spec import Digest
 from nix2oci.text import display

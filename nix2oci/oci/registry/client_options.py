@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct, field
 
 from nix2oci.host.http.line import Advice, Line
 from nix2oci.host.http.retry import Clock, Patience
-from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.environment import DOCKER_HUB, RegistryEnvironment, registry_name
+from nix2oci.oci.registry.environment import RegistryEnvironment
+from nix2oci.oci.registry.repository import Repository
 
 
 def _nobody(_: object) -> None:
@@ -70,31 +70,6 @@ class ClientOptions(Struct, frozen=True):
         return self.security_of(host).plain_http
 
 
-class Repository(Struct, frozen=True):
-    """A repository of a registry."""
-
-    registry: str
-    """As in a reference: `host` or `host:port`."""
-    repository: str
-
-    @classmethod
-    def of(cls, reference: Reference) -> Repository:
-        """That of a reference; where it names no registry, Docker Hub is meant, as everywhere."""
-        registry = registry_name(reference.registry or DOCKER_HUB)
-        if registry == DOCKER_HUB:
-            name = reference.repository
-            return cls(DOCKER_HUB, name if "/" in name else f"library/{name}")
-        return cls(registry, reference.repository)
-
-    @property
-    def host(self) -> str:
-        """Where the registry is."""
-        return "registry-1.docker.io" if self.registry == DOCKER_HUB else self.registry
-
-    def __str__(self) -> str:
-        return f"{self.registry}/{self.repository}"
-
-
 _ADVICE = Advice(
     untrusted="trust its authority with --cert-dir DIR, where it is *.crt, "
     "or do without with --no-tls-verify",
@@ -120,11 +95,3 @@ def line_to(place: Repository, access: ClientOptions) -> Line:
         _ADVICE,
         access.listener.exchange,
     )
-
-
-def distinct(references: Iterable[Reference]) -> tuple[Reference, ...]:
-    """References without those that name what an earlier one names, however they are written."""
-    found: dict[tuple[Repository, str | None], Reference] = {}
-    for each in references:
-        found.setdefault((Repository.of(each), each.tag), each)
-    return tuple(found.values())

@@ -7,8 +7,9 @@ from threading import Lock
 
 from nix2oci.host.http.transport import Transport
 from nix2oci.oci.registry.client import Client
-from nix2oci.oci.registry.client_options import ClientOptions, Repository, line_to
+from nix2oci.oci.registry.client_options import ClientOptions, line_to
 from nix2oci.oci.registry.parallel import Background
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.oci.spec import Digest
 
 

@@ -19,8 +19,9 @@ from msgspec import Struct
 from nix2oci.host.http.request_error import RequestError
 from nix2oci.host.regular_files import open_file
 from nix2oci.oci.registry import helpers
-from nix2oci.oci.registry.environment import HUB_NAMES, Account, RegistryEnvironment, registry_name
+from nix2oci.oci.registry.environment import Account, RegistryEnvironment
 from nix2oci.oci.registry.helpers import HelperError, HelperMissingError
+from nix2oci.oci.registry.repository import HUB_NAMES, registry_name
 
 Json = dict[str, object]
 

@@ -20,8 +20,8 @@ from nix2oci.errors import OutputError
 from nix2oci.host.http.request_error import as_registry_error
 from nix2oci.host.http.retry import CancelledError
 from nix2oci.oci.layout.archive import Readable
-from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.oci.registry.upload import Outcome, Uploader
 from nix2oci.oci.spec import Descriptor, Digest
 

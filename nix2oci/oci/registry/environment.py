@@ -15,6 +15,7 @@ from nix2oci.errors import ConfigError, InvalidReferenceError
 from nix2oci.host.http.authorities import ca_file
 from nix2oci.host.http.proxies import Proxies
 from nix2oci.oci.reference import Reference
+from nix2oci.oci.registry.repository import registry_name
 
 
 class Account(Struct, frozen=True):
@@ -112,17 +113,6 @@ class RegistryEnvironment(Struct, frozen=True):
         if self.account is None or self.account.registry is not None:
             return self
         return replace(self, account=replace(self.account, registry=registry))
-
-
-DOCKER_HUB = "docker.io"
-HUB_NAMES = frozenset(
-    {DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
-)
-
-
-def registry_name(registry: str) -> str:
-    """The one name of a registry that has several."""
-    return DOCKER_HUB if registry in HUB_NAMES else registry
 
 
 def _account(env: Mapping[str, str]) -> Account | None:

@@ -22,11 +22,11 @@ from nix2oci.oci.layout.archive import Readable
 from nix2oci.oci.layout.source import Blobs, ImageSource, Layout
 from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.pull import open_remote
 from nix2oci.oci.registry.push import Known
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.oci.registry.upload import Uploader
 from nix2oci.oci.spec import LAYER_FORM, SLIMMED, STORE_PATHS, Descriptor, Digest, contents_key
 

@@ -27,10 +27,11 @@ from nix2oci.host.regular_files import open_file
 from nix2oci.oci.fields import Fields, parse_object
 from nix2oci.oci.layout.source import Layout
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import Repository, Security
+from nix2oci.oci.registry.client_options import Security
 from nix2oci.oci.registry.clients import Clients
-from nix2oci.oci.registry.environment import DOCKER_HUB, RegistryEnvironment
+from nix2oci.oci.registry.environment import RegistryEnvironment
 from nix2oci.oci.registry.pull import open_remote
+from nix2oci.oci.registry.repository import DOCKER_HUB, Repository
 
 _MAX_BYTES = 1 << 20
 _URL = re.compile(r"http(s?)://([^/@?#]+)/?")

@@ -24,10 +24,10 @@ from nix2oci.oci.layout.source import Layout
 from nix2oci.oci.media_types import INDEX_TYPES
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, Message
-from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.manifests import get_document
 from nix2oci.oci.registry.referrers import get_referrers
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.oci.spec import Descriptor, Digest
 
 

@@ -18,7 +18,6 @@ from nix2oci.host.http.request_error import RequestError, as_registry_error
 from nix2oci.oci.layout.source import Blobs
 from nix2oci.oci.reference import Reference
 from nix2oci.oci.registry.client import Client, is_immutable
-from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.early_uploads import EarlyUploads
 from nix2oci.oci.registry.image_documents import Document
@@ -27,6 +26,7 @@ from nix2oci.oci.registry.parallel import run_all
 from nix2oci.oci.registry.push_set import PushSet
 from nix2oci.oci.registry.put import put
 from nix2oci.oci.registry.put_attached import attach
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.oci.registry.upload import Outcome, Uploader
 from nix2oci.oci.spec import Descriptor, Digest
 

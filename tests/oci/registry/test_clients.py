@@ -13,9 +13,9 @@ from support.pushing import ALICE, Desk
 
 from nix2oci.errors import AuthenticationError
 from nix2oci.oci.reference import Reference
-from nix2oci.oci.registry.client_options import Repository
 from nix2oci.oci.registry.clients import Clients
 from nix2oci.oci.registry.push import Pushed, push
+from nix2oci.oci.registry.repository import Repository
 
 NAMES = ("team/a", "team/b", "team/c")
 

@@ -20,10 +20,11 @@ from nix2oci.host.http.line import Line
 from nix2oci.host.http.retry import Clock
 from nix2oci.host.http.transport import Answer, Request
 from nix2oci.oci.registry.client import Client
-from nix2oci.oci.registry.client_options import ClientOptions, Repository
+from nix2oci.oci.registry.client_options import ClientOptions
 from nix2oci.oci.registry.environment import RegistryEnvironment
 from nix2oci.oci.registry.push_set import TaggedLayer
 from nix2oci.oci.registry.referrers import add_to_list, tag_of
+from nix2oci.oci.registry.repository import Repository
 from nix2oci.oci.registry.signature_tag import add_signature
 from nix2oci.oci.spec import MANIFEST, Descriptor, Digest
 

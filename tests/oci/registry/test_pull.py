@@ -233,7 +233,7 @@ def test_only_the_right_to_read_is_asked_for(desk: Desk) -> None:
     ],
 )
 def test_docker_hub_is_what_everybody_means(text: str, host: str, shown: str) -> None:
-    from nix2oci.oci.registry.client_options import Repository  # noqa: PLC0415
+    from nix2oci.oci.registry.repository import Repository  # noqa: PLC0415
 
     place = Repository.of(Reference.parse(text))
     assert (place.host, str(place)) == (host, shown)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tarfile
 
 from nix2oci.model.closure import StorePath
 from nix2oci.nix.store_files import StoreFiles, unreadable
@@ -59,6 +58,8 @@ def _script_or_file(path: StorePath, head: bytes, *, executable: bool) -> tuple[
 
 def _is_image_archive(file: str, name: str) -> bool:
     """Whether a file is a tar that has the documents of an image, compressed or not."""
+    import tarfile  # noqa: PLC0415  # start-up counts
+
     try:
         with tarfile.open(file, mode="r|*") as tar:
             return any(os.path.normpath(member.name) in _DOCUMENTS for member in tar)

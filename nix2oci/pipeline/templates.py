@@ -44,6 +44,8 @@ def settings_schema() -> bytes:
 
 
 def _file(package: str, name: str) -> bytes:
-    from importlib.resources import files  # noqa: PLC0415  # start-up counts
+    from pkgutil import get_data  # noqa: PLC0415  # start-up counts
 
-    return files(f"nix2oci.{package}").joinpath(name).read_bytes()
+    found = get_data(f"nix2oci.{package}", name)
+    assert found is not None, "what loads Python's modules here can load no files"
+    return found

@@ -22,10 +22,11 @@ _Data = bytes | memoryview
 def checksum(data: _Data, before: int | None = 0) -> int | None:
     """CRC-64/XZ (The .xz File Format, 6.3) of `data`, behind bytes of which it is `before`.
 
-    None where Python lacks the package for it.
+    None where `before` is, and where Python lacks the package for it.
     """
-    crc = _crc64()
-    return None if crc is None or before is None else crc(data, before)
+    if before is None or (crc := _crc64()) is None:
+        return None
+    return crc(data, before)
 
 
 @cache

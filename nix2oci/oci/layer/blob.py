@@ -11,7 +11,7 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -178,15 +178,15 @@ def write_layer(
 ) -> Layer:
     """Write the blob of a layer to `out` and say what it is.
 
-    In `pool`, where there is one, blocks are compressed and the tar is hashed, which without
-    compression is written there, too; all else is done here. At most a few blocks are in memory.
+    In `pool`, where there is one, blocks are compressed; a thread beside it hashes the tar, and
+    writes it where it is not compressed; all else is done here. A few blocks are in memory.
     `progress` is told the bytes of tar that were read, a block at a time. A layer that is
     chunked is for `chunked.write_chunked_layer`.
     """
     compress = _COMPRESS[compression]
     plain, packed = hashlib.sha256(), hashlib.sha256()
     waiting: deque[Callable[[], bytes]] = deque()
-    last: Callable[[], None] | None = None
+    taken: deque[Callable[[], None]] = deque()
     tar_size = size = files = 0
 
     def counted() -> Iterator[Entry]:
@@ -205,22 +205,32 @@ def write_layer(
         return out.write(data)
 
     ahead = _AHEAD if pool else 0
-    for block in tar_blocks(counted(), reuse=ahead + 1):
-        tar_size += len(block)
-        if last:
-            last()
-        last = _start(pool, take, block)
-        if compress:
-            waiting.append(_start(pool, compress, block))
-            size += write(waiting.popleft()()) if len(waiting) > ahead else 0
-        progress(len(block))
-    size += sum(write(compressed()) for compressed in waiting)
-    if last:
-        last()
+    with _in_order(pool) as in_order:
+        for block in tar_blocks(counted(), reuse=ahead + 1):
+            tar_size += len(block)
+            taken.append(_start(in_order, take, block))
+            if compress:
+                waiting.append(_start(pool, compress, block))
+            if len(taken) > ahead:
+                taken.popleft()()
+                size += write(waiting.popleft()()) if compress else 0
+            progress(len(block))
+        size += sum(write(compressed()) for compressed in waiting)
+        for each in taken:
+            each()
     diff_id = Digest("sha256:" + plain.hexdigest())
     digest = Digest("sha256:" + packed.hexdigest()) if compress else diff_id
     size = size if compress else tar_size
     return Layer(compression.media_type, digest, size, diff_id, tar_size, files)
+
+
+def _in_order(pool: Executor | None) -> AbstractContextManager[Executor | None]:
+    """A thread beside a pool, which does one thing after the other: a hash is of all in order."""
+    if pool is None:
+        return nullcontext()
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # start-up counts
+
+    return ThreadPoolExecutor(1)
 
 
 def _start(

@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from nix2oci.errors import LayoutError, RepresentationError
 from nix2oci.model.tree import parents
 from nix2oci.oci.documents import ForeignConfig
-from nix2oci.oci.layer.extract import small_files
 from nix2oci.oci.layout.archive import chunks
 from nix2oci.oci.layout.names import CONTAINERD_NAME
 from nix2oci.oci.layout.source import FILE_PREFIXES, ImageSource
@@ -37,7 +36,6 @@ from nix2oci.oci.validate.check_documents import read_documents
 from nix2oci.oci.validate.finding import Finding
 from nix2oci.oci.validate.layer_contents import LayerContents, Node
 from nix2oci.oci.validate.merged import merge_layers
-from nix2oci.oci.validate.read_layers import read_layers
 from nix2oci.text import display
 
 if TYPE_CHECKING:
@@ -106,6 +104,8 @@ class BaseImage(Struct, frozen=True):
 
     def read(self, path: bytes) -> bytes:
         """The content of a small regular file of the merged file system, links not followed."""
+        from nix2oci.oci.layer.extract import small_files  # noqa: PLC0415  # few images have a base
+
         for contents, layer in zip(reversed(self.contents), reversed(self.layers), strict=True):
             if path in contents.nodes:
                 found = small_files(self.source, layer, {path})
@@ -145,6 +145,8 @@ def read_base_image(source: ImageSource, platform: Platform, workers: int = 0) -
     if documents.config is None:
         raise AssertionError("a document that was not read is a finding")
     _check_platform(source, documents.config.platform, platform)
+    from nix2oci.oci.validate.read_layers import read_layers  # noqa: PLC0415  # as above
+
     contents = read_layers(
         source, documents.layers, documents.diff_ids, workers, hash_store_paths=True
     )

@@ -32,7 +32,7 @@ from nix2oci.oci.spec import (
     ImageConfig,
     Platform,
 )
-from nix2oci.oci.validate.check_image import check_written
+from nix2oci.oci.validate.check_documents import read_documents
 from nix2oci.pipeline import describe
 from nix2oci.pipeline.debug_twin import (
     Tools,
@@ -243,8 +243,8 @@ def _locale_archive(prepared: Prepared) -> str:
 
 
 def _check(staging: Staging, image: Image) -> None:
-    """The cheap part of `nix2oci validate`, before anybody can see the image."""
-    for finding in check_written(staging.source(image)):
+    """The cheap part of `nix2oci validate`, before anybody can see the image: no layer is read."""
+    for finding in read_documents(staging.source(image)).findings:
         if finding.level == "error":
             raise LayoutError(f"cannot publish the image that was built: {finding}")
 

@@ -84,11 +84,6 @@ def validate(
     return tuple(findings)
 
 
-def check_written(source: ImageSource) -> tuple[Finding, ...]:
-    """The part of `validate` that reads no layer: documents, sizes, and how they fit together."""
-    return read_documents(source).findings
-
-
 Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 """Made for so many bytes of layers, and told of them as they are read."""
 

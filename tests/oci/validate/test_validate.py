@@ -18,7 +18,8 @@ from support.spoiled import findings, setting, without
 
 from nix2oci.errors import ConfigError, OutputError
 from nix2oci.oci.layout.source import open_image
-from nix2oci.oci.validate.check_image import check_written, validate, validate_layout
+from nix2oci.oci.validate.check_documents import read_documents
+from nix2oci.oci.validate.check_image import validate, validate_layout
 from nix2oci.oci.validate.finding import RULES
 
 
@@ -268,12 +269,14 @@ def test_all_findings_come_at_once(tmp_path: Path) -> None:
     assert codes == ["layout", "blob-size", "config", "blob-digest"]
 
 
-def test_check_written_reads_no_layer(tmp_path: Path) -> None:
+def test_reading_the_documents_reads_no_layer(tmp_path: Path) -> None:
     spoiled = SmallImage(files=damage_blob(0)).write(tmp_path / "spoiled")
-    assert check_written(open_image(str(spoiled))) == ()
+    assert read_documents(open_image(str(spoiled))).findings == ()
     assert [found.code for found in validate(open_image(str(spoiled)))] == ["blob-digest"]
     shorter = SmallImage(manifest=setting("layers", 1, "size", to=9)).write(tmp_path / "shorter")
-    assert [found.code for found in check_written(open_image(str(shorter)))] == ["blob-size"]
+    assert [found.code for found in read_documents(open_image(str(shorter))).findings] == [
+        "blob-size"
+    ]
 
 
 def test_a_tag_picks_one_image(tmp_path: Path) -> None:

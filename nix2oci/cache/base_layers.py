@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 
 from nix2oci.cache.directory import Cache
-from nix2oci.cache.layer_store import keep_blob
+from nix2oci.cache.layer_store import keep_blobs
 from nix2oci.host.regular_files import open_file
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.spec import BLOBS, Descriptor, Digest
@@ -37,7 +37,7 @@ def take(cache: Cache, layer: Descriptor, target: str) -> bool:
 
 def keep(cache: Cache, layer: Descriptor, path: str) -> None:
     """Keep the blob of a layer, which is the file at `path`."""
-    if cache.prepare() and keep_blob(cache, layer.digest, path):
+    if cache.prepare() and keep_blobs(cache, {layer.digest: path}):
         document = {"digest": str(layer.digest), "size": layer.size, "paths": []}
         cache.layers.write(_key(layer.digest), document)
 

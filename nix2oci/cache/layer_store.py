@@ -177,25 +177,31 @@ def _take(cache: Cache, keys: Sequence[str], sink: BlobSink, cores: int) -> dict
 def _keep(cache: Cache, layers: Mapping[str, tuple[Layer, Sequence[str]]], sink: BlobSink) -> None:
     """Keep layers that were made, each blob before the document that names it."""
     if layers and cache.prepare():
+        blobs = {layer.digest: sink.blob_path(layer.digest) for layer, _ in layers.values()}
+        kept = keep_blobs(cache, blobs)
         for key, (layer, paths) in layers.items():
-            if keep_blob(cache, layer.digest, sink.blob_path(layer.digest)):
+            if layer.digest in kept:
                 cache.layers.write(key, _document(layer, paths))
 
 
-def keep_blob(cache: Cache, digest: Digest, path: str) -> bool:
-    """Put the blob at `path` into the cache; whether it is there. A document has to name it."""
-    final = cache.path(f"{BLOBS}/{digest.hex}")
-    if os.path.lexists(final):
-        return True
+def keep_blobs(cache: Cache, blobs: Mapping[Digest, str]) -> set[Digest]:
+    """Put blobs, which are at these paths, into the cache; those that are there then.
+
+    A document has to name each.
+    """
+    kept: set[Digest] = set()
     try:
         with scratch_directory(cache.path(BLOBS)) as directory:
-            new = os.path.join(directory, "blob")
-            share(path, new)
-            os.replace(new, final)
+            for digest, path in blobs.items():
+                final = cache.path(f"{BLOBS}/{digest.hex}")
+                if not os.path.lexists(final):
+                    new = os.path.join(directory, digest.hex)
+                    share(path, new)
+                    os.replace(new, final)
+                kept.add(digest)
     except OSError as err:
         cache.remark(f"nothing is kept in the cache at {cache.directory}: {err.strerror}")
-        return False
-    return True
+    return kept
 
 
 def _is_right(path: str, layer: Layer) -> bool:

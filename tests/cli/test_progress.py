@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,19 @@ def test_bars_are_drawn_without_a_thread() -> None:
     with Bars().bytes("writing", 10) as counter:
         counter(5)
         assert set(threading.enumerate()) <= before
+
+
+def test_a_bar_is_not_drawn_for_each_of_many_steps(here: Terminal) -> None:
+    """Drawing takes longer than most steps do."""
+    work = (
+        "from nix2oci.cli.render.console import Bars\n"
+        "with Bars().steps('counting', 9000) as at:\n"
+        "    for _ in range(9000): at(1)\n"
+    )
+    start = time.monotonic()
+    seen = on_pty([sys.executable, "-c", work], here.env(TERM="xterm"), here.directory)
+    often = 10 * (time.monotonic() - start)
+    assert 1 < seen.count(b"counting") <= often + 2
 
 
 @pytest.mark.parametrize("args", READING)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import click
@@ -20,8 +21,8 @@ from nix2oci.text import printable, size
 if TYPE_CHECKING:
     from nix2oci.report.terminal.styled import Style, Text
 
-_REDRAWS = 200
-"""How often a bar is drawn at most, from its beginning to its end."""
+_REDRAWN = 0.1
+"""Seconds between two drawings of a bar, each of which takes some milliseconds."""
 
 _WARNING = "warning: "
 
@@ -165,14 +166,13 @@ class Bars(Struct, frozen=True):
         )
         with bars:
             task = bars.add_task(printable(text), total=total)
-            drawn = 0
+            drawn = monotonic()
 
             def advance(done: int) -> None:
                 nonlocal drawn
-                drawn += done
                 bars.advance(task, done)
-                if drawn * _REDRAWS >= total:
-                    drawn = 0
+                if monotonic() - drawn >= _REDRAWN:
+                    drawn = monotonic()
                     bars.refresh()
 
             def step(text: str) -> None:

@@ -52,10 +52,10 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "rich": frozenset({"cli"}),
     "yaml": frozenset({"config"}),
     "deflate": frozenset({"oci.layer.blob"}),
-    "zstandard": frozenset({"oci.layer.blob", "oci.layer.unpack", "nix.decompress"})
+    "zstandard": frozenset({"oci.layer.blob", "oci.layer.unpack", "nix.binary_caches.decompress"})
     | frozenset({"oci.layer.chunked", "oci.layer.table_of_contents"}),
     "fastcrc": frozenset({"oci.layer.chunked", "oci.validate.tar_facts", "oci.layout.checksum"}),
-    "cryptography": frozenset({"trust.signing_keys", "nix.public_keys"}),
+    "cryptography": frozenset({"trust.signing_keys", "nix.binary_caches.public_keys"}),
     "magic": frozenset({"oci.file_type"}),
     "pylibmagic": frozenset({"oci.file_type"}),
     "urllib3": frozenset({"host.http.transport", "host.http.connections"}),
@@ -66,10 +66,11 @@ OUTSIDE: Mapping[str, frozenset[str]] = {
     # Credential helpers are programs; engines are spoken to by the commands that users set up.
     "subprocess": frozenset({"nix.process", "nix.host", "host.children"})
     | frozenset({"oci.registry.helpers", "oci.engines"}),
-    "secrets": frozenset({"host.scratch"}),
-    **dict.fromkeys(("random", "uuid", "locale", "getpass"), frozenset()),
-    # How long a program may take that answers in pieces; no time reaches an image by that.
-    "time": frozenset({"oci.registry.helpers", "host.children", "host.sharing"}),
+    **dict.fromkeys(("secrets", "random", "uuid", "locale", "getpass"), frozenset()),
+    # How long a program may take that answers in pieces, and how often a bar is drawn; no time
+    # reaches an image by that.
+    "time": frozenset({"oci.registry.helpers", "host.children", "host.sharing"})
+    | frozenset({"cli.render.console"}),
     "socket": frozenset({"host.http.addresses", "host.http.connections"})
     | frozenset({"host.http.socks", "host.http.transport"}),
     "multiprocessing": frozenset({"host.sharing"}),

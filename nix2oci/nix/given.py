@@ -27,7 +27,7 @@ from nix2oci.errors import (
 from nix2oci.host.differences import here
 from nix2oci.host.regular_files import read_file
 from nix2oci.model.closure import STORE_DIR, Closure, PathInfo, StorePath, reachable
-from nix2oci.nix.binary_cache import BinaryCache
+from nix2oci.nix.binary_caches.cache import BinaryCache
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.json_output import path_infos, read_json, unknown_shape

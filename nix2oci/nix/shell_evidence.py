@@ -25,8 +25,8 @@ from nix2oci.model.shell_references import (
     ShellReference,
 )
 from nix2oci.nix.file_search import END, entries, is_full, naming, places
-from nix2oci.nix.python_evidence import PythonEvidence, python_evidence
-from nix2oci.nix.python_index import is_standard
+from nix2oci.nix.python.index import is_standard
+from nix2oci.nix.python.verdict import PythonEvidence, python_evidence
 from nix2oci.nix.store_files import StoreFiles, unreadable
 
 _MOST_SEARCHED = 60

@@ -12,7 +12,7 @@ from support.fakestore import store_path
 
 from nix2oci.errors import StoreError
 from nix2oci.model.closure import parse_nar_hash, to_base32
-from nix2oci.nix.narinfo import NarInfo
+from nix2oci.nix.binary_caches.narinfo import NarInfo
 
 PATH = store_path("app-1.0")
 HASH = hashlib.sha256(b"").digest()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nix2oci.nix.python_calls import read_module
-from nix2oci.nix.python_module import Module, all_sites
+from nix2oci.nix.python.calls import read_module
+from nix2oci.nix.python.module import Module, all_sites
 
 
 def module(source: str) -> Module:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from nix2oci.nix.python_calls import read_module
-from nix2oci.nix.python_index import Index
-from nix2oci.nix.python_module import all_sites
-from nix2oci.nix.python_reach import Reached, reach
+from nix2oci.nix.python.calls import read_module
+from nix2oci.nix.python.index import Index
+from nix2oci.nix.python.module import all_sites
+from nix2oci.nix.python.reach import Reached, reach
 
 SITE = "/nix/store/a/lib/python3.13/site-packages"
 APP = "/nix/store/b/share/app.py"

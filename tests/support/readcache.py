@@ -11,9 +11,9 @@ from support.pushing import FakeClock
 
 from nix2oci.errors import Nix2OCIError
 from nix2oci.model.closure import Closure
-from nix2oci.nix.binary_cache import BinaryCache
-from nix2oci.nix.cache_files import Web
-from nix2oci.nix.direct import open_cache
+from nix2oci.nix.binary_caches.cache import BinaryCache
+from nix2oci.nix.binary_caches.cache_files import Web
+from nix2oci.nix.binary_caches.direct import open_cache
 from nix2oci.nix.options import Origin
 from nix2oci.nix.remote import remote_store
 

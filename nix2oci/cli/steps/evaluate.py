@@ -23,7 +23,7 @@ from nix2oci.nix.package import Package
 if TYPE_CHECKING:
     from nix2oci.cache.directory import Cache
     from nix2oci.model.closure import PathInfo, StorePath
-    from nix2oci.nix.binary_cache import BinaryCache
+    from nix2oci.nix.binary_caches.cache import BinaryCache
 
 
 def nix_client(
@@ -45,7 +45,7 @@ def nix_client(
         opener = partial(_open_cache, store, env, options, output) if store else None
         return open_given(env, options, *files, opener)
     if store:
-        from nix2oci.nix.direct import DirectNix, can_be_read, has_nix
+        from nix2oci.nix.binary_caches.direct import DirectNix, can_be_read, has_nix
 
         if can_be_read(store) and not has_nix(env):
             return DirectNix(env, options, _open_cache(store, env, options, output))
@@ -92,8 +92,8 @@ def _open_cache(
 ) -> BinaryCache:
     """The binary cache at an origin, for who has no Nix."""
     from nix2oci import __version__
-    from nix2oci.nix.cache_files import Web
-    from nix2oci.nix.direct import open_cache
+    from nix2oci.nix.binary_caches.cache_files import Web
+    from nix2oci.nix.binary_caches.direct import open_cache
 
     note = console.progress(output).step
     web = Web(env, context.clock(), f"nix2oci/{__version__}", note)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Collection, Iterable
 
 from msgspec.structs import replace
 
-from nix2oci.nix.python_doors import (
+from nix2oci.nix.python.bindings import Names, is_main, is_never_on_linux, text_of
+from nix2oci.nix.python.doors import (
     BY_NAME,
     DOORS,
     MODULES,
@@ -25,8 +26,7 @@ from nix2oci.nix.python_doors import (
     is_users_shell,
     starts_program,
 )
-from nix2oci.nix.python_module import Import, Module, Scope, Site
-from nix2oci.nix.python_names import Names, is_main, is_never_on_linux, text_of
+from nix2oci.nix.python.module import Import, Module, Scope, Site
 
 _IMPORTS = ("import_module", "__import__")
 _PLUGINS = frozenset({"entry_points", "iter_entry_points", "load_entry_point", "get_entry_map"})

@@ -12,7 +12,7 @@ from msgspec import Struct
 from nix2oci.errors import StoreError
 from nix2oci.host.http.retry import Clock
 from nix2oci.host.regular_files import open_file, read_file
-from nix2oci.nix.narinfo import NarInfo
+from nix2oci.nix.binary_caches.narinfo import NarInfo
 from nix2oci.text import display
 
 

@@ -15,11 +15,16 @@ from threading import Event
 from nix2oci.errors import ClosureError, StoreError
 from nix2oci.model.closure import Closure, PathInfo, StorePath, format_nar_hash
 from nix2oci.nix.ahead import ahead, explored
-from nix2oci.nix.cache_files import CacheFiles, NarFile
-from nix2oci.nix.decompress import SLOW, DecompressionError, decompressed, kept_as_zstd
-from nix2oci.nix.narinfo import MOST_BYTES, NarInfo
+from nix2oci.nix.binary_caches.cache_files import CacheFiles, NarFile
+from nix2oci.nix.binary_caches.decompress import (
+    SLOW,
+    DecompressionError,
+    decompressed,
+    kept_as_zstd,
+)
+from nix2oci.nix.binary_caches.narinfo import MOST_BYTES, NarInfo
+from nix2oci.nix.binary_caches.public_keys import PublicKeys
 from nix2oci.nix.options import Origin
-from nix2oci.nix.public_keys import PublicKeys
 from nix2oci.nix.store import not_there
 from nix2oci.text import and_more, display
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from nix2oci.nix.python_module import Import
-from nix2oci.nix.python_names import STANDARD
+from nix2oci.nix.python.bindings import STANDARD
+from nix2oci.nix.python.module import Import
 
 _SITE = re.compile(rb"(.*?/(?:site|dist)-packages)/")
 _STANDARD = re.compile(rb"(.*/lib/(?:python|pypy)3\.?\d*)/(?!(?:site|dist)-packages/)")

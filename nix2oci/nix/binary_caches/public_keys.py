@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from nix2oci.errors import ConfigError
-from nix2oci.nix.narinfo import NarInfo
+from nix2oci.nix.binary_caches.narinfo import NarInfo
 from nix2oci.text import display
 
 CACHE_NIXOS_ORG = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct, field
 
-from nix2oci.nix.python_index import Index
-from nix2oci.nix.python_module import MAIN, Module
+from nix2oci.nix.python.index import Index
+from nix2oci.nix.python.module import MAIN, Module
 
 Read = Callable[[bytes], Module | None]
 """The module in a file; None for what cannot be read as one."""

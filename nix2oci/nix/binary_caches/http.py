@@ -28,7 +28,7 @@ from nix2oci.host.http.retry import TEMPORARY, Health, Patience, persist
 from nix2oci.host.http.transport import Answer, Request, Transport
 from nix2oci.host.http.urls import REDIRECTS, followed, same_origin
 from nix2oci.host.regular_files import open_file
-from nix2oci.nix.cache_files import NarFile, Web
+from nix2oci.nix.binary_caches.cache_files import NarFile, Web
 from nix2oci.nix.messages import redact
 from nix2oci.text import display
 

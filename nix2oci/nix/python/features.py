@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from nix2oci.nix.python_reach import Reached
+from nix2oci.nix.python.reach import Reached
 
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _SHORT = 4

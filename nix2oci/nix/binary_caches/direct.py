@@ -10,15 +10,15 @@ from typing import NoReturn
 from nix2oci.errors import ConfigError, NixNotFoundError
 from nix2oci.host.differences import here
 from nix2oci.model.closure import PathInfo, StorePath
-from nix2oci.nix.binary_cache import BinaryCache
-from nix2oci.nix.cache_files import CacheFiles, DirectoryFiles, Web
+from nix2oci.nix.binary_caches.cache import BinaryCache
+from nix2oci.nix.binary_caches.cache_files import CacheFiles, DirectoryFiles, Web
+from nix2oci.nix.binary_caches.public_keys import CACHE_NIXOS_ORG, PublicKeys
 from nix2oci.nix.client import NixClient
 from nix2oci.nix.installable import Installable
 from nix2oci.nix.nix_conf import Settings
 from nix2oci.nix.options import Origin, setting
 from nix2oci.nix.package import Package, package_of_path
 from nix2oci.nix.process import WITHOUT_NIX
-from nix2oci.nix.public_keys import CACHE_NIXOS_ORG, PublicKeys
 
 
 class DirectNix(NixClient):
@@ -86,7 +86,7 @@ def open_cache(
 def _files(origin: Origin, settings: Settings, env: Mapping[str, str], web: Web) -> CacheFiles:
     if origin.place:
         return DirectoryFiles(os.path.dirname(origin.place))
-    from nix2oci.nix.cache_http import WebFiles  # noqa: PLC0415  # no HTTP for a directory
+    from nix2oci.nix.binary_caches.http import WebFiles  # noqa: PLC0415  # no HTTP for a directory
 
     netrc = settings.text("netrc-file") or f"{env.get('NIX_CONF_DIR') or '/etc/nix'}/netrc"
     return WebFiles(origin.url, web, netrc)

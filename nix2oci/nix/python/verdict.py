@@ -21,11 +21,11 @@ from nix2oci.model.dead_mentions import COMPLETES
 from nix2oci.model.shell_references import CallSite
 from nix2oci.nix.file_search import entries
 from nix2oci.nix.needles import find
-from nix2oci.nix.python_calls import read_module
-from nix2oci.nix.python_index import Index, is_standard
-from nix2oci.nix.python_module import Module, Site, all_sites, is_whole
-from nix2oci.nix.python_names import STANDARD
-from nix2oci.nix.python_reach import EntryPoint, Reached, reach
+from nix2oci.nix.python.bindings import STANDARD
+from nix2oci.nix.python.calls import read_module
+from nix2oci.nix.python.index import Index, is_standard
+from nix2oci.nix.python.module import Module, Site, all_sites, is_whole
+from nix2oci.nix.python.reach import EntryPoint, Reached, reach
 from nix2oci.nix.store_files import StoreFiles
 from nix2oci.text import display
 from nix2oci.wrappers.binary import BinaryWrapper
@@ -244,7 +244,7 @@ def _module(files: StoreFiles, path: bytes) -> Module | None:
 
 
 def _calls(reached: Reached) -> Iterator[CallSite]:
-    from nix2oci.nix.python_features import Features  # noqa: PLC0415  # few have any
+    from nix2oci.nix.python.features import Features  # noqa: PLC0415  # few have any
 
     features = Features(reached)
     for path in reached.unread:

@@ -36,9 +36,13 @@ _MOST_BYTES = 15 << 20
 _UNDECIDING = frozenset({"--print-build-logs", "--keep-going", "--max-jobs", "--builders"})
 """Options that change no answer."""
 _DECIDING = frozenset(
-    {"--arg", "--argstr", "--eval-store", "--impure", "--inputs-from", "--refresh"}
+    {
+        *("--arg", "--argstr", "--eval-store", "--impure", "--inputs-from", "--refresh"),
+        *("--commit-lock-file", "--output-lock-file", "--recreate-lock-file"),
+        *("--reference-lock-file", "--update-input"),
+    }
 )
-"""Options for what has no name of its own, and the one that wants all looked at again."""
+"""Options for what has no name of its own, and those that want all looked at again, or written."""
 _COMMIT = r"[0-9a-f]{40}"
 _PINNED = rf"(github|gitlab|sourcehut):[^/]+/[^/?]+/{_COMMIT}(\?|$)|git\+.*[?&]rev={_COMMIT}(&|$)"
 _VARIABLES = r"_?NIX.*|GIT_.*|XDG_(CONFIG|DATA|CACHE|STATE)_\w+|HOME|USER"
@@ -218,7 +222,8 @@ def _machine(options: Sequence[str], env: Mapping[str, str]) -> list[object]:
         found = os.stat(nix)
     except (OSError, ConfigError):
         return []
-    if not asked.flag("pure-eval", default=True) or asked.text("eval-store"):
+    is_pure = asked.flag("pure-eval", default=True) and not asked.text("eval-store")
+    if not (is_pure and asked.flag("warn-dirty", default=True)):  # what is not locked is not said
         return []
     told = [option for option in names_and_values(options) if option[0] not in _UNDECIDING]
     variables = {name: text for name, text in env.items() if re.fullmatch(_VARIABLES, name)}

@@ -148,6 +148,10 @@ def test_what_changed_is_asked_again_until_it_is_settled(
     [
         pytest.param(["--impure"], {}, id="impure"),
         pytest.param(["--refresh"], {}, id="all is to be looked at again"),
+        pytest.param(["--recreate-lock-file"], {}, id="inputs are locked anew"),
+        pytest.param(["--update-input", "a"], {}, id="an input is locked anew"),
+        pytest.param(["--reference-lock-file", "/x"], {}, id="the lock is another file"),
+        pytest.param(["--option", "warn-dirty", "false"], {}, id="what is not locked is not said"),
         pytest.param(["--override-input", "a", "path:/x"], {}, id="an override to a path"),
         pytest.param(["--override-input", "a", "nixpkgs"], {}, id="an override to a name"),
         pytest.param(["--inputs-from", "."], {}, id="names are those of another flake"),
@@ -198,8 +202,9 @@ def test_what_decides_nothing_is_no_part_of_it(runs: Runs, options: list[str]) -
         pytest.param("warning: updating lock file '/f/flake.lock':", id="a lock that is written"),
     ],
 )
-def test_what_nix_took_otherwise_is_not_kept(runs: Runs, said: str) -> None:
-    runs.fake.answer('#""', joint(value()), stderr=f"{said}\n")
+@pytest.mark.parametrize("more", [0, 1 << 16], ids=["and no more", "and a lot after it"])
+def test_what_nix_took_otherwise_is_not_kept(runs: Runs, said: str, more: int) -> None:
+    runs.fake.answer('#""', joint(value()), stderr=f"{said}\ntrace: {'x' * more}\n")
     runs.commit()
     for _ in range(2):
         assert runs.run()[0] == "eval"

@@ -14,8 +14,8 @@ from nix2oci.config.braces import with_installables
 from nix2oci.config.file_sources import sources_beside
 from nix2oci.config.image_spec import FILE_NAME
 from nix2oci.config.keys import Document
-from nix2oci.nix.flake_inputs import reference, within
 from nix2oci.nix.flake_place import inside, is_below
+from nix2oci.nix.flake_reference import reference, within
 from nix2oci.nix.installable import names_path
 from nix2oci.nix.named_flake import FlakePlace, flake_above, named_place
 

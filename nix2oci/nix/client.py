@@ -5,7 +5,7 @@ by the next, messages that reach the user exactly once, a root that protects wha
 
 For one flake installable nix is started three times: `eval` (`nix.question`), `build` and
 `path-info` (both once for all installables); `flake metadata` is one more for each flake that
-lies elsewhere, of which git here knows nothing. A store path is not evaluated. Derivations are
+lies elsewhere and is no commit by its name. A store path is not evaluated. Derivations are
 built, so nothing is evaluated again for that; the cache of evaluations is left out: it knows
 nothing of `--apply`. What is kept for the next run is in `nix.kept_answers`.
 """
@@ -65,7 +65,7 @@ class NixClient(Evaluator):
         self.requires_signatures = False  # of every path of a closure: `nix.signatures`
         self.said_of_paths: list[str] = []  # what `path_info` gave, for `nix.evidence`
         self._unsaid: list[Sequence[StorePath]] = []  # of which it was kept
-        self._looking: dict[str, tuple[ExitStack, str]] = {}
+        self._looking: dict[str, tuple[ExitStack, str, tuple[str, ...]]] = {}
         self._closures: dict[frozenset[StorePath], str] = {}
         self._made: dict[frozenset[StorePath], tuple[str, Outputs]] = {}
 
@@ -81,12 +81,12 @@ class NixClient(Evaluator):
 
         root = self.physical()
         with ExitStack() as stack:
-            early, link = self._looking.pop(self._name(packages), (None, ""))
+            early, link, asked = self._looking.pop(self._name(packages), (None, "", ()))
             if early:
                 stack.enter_context(early.pop_all())
             else:
                 link = os.path.join(stack.enter_context(temporary_directory()), "root")
-            built = self._built_before(packages, link) or self._build(packages, link)
+            built = self._built_before(packages, link, asked) or self._build(packages, link)
             if path := absent(built, root):
                 raise StoreError(
                     f"cannot read {path}: Nix has it, but there is no {root}{path}",
@@ -94,13 +94,18 @@ class NixClient(Evaluator):
                 )
             yield built
 
-    def _built_before(self, packages: Sequence[Package], link: str) -> tuple[Built, ...] | None:
-        """What an earlier run built, if Nix says that it is still valid, held by `link`."""
+    def _built_before(
+        self, packages: Sequence[Package], link: str, asked: tuple[str, ...]
+    ) -> tuple[Built, ...] | None:
+        """What an earlier run built, if Nix says that it is still valid, held by `link`.
+
+        `asked` is the command that is at work on that, if there is one.
+        """
         root, name = self.physical(), self._name(packages)
         found = kept_realised(self.kept, name) if self.kept and name else None
         if found is None or not found.is_there(root):
             return None
-        done = self.run(self._validity(found, link), quiet=True)
+        done = self.run(asked or self._validity(found, link), quiet=True)
         if done.returncode or not found.is_there(root):  # as it is now: held
             return None
         try:
@@ -123,13 +128,18 @@ class NixClient(Evaluator):
         stack = ExitStack()
         weakref.finalize(self, stack.close)
         link = os.path.join(stack.enter_context(temporary_directory()), "root")
-        self._looking[name] = stack, link
-        self.begin(self._validity(found, link))
+        asked = self._validity(found, link)
+        self._looking[name] = stack, link, asked
+        self.begin(asked)
 
     def _validity(self, found: Realised, link: str) -> tuple[str, ...]:
-        """The command that asks whether paths are valid, and has `link` hold those that are."""
+        """The command that asks whether paths are valid, and has `link` hold those that are.
+
+        So are sources of flakes where Nix was not asked for them.
+        """
         options = (*store_options(self.options), "--out-link", link)
-        return ("build", "--json", *options, "--", *found.roots)
+        paths = dict.fromkeys((*found.roots, *self.kept_sources))
+        return ("build", "--json", *options, "--", *paths)
 
     def _name(self, packages: Sequence[Package]) -> str:
         """The name that what becomes of packages is kept by; `""` where it is not to be kept."""

@@ -1,38 +1,38 @@
-"""What Nix knows of what the user names: its version, the system, flakes and their packages.
+"""What Nix knows of what the user names: flakes, files and their packages.
 
-For one flake or file that is one process, `nix eval` with the question of `nix.question`; `flake
-metadata` is one more for each flake that lies elsewhere, of which git here knows nothing. A store
-path is not evaluated. Nix's own cache of evaluations is left out: it knows nothing of `--apply`.
+For each that is one process, `nix eval` with the question of `nix.question`. A store path is not
+evaluated. Nix's own cache of evaluations is left out: it knows nothing of `--apply`.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Self
 
 from msgspec.structs import replace
 
-from nix2oci.errors import NixCommandError, NixError, NixOutputError
+from nix2oci.errors import NixError
 from nix2oci.model.closure import STORE_DIR
-from nix2oci.nix.failure import Finished, failure
-from nix2oci.nix.host import Head, dirty_revision, store_path_behind
+from nix2oci.nix.failure import failure
+from nix2oci.nix.flakes import FlakeReader
+from nix2oci.nix.host import Head, store_path_behind
 from nix2oci.nix.installable import Installable, no_such_attribute
-from nix2oci.nix.json_output import Source, Version, flake_source, read_json
+from nix2oci.nix.json_output import Source, read_json
 from nix2oci.nix.kept_answers import (
     Asked,
     Evaluation,
     Kept,
     evaluation_name,
     is_as_locked,
+    is_settled,
     keep_evaluation,
     kept_evaluation,
+    named_commit,
+    named_tree,
 )
 from nix2oci.nix.messages import cause
-from nix2oci.nix.named_flake import FlakePlace, head_at, local_source, named_place
-from nix2oci.nix.options import Origin, evaluation_options, store_root, values_of
+from nix2oci.nix.named_flake import head_at
+from nix2oci.nix.options import Origin
 from nix2oci.nix.package import (
     EVAL_EXPRESSION,
     NAMES,
@@ -41,24 +41,16 @@ from nix2oci.nix.package import (
     package_of,
     package_of_path,
 )
-from nix2oci.nix.process import NixRunner
 from nix2oci.nix.question import NO_SYSTEM, Answer, all_outputs, of_file, of_flake
-from nix2oci.nix.realise import any_lost
 
-_UNCACHED = ("--option", "eval-cache", "false")
 _MISSING = "does not provide attribute"
 
 Found = tuple[EvalResult | None, EvalResult | None]
 """What an installable is as a package, and as an app: one of them at least."""
 
 
-class Evaluator(NixRunner):
-    """The Nix of this machine, with the options that the user passes through.
-
-    `env`, `show` and `terminal` are those of `NixRunner`. `origin` is where store paths
-    come from. `say` is told what was decided here. Methods raise what `run` raises,
-    `NixCommandError`, `NixOutputError` and `StoreError`.
-    """
+class Evaluator(FlakeReader):
+    """The same, which evaluates as well."""
 
     def __init__(
         self,
@@ -70,80 +62,10 @@ class Evaluator(NixRunner):
         origin: Origin | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        super().__init__(env, show, terminal)
-        self.options = tuple(options)
-        self.origin = origin
-        self._say = say
-        self._sources: dict[str, Source] = {}
-        self._metadata: dict[str, str] = {}
-        self._local: dict[str, tuple[FlakePlace | None, Head | None]] = {}
+        super().__init__(env, options, show=show, terminal=terminal, origin=origin, say=say)
         self.kept: Kept | None = None  # what Nix said in earlier runs
-        self._versions: list[Version] = []  # as Nix said; one and the same for each system
-        self._is_told = False  # of a system that need not be this machine's
-
-    # -- what there is
-
-    @property
-    def version(self) -> Version:
-        """Which Nix this is, as it said with an evaluation, or is asked."""
-        if not self._versions:
-            done = self.run(("--version",), plain=True)
-            if done.returncode:
-                raise failure(done, "cannot run nix")
-            self._versions.append(Version.parse(done.stdout))
-        if not self._versions[-1].has_flakes:
-            raise NixError(f"cannot use {self._versions[-1]}: 2.4 is the first with flakes")
-        return self._versions[-1]
-
-    def refuse_old(self) -> None:
-        """Raise `NixError` where a Nix failed since it is too old: what it says is no help."""
-        with suppress(NixCommandError, NixOutputError):  # it failed for another reason
-            _ = self.version
-
-    @functools.cached_property
-    def _own_system(self) -> str:
-        from nix2oci.nix.system import own_system  # noqa: PLC0415  # start-up counts
-
-        return own_system(self.run, self.options, self.env)
-
-    @functools.cached_property
-    def _system(self) -> str:
-        linux = f"{self._own_system.partition('-')[0]}-linux"
-        if self._own_system == linux or values_of(self.options, "--system"):
-            return self._own_system
-        self._say(f"building for {linux}, as images hold Linux programs")
-        return linux
-
-    def system(self) -> str:
-        """The system to build for: that of `--system`, or this machine's, on a Mac as Linux."""
-        return self._system
-
-    @property
-    def _evaluating(self) -> tuple[str, ...]:
-        """What has evaluation take the machine for one of the system to build for."""
-        if self._is_told or self._system != self._own_system:
-            return ("--system", self._system)
-        return ()
-
-    def for_system(self, system: str) -> Self:
-        """The same Nix, that evaluates for another system, whichever a derivation is built on.
-
-        Unlike `--system`, this does not make Nix take the machine for one of that system.
-        """
-        other = copy.copy(self)
-        other._system, other._is_told = system, True  # noqa: SLF001
-        return other
-
-    def only_named(self, texts: Sequence[str], beside: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG002
-        """Store paths that texts name and that are in the image for it: of a given closure."""
-        return ()
-
-    def physical(self) -> str:
-        """The directory that a store path lies below: `""`, or DIR of `--store DIR`.
-
-        Raises `StoreError` when the store is not in a file system of this machine.
-        """
-        return store_root(self.options, self.env)
+        self.kept_sources: list[str] = []  # where they lie that evaluations were kept of
+        self._early: dict[tuple[Installable, str], Package] = {}
 
     # -- evaluate
 
@@ -157,7 +79,17 @@ class Evaluator(NixRunner):
     def evaluate(self, installable: Installable) -> Package:
         """What Nix knows of an installable, as `nix build` and `nix run` would find it."""
         self.check_store()
-        return self.of_system(self._package(installable))
+        early = self._early.pop((installable, self._system), None)
+        return self.of_system(early or self._package(installable))
+
+    def evaluate_early(self, installable: Installable) -> None:
+        """Evaluate what is locked by its name, which tells where its source lies as well.
+
+        `evaluate` has the answer then. Of any other flake that is known before.
+        """
+        if installable.kind == "flake" and self._locked(installable):
+            self.check_store()
+            self._early[installable, self._system] = self._package(installable)
 
     def check_store(self) -> None:
         """Raise `StoreError` where what is built could not be read here."""
@@ -184,45 +116,54 @@ class Evaluator(NixRunner):
             self._local[installable.flake_ref] = place, None
         package = package_of(installable, value, app, self.source(installable), self.system())
         is_kept = self.kept and name and answer and is_as_locked(said)
-        if self.kept and is_kept and head_at(place, self.env) == head:  # as it was before
-            keep_evaluation(self.kept, name, Evaluation(package, self.version))
+        if self.kept and is_kept and self._is_as_it_was(installable, head):
+            known = Evaluation(package, self.version, self._trees.get(installable.flake_ref))
+            keep_evaluation(self.kept, name, known, self.physical())
         return package
 
-    def _at(self, flake: Installable) -> tuple[FlakePlace | None, Head | None]:
-        """Where a flake lies that is named by its path, and what git says of that; once for each.
-
-        That is before it is evaluated.
-        """
-        ref = flake.flake_ref
-        if ref not in self._local:
-            place = named_place(ref)
-            self._local[ref] = place, head_at(place, self.env)
-        return self._local[ref]
+    def _is_as_it_was(self, flake: Installable, head: Head | None) -> bool:
+        """Whether what was evaluated is what the name of the evaluation says."""
+        place, _ = self._at(flake)
+        return head_at(place, self.env) == head if place else is_settled(self.fetched_place(flake))
 
     def _kept_name(self, installable: Installable) -> str:
         """The name that its evaluation is kept by; `""` where it is not to be kept."""
-        place, head = self._at(installable)
-        if not (self.kept and place and head and self.origin is None):
+        if self.kept is None or self.origin is not None:
             return ""
+        place, head = self._at(installable)
+        if place:
+            tree = named_tree(place, head) if head else ()
+        else:
+            tree = named_commit(self._meant(installable))
         asked = Asked(self.system(), self.options, self.env)
-        return evaluation_name(installable, place, head, asked)
+        return evaluation_name(installable, tree, asked)
 
     def _kept_package(self, name: str, installable: Installable) -> Package | None:
-        """What an evaluation knew whose derivations are still there."""
-        found = kept_evaluation(self.kept, name, installable) if self.kept and name else None
-        if found is None or self.kept is None or any_lost([found.package], self.physical()):
+        """What an evaluation knew that can still be used."""
+        if not (self.kept and name):
+            return None
+        found = kept_evaluation(self.kept, name, installable, self.physical())
+        if found is None:
             return None
         self.kept.say(f"kept evaluation of {found.package.revision}")
         self._versions.append(found.version)
+        self.kept_sources += found.sources
+        if found.tree:
+            self._trees[installable.flake_ref] = found.tree
         return found.package
 
-    def _joint(self, installable: Installable) -> tuple[Found | None, str]:
+    def _joint(
+        self, installable: Installable, *, with_tree: bool = True
+    ) -> tuple[Found | None, str]:
         """Package and app by one question; None where they have to be looked for one by one.
 
-        Beside them is what Nix said on standard error.
+        Beside them is what Nix said on standard error. `with_tree` asks for the source of a flake
+        that is locked by its name, too.
         """
         is_file, pure = installable.kind == "file", "--impure" not in self.options
-        function = of_file() if is_file else of_flake(installable, self.system())
+        with_tree = with_tree and not (is_file or self._is_found(installable))
+        locked = self._locked(installable) if with_tree else {}
+        function = of_file() if is_file else of_flake(installable, self.system(), locked)
         if not function:
             return None, ""
         operand, told = installable.operand, self._evaluating
@@ -230,9 +171,13 @@ class Evaluator(NixRunner):
             operand, told = all_outputs(installable, self.system(), pure=pure)
         done = self.ask(installable, operand, function, told)
         if done.returncode and not (NO_SYSTEM in done.said or _MISSING in cause(done.said)):
+            if locked:  # settings may forbid a question to fetch anything
+                return self._joint(installable, with_tree=False)
             self.refuse_old()
             raise failure(done, f"cannot evaluate '{installable.text}'")
         answer = None if done.returncode else Answer.parse(read_json(done.stdout, "eval"))
+        if answer and answer.tree:
+            self._take_tree(installable, answer.tree)
         if answer is None or (answer.value is None and answer.app is None):
             return None, done.said
         self._versions.append(answer.version)
@@ -263,50 +208,6 @@ class Evaluator(NixRunner):
             return None
         self.refuse_old()
         raise failure(done, f"cannot evaluate '{installable.text}'")
-
-    def ask(
-        self,
-        installable: Installable,
-        operand: str,
-        question: str,
-        told: tuple[str, ...] | None = None,
-    ) -> Finished:
-        """`nix eval` of an attribute of the same flake or file; `question` is a function.
-
-        `told` is what evaluation is told of the machine, when that is not what it is built for.
-        """
-        file = ("--file", installable.file) if installable.kind == "file" else ()
-        told = self._evaluating if told is None else told
-        options = self._evaluation_options(installable) + told + _UNCACHED + file
-        return self.run(("eval", "--json", *options, "--apply", question, "--", operand))
-
-    def source(self, installable: Installable) -> Source:
-        """What is known of a flake; looked up once for each."""
-        ref = installable.flake_ref
-        if ref not in self._sources:
-            self._sources[ref] = local_source(*self._at(installable)) or self._source(installable)
-        return self._sources[ref]
-
-    def _source(self, installable: Installable) -> Source:
-        source = flake_source(self.metadata(installable))
-        if source.directory:
-            source = replace(source, revision=dirty_revision(source.directory, self.env))
-        return source
-
-    def metadata(self, installable: Installable) -> str:
-        """What `nix flake metadata --json` prints of a flake; asked once for each."""
-        ref = installable.flake_ref
-        if ref not in self._metadata:
-            options = self._evaluation_options(installable)
-            done = self.run(("flake", "metadata", "--json", *options, "--", ref))
-            if done.returncode:
-                raise failure(done, f"cannot evaluate '{installable.text}'")
-            self._metadata[ref] = done.stdout
-        return self._metadata[ref]
-
-    def _evaluation_options(self, installable: Installable) -> tuple[str, ...]:
-        inputs, names = not installable.is_input, installable.kind != "file"
-        return evaluation_options(self.options, inputs=inputs, names=names)
 
     def _missing(self, installable: Installable) -> NixError:
         """Name what the flake has instead."""

@@ -1,20 +1,17 @@
 """What a name in front of an installable means: an input of the flake, as it is locked.
 
-The lock is that of `nix flake metadata`, after every option was heard. The hard part is that an
-input is locked as attributes, while a command wants a flake reference: Nix writes those by the
-rules of each fetcher (src/libfetchers/*.cc, `toURL`).
+The lock is that of `nix flake metadata`, after every option was heard.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from nix2oci.errors import NixError
+from nix2oci.nix.flake_reference import Attributes, reference, within
 from nix2oci.nix.installable import Installable, asks_more, registry_name
 from nix2oci.nix.json_output import read_json, unknown_shape
 from nix2oci.nix.messages import redact
@@ -22,11 +19,6 @@ from nix2oci.nix.options import values_of
 
 if TYPE_CHECKING:
     from nix2oci.nix.client import NixClient
-
-Attributes = Mapping[str, object]
-
-# hasTarballExtension of src/libfetchers/tarball.cc, as far as all versions agree.
-_TARBALL = r"\.(zip|tar|tgz|tar\.(gz|xz|bz2|zst))$"
 
 
 def as_locked(nix: NixClient, installable: Installable, main: Installable | None) -> Installable:
@@ -152,75 +144,3 @@ def _from_parents(chain: list[Attributes]) -> Attributes:
     if locked.get("type") != "path" or str(locked["path"]).startswith("/"):
         return locked
     return within(_from_parents(parents), str(locked["path"])) if parents else locked
-
-
-def within(locked: Attributes, path: str) -> Attributes:
-    """The attributes of the flake in another directory of the same source.
-
-    `path` is seen from the directory of the flake that is locked. Where that would lie outside of
-    the source, the type is `outside`, which has no reference.
-    """
-    if locked.get("type") == "path":
-        whole = os.path.join(os.path.abspath(str(locked["path"])), str(locked.get("dir", "")), path)
-        return {"type": "path", "path": os.path.normpath(whole)}
-    directory = os.path.normpath(os.path.join(str(locked.get("dir", "")), path))
-    if directory == ".." or directory.startswith(("/", "../")):
-        return {"type": "outside"}
-    kept = {key: value for key, value in locked.items() if key != "dir"}
-    return kept if directory == "." else {**kept, "dir": directory}
-
-
-def reference(locked: Attributes) -> str | None:
-    """The flake reference of attributes; None for a fetcher that is not known."""
-    kind = locked.get("type")
-    write = _WRITERS.get(str(kind))
-    if write is None or (kind == "path" and not str(locked["path"]).startswith("/")):
-        return None
-    base, names = write(locked)
-    query = {name: _text(locked[name]) for name in (*names, "dir") if name in locked}
-    if not query:
-        return base
-    from urllib.parse import quote, urlencode  # noqa: PLC0415  # start-up counts
-
-    joint = "&" if "?" in base else "?"
-    return f"{base}{joint}{urlencode(query, safe='/', quote_via=quote)}"
-
-
-def _text(value: object) -> str:
-    return str(int(value)) if isinstance(value, bool) else str(value)
-
-
-_Written = tuple[str, tuple[str, ...]]
-
-
-def _forge(locked: Attributes) -> _Written:
-    return f"{locked['type']}:{locked['owner']}/{locked['repo']}/{locked['rev']}", ("host",)
-
-
-def _repository(locked: Attributes) -> _Written:
-    """To 2.18, the URL has the directory as well."""
-    base, _, query = str(locked["url"]).partition("?")
-    kept = "&".join(each for each in query.split("&") if each and not each.startswith("dir="))
-    url = f"{base}?{kept}" if kept else base
-    return f"{locked['type']}+{url}", ("ref", "rev", "shallow", "submodules", "allRefs")
-
-
-def _path(locked: Attributes) -> _Written:
-    from urllib.parse import quote  # noqa: PLC0415  # start-up counts
-
-    return f"path:{quote(str(locked['path']))}", ("narHash",)
-
-
-def _download(locked: Attributes) -> _Written:
-    """The word in front is left out where Nix tells a tarball by its name: 2.8 does not know it."""
-    url = str(locked["url"])
-    plain = locked["type"] == "tarball" and re.search(_TARBALL, url.partition("?")[0])
-    return url if plain else f"{locked['type']}+{url}", ("narHash",)
-
-
-_WRITERS: Mapping[str, Callable[[Attributes], _Written]] = {
-    **dict.fromkeys(("github", "gitlab", "sourcehut"), _forge),
-    **dict.fromkeys(("git", "hg"), _repository),
-    **dict.fromkeys(("tarball", "file"), _download),
-    "path": _path,
-}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nix2oci.errors import ConfigError, NixError
 from nix2oci.nix.installable import Installable
-from nix2oci.nix.json_output import read_json, unknown_shape
+from nix2oci.nix.json_output import read_json
 from nix2oci.nix.named_flake import FlakePlace, named_place
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 _NO_PATH = r"<|[\w+.-]+:"
 
 _MOST_LINKS = 64
-
-# What fixes a source, so that it is not what lies there now.
-_FIXED = {"rev", "ref", "narHash"}
 
 
 def place_of(nix: NixClient, installable: Installable) -> FlakePlace:
@@ -37,7 +34,7 @@ def place_of(nix: NixClient, installable: Installable) -> FlakePlace:
     if installable.kind == "file":
         return FlakePlace(_directory_of_file(installable.file))
     place = named_place(installable.flake_ref)
-    return place or _fetched_place(nix.metadata(installable), nix.physical())
+    return place or nix.fetched_place(installable)
 
 
 def _directory_of_file(file: str) -> str | None:
@@ -49,28 +46,6 @@ def _directory_of_file(file: str) -> str | None:
             break
         file = os.path.join(os.path.dirname(file), os.readlink(file))
     return file if os.path.isdir(file) else os.path.dirname(file)
-
-
-def _fetched_place(stdout: str, store_root: str) -> FlakePlace:
-    """The place that `nix flake metadata --json` says."""
-    answer = read_json(stdout, "flake metadata")
-    try:
-        resolved, path = answer.get("resolved") or {}, answer.get("path")
-        below = str(resolved.get("dir", ""))
-        kind, is_fixed = resolved.get("type"), bool(_FIXED & resolved.keys())
-        locked = answer.get("locked") or {}
-    except (AttributeError, TypeError) as err:
-        raise unknown_shape("flake metadata", stdout) from err
-    if kind == "path" and not is_fixed:
-        own = os.path.abspath(str(resolved.get("path")))
-        directory = os.path.normpath(os.path.join(own, below))
-        return FlakePlace(directory, copied=os.path.realpath(own))
-    if kind == "git" and not is_fixed and (own := _checkout(str(resolved.get("url")))):
-        return FlakePlace(os.path.normpath(os.path.join(own, below)))
-    source = f"{store_root}{path}"
-    if not isinstance(path, str) or not os.path.isdir(source):
-        return FlakePlace(None)
-    return FlakePlace(os.path.normpath(os.path.join(source, below)), source=source, locked=locked)
 
 
 def fetched_source(nix: NixClient, installable: Installable) -> str:
@@ -87,16 +62,6 @@ def fetched_source(nix: NixClient, installable: Installable) -> str:
             hint="without lazy trees it does: --option lazy-trees false",
         )
     return source
-
-
-def _checkout(url: str) -> str:
-    """The work tree that a URL of git means, `""` for a bare repository or one elsewhere."""
-    if not url.startswith("file:"):
-        return ""
-    from urllib.parse import unquote  # noqa: PLC0415  # start-up counts
-
-    path = unquote(url.partition("?")[0].removeprefix("file:").removeprefix("//"))
-    return os.path.abspath(path) if os.path.lexists(os.path.join(path, ".git")) else ""
 
 
 def check_outside(output: str, places: Sequence[FlakePlace]) -> None:

@@ -223,6 +223,24 @@ class Source(Struct, frozen=True):
     directory: str = ""
 
 
+class Tree(Struct, frozen=True):
+    """The source of a flake that was fetched, as `fetchTree` gives it.
+
+    `path` is in the store, `revision` the commit, `""` for none, and `nar_hash` `""` where Nix does
+    not say it.
+    """
+
+    path: str
+    revision: str
+    last_modified: int | None
+    nar_hash: str
+
+    def source(self, locked: Mapping[str, Any]) -> Source:
+        """What metadata would say of it; `locked` are its attributes."""
+        modified = self.last_modified if self.revision else None
+        return Source(self.revision, modified or None, _source_url(locked))
+
+
 def flake_source(stdout: str) -> Source:
     """Read `nix flake metadata --json`; raise `NixOutputError` when it is no object."""
     answer = read_json(stdout, "flake metadata")

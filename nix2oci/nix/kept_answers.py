@@ -1,10 +1,10 @@
 """What Nix said, kept for the next run: what evaluation knows, and what derivations became.
 
 The hard part is that no answer may be used that Nix would not give now. An evaluation is kept under
-all that decides it, and only where all of that has a name: a commit of a clean tree whose lock is
-complete, evaluated purely. What was built is used when Nix says that it is still valid, and when
-each path of its closure is the very file or directory that was described: what was deleted and made
-again has another inode, or another time of change.
+all that decides it, and only where all of that has a name: a commit, of a clean tree or by a URL,
+whose lock is complete, evaluated purely. What was built is used when Nix says that it is still
+valid, and when each path of its closure is the very file or directory that was described: what was
+deleted and made again has another inode, or another time of change.
 """
 
 from __future__ import annotations
@@ -15,30 +15,36 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct, ValidationError, convert, field, to_builtins
+from msgspec.structs import replace
 
 from nix2oci.errors import ClosureError, ConfigError, NixOutputError
 from nix2oci.host.regular_files import read_file
 from nix2oci.model.closure import StorePath
 from nix2oci.nix.host import Head, program
 from nix2oci.nix.installable import Installable
-from nix2oci.nix.json_output import Version, path_infos
+from nix2oci.nix.json_output import Tree, Version, path_infos
+from nix2oci.nix.messages import redact
 from nix2oci.nix.named_flake import FlakePlace
 from nix2oci.nix.nix_conf import Settings
 from nix2oci.nix.options import names_and_values
 from nix2oci.nix.package import EVAL_EXPRESSION, Package
-from nix2oci.nix.realise import Outputs
+from nix2oci.nix.realise import Outputs, any_lost
 
-FORMAT = 1
+FORMAT = 2
 """Goes up with every change of what is asked, or of what is kept of an answer."""
 
 _MOST_BYTES = 15 << 20
 _UNDECIDING = frozenset({"--print-build-logs", "--keep-going", "--max-jobs", "--builders"})
 """Options that change no answer."""
 _DECIDING = frozenset(
-    {"--arg", "--argstr", "--eval-store", "--impure", "--inputs-from", "--refresh"}
+    {
+        *("--arg", "--argstr", "--eval-store", "--impure", "--inputs-from", "--refresh"),
+        *("--commit-lock-file", "--output-lock-file", "--recreate-lock-file"),
+        *("--reference-lock-file", "--update-input"),
+    }
 )
-"""Options for what has no name of its own, and the one that wants all looked at again."""
+"""Options for what has no name of its own, and those that want all looked at again, or written."""
 _COMMIT = r"[0-9a-f]{40}"
 _PINNED = rf"(github|gitlab|sourcehut):[^/]+/[^/?]+/{_COMMIT}(\?|$)|git\+.*[?&]rev={_COMMIT}(&|$)"
 _VARIABLES = r"_?NIX.*|GIT_.*|XDG_(CONFIG|DATA|CACHE|STATE)_\w+|HOME|USER"
@@ -90,16 +96,40 @@ class Asked(Struct, frozen=True):
     env: Mapping[str, str]
 
 
-def evaluation_name(installable: Installable, place: FlakePlace, head: Head, asked: Asked) -> str:
-    """The name of an evaluation by all that decides it; `""` where something has no name."""
+def named_tree(place: FlakePlace, head: Head) -> Sequence[object]:
+    """What names the files of a work tree; empty where nothing does, or its inputs may change."""
     directory = place.directory or ""
-    if not (head.is_clean and head.commit and _is_locked(directory) and _is_pure(asked.options)):
-        return ""
-    machine = _machine(asked.options, asked.env)
+    if not (head.is_clean and head.commit and _is_locked(directory)):
+        return ()
+    return os.path.realpath(directory), head.commit, head.committed
+
+
+def named_commit(reference: str) -> Sequence[object]:
+    """What names the files of a flake by its reference; empty for one that has a secret.
+
+    Nor has a tarball a name by its NAR hash: evaluation sees its time, which that does not tell.
+    """
+    from nix2oci.nix.flake_reference import is_commit, locked_attributes  # noqa: PLC0415
+
+    is_named = is_commit(locked_attributes(reference)) and redact(reference) == reference
+    return (reference,) if is_named else ()
+
+
+def evaluation_name(installable: Installable, source: Sequence[object], asked: Asked) -> str:
+    """The name of an evaluation by all that decides it; `""` where something has no name.
+
+    `source` names the files of the flake.
+    """
+    machine = _machine(asked.options, asked.env) if source and _is_pure(asked.options) else []
     if not machine:
         return ""
-    source = [os.path.realpath(directory), head.commit, head.committed, asked.system]
-    return _name("evaluation", EVAL_EXPRESSION, source, to_builtins(installable), machine)
+    told = [*source, asked.system]
+    return _name("evaluation", EVAL_EXPRESSION, told, to_builtins(installable), machine)
+
+
+def is_settled(place: FlakePlace) -> bool:
+    """Whether a source that was fetched has a NAR hash, and all of its inputs have one."""
+    return bool(place.locked.get("narHash")) and _is_locked(place.directory or "/")
 
 
 def is_as_locked(said: str) -> bool:
@@ -108,25 +138,48 @@ def is_as_locked(said: str) -> bool:
 
 
 class Evaluation(Struct, frozen=True):
-    """What an evaluation knew, and which Nix it was."""
+    """What an evaluation knew, and which Nix it was.
+
+    `tree` is the source that it alone could find, and `stamps` are that of it.
+    """
 
     package: Package
     version: Version
+    tree: Tree | None = None
+    stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> list[str]:
+        return [self.tree.path] if self.tree else []
+
+    def is_there(self, root: str) -> bool:
+        """Whether its derivations and its source are below `root`, as they were."""
+        is_whole = len(self.stamps) == len(self.sources)
+        is_same = is_whole and stamps(self.sources, root) == self.stamps
+        return is_same and not any_lost([self.package], root)
 
 
-def kept_evaluation(kept: Kept, name: str, installable: Installable) -> Evaluation | None:
-    """What an evaluation knew; None where it is not kept, or none would have said that."""
+def kept_evaluation(
+    kept: Kept, name: str, installable: Installable, root: str
+) -> Evaluation | None:
+    """What an evaluation knew whose derivations and source are still there, below `root`.
+
+    None as well where none would have said that.
+    """
     try:
         found = convert(kept.store.read(name), Evaluation)
-        for wanted in (*found.package.wanted, *found.package.program_wanted):
-            StorePath.parse(wanted.path)
+        wanted = (*found.package.wanted, *found.package.program_wanted)
+        for path in (*(each.path for each in wanted), *found.sources):
+            StorePath.parse(path)
     except (ValidationError, ClosureError, ValueError):
         return None
-    return found if found.package.installable == installable else None
+    return found if found.package.installable == installable and found.is_there(root) else None
 
 
-def keep_evaluation(kept: Kept, name: str, found: Evaluation) -> None:
-    kept.store.write(name, to_builtins(found))
+def keep_evaluation(kept: Kept, name: str, found: Evaluation, root: str) -> None:
+    marked = stamps(found.sources, root)
+    if len(marked) == len(found.sources):
+        kept.store.write(name, to_builtins(replace(found, stamps=marked)))
 
 
 def _is_pure(options: Sequence[str]) -> bool:
@@ -218,7 +271,8 @@ def _machine(options: Sequence[str], env: Mapping[str, str]) -> list[object]:
         found = os.stat(nix)
     except (OSError, ConfigError):
         return []
-    if not asked.flag("pure-eval", default=True) or asked.text("eval-store"):
+    is_pure = asked.flag("pure-eval", default=True) and not asked.text("eval-store")
+    if not (is_pure and asked.flag("warn-dirty", default=True)):  # what is not locked is not said
         return []
     told = [option for option in names_and_values(options) if option[0] not in _UNDECIDING]
     variables = {name: text for name, text in env.items() if re.fullmatch(_VARIABLES, name)}

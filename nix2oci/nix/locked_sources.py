@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from nix2oci.model.closure import parse_nar_hash
-from nix2oci.nix.flake_inputs import reference
+from nix2oci.nix.flake_reference import reference
 from nix2oci.nix.installable import names_path
 from nix2oci.nix.json_output import read_json, unknown_shape
 from nix2oci.nix.messages import redact

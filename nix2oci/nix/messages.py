@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 _KEPT = 64 * 1024
 _ANSI = r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\r\x07]"
-_USER_INFO = r"([A-Za-z][\w+.\-]*://)([^\s/@'\"]+)@"
+_USER_INFO = r"(?<=[\w+.\-])://([^\s/@'\"]+)@"  # a scheme in front would be tried at each letter
 _HIDDEN_SETTING = r"(?i)token|secret|password"
 _ERROR = r"\s*error: *(.+)"
 _REASON = r"\s*Reason: (.+)"
@@ -127,6 +127,7 @@ class Relay(Struct):
     seen: set[str]
     held: list[str] = field(default_factory=list)
     _kept: deque[str] = field(default_factory=deque)
+    _warnings: dict[str, None] = field(default_factory=dict)
     _size: int = 0
     _partial: bytes = b""
     _repeats: bool = False
@@ -151,8 +152,8 @@ class Relay(Struct):
 
     @property
     def text(self) -> str:
-        """The last 64 KiB or so of all that was said."""
-        return "\n".join(self._kept)
+        """The last 64 KiB or so of all that was said, and every warning from before."""
+        return "\n".join((*self._warnings, *self._kept))
 
     def _line(self, raw: bytes) -> None:
         line = redact(re.sub(_ANSI, "", raw.decode("utf-8", "replace")))
@@ -173,7 +174,10 @@ class Relay(Struct):
         self._kept.append(line)
         self._size += len(line) + 1
         while self._size > _KEPT and len(self._kept) > 1:
-            self._size -= len(self._kept.popleft()) + 1
+            dropped = self._kept.popleft()
+            self._size -= len(dropped) + 1
+            if dropped.startswith("warning:"):
+                self._warnings[dropped] = None
 
 
 def redact(text: str) -> str:
@@ -182,8 +186,8 @@ def redact(text: str) -> str:
 
 
 def _without_credentials(match: re.Match[str]) -> str:
-    scheme, user = match.groups()
-    return match[0] if scheme.endswith(("ssh://", "ssh-ng://")) and ":" not in user else scheme
+    is_ssh = match.string.endswith(("ssh", "ssh-ng"), 0, match.start())
+    return match[0] if is_ssh and ":" not in match[1] else "://"
 
 
 def redact_arguments(argv: tuple[str, ...]) -> tuple[str, ...]:

@@ -18,6 +18,9 @@ from nix2oci.nix.host import Head, head_of, work_tree
 from nix2oci.nix.installable import names_path
 from nix2oci.nix.json_output import Source
 
+_OF_GIT = "git+file://"
+_SCHEMES = ("path:", _OF_GIT)
+
 
 class FlakePlace(Struct, frozen=True):
     """Where the file is that is evaluated.
@@ -37,10 +40,11 @@ class FlakePlace(Struct, frozen=True):
 
 def named_place(flake_ref: str) -> FlakePlace | None:
     """The place of a flake that is named by its path; None for one that only Nix can find."""
-    is_url = flake_ref.startswith("path:")
+    scheme = next((each for each in _SCHEMES if flake_ref.startswith(each)), "")
+    is_url = bool(scheme)
     if not is_url and not names_path(flake_ref):
         return None
-    path, _, query = flake_ref.removeprefix("path:").partition("?")
+    path, _, query = flake_ref.removeprefix(scheme).partition("?")
     below = ""
     if query or (is_url and "%" in path):
         from urllib.parse import parse_qsl, unquote  # noqa: PLC0415  # start-up counts
@@ -50,6 +54,8 @@ def named_place(flake_ref: str) -> FlakePlace | None:
         below = parameters.pop("dir", "")
         if parameters:
             return None
+    if scheme == _OF_GIT and not os.path.lexists(os.path.join(path, ".git")):
+        return None  # a repository without a work tree
     root = path if is_url else flake_above(path)
     if not root or not os.path.isdir(root):
         return FlakePlace("")
@@ -57,7 +63,7 @@ def named_place(flake_ref: str) -> FlakePlace | None:
     if in_store := re.match(rf"{STORE_DIR}/[^/]+", os.path.realpath(root)):
         locked = {"type": "path", "path": os.path.realpath(root), "dir": below}
         return FlakePlace(directory, source=in_store[0], locked=locked)
-    is_copied = is_url or not work_tree(root)
+    is_copied = scheme == "path:" or not work_tree(root)
     return FlakePlace(directory, copied=os.path.realpath(root) if is_copied else "")
 
 

@@ -9,13 +9,13 @@ there first, so it is told of a system that no flake knows. From 2.17 a dot in f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError, convert
 
 from nix2oci.errors import NixOutputError
 from nix2oci.nix.installable import Installable, attribute_names
-from nix2oci.nix.json_output import Version
+from nix2oci.nix.json_output import Tree, Version
 from nix2oci.nix.package import EVAL_EXPRESSION, EvalResult
 
 NO_SYSTEM = "no-system"
@@ -32,16 +32,24 @@ FINDING = f"""
 """
 
 # `value` is the first of some places that is there, as `nix build` looks for it, `app` the app of
-# the same name; null is what is in none. What throws does so as it would by itself.
+# the same name; null is what is in none. What throws does so as it would by itself. `tree` is the
+# source of a flake that is locked: its outputs do not tell, and it was fetched a moment ago.
 _OF_FLAKE = """
 root: with builtins; let%s
   ask = places: if places == [ ] then null else
     let found = find root (head places); in
     if found == [ ] then ask (tail places) else one (head found);
   value = ask [ %s ];
+  source = t: {
+    path = unsafeDiscardStringContext t.outPath;
+    revision = t.rev or "";
+    last_modified = t.lastModified or null;
+    nar_hash = t.narHash or "";
+  };
 in {
   nix2oci = nixVersion;
   inherit value;
+  tree = %s;
   app = if value != null && value.kind == "app" then null else ask [ %s ];
 }
 """
@@ -49,11 +57,15 @@ _OF_FILE = "raw: { nix2oci = builtins.nixVersion; value = (%s) raw; app = null; 
 
 
 class Answer(Struct, frozen=True):
-    """What is known of an installable as a package, and as an app; None is not there."""
+    """What is known of an installable as a package, and as an app; None is not there.
+
+    `tree` is the source of its flake, where that was asked for.
+    """
 
     version: Version
     value: EvalResult | None
     app: EvalResult | None
+    tree: Tree | None
 
     @classmethod
     def parse(cls, answer: object) -> Answer | None:
@@ -63,9 +75,10 @@ class Answer(Struct, frozen=True):
         version = Version.of_number(answer.get("nix2oci"))
         try:
             value, app = (_result(answer.get(key)) for key in ("value", "app"))
-        except NixOutputError:
+            tree = convert(answer.get("tree"), Tree | None)
+        except (NixOutputError, ValidationError):
             return None
-        return None if version is None else cls(version, value, app)
+        return None if version is None else cls(version, value, app, tree)
 
 
 def _result(answer: object) -> EvalResult | None:
@@ -77,8 +90,11 @@ def of_file() -> str:
     return _OF_FILE % EVAL_EXPRESSION
 
 
-def of_flake(installable: Installable, system: str) -> str:
-    """The function to apply to all outputs of a flake; `""` where only Nix finds the attribute."""
+def of_flake(installable: Installable, system: str, locked: Mapping[str, object]) -> str:
+    """The function to apply to all outputs of a flake; `""` where only Nix finds the attribute.
+
+    `locked` are the attributes of its source, where that is asked for.
+    """
     attr = installable.attr
     if attr.startswith(".") or "%" in attr:
         return ""
@@ -89,7 +105,8 @@ def of_flake(installable: Installable, system: str) -> str:
     else:
         places = [("packages", system, "default"), ("defaultPackage", system)]
     app = (("apps", system, *(names or ("default",))),)
-    return _OF_FLAKE % (FINDING, _listed(places), _listed(app))
+    tree = f"source (fetchTree {_attributes(locked)})" if locked else "null"
+    return _OF_FLAKE % (FINDING, _listed(places), tree, _listed(app))
 
 
 def all_outputs(flake: Installable, system: str, *, pure: bool) -> tuple[str, tuple[str, ...]]:
@@ -101,6 +118,16 @@ def all_outputs(flake: Installable, system: str, *, pure: bool) -> tuple[str, tu
         return flake.at(_WHOLE_EXACTLY), ()
     told = ("--option", "system", NO_SYSTEM, "--option", "extra-extra-platforms", system)
     return flake.at(_WHOLE), told
+
+
+def _attributes(locked: Mapping[str, object]) -> str:
+    """Attributes in Nix's language, but for the directory of the flake, which is of no source."""
+    known = ((name, value) for name, value in locked.items() if name != "dir")
+    told = (
+        f"{name} = {str(value).lower() if isinstance(value, bool) else quoted_text(str(value))};"
+        for name, value in known
+    )
+    return f"{{ {' '.join(told)} }}"
 
 
 def _listed(places: Iterable[tuple[str, ...]]) -> str:

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.fakenix import SOURCE
 from support.terminal import Terminal
 
 from nix2oci.oci.validate.check_image import validate_layout
@@ -157,6 +158,33 @@ def test_where_no_file_can_be_looked_for_that_is_said(
     done = terminal.run(*BUILD, *args, "-o", "../x", "--config", "c.yaml")
     assert "looked for" not in done.stderr
     assert done.stdout == "oci:../x:mine\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param((), id="here"), pytest.param(("--platform", "linux/amd64"), id="there")],
+)
+def test_settings_of_a_commit_by_its_url_are_known_when_it_is_evaluated(
+    options: tuple[str, ...], terminal: Terminal
+) -> None:
+    source = Path(f"{terminal.fake.root}{SOURCE}")
+    source.mkdir()
+    (source / "flake.nix").write_text("{ }")
+    (source / "nix2oci.yaml").write_text("tag: mine")
+    url = f"github:o/r/{'0' * 40}#app"
+    for processes in (["eval", "build", "path-info"], ["build"]):
+        terminal.fake.log.unlink(missing_ok=True)
+        done = terminal.run("build", url, *options, "-o", "../x")
+        assert (done.returncode, done.stdout) == (0, "oci:../x:mine\n")
+        assert [call[0] for call in terminal.fake.calls] == processes
+
+
+def test_what_is_wrong_with_a_commit_by_its_url_is_said_once(terminal: Terminal) -> None:
+    terminal.fake.answer('#""', stderr="error: undefined variable 'x'\n", code=1)
+    terminal.fake.nix()
+    done = terminal.run(*BUILD, f"github:o/r/{'0' * 40}#app", "-o", "../x")
+    assert done.returncode == 3
+    assert done.stderr.count("undefined variable") == 1
 
 
 # --- what names mean -----------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fakenix import FakeNix
+from support.fakenix import FakeNix, joint, tree, value
 
 from nix2oci.errors import ConfigError
 from nix2oci.nix.flake_place import check_outside, inside, place_of
-from nix2oci.nix.named_flake import FlakePlace
+from nix2oci.nix.named_flake import FlakePlace, named_place
 
 
 @pytest.fixture
@@ -47,6 +47,8 @@ def top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param("path:./api/deep", "api/deep", "TOP/r/api/deep", id="no search upwards"),
         pytest.param("../out/f/sub", "../out/f/sub", "TOP/out/f/sub", id="a flake outside of git"),
         pytest.param("../out/f?dir=sub", "../out/f/sub", "TOP/out/f", id="its directory, copied"),
+        pytest.param("git+file://TOP/r", "TOP/r", "", id="a work tree by its URL"),
+        pytest.param("git+file://TOP/r?dir=%61pi", "TOP/r/api", "", id="a directory of that"),
         pytest.param("../out", "", "", id="no flake: Nix says so"),
         pytest.param("./nope", "", "", id="nothing at all"),
     ],
@@ -143,6 +145,53 @@ def test_a_flake_that_only_nix_can_find(
     ]
     assert [found.directory, found.source, found.copied] == whole
     assert len(fake.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        pytest.param("git+file://TOP/r?ref=main", id="a branch"),
+        pytest.param("git+file://TOP/r?submodules=1", id="with its submodules"),
+        pytest.param("git+file://TOP/out", id="a repository without a work tree"),
+    ],
+)
+def test_of_a_repository_only_its_work_tree_is_found_without_asking_nix(
+    ref: str, top: Path
+) -> None:
+    assert named_place(ref.replace("TOP", str(top))) is None
+
+
+def test_a_source_that_is_locked_by_its_name_is_told_by_evaluation(top: Path) -> None:
+    fake = FakeNix(top)
+    store = f"{fake.root}{SOURCE}"
+    os.makedirs(f"{store}/api")
+    Path(store, "api/flake.nix").write_text("{ }")
+    fake.answer("fetchTree", joint(value(), tree=tree(path=SOURCE)))
+    nix = fake.nix()
+    named = nix.installable(f"github:o/r/{'a' * 40}?dir=api#app")
+    nix.evaluate_early(named)
+    found = place_of(nix, named)
+    assert (found.directory, found.source, found.locked["rev"]) == (f"{store}/api", store, "a" * 40)
+    assert nix.evaluate(named).name == "app"
+    (call,) = fake.calls
+    asked = 'fetchTree { type = "github"; owner = "o"; repo = "r"; rev = "' + "a" * 40 + '"; }'
+    assert asked in call[call.index("--apply") + 1]
+
+
+@pytest.mark.parametrize("more", ["submodules", "lfs"])
+def test_a_flake_that_wants_more_of_its_repository_is_asked_for_its_source(
+    more: str, top: Path
+) -> None:
+    fake = FakeNix(top)
+    store = f"{fake.root}{SOURCE}"
+    os.makedirs(store)
+    Path(store, "flake.nix").write_text(f"{{ inputs.self.{more} = true; }}")
+    fake.answer("fetchTree", joint(value(), tree=tree(path=SOURCE)))
+    nix = fake.nix()
+    named = nix.installable(f"github:o/r/{'a' * 40}#app")
+    nix.evaluate_early(named)
+    place_of(nix, named)
+    assert [call[0] for call in fake.calls] == ["eval", "flake"]
 
 
 @pytest.mark.parametrize("more", [{}, {"path": SOURCE}], ids=["no path", "a path that is not here"])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fakenix import DRV, OUT, FakeNix, info, joint, make, value
+from support.fakenix import DRV, OUT, SOURCE, FakeNix, info, joint, make, tree, value
 from support.tools import require
 
 from nix2oci.cache.sealed_json import SealedJson
@@ -143,11 +144,103 @@ def test_what_changed_is_asked_again_until_it_is_settled(
     assert runs.run() == again
 
 
+URL = f"github:o/r/{COMMIT}"
+
+
+def fetched(runs: Runs, **files: str) -> Path:
+    """The source of a flake that is named by its commit, as Nix has put it into the store."""
+    place = Path(f"{runs.fake.root}{SOURCE}")
+    place.mkdir()
+    for name, text in {"flake_nix": "{ }", **files}.items():
+        (place / name.replace("_", ".")).write_text(text)
+    return place
+
+
+def test_a_commit_by_its_url_is_asked_about_once_and_its_source_held(runs: Runs) -> None:
+    fetched(runs)
+    assert runs.run(text=f"{URL}#app") == AGAIN
+    assert runs.run(text=f"{URL}#app") == ONE
+    assert runs.fake.calls[0][-2:] == [OUT, SOURCE]
+
+
+def made_again(place: Path) -> None:
+    shutil.copytree(place, place.with_name("copy"))
+    place.rename(place.with_name("away"))
+    place.with_name("copy").rename(place)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(shutil.rmtree, id="it is gone"),
+        pytest.param(made_again, id="it was made again"),
+    ],
+)
+def test_a_source_that_is_another_is_asked_about(
+    runs: Runs, change: Callable[[Path], object]
+) -> None:
+    place = fetched(runs)
+    runs.run(text=f"{URL}#app")
+    change(place)
+    assert runs.run(text=f"{URL}#app") == AGAIN
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        pytest.param(URL, {"nar_hash": ""}, id="Nix says no NAR hash"),
+        pytest.param(f"git+https://me:secret@h/r?rev={COMMIT}", {}, id="the URL has a secret"),
+        pytest.param(
+            f"https://h/r.tar.gz?narHash={HASH}", {}, id="the time of a tarball may differ"
+        ),
+    ],
+)
+def test_what_is_no_commit_for_all_to_see_is_evaluated(
+    runs: Runs, text: str, changes: dict[str, str]
+) -> None:
+    fetched(runs)
+    runs.fake.answer("fetchTree", joint(value(), tree=tree(**changes)))
+    for _ in range(2):
+        assert runs.run(text=f"{text}#app")[0] == "eval"
+
+
+def test_inputs_of_a_source_have_to_be_locked(runs: Runs) -> None:
+    lock = {"nodes": {"root": {"inputs": {"a": "a"}}, "a": {"locked": {"type": "git"}}}}
+    fetched(runs, flake_lock=json.dumps({**lock, "root": "root"}))
+    for _ in range(2):
+        assert runs.run(text=f"{URL}#app") == AGAIN
+
+
+def test_what_a_name_means_now_is_asked_each_time(runs: Runs) -> None:
+    place = fetched(runs)
+
+    def means(commit: str) -> None:
+        locked = {"type": "github", "owner": "o", "repo": "r", "rev": commit, "narHash": HASH}
+        resolved = {"type": "github", "owner": "o", "repo": "r"}
+        said = {"path": SOURCE, "resolved": resolved, "locked": locked, "revision": commit}
+        runs.fake.rules.clear()
+        runs.fake.answer("flake metadata", json.dumps(said))
+        runs.fake.answer('#""', joint(value()))
+
+    means(COMMIT)
+    assert runs.run(text="r#app") == ["flake", *ALL]  # the program of nix is another
+    assert [call[-1] for call in runs.fake.calls][:2] == ["r", f'{URL}#""']
+    assert runs.run(text="r#app") == ["flake", *ONE]
+    made_again(place)
+    assert runs.run(text="r#app") == ["flake", *ONE], "Nix said a moment ago that it is there"
+    means(COMMIT[::-1])
+    assert "eval" in runs.run(text="r#app")
+
+
 @pytest.mark.parametrize(
     ("options", "env"),
     [
         pytest.param(["--impure"], {}, id="impure"),
         pytest.param(["--refresh"], {}, id="all is to be looked at again"),
+        pytest.param(["--recreate-lock-file"], {}, id="inputs are locked anew"),
+        pytest.param(["--update-input", "a"], {}, id="an input is locked anew"),
+        pytest.param(["--reference-lock-file", "/x"], {}, id="the lock is another file"),
+        pytest.param(["--option", "warn-dirty", "false"], {}, id="what is not locked is not said"),
         pytest.param(["--override-input", "a", "path:/x"], {}, id="an override to a path"),
         pytest.param(["--override-input", "a", "nixpkgs"], {}, id="an override to a name"),
         pytest.param(["--inputs-from", "."], {}, id="names are those of another flake"),
@@ -198,8 +291,9 @@ def test_what_decides_nothing_is_no_part_of_it(runs: Runs, options: list[str]) -
         pytest.param("warning: updating lock file '/f/flake.lock':", id="a lock that is written"),
     ],
 )
-def test_what_nix_took_otherwise_is_not_kept(runs: Runs, said: str) -> None:
-    runs.fake.answer('#""', joint(value()), stderr=f"{said}\n")
+@pytest.mark.parametrize("more", [0, 1 << 16], ids=["and no more", "and a lot after it"])
+def test_what_nix_took_otherwise_is_not_kept(runs: Runs, said: str, more: int) -> None:
+    runs.fake.answer('#""', joint(value()), stderr=f"{said}\ntrace: {'x' * more}\n")
     runs.commit()
     for _ in range(2):
         assert runs.run()[0] == "eval"

@@ -95,9 +95,12 @@ def test_a_warning_is_shown_once_in_all_calls() -> None:
     assert shown == ["warning: Git tree is dirty", "building", "building"]
 
 
-def test_what_is_kept_is_bounded() -> None:
-    _, relay = relayed(*(f"line {number} {'x' * 90}\n".encode() for number in range(10_000)))
-    assert len(relay.text) <= 64 * 1024
+def test_what_is_kept_is_bounded_and_each_warning_is_in_it() -> None:
+    lines = (f"line {number} {'x' * 90}\n".encode() for number in range(10_000))
+    _, relay = relayed(b"warning: once\n", b"warning: often\n" * 10_000, *lines)
+    warnings = "warning: once\nwarning: often\n"
+    assert relay.text.startswith(warnings)
+    assert len(relay.text) <= 64 * 1024 + len(warnings)
     assert relay.text.endswith("line 9999 " + "x" * 90)
 
 

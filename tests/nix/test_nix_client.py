@@ -7,6 +7,7 @@ import pytest
 from support.fakenix import (
     DRV,
     OUT,
+    SOURCE,
     SYSTEM,
     FakeNix,
     fails,
@@ -27,6 +28,7 @@ from nix2oci.nix.package import EVAL_EXPRESSION
 RECORDED = DATA / "nix"
 UNCACHED = ["--option", "eval-cache", "false"]
 OUTPUTS = ["--option", "system", "no-system", "--option", "extra-extra-platforms", SYSTEM]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 EVAL, MADE = ["eval --json"], ["build --json", "path-info --json"]
 LIBRARY = "/nix/store/ai6vwhbrg1fgxn289gkabgn3d4hhfxa3-library-1.2"
 PROGRAM = "/nix/store/k6sbazwb84960nz7saz7z551zi6vri7k-program-3.0"
@@ -65,12 +67,15 @@ def test_three_calls_are_all(fake: FakeNix) -> None:
         pytest.param([OUT], MADE, id="a store path, which is not evaluated"),
         pytest.param([".#app", ".#other"], [*EVAL, *EVAL, *MADE], id="each evaluation by itself"),
         pytest.param(
-            ["github:o/r#app"], [*EVAL, "flake metadata", *MADE], id="a flake that lies elsewhere"
+            ["github:o/r#app"], ["flake metadata", *EVAL, *MADE], id="a flake that lies elsewhere"
         ),
         pytest.param(
             ["github:o/r#app", "github:o/r#tool"],
-            [*EVAL, "flake metadata", *EVAL, *MADE],
+            ["flake metadata", *EVAL, *EVAL, *MADE],
             id="which is asked for once",
+        ),
+        pytest.param(
+            [f"github:o/r/{COMMIT}#app"], [*EVAL, *MADE], id="which says itself what it is"
         ),
     ],
 )
@@ -79,6 +84,53 @@ def test_what_nix_is_started_for(fake: FakeNix, texts: list[str], expected: list
     fake.answer("build --json", json.dumps(answers))
     make(fake.nix(), *texts)
     assert [" ".join(call[:2]) for call in fake.calls] == expected
+
+
+GIT = {"type": "git", "url": "https://h/r", "rev": COMMIT, "narHash": "sha256-x", "revCount": 1}
+
+
+@pytest.mark.parametrize(
+    ("locked", "asked"),
+    [
+        pytest.param(
+            {**GIT, "ref": "main", "lastModified": 1, "__final": True},
+            f"git+https://h/r?ref=main&rev={COMMIT}",
+            id="by the commit that it is",
+        ),
+        pytest.param(
+            {"type": "github", "owner": "o", "repo": "r", "rev": COMMIT, "dir": "a"},
+            f"github:o/r/{COMMIT}?dir=a",
+            id="and by its directory",
+        ),
+        pytest.param({**GIT, "lfs": True}, "r", id="by its name where a reference says less"),
+        pytest.param({**GIT, "rev": ""}, "r", id="where it is no commit"),
+        pytest.param(
+            {"type": "github", "rev": COMMIT}, "r", id="where nobody knows the repository"
+        ),
+        pytest.param([GIT], "r", id="where it is no attributes"),
+        pytest.param(
+            {"type": "tarball", "url": "https://h/r.tar.gz", "narHash": "sha256-x"},
+            "r",
+            id="where a reference would lose its time",
+        ),
+    ],
+)
+def test_what_only_nix_can_find_is_evaluated(fake: FakeNix, locked: object, asked: str) -> None:
+    Path(f"{fake.root}{SOURCE}").mkdir()
+    resolved = {"type": "github", "owner": "o", "repo": "r"}
+    said = {"path": SOURCE, "resolved": resolved, "locked": locked}
+    fake.answer("flake metadata", json.dumps(said))
+    fake.answer('#""', joint(value()))
+    make(fake.nix(), "r#app", "r#tool")
+    assert [call[-1] for call in fake.calls[:3]] == ["r", f'{asked}#""', f'{asked}#""']
+
+
+def test_where_a_question_may_not_fetch_metadata_is_asked(fake: FakeNix) -> None:
+    fake.answer("fetchTree", stderr="error: access to URI 'x' is forbidden\n", code=1)
+    fake.answer('#""', joint(value()))
+    make(fake.nix(), f"github:o/r/{COMMIT}#app")
+    assert [" ".join(call[:2]) for call in fake.calls] == [*EVAL, *EVAL, "flake metadata", *MADE]
+    assert fake.shown == []
 
 
 def test_what_all_outputs_do_not_tell_is_asked_one_by_one(fake: FakeNix) -> None:
@@ -105,7 +157,7 @@ def test_each_command_gets_the_options_that_it_knows(fake: FakeNix) -> None:
     store = ("--store", str(fake.root), "--option", "cores", "2", "--max-jobs", "1", "--offline")
     flake = ("--override-input", "a", "path:/b", "--no-write-lock-file")
     make(fake.nix(*store, *flake, "--eval-store", "auto"), "github:o/r#app")
-    package, metadata, build, path_info = fake.calls
+    metadata, package, build, path_info = fake.calls
     assert metadata[3:-2] == [*store, *flake, "--eval-store", "auto"]
     assert package[2:-4] == [*store, *flake, "--eval-store", "auto", *OUTPUTS, *UNCACHED]
     assert build[2:-4] == [*store, "--eval-store", "auto"]

@@ -23,6 +23,7 @@ from nix2oci.nix.realise import Built
 SYSTEM = "x86_64-linux"
 DRV = "/nix/store/11f2hlqgz41s6s2q495y7bkm0fn65sx6-app-1.0.drv"
 OUT = "/nix/store/k6sbazwb84960nz7saz7z551zi6vri7k-app-1.0"
+SOURCE = "/nix/store/0a1b2c3d4f5g6h7i8j9k0l1m2n3p4q5r-source"
 NAR_HASH = "sha256-rcU0Sek2slflcmv68/fyNuOQkC+bd7OGN3LsBFgjyHQ="
 
 
@@ -37,9 +38,17 @@ def value(**changes: Any) -> str:
     return json.dumps({**known, "name": "app-1.0", "system": SYSTEM, **changes})
 
 
-def joint(value: str = "null", app: str = "null", *, version: str = "2.34.8") -> str:
+def joint(
+    value: str = "null", app: str = "null", *, version: str = "2.34.8", tree: str = "null"
+) -> str:
     """What evaluation prints of a package and an app that it was asked for together."""
-    return f'{{"nix2oci": "{version}", "value": {value}, "app": {app}}}'
+    return f'{{"nix2oci": "{version}", "value": {value}, "app": {app}, "tree": {tree}}}'
+
+
+def tree(**changes: Any) -> str:
+    """What evaluation prints of the source of a flake."""
+    known = {"path": SOURCE, "revision": "", "last_modified": None, "nar_hash": NAR_HASH}
+    return json.dumps({**known, **changes})
 
 
 def info(path: str = OUT, references: Sequence[str] = ()) -> dict[str, Any]:
@@ -106,6 +115,7 @@ class FakeNix:
         self.answer("flake metadata", json.dumps(metadata))
         if any("#" in rule or "eval" in rule for rule in mine):  # what is to be found one by one
             self.answer('#""', stderr=missing('""'), code=1)
+        self.answer("fetchTree", joint(value(), tree=tree()))
         self.answer('#""', joint(value()))
         self.answer("nix2oci = builtins.nixVersion", joint(value()))
         self.answer("#apps.", stderr=missing("apps"), code=1)

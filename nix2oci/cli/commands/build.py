@@ -57,7 +57,7 @@ def build(
     it; the others are in the image as well. With --all or --image, INSTALLABLE is a flake, and
     each of its images has a layout of its own in -o DIRECTORY, or its own name below --push PATH.
     """
-    from nix2oci.cli.steps.evaluate import evaluate, parse_installables
+    from nix2oci.cli.steps.evaluate import evaluate, parse_installables, preloading
     from nix2oci.cli.steps.order import Order, Setup
     from nix2oci.cli.steps.read_spec import read_settings
 
@@ -69,10 +69,11 @@ def build(
     setup = Setup.of(run)
     client, output = setup.client, options.output
     named = parse_installables(client, installables, options.nix.file)
-    settings = read_settings(options.image, client, named[0], output)
-    order = Order.of(named, settings, setup, files.output)
-    preload = "nix2oci.cli.steps.publish"
-    builds = evaluate(client, setup.systems, named, order.spec.added, output, preload=preload)
+    with preloading(client, "nix2oci.cli.steps.publish"):
+        setup.clients[0].evaluate_early(named[0])
+        settings = read_settings(options.image, client, named[0], output)
+        order = Order.of(named, settings, setup, files.output)
+        builds = evaluate(client, setup.systems, named, order.spec.added, output)
     from nix2oci.cli.steps.publish import publish_image  # loaded while Nix was evaluating
 
     publish_image(builds, order)

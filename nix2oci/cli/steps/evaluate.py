@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import importlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -112,14 +113,24 @@ def explained_as(text: str, nix: NixOptions, given: GivenOptions) -> str:
     return given.closure or (f"-f {nix.file} {text}" if nix.file else text)
 
 
+@contextmanager
+def preloading(client: NixClient, module: str) -> Iterator[None]:
+    """Load a module, which has what comes next, while Nix works in processes of its own."""
+    loading = threading.Thread(target=importlib.import_module, args=(module,))
+    client.while_it_runs(loading.start)  # not before: they would wait for each other
+    try:
+        yield
+    finally:
+        if loading.ident is not None:
+            loading.join()
+
+
 def evaluate(
     client: NixClient,
     systems: Sequence[str],
     named: Sequence[Installable],
     contents: Sequence[str],
     output: OutputOptions,
-    *,
-    preload: str,
 ) -> list[tuple[NixClient, tuple[Package, ...]]]:
     """What Nix knows of installables and of `contents` beside the first of them, for each system.
 
@@ -132,7 +143,7 @@ def evaluate(
     own = len(named) == len(clients) > 1 and all(one.kind == "path" for one in named)
     each_named = [(one,) for one in named] if own else [named] * len(clients)
     builds = [
-        (one, _evaluate(one, wanted, added, output, preload))
+        (one, _evaluate(one, wanted, added, output))
         for one, wanted in zip(clients, each_named, strict=True)
     ]
     installables = {package.installable for _, packages in builds for package in packages}
@@ -149,25 +160,14 @@ def _evaluate(
     named: Sequence[Installable],
     added: Sequence[Installable],
     output: OutputOptions,
-    preload: str,
 ) -> tuple[Package, ...]:
-    """What Nix knows of them.
-
-    Nix works in processes of its own: while it does, the module `preload` is loaded, which has
-    what comes next.
-    """
+    """What Nix knows of them."""
     texts = ", ".join(one.text for one in (*named, *added))
     console.progress(output).step(f"evaluating {texts}")
-    loading = threading.Thread(target=importlib.import_module, args=(preload,))
-    client.while_it_runs(loading.start)  # not before: they would wait for each other
-    try:
-        packages = [client.evaluate(one) for one in named]
-        packages += [client.evaluate(_locked(client, one, named[0])) for one in added]
-        client.look_early(packages)
-        return tuple(packages)
-    finally:
-        if loading.ident is not None:
-            loading.join()
+    packages = [client.evaluate(one) for one in named]
+    packages += [client.evaluate(_locked(client, one, named[0])) for one in added]
+    client.look_early(packages)
+    return tuple(packages)
 
 
 def _locked(client: NixClient, added: Installable, main: Installable) -> Installable:

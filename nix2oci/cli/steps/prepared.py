@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.base_image import locate_base
-from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
+from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables, preloading
 from nix2oci.cli.steps.read_hints import read_hints, say_warnings
 from nix2oci.cli.steps.read_spec import read_settings
 from nix2oci.config.options.plan import PlanOptions
@@ -40,13 +40,14 @@ def planned_image(
     output = options.output
     client = client or nix_client(options.nix, output)
     named = parse_installables(client, texts, options.nix.file)
-    settings = read_settings(options.image, client, named[0], output)
-    spec = settings.spec
-    options = registry_for_build(options, spec)
-    hints = read_hints(spec, options) if with_hints else None
-    open_base = locate_base(settings, options)
-    preload = "nix2oci.pipeline.prepare"
-    ((_, packages),) = evaluate(client, (), named, spec.added, output, preload=preload)
+    with preloading(client, "nix2oci.pipeline.prepare"):
+        client.evaluate_early(named[0])
+        settings = read_settings(options.image, client, named[0], output)
+        spec = settings.spec
+        options = registry_for_build(options, spec)
+        hints = read_hints(spec, options) if with_hints else None
+        open_base = locate_base(settings, options)
+        ((_, packages),) = evaluate(client, (), named, spec.added, output)
     from nix2oci.pipeline.prepare import prepare  # loaded while Nix was evaluating
 
     progress = console.progress(output)

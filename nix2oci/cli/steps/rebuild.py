@@ -14,7 +14,7 @@ from nix2oci import __version__
 from nix2oci.cli import context
 from nix2oci.cli.render import console
 from nix2oci.cli.steps.base_image import locate_base
-from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables
+from nix2oci.cli.steps.evaluate import evaluate, nix_client, parse_installables, preloading
 from nix2oci.cli.steps.read_hints import read_hints
 from nix2oci.cli.steps.read_image import reading_image
 from nix2oci.cli.steps.read_spec import read_settings
@@ -82,8 +82,8 @@ def rebuild(
     spec = settings.spec
     platforms = [one.platform() for one in images]
     systems = () if platforms == [host_platform()] else [each.system for each in platforms]
-    preload = "nix2oci.pipeline.prepare"
-    builds = evaluate(client, systems, named, spec.added, options.output, preload=preload)
+    with preloading(client, "nix2oci.pipeline.prepare"):
+        builds = evaluate(client, systems, named, spec.added, options.output)
     own = registry_for_build(options, spec)
     run = _Run(image, settings, claims, named[0], read_hints(spec, own), options)
     with locate_base(settings, own)() as opener:

@@ -1,16 +1,20 @@
 """What the tests of Nix itself share; run them with each version of Nix first on PATH."""
 
+import http.server
 import json
 import os
 import shutil
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from real.distro import nix as run_nix
 from real.distro import python_distro
+from real.nix.remembering import FLAKE_OF_TEXT, Repository
 from real.nix.tiny import FLAKE
 from support.paths import ROOT
 from support.tools import require
@@ -78,6 +82,53 @@ def repository(flake: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
 
     git("init", "-q")
     return git
+
+
+@pytest.fixture
+def remembered(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Repository:
+    """A repository with one commit; `git` in it may use submodules that are files."""
+    require("git", "nix")
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "x")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "x@example.org")
+    for name, text in (("COUNT", "1"), ("KEY_0", "protocol.file.allow"), ("VALUE_0", "always")):
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", text)
+    (wrapper := tmp_path / "wrapper").mkdir()
+    (wrapper / "nix").write_text(
+        f'#!/bin/sh\necho "${{3:-$1}}" >> {wrapper}/log\nexec "{shutil.which("nix")}" "$@"\n'
+    )
+    (wrapper / "nix").chmod(0o755)
+    directory = write(FLAKE_OF_TEXT).parent
+    found = Repository(directory, wrapper)
+    (directory / "text").write_text("first\n")
+    found.git("init", "-q")
+    found.commit()
+    monkeypatch.chdir(directory)
+    return found
+
+
+@pytest.fixture
+def host() -> Iterator[Callable[[Path], str]]:
+    """A web server of a directory."""
+    running: list[http.server.ThreadingHTTPServer] = []
+
+    def serve(directory: Path) -> str:
+        class Quiet(http.server.SimpleHTTPRequestHandler):
+            def log_message(self, *_: object) -> None:
+                pass
+
+        handler = partial(Quiet, directory=str(directory))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        running.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"127.0.0.1:{server.server_port}"
+
+    yield serve
+    for server in running:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture(scope="session")

@@ -7,109 +7,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from real.nix.remembering import ALL, ONE, PART, WITH_INPUT, Repository, delete, with_input
 from real.nix.tiny import PRELUDE, make
-from support.tools import require
-
-from nix2oci.cache.sealed_json import SealedJson
-from nix2oci.model.closure import Closure, PathInfo
-from nix2oci.nix.client import NixClient
-from nix2oci.nix.kept_answers import Kept
 
 pytestmark = pytest.mark.nix
 
-ALL, ONE = ["eval", "build", "path-info"], ["build"]
-RANDOM = "read x < /proc/sys/kernel/random/uuid; echo $x > $out"
-FLAKE = f"""{{
-  outputs = {{ self }}: let {PRELUDE} in {{
-    packages.SYSTEM.default = make "app-1.0" "echo ${{./text}} > $out" {{ }};
-    packages.SYSTEM.random = make "random" "{RANDOM}" {{ }};
-  }};
-}}"""
-WITH_INPUT = f"""{{
-  inputs.part.url = "URL";
-  outputs = {{ self, part }}: let {PRELUDE} in {{
-    packages.SYSTEM.default = make "app-${{part.name}}" "echo x > $out" {{ }};
-  }};
-}}"""
-PART = '{ outputs = { self }: { name = "NAME"; }; }'
-
-
-@dataclass
-class Repository:
-    """A flake in git with one file, and the runs that build it, each with a memory and without."""
-
-    directory: Path
-    wrapper: Path
-    messages: list[str] = field(default_factory=list)
-    text: str = "."
-    options: tuple[str, ...] = ()
-
-    @property
-    def answers(self) -> Path:
-        return self.wrapper / "answers"
-
-    def git(self, *argv: str, at: str = ".") -> None:
-        subprocess.run(("git", "-C", self.directory / at, *argv), check=True, capture_output=True)
-
-    def commit(self) -> None:
-        self.git("add", "--all")
-        self.git("commit", "-q", "--allow-empty", "-m", "x")
-
-    def client(self) -> NixClient:
-        env = os.environ  # noqa: TID251
-        known = {**env, "PATH": f"{self.wrapper}:{env['PATH']}"}
-        return NixClient(known, self.options)
-
-    def run(self) -> list[str]:
-        """The processes of a run that remembers; it must find what one without memory finds."""
-        log = self.wrapper / "log"
-        log.write_text("")
-        remembering = self.client()
-        remembering.kept = Kept(SealedJson(str(self.answers)), self.messages.append)
-        found = self._made(remembering)
-        calls = log.read_text().split()
-        assert found == self._made(self.client())
-        return calls
-
-    def _made(self, nix: NixClient) -> tuple[object, list[PathInfo]]:
-        kind = {"file": self.text} if self.text.endswith(".nix") else {}
-        named = nix.installable("default" if kind else self.text, **kind)
-        built, closure = make(nix, named)
-        (one,) = built
-        known: Closure = closure
-        return (one.package, one.roots), list(known.infos.values())
-
 
 @pytest.fixture
-def repository(
-    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Repository:
-    require("git", "nix")
-    for who in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{who}_NAME", "x")
-        monkeypatch.setenv(f"GIT_{who}_EMAIL", "x@example.org")
-    for name, text in (("COUNT", "1"), ("KEY_0", "protocol.file.allow"), ("VALUE_0", "always")):
-        monkeypatch.setenv(f"GIT_CONFIG_{name}", text)
-    (wrapper := tmp_path / "wrapper").mkdir()
-    (wrapper / "nix").write_text(
-        f'#!/bin/sh\necho "${{3:-$1}}" >> {wrapper}/log\nexec "{shutil.which("nix")}" "$@"\n'
-    )
-    (wrapper / "nix").chmod(0o755)
-    directory = write(FLAKE).parent
-    found = Repository(directory, wrapper)
-    (directory / "text").write_text("first\n")
-    found.git("init", "-q")
-    found.commit()
-    monkeypatch.chdir(directory)
-    assert found.run() == ALL
-    return found
+def repository(remembered: Repository) -> Repository:
+    assert remembered.run() == ALL
+    return remembered
 
 
 def test_where_nothing_changed_one_nix_asks_whether_it_is_valid(repository: Repository) -> None:
@@ -158,15 +70,6 @@ def test_a_file_at_whose_bytes_git_does_not_look_is_for_nix_to_judge(
     assert "eval" in repository.run()
 
 
-def with_input(repository: Repository, part: Path, write: Callable[..., Path], url: str) -> None:
-    part.mkdir(exist_ok=True)
-    (part / "flake.nix").write_text(PART.replace("NAME", "one"))
-    write(WITH_INPUT.replace("URL", url))
-    repository.git("add", "--all")
-    repository.client().run(("flake", "lock", str(repository.directory)))
-    repository.commit()
-
-
 def test_an_input_counts_when_the_lock_changes(
     repository: Repository, write: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -195,6 +98,44 @@ def test_a_lock_that_is_not_complete_keeps_nothing(
     assert repository.run()[0] == "eval"
     (part / "flake.nix").write_text(PART.replace("NAME", "two"))
     assert repository.run() == ALL
+
+
+@pytest.mark.parametrize("options", [("--recreate-lock-file",), ("--update-input", "part")])
+def test_an_option_that_locks_anew_keeps_nothing(
+    options: tuple[str, ...], repository: Repository, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    part = tmp_path / "part"
+    with_input(repository, part, write, f"path:{part}")
+    if "--update-input" in options and repository.client().version.number >= (2, 20):
+        pytest.skip("this Nix has no such option")
+    repository.options = (*options, "--no-write-lock-file")
+    assert repository.run() == ALL
+    (part / "flake.nix").write_text(PART.replace("NAME", "two"))
+    assert repository.run() == ALL
+
+
+def test_where_nix_does_not_say_what_is_not_locked_nothing_is_kept(
+    repository: Repository,
+    write: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An input with changes has no lock, of which a Nix without that setting warns."""
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / "flake.nix").write_text(PART.replace("NAME", "one"))
+    for argv in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "x")):
+        subprocess.run(("git", "-C", part, *argv), check=True)
+    write(WITH_INPUT.replace("URL", f"git+file://{part}"))
+    repository.commit()
+    config = os.environ.get("NIX_CONFIG", "")  # noqa: TID251
+    monkeypatch.setenv("NIX_CONFIG", f"{config}\nwarn-dirty = false")
+    for name in ("two", "three"):
+        (part / "flake.nix").write_text(PART.replace("NAME", name))
+        make(repository.client(), ".")
+        if (repository.directory / "flake.lock").exists():
+            pytest.skip("this Nix locks it as it is")
+        assert "eval" in repository.run()
 
 
 def test_an_entry_of_the_registry_counts_as_far_as_the_lock_says(
@@ -280,13 +221,6 @@ def test_a_submodule_that_differs_keeps_nothing(repository: Repository, tmp_path
     (repository.directory / "sub" / "new").write_text("x")
     repository.git("add", "new", at="sub")
     assert "eval" in repository.run()
-
-
-def delete(*paths: str) -> None:
-    """As the garbage collector does, one after the other."""
-    for path in paths:
-        subprocess.run(("nix-store", "--delete", path), check=True, capture_output=True)
-        assert not os.path.lexists(path)
 
 
 def test_an_output_that_was_collected_is_built_again(repository: Repository) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -191,28 +188,6 @@ def test_settings_are_those_of_the_flake_that_is_evaluated(
     if "HOST" in subject:
         subject = subject.replace("HOST", host(top))
     assert repository.role(subject, here=here) == ("api", "api")
-
-
-@pytest.fixture
-def host() -> Iterator[Callable[[Path], str]]:
-    """A web server of a directory."""
-    running: list[http.server.ThreadingHTTPServer] = []
-
-    def serve(directory: Path) -> str:
-        class Quiet(http.server.SimpleHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
-
-        handler = partial(Quiet, directory=str(directory))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        running.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"127.0.0.1:{server.server_port}"
-
-    yield serve
-    for server in running:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ class NixClient(Evaluator):
         self.requires_signatures = False  # of every path of a closure: `nix.signatures`
         self.said_of_paths: list[str] = []  # what `path_info` gave, for `nix.evidence`
         self._unsaid: list[Sequence[StorePath]] = []  # of which it was kept
-        self._looking: dict[str, tuple[ExitStack, str, tuple[str, ...]]] = {}
+        self._at_work: dict[tuple[str, ...], tuple[ExitStack, str, tuple[str, ...]]] = {}
         self._closures: dict[frozenset[StorePath], str] = {}
         self._made: dict[frozenset[StorePath], tuple[str, Outputs]] = {}
 
@@ -81,7 +81,8 @@ class NixClient(Evaluator):
 
         root = self.physical()
         with ExitStack() as stack:
-            early, link, asked = self._looking.pop(self._name(packages), (None, "", ()))
+            wanted = operands(packages, exact=True)
+            early, link, asked = self._at_work.pop(wanted, (None, "", ()))
             if early:
                 stack.enter_context(early.pop_all())
             else:
@@ -115,22 +116,37 @@ class NixClient(Evaluator):
         self._closures[_roots(built)] = found.closure
         return built
 
-    def look_early(self, packages: Sequence[Package]) -> None:
-        """Have Nix look at what an earlier run built, so that `build` does not wait for it."""
+    def begin_build(self, packages: Sequence[Package]) -> None:
+        """Have Nix begin with what `build` will ask, which then need not wait so long.
+
+        That is whether what an earlier run built is valid, or else to build: not where Nix is to
+        draw on a terminal, which is for who runs it, nor while it is at work on something else.
+        Raises `StoreError` as `build`.
+        """
         import weakref  # noqa: PLC0415  # start-up counts
 
         from nix2oci.host.scratch import temporary_directory  # noqa: PLC0415
 
-        name = self._name(packages)
+        if self.origin is not None:
+            return
+        root, name = self.physical(), self._name(packages)
         found = kept_realised(self.kept, name) if self.kept and name else None
-        if found is None or not found.is_there(self.physical()):
+        if found is not None and not found.is_there(root):
+            found = None
+        if found is None and (self._terminal is not None or self._begun):
             return
         stack = ExitStack()
         weakref.finalize(self, stack.close)
         link = os.path.join(stack.enter_context(temporary_directory()), "root")
-        asked = self._validity(found, link)
-        self._looking[name] = stack, link, asked
+        asked = self._validity(found, link) if found else self._building(packages, link)
+        self._at_work[operands(packages, exact=True)] = stack, link, asked
         self.begin(asked)
+
+    def _building(self, packages: Sequence[Package], link: str) -> tuple[str, ...]:
+        """The command that builds, and has `link` hold what it built."""
+        exact = has_outputs(packages) and self.version.selects_outputs
+        options = (*store_options(self.options, evaluating=True), "--out-link", link)
+        return ("build", "--json", *options, "--", *operands(packages, exact=exact))
 
     def _validity(self, found: Realised, link: str) -> tuple[str, ...]:
         """The command that asks whether paths are valid, and has `link` hold those that are.
@@ -149,12 +165,9 @@ class NixClient(Evaluator):
         pairs = [(each.path, each.outputs) for each in wanted]
         return realised_name(pairs, self.physical(), self.options, self.env)
 
-    def _build(self, packages: Sequence[Package], root: str) -> tuple[Built, ...]:
+    def _build(self, packages: Sequence[Package], link: str) -> tuple[Built, ...]:
         for _ in range(_ATTEMPTS):
-            exact = has_outputs(packages) and self.version.selects_outputs
-            wanted = operands(packages, exact=exact)
-            options = (*store_options(self.options, evaluating=True), "--out-link", root)
-            done = self.run(("build", "--json", *options, "--", *wanted), terminal=True)
+            done = self.run(self._building(packages, link), terminal=True)
             if done.returncode == 0:
                 outputs = outputs_of(built_outputs(done.stdout))
                 built = tuple(assign(package, outputs) for package in packages)

@@ -106,6 +106,9 @@ class GivenNix(NixClient):
         named = dict.fromkeys(by_hash[word] for word in words if word in by_hash)
         return tuple(str(path) for path in named if path not in there)
 
+    def begin_build(self, packages: Sequence[Package]) -> None:
+        """Nothing is to be begun."""
+
     @contextmanager
     def build(self, packages: Sequence[Package]) -> Iterator[tuple[Built, ...]]:
         """The packages as they lie in the store; nothing holds them there but who called us."""

@@ -88,7 +88,7 @@ def build(
     hints: LayerHints | None = None,
 ) -> WrittenImage:
     """Build one image of evaluated packages and put it at its destination, all or nothing."""
-    compressor_version(spec.compressions.moving)  # fails before Nix builds
+    compressor_version(spec.compressions.moving)  # fails before Nix has built
     with (
         prepare(
             *(nix, packages, spec, progress, destination.cache),

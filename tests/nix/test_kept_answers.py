@@ -354,12 +354,12 @@ def test_a_nix_that_looks_early_is_the_one_that_answers(runs: Runs) -> None:
     nix = runs.fake.nix()
     nix.kept = Kept(runs.store)
     package = nix.evaluate(nix.installable(".#app"))
-    nix.look_early([package])
+    nix.begin_build([package])
     with nix.build([package]) as built:
         nix.closure(built[0].roots)
     (call,) = runs.fake.calls
     assert not Path(call[call.index("--out-link") + 1]).parent.exists()
-    nix.look_early([package])
+    nix.begin_build([package])
     del nix
     *_, call = runs.fake.calls
     assert not Path(call[call.index("--out-link") + 1]).parent.exists(), "nobody built"

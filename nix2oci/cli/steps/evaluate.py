@@ -166,7 +166,7 @@ def _evaluate(
     console.progress(output).step(f"evaluating {texts}")
     packages = [client.evaluate(one) for one in named]
     packages += [client.evaluate(_locked(client, one, named[0])) for one in added]
-    client.look_early(packages)
+    client.begin_build(packages)
     return tuple(packages)
 
 

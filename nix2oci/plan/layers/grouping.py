@@ -57,6 +57,9 @@ all pairs of the later one that cost as much, or more.
 
 _FURTHER = -1
 
+Joins = tuple[tuple[float, int, int], ...]
+"""Which groups were joined, in their order: what the two cost more as one, and their numbers."""
+
 
 class Merging(Struct):
     """Groups that are open to more, and what any two of them cost more as one.
@@ -74,36 +77,55 @@ class Merging(Struct):
     pairs: list[_Pair] = field(default_factory=list)
     marks: set[int] = field(default_factory=set)
     """Those of all groups that there were."""
-    begun: int = 0
-    put: int = 0
-    dearest: float = 0.0
-    """The most that two groups cost more as one, of those that were joined."""
+    count: int = 0
+    """How many groups were put."""
+    joins: list[tuple[float, int, int]] = field(default_factory=list)
+    """What was joined so far."""
+    foreseen: list[tuple[float, int, int]] = field(default_factory=list)
+    """What is likely to be joined, the next last; as long as there is some there are no rows.
 
-    def add(self, paths: Paths, group: Group) -> None:
-        """Open a group."""
-        self._put(self.begun, paths, group)
-        self.begun += 1
+    These were the cheapest pairs by prices that differ only in the layers that a fleet has. What is
+    such a layer now is priced when it is put, and no other pair costs less than it did.
+    """
 
-    def join_cheapest(self) -> None:
-        """Join the two groups that cost least as one."""
-        extra, _, *numbers = self._cheapest()
-        self.dearest = max(self.dearest, extra)
-        for number in numbers:
-            del self.rows[number]
-        found = [self.groups.pop(number) for number in numbers]
-        one, other = sorted(found, key=lambda each: each.begun)
-        self._put(one.begun, one.paths + other.paths, self.prices.joined(one.group, other.group))
-
-    def _put(self, begun: int, paths: Paths, group: Group) -> None:
-        number = self.put
+    def put(self, begun: int, paths: Paths, group: Group) -> None:
+        """Open a group; `begun` of those that are no join of others were put before it."""
+        number = self.count
         rests = self.prices.rests(group, self.marks)
         self.marks.add(group.mark)
         known = [n for n, each in self.groups.items() if each.group.mark in rests] if rests else ()
         self.groups[number] = _Open(self.prices.floor(group).least, begun, paths, group)
         for other in known:
             heappush(self.pairs, self._priced(number, other))
-        self._look(number, -math.inf, _WIDE * self.pairs[0][0] if self.pairs else 0.0)
-        self.put += 1
+        if not self.foreseen:
+            self._look(number, -math.inf, _WIDE * self.pairs[0][0] if self.pairs else 0.0)
+        self.count += 1
+
+    def join_cheapest(self) -> None:
+        """Join the two groups that cost least as one."""
+        extra, _, later, earlier = self._foreseen() or self._cheapest()
+        self.joins.append((extra, later, earlier))
+        for number in (later, earlier):
+            self.rows.pop(number, None)
+        found = [self.groups.pop(number) for number in (later, earlier)]
+        one, other = sorted(found, key=lambda each: each.begun)
+        self.put(one.begun, one.paths + other.paths, self.prices.joined(one.group, other.group))
+
+    def _foreseen(self) -> _Pair | None:
+        """The pair that was foreseen, if it is the cheapest; else there are rows from now on."""
+        if not self.foreseen:
+            return None
+        extra, later, earlier = self.foreseen.pop()
+        expected = self._priced(later, earlier)
+        heappush(self.pairs, expected)
+        cheapest = self._cheapest()
+        if cheapest == expected and expected[0] == extra:
+            return expected
+        heappush(self.pairs, cheapest)
+        self.foreseen.clear()
+        for number in self.groups:
+            self._look(number, -math.inf, _WIDE * cheapest[0])
+        return None
 
     def _look(self, number: int, since: float, until: float) -> None:
         """Make a row of the pairs that cost at least from `since` on and less than `until`."""
@@ -157,29 +179,31 @@ class Merging(Struct):
         return extra, begun, later, earlier
 
 
-def _nothing(_: int) -> None:
-    """Nobody is told how far it is."""
-
-
 def merged(
     groups: Iterable[Paths],
     budget: int,
     prices: Prices,
-    done: Callable[[int], None] = _nothing,
-) -> tuple[list[Paths], float]:
-    """Join groups until there are at most `budget`; what the dearest of the joins cost, too."""
-    merging = Merging(prices)
-    begun = [(paths, prices.of_paths(paths)) for paths in groups]
-    for paths, group in sorted(begun, key=lambda each: (-each[1].price, each[0])):
-        merging.add(paths, group)
+    done: Callable[[int], None] = lambda _: None,
+    foreseen: Joins = (),
+) -> tuple[list[Paths], Joins]:
+    """Join groups until there are at most `budget`; which were joined, too.
+
+    `foreseen` are the joins of the same groups to as many, by prices of another index of the same
+    images: it takes less time where they are the same.
+    """
+    merging = Merging(prices, foreseen=[*reversed(foreseen)])
+    opened = ((paths, prices.of_paths(paths)) for paths in groups)
+    ordered = sorted(opened, key=lambda each: (-each[1].price, each[0]))
+    for place, (paths, group) in enumerate(ordered):
+        merging.put(place, paths, group)
         if len(merging.groups) > budget:
             merging.join_cheapest()
         done(len(paths))
-    return [tuple(each.paths) for each in merging.groups.values()], merging.dearest
+    return [each.paths for each in merging.groups.values()], tuple(merging.joins)
 
 
 def settled(
-    groups: Sequence[Paths], prices: Prices, done: Callable[[int], None] = _nothing
+    groups: Sequence[Paths], prices: Prices, done: Callable[[int], None] = lambda _: None
 ) -> list[Paths]:
     """Move paths between groups as long as that saves something, and the time allows it."""
     if len(groups) < 2:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from nix2oci.model.closure import Closure
 from nix2oci.pipeline.templates import page_template
-from nix2oci.plan.layers.changes import Change, bumps, edit
 from nix2oci.plan.layers.layering import Plan
+from nix2oci.report.changes import Change, bumps, edit
 from nix2oci.report.first_facts import FirstFacts
 from nix2oci.report.json_documents import Json
 from nix2oci.report.page.fleet import fleet_page

@@ -159,7 +159,7 @@ def priced_groups(draw: st.DrawFn) -> tuple[Prices, list[Group]]:
 def test_two_groups_never_cost_less_than_their_limit(given: tuple[Prices, list[Group]]) -> None:
     prices, groups = given
     for one in groups:
-        rests = prices.rests(one)
+        rests = prices.rests(one, {other.mark for other in groups})
         others = [other for other in groups if other is not one and other.mark not in rests]
         limits = prices.dearer_at_least(one, others)
         for limit, other in zip(limits, others, strict=True):

@@ -14,7 +14,7 @@ from support.graphs import closure, graphs, info
 
 from nix2oci.host.sharing import share_out
 from nix2oci.model.closure import Closure, PathInfo
-from nix2oci.plan.layers.fleet import Layers, build_popularity, plans
+from nix2oci.plan.layers.fleet import Planned, build_popularity, plans
 from nix2oci.plan.layers.layering import LayerHints, plan_layers
 from nix2oci.plan.layers.popularity import Popularity, SharedLayer
 
@@ -58,8 +58,8 @@ def test_several_at_a_time_agree_on_the_same_layers(*, forks: bool) -> None:
     told: list[int] = []
 
     def run(
-        numbers: Sequence[int], make: Callable[[int], Layers], done: Callable[[int], None]
-    ) -> Mapping[int, Layers]:
+        numbers: Sequence[int], make: Callable[[int], Planned], done: Callable[[int], None]
+    ) -> Mapping[int, Planned]:
         return share_out(
             *(numbers, lambda number, _: make(number), 2, lambda _: None),
             forks=forks,

@@ -7,12 +7,14 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.fakestore import store_path
 from support.graphs import Graph, closure, graphs, info
 
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.plan.layers.cost import Group, Prices
 from nix2oci.plan.layers.grouping import Paths, known_to_fleet, merged, settled, total
+from nix2oci.plan.layers.popularity import Popularity, SharedLayer, package_of
 
 KB, MB = 1000, 1_000_000
 SMALL = tuple(f"small{n}" for n in range(4))
@@ -38,13 +40,13 @@ def sets(groups: list[Paths]) -> set[frozenset[StorePath]]:
 
 
 def test_what_costs_least_is_joined_first() -> None:
-    found, dearest = merged(alone(WHOLE)[1:], 3, PRICES)
+    found, joins = merged(alone(WHOLE)[1:], 3, PRICES)
     assert sets(found) == sets([paths("python"), paths("libc"), paths(*SMALL)])
-    assert 0 < dearest < 40 * KB
+    assert 0 < max(extra for extra, *_ in joins) < 40 * KB
 
 
 def test_nothing_is_joined_within_the_budget() -> None:
-    assert merged(alone(WHOLE), 7, PRICES) == (sorted_by_price(alone(WHOLE)), 0.0)
+    assert merged(alone(WHOLE), 7, PRICES) == (sorted_by_price(alone(WHOLE)), ())
 
 
 def sorted_by_price(groups: list[Paths]) -> list[Paths]:
@@ -54,10 +56,10 @@ def sorted_by_price(groups: list[Paths]) -> list[Paths]:
 @given(graphs(), st.integers(1, 12))
 def test_merging_keeps_every_path_and_the_budget(graph: Graph, budget: int) -> None:
     whole = graph.closure()
-    found, dearest = merged(alone(whole), budget, Prices.of(whole))
+    found, joins = merged(alone(whole), budget, Prices.of(whole))
     assert sorted(path for group in found for path in group) == list(whole)
     assert len(found) == min(budget, len(whole))
-    assert dearest >= 0
+    assert len(joins) == len(whole) - len(found)
 
 
 def joined_plainly(groups: list[Paths], budget: int, prices: Prices) -> list[Paths]:
@@ -81,6 +83,29 @@ def test_only_some_pairs_are_priced_and_the_same_are_joined(graph: Graph, budget
     prices = Prices.of(whole, apart=whole.roots[1:])
     groups = [group for group in alone(whole) if group[0] in prices.alone]
     assert merged(groups, budget, prices)[0] == joined_plainly(groups, budget, prices)
+
+
+@given(graphs(), st.integers(1, 12), st.data())
+def test_joins_that_were_foreseen_by_other_layers_of_a_fleet_change_nothing(
+    graph: Graph, budget: int, data: st.DataObject
+) -> None:
+    """Of a layer that many images have the price is another one, and others may be joined then."""
+    whole = graph.closure()
+    names = sorted({package_of(path.name) for path in whole})
+    layers = st.builds(
+        SharedLayer,
+        st.lists(st.sampled_from(names), min_size=1, max_size=4, unique=True).map(tuple),
+        st.integers(1, 9),
+    )
+
+    def priced() -> Prices:
+        found = data.draw(st.lists(layers, max_size=6))
+        return Prices.of(whole, replace(Popularity.counted([whole]), layers=tuple(found)))
+
+    (_, foreseen), now = merged(alone(whole), budget, priced()), priced()
+    found = merged(alone(whole), budget, now, foreseen=foreseen)
+    assert found == merged(alone(whole), budget, now)
+    assert found[0] == joined_plainly(alone(whole), budget, now)
 
 
 @given(graphs(), st.integers(1, 12))

@@ -243,7 +243,7 @@ def comparisons(count: int, groups: int) -> tuple[int, int]:
 @pytest.mark.parametrize("room", [20, 21])
 def test_where_every_path_has_a_layer_nothing_is_compared(room: int) -> None:
     closure, Counted.done = many(20), 0
-    groups = layering._grouped(list(closure), room, Counted.of(closure), None)
+    groups, _ = layering._grouped(list(closure), room, Counted.of(closure), None)
     assert (groups, Counted.done) == ([(path,) for path in closure], 0)
 
 
@@ -251,6 +251,16 @@ def test_twice_as_many_paths_are_joined_with_twice_as_many_comparisons() -> None
     half, whole = comparisons(300, 8)[0], comparisons(600, 8)[0]
     assert half < 300 * 8 * 3
     assert whole < 2.1 * half
+
+
+def test_joins_that_were_foreseen_are_hardly_compared() -> None:
+    closure = many(300)
+    groups, prices = [(path,) for path in closure], Counted.of(closure)
+    Counted.done = 0
+    found = merged(groups, 8, prices)
+    alone, Counted.done = Counted.done, 0
+    assert merged(groups, 8, prices, foreseen=found[1]) == found
+    assert Counted.done < alone / 4
 
 
 def test_paths_of_large_closures_are_moved_as_often_as_the_time_allows() -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 from functools import reduce
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -35,7 +34,7 @@ _JUST_BELOW = 1 - 1e-12
 """What a sum is multiplied with to be no more than the same sum, rounded in another order."""
 
 
-class Group(NamedTuple):
+class Group(Struct, frozen=True, gc=False):
     """Store paths that might form a layer; sizes in bytes, sets as the bits of an integer.
 
     What is in the set of one path only has no bit, but is counted as lone: where paths have little
@@ -68,7 +67,7 @@ class Group(NamedTuple):
     """The sum of the packages' marks: tells sets of packages apart, in whatever order they join."""
 
 
-class Floor(NamedTuple):
+class Floor(Struct, frozen=True, gc=False):
     """What a group costs with a path or a group more, at least."""
 
     moves: float
@@ -148,26 +147,25 @@ class Prices(Struct, frozen=True):
 
     def joined(self, one: Group, other: Group) -> Group:
         """Two groups as one layer."""
-        size, again, price, _, lone_changes, _, _, lone_users, reach, every, some, part, mark = one
-        size1, again1, price1, _, lone1, _, _, single1, reach1, every1, some1, part1, mark1 = other
-        reach, every, some = reach | reach1, every & every1, some | some1
-        changes = reach.bit_count() + lone_changes + lone1
-        users = some.bit_count() + lone_users + single1
+        reach, some, every = one.reach | other.reach, one.some | other.some, one.every & other.every
+        lone_changes = one.lone_changes + other.lone_changes
+        lone_users = one.lone_users + other.lone_users
+        changes, users = reach.bit_count() + lone_changes, some.bit_count() + lone_users
         shared = float(every.bit_count())
         return Group(
-            size + size1,
-            again + again1,
-            price + price1 + self._dearer(one, other, changes, shared / users),
+            one.size + other.size,
+            one.again + other.again,
+            one.price + other.price + self._dearer(one, other, changes, shared / users),
             changes,
-            lone_changes + lone1,
+            lone_changes,
             shared,
             users,
-            lone_users + single1,
+            lone_users,
             reach,
             every,
             some,
-            part + part1,
-            mark + mark1,
+            one.part + other.part,
+            one.mark + other.mark,
         )
 
     def dearer(self, one: Group, other: Group) -> float:
@@ -192,29 +190,38 @@ class Prices(Struct, frozen=True):
         lone in `one`, and one more that only `one` may have. All at once, since most of the time
         that a plan takes is spent here.
         """
-        size0, again0, price0, changes0, lone0, shared0, users0, single0, *_ = one
+        if not others:
+            return []
+        size, again, price = one.size, one.again, one.price
+        changes, lone_changes, shared = one.changes, one.lone_changes, one.shared
+        users, lone_users = one.users, one.lone_users
         a_change, weight = _JUST_BELOW / self.number, _JUST_BELOW * self.stored
         a_share = weight * _ALIKE
         change = 1 << one.reach.bit_length() >> 1
         user = 1 << one.every.bit_length() >> 1
         return [
-            (size0 + size)
-            * (changes + lone0 + new if changes >= changes0 else changes0 + lone)
+            (size + each.size)
+            * (
+                each.changes + lone_changes + (1.0 if each.reach & change < change else 0.0)
+                if each.changes >= changes
+                else changes + each.lone_changes
+            )
             * a_change
-            + (again0 + again)
+            + (again + each.again)
             * (
                 weight
                 - a_share
-                * (shared if shared < shared0 else shared0 - more)
-                / (users + single0 + more if users >= users0 else users0 + single)
+                * (each.shared if each.shared < shared else shared - more)
+                / (
+                    each.users + lone_users + more
+                    if each.users >= users
+                    else users + each.lone_users
+                )
             )
-            - price0
             - price
-            for size, again, price, changes, lone, shared, users, single, reach, _, some, _, _ in (
-                others
-            )
-            for new in [1.0 if reach & change < change else 0.0]
-            for more in [1.0 if some & user < user else 0.0]
+            - each.price
+            for each in others
+            for more in [1.0 if each.some & user < user else 0.0]
         ]
 
     def floor(self, group: Group) -> Floor:
@@ -227,9 +234,9 @@ class Prices(Struct, frozen=True):
         least = group.size * moves + group.again * stored - group.price - self.slack
         return Floor(moves, stored, least, group.mark)
 
-    def rests(self, one: Group) -> Collection[int]:
-        """The marks of what a group lacks to be a layer of the fleet."""
-        return {mark - one.mark for mark in self.known} if self.known else ()
+    def rests(self, one: Group, marks: set[int]) -> list[int]:
+        """Of some marks those of what a group lacks to be a layer of the fleet."""
+        return [rest for mark in self.known if (rest := mark - one.mark) in marks]
 
     def cheapest(
         self, one: Group, others: Mapping[int, Group], below: float = math.inf
@@ -238,7 +245,7 @@ class Prices(Struct, frozen=True):
 
         The first number of equal ones; None if it costs `below` or more everywhere.
         """
-        rests = self.rests(one)
+        rests = self.rests(one, {other.mark for other in others.values()})
         limits = self.dearer_at_least(one, others.values())
         near = [
             (-math.inf if other.mark in rests else limit + one.price, number)

@@ -14,6 +14,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from nix2oci.model.closure import Closure
+from nix2oci.plan.layers.grouping import Joins
 from nix2oci.plan.layers.layering import LayerHints, plan_layers
 from nix2oci.plan.layers.popularity import Popularity, SharedLayer, package_of
 
@@ -21,16 +22,18 @@ _ROUNDS = 5
 
 Layers = list[tuple[str, ...]]
 """The packages of each layer that has several."""
+Planned = tuple[Layers, Joins]
+"""What there is of a plan for the next round."""
 Run = Callable[
-    [Sequence[int], Callable[[int], Layers], Callable[[int], None]], Mapping[int, Layers]
+    [Sequence[int], Callable[[int], Planned], Callable[[int], None]], Mapping[int, Planned]
 ]
 """What a function makes of each number; who does that may be several at a time. The last one is
 told how many are done, as they are done."""
 
 
 def one_by_one(
-    numbers: Sequence[int], make: Callable[[int], Layers], done: Callable[[int], None]
-) -> Mapping[int, Layers]:
+    numbers: Sequence[int], make: Callable[[int], Planned], done: Callable[[int], None]
+) -> Mapping[int, Planned]:
     """A `Run` of this process."""
     made = {}
     for number in numbers:
@@ -65,7 +68,7 @@ def build_popularity(
         progress(len(planned) - len(changed))
         make = partial(_plan, planned, LayerHints(found))
         for number, made in run(changed, make, progress).items():
-            planned[number].layers = made
+            planned[number].layers, planned[number].joins = made
         layers = there.copy()
         for image in planned:
             layers.update(image.layers)
@@ -115,6 +118,7 @@ class _Image:
         self._packages = frozenset(package_of(path.name) for path in closure)
         self._offered: tuple[SharedLayer, ...] | None = None
         self.layers: Layers = []
+        self.joins: Joins = ()
 
     def is_offered(self, fleet: Popularity) -> bool:
         """Whether it has to be planned, as its offers are others than the last time."""
@@ -123,10 +127,12 @@ class _Image:
         return offered != before
 
 
-def _plan(images: Sequence[_Image], hints: LayerHints, number: int) -> Layers:
+def _plan(images: Sequence[_Image], hints: LayerHints, number: int) -> Planned:
     image = images[number]
-    return [
+    plan = plan_layers(image.closure, image.budget, hints, foreseen=image.joins)
+    layers = [
         tuple(sorted(package_of(path.name) for path in layer.paths))
-        for layer in plan_layers(image.closure, image.budget, hints).layers
+        for layer in plan.layers
         if len(layer.paths) > 1
     ]
+    return layers, plan.joins

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -35,35 +34,31 @@ MOST_COMPARED = 800_000
 not take too long. 2,000 paths and 126 groups need 756,000."""
 
 
-class _Open(NamedTuple):
+class _Open(Struct, frozen=True, gc=False):
     """A group that is open to more."""
 
     least: float
     """How much more it costs with another group, at least."""
-    mark: int
     begun: int
     """How many had been begun before the first of its paths."""
     paths: Paths
     group: Group
 
 
-class _Pair(NamedTuple):
-    """Two open groups, in the order in which pairs are looked at: the cheapest first.
+_Pair = tuple[float, tuple[int, ...], int, int]
+"""Two open groups, in the order in which pairs are looked at: the cheapest first.
 
-    Of pairs that cost as much those that are not priced come first, so that none is overlooked,
-    then those that were begun first.
-    """
-
-    extra: float
-    """What they cost more as one; where that is not known, what they do at least."""
-    begun: tuple[int, ...]
-    """When the two were begun, ascending; empty where the pair is not priced."""
-    later: int
-    earlier: int
-    """Their numbers. `_FURTHER` is all pairs of the later one that cost as much, or more."""
-
+What they cost more as one, or where that is not known what they do at least; when the two were
+begun, ascending, which is empty where the pair is not priced; the number of the later and of the
+earlier one. Of pairs that cost as much those that are not priced come first, so that none is
+overlooked, then those that were begun first. Where `_FURTHER` is in place of the earlier one, it is
+all pairs of the later one that cost as much, or more.
+"""
 
 _FURTHER = -1
+
+Joins = tuple[tuple[float, int, int], ...]
+"""Which groups were joined, in their order: what the two cost more as one, and their numbers."""
 
 
 class Merging(Struct):
@@ -80,50 +75,72 @@ class Merging(Struct):
     groups: dict[int, _Open] = field(default_factory=dict)
     rows: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
     pairs: list[_Pair] = field(default_factory=list)
-    begun: int = 0
-    put: int = 0
-    dearest: float = 0.0
-    """The most that two groups cost more as one, of those that were joined."""
+    marks: set[int] = field(default_factory=set)
+    """Those of all groups that there were."""
+    count: int = 0
+    """How many groups were put."""
+    joins: list[tuple[float, int, int]] = field(default_factory=list)
+    """What was joined so far."""
+    foreseen: list[tuple[float, int, int]] = field(default_factory=list)
+    """What is likely to be joined, the next last; as long as there is some there are no rows.
 
-    def add(self, paths: Paths) -> None:
-        """Open a group."""
-        self._put(self.begun, paths, self.prices.of_paths(paths))
-        self.begun += 1
+    These were the cheapest pairs by prices that differ only in the layers that a fleet has. What is
+    such a layer now is priced when it is put, and no other pair costs less than it did.
+    """
+
+    def put(self, begun: int, paths: Paths, group: Group) -> None:
+        """Open a group; `begun` of those that are no join of others were put before it."""
+        number = self.count
+        rests = self.prices.rests(group, self.marks)
+        self.marks.add(group.mark)
+        known = [n for n, each in self.groups.items() if each.group.mark in rests] if rests else ()
+        self.groups[number] = _Open(self.prices.floor(group).least, begun, paths, group)
+        for other in known:
+            heappush(self.pairs, self._priced(number, other))
+        if not self.foreseen:
+            self._look(number, -math.inf, _WIDE * self.pairs[0][0] if self.pairs else 0.0)
+        self.count += 1
 
     def join_cheapest(self) -> None:
         """Join the two groups that cost least as one."""
-        pair = self._cheapest()
-        self.dearest = max(self.dearest, pair.extra)
-        del self.rows[pair.later], self.rows[pair.earlier]
-        found = [self.groups.pop(number) for number in (pair.later, pair.earlier)]
+        extra, _, later, earlier = self._foreseen() or self._cheapest()
+        self.joins.append((extra, later, earlier))
+        for number in (later, earlier):
+            self.rows.pop(number, None)
+        found = [self.groups.pop(number) for number in (later, earlier)]
         one, other = sorted(found, key=lambda each: each.begun)
-        self._put(one.begun, one.paths + other.paths, self.prices.joined(one.group, other.group))
+        self.put(one.begun, one.paths + other.paths, self.prices.joined(one.group, other.group))
 
-    def _put(self, begun: int, paths: Paths, group: Group) -> None:
-        number = self.put
-        rests = self.prices.rests(group)
-        known = [n for n, each in self.groups.items() if each[1] in rests] if rests else ()
-        floor = self.prices.floor(group)
-        self.groups[number] = _Open(floor.least, floor.mark, begun, paths, group)
-        for other in known:
-            heappush(self.pairs, self._priced(number, other))
-        self._look(number, -math.inf, _WIDE * self.pairs[0].extra if self.pairs else 0.0)
-        self.put += 1
+    def _foreseen(self) -> _Pair | None:
+        """The pair that was foreseen, if it is the cheapest; else there are rows from now on."""
+        if not self.foreseen:
+            return None
+        extra, later, earlier = self.foreseen.pop()
+        expected = self._priced(later, earlier)
+        heappush(self.pairs, expected)
+        cheapest = self._cheapest()
+        if cheapest == expected and expected[0] == extra:
+            return expected
+        heappush(self.pairs, cheapest)
+        self.foreseen.clear()
+        for number in self.groups:
+            self._look(number, -math.inf, _WIDE * cheapest[0])
+        return None
 
     def _look(self, number: int, since: float, until: float) -> None:
         """Make a row of the pairs that cost at least from `since` on and less than `until`."""
-        mine, _, _, _, one = self.groups[number]
-        near = []
-        if mine < until:
-            near = [n for n, each in self.groups.items() if each[0] < until and n < number]
-            if _MOST * len(self.groups) < len(near):
-                until = math.inf
-                near = [n for n in self.groups if n < number]
-        limits = self.prices.dearer_at_least(one, [self.groups[n].group for n in near])
-        row = list(zip(limits, near, strict=True))
-        if until < math.inf or since > -math.inf:
-            leasts = ((max(limit, mine, self.groups[n].least), n) for limit, n in row)
-            row = [each for each in leasts if since <= each[0] < until]
+        groups, one = self.groups, self.groups[number]
+        near: list[int] = []
+        if one.least < until:
+            near = [n for n, each in groups.items() if each.least < until and n < number]
+            if _MOST * len(groups) < len(near):
+                until, near = math.inf, [n for n in groups if n < number]
+        limits = self.prices.dearer_at_least(one.group, [groups[n].group for n in near])
+        row = [
+            (limit, n)
+            for limit, n in zip(limits, near, strict=True)
+            if limit < until and (since <= limit or since <= groups[n].least or since <= one.least)
+        ]
         if until < math.inf:
             row.append((until, _FURTHER))
         heapify(row)
@@ -135,56 +152,58 @@ class Merging(Struct):
         while row:
             extra, other = heappop(row)
             if other in self.groups or other == _FURTHER:
-                heappush(self.pairs, _Pair(extra, (), number, other))
+                heappush(self.pairs, (extra, (), number, other))
                 break
 
     def _cheapest(self) -> _Pair:
         while True:
             pair = heappop(self.pairs)
-            if pair.later not in self.groups:
+            extra, begun, later, earlier = pair
+            if later not in self.groups:
                 continue
-            if pair.earlier == _FURTHER:
+            if earlier == _FURTHER:
                 last = next(reversed(self.groups.values())).group
-                until = max(_WIDE * _WIDE * pair.extra, last.price, 1.0)
-                self._look(pair.later, pair.extra, until)
+                self._look(later, extra, max(_WIDE * _WIDE * extra, last.price, 1.0))
                 continue
-            if not pair.begun:
-                self._look_at_next(pair.later)
-            if pair.earlier in self.groups:
-                if pair.begun:
+            if not begun:
+                self._look_at_next(later)
+            if earlier in self.groups:
+                if begun:
                     return pair
-                heappush(self.pairs, self._priced(pair.later, pair.earlier))
+                heappush(self.pairs, self._priced(later, earlier))
 
     def _priced(self, later: int, earlier: int) -> _Pair:
         one, other = self.groups[later], self.groups[earlier]
         extra = self.prices.dearer(one.group, other.group)
-        begun = tuple(sorted((one.begun, other.begun)))
-        return _Pair(extra, begun, later, earlier)
-
-
-def _nothing(_: int) -> None:
-    """Nobody is told how far it is."""
+        begun = min(one.begun, other.begun), max(one.begun, other.begun)
+        return extra, begun, later, earlier
 
 
 def merged(
     groups: Iterable[Paths],
     budget: int,
     prices: Prices,
-    done: Callable[[int], None] = _nothing,
-) -> tuple[list[Paths], float]:
-    """Join groups until there are at most `budget`; what the dearest of the joins cost, too."""
-    ordered = sorted((-prices.of_paths(paths).price, paths) for paths in groups)
-    merging = Merging(prices)
-    for _, paths in ordered:
-        merging.add(paths)
+    done: Callable[[int], None] = lambda _: None,
+    foreseen: Joins = (),
+) -> tuple[list[Paths], Joins]:
+    """Join groups until there are at most `budget`; which were joined, too.
+
+    `foreseen` are the joins of the same groups to as many, by prices of another index of the same
+    images: it takes less time where they are the same.
+    """
+    merging = Merging(prices, foreseen=[*reversed(foreseen)])
+    opened = ((paths, prices.of_paths(paths)) for paths in groups)
+    ordered = sorted(opened, key=lambda each: (-each[1].price, each[0]))
+    for place, (paths, group) in enumerate(ordered):
+        merging.put(place, paths, group)
         if len(merging.groups) > budget:
             merging.join_cheapest()
         done(len(paths))
-    return [tuple(each.paths) for each in merging.groups.values()], merging.dearest
+    return [each.paths for each in merging.groups.values()], tuple(merging.joins)
 
 
 def settled(
-    groups: Sequence[Paths], prices: Prices, done: Callable[[int], None] = _nothing
+    groups: Sequence[Paths], prices: Prices, done: Callable[[int], None] = lambda _: None
 ) -> list[Paths]:
     """Move paths between groups as long as that saves something, and the time allows it."""
     if len(groups) < 2:
@@ -214,6 +233,8 @@ class _Settling(Struct):
     floors: dict[int, Floor] = field(default_factory=dict)
     changes: list[int] = field(default_factory=list)
     """The group that was set, each time that one was."""
+    marks: set[int] = field(default_factory=set)
+    """Those of all groups that there were."""
     refused: dict[StorePath, tuple[float, int]] = field(default_factory=dict)
     """Below which cost a path has no place, and how many changes there had been then."""
 
@@ -221,6 +242,7 @@ class _Settling(Struct):
         """A group is another one from now on."""
         self.whole[number], self.floors[number] = group, self.prices.floor(group)
         self.changes.append(number)
+        self.marks.add(group.mark)
 
     def move_out(self, number: int) -> bool:
         """Move paths of one group to where they cost less; whether there were any."""
@@ -250,17 +272,18 @@ class _Settling(Struct):
         What a path was refused before is looked at again only where it changed since.
         """
         one = self.prices.alone[path]
-        size, again, rests = one.size, one.again, self.prices.rests(one)
+        size, again, rests = one.size, one.again, self.prices.rests(one, self.marks)
         refused, since = self.refused.get(path, (-math.inf, 0))
         floors = self.floors
         if below <= refused:
             floors = {number: floors[number] for number in self.changes[since:]}
         near = {
             number: self.whole[number]
-            for number, (moves, stored, least, mark) in floors.items()
-            if (size * moves + again * stored + least < below or mark in rests) and number != but
+            for number, each in floors.items()
+            if size * each.moves + again * each.stored + each.least < below or each.mark in rests
+            if number != but
         }
-        place = self.prices.cheapest(one, near, below) if near else None
+        place = self.prices.cheapest(one, near, below)
         if place is None:
             self.refused[path] = below, len(self.changes)
         return place

@@ -16,7 +16,15 @@ from msgspec import Struct
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.plan.layers.application import application
 from nix2oci.plan.layers.cost import Prices
-from nix2oci.plan.layers.grouping import ROUNDS, Paths, known_to_fleet, merged, settled, total
+from nix2oci.plan.layers.grouping import (
+    ROUNDS,
+    Joins,
+    Paths,
+    known_to_fleet,
+    merged,
+    settled,
+    total,
+)
 from nix2oci.plan.layers.popularity import Popularity, mark_of, package_of
 
 
@@ -60,6 +68,8 @@ class Plan(Struct, frozen=True):
     kept: ReusedPlan | None = None
     has_root: bool = False
     """Whether its one layer holds the root file system as well, so that no build reuses it."""
+    joins: Joins = ()
+    """What it began with: a plan by another index of the same images mostly begins so, too."""
 
 
 class LayerHints(Struct, frozen=True):
@@ -86,10 +96,13 @@ def plan_layers(
     budget: int,
     hints: LayerHints | None = None,
     done: Callable[[int], None] = lambda _: None,
+    foreseen: Joins = (),
 ) -> Plan:
     """Plan at most `budget` store layers (at least 1); every path of the closure is in one.
 
     `done` is told of paths as each gets a place, and another one: of `steps(closure)` at most.
+    `foreseen` are the joins of a plan that differs only in the layers of its index: it takes less
+    time, and is the same.
     """
     hints = hints or LayerHints()
     stable = _named(closure, hints.stable)
@@ -97,14 +110,15 @@ def plan_layers(
     prices = Prices.of(closure, hints.fleet, stable, own)
     rest = [path for path in closure if path not in own]
     room = max(1, budget - bool(own))
-    groups = _grouped(rest, room, prices, hints.fleet, done)
+    groups, joins = _grouped(rest, room, prices, hints.fleet, done, foreseen=foreseen)
     kept = None
     if hints.earlier:
         least = total(groups, prices)
         groups = _as_before(rest, room, prices, hints.earlier)
         excess = total(groups, prices) / least - 1 if least else 0.0
         kept = ReusedPlan(hints.earlier.where, max(0.0, round(excess, 6)))
-    return Plan(_ranked(groups, own, closure, prices, hints.fleet), hints.fleet, kept)
+    layers = _ranked(groups, own, closure, prices, hints.fleet)
+    return Plan(layers, hints.fleet, kept, joins=joins)
 
 
 def steps(closure: Closure) -> int:
@@ -142,20 +156,26 @@ def _grouped(
     prices: Prices,
     fleet: Popularity | None,
     done: Callable[[int], None] = lambda _: None,
-) -> list[Paths]:
-    """The cheapest groups that are found, at most `room`; `paths` are sorted."""
+    *,
+    foreseen: Joins = (),
+) -> tuple[list[Paths], Joins]:
+    """The cheapest groups that are found, at most `room`, and what is joined without the fleet's.
+
+    `paths` are sorted.
+    """
     alone: list[Paths] = [(path,) for path in paths]
     if len(alone) <= room:
-        return alone
-    groups, dearest = merged(alone, room, prices, done)
+        return alone, ()
+    groups, joins = merged(alone, room, prices, done, foreseen)
     if fleet:
+        dearest = max(0.0, *(extra for extra, *_ in joins))
         known = known_to_fleet([each.packages for each in fleet.layers], paths, dearest, prices)
         taken = {path for group in known for path in group}
         begun = [*known, *(one for one in alone if one[0] not in taken)]
         groups = min(
             (merged(begun, room, prices)[0], groups), key=lambda found: total(found, prices)
         )
-    return settled(groups, prices, done)
+    return settled(groups, prices, done), joins
 
 
 def _as_before(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from support.fakestore import store_path
 from support.graphs import closure, info
 
-from nix2oci.plan.layers.changes import bumps, edit
 from nix2oci.plan.layers.layering import Plan, plan_layers
+from nix2oci.report.changes import bumps, edit
 
 CLOSURE = closure(
     info("app", 10, "python", "assets"),

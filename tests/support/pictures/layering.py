@@ -32,6 +32,11 @@ _STYLE += "  .other { fill: var(--r0); }\n"
 # --- a fleet: a row for each planner, a dot for each budget ----------------------------------
 
 
+def _at_once(rows: Mapping[str, Sequence[float]]) -> Mapping[str, Sequence[float]]:
+    """Without those that differ in later states alone, of which no chart shows anything."""
+    return {name: row for name, row in rows.items() if not name.endswith("plan-from")}
+
+
 def fleet_chart(name: str, tables: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """The sum of the metrics by planner; the least that is possible, 4, is far to the left."""
     planners = list(next(iter(tables.values())))
@@ -151,10 +156,12 @@ def _megabytes(size: int) -> str:
 def charts(results: Results) -> dict[str, str]:
     """All of them by name."""
     found = {
-        f"layering-{name.replace(' ', '-')}.svg": fleet_chart(name.capitalize(), tables)
+        f"layering-{name.replace(' ', '-')}.svg": fleet_chart(
+            name.capitalize(), {budget: _at_once(rows) for budget, rows in tables.items()}
+        )
         for name, tables in results.tables.items()
     }
-    found["layering-metrics.svg"] = metrics_chart(results.tables["large"]["25"])
+    found["layering-metrics.svg"] = metrics_chart(_at_once(results.tables["large"]["25"]))
     if results.moved:
         found["layering-moved.svg"] = moved_chart(results.moved)
     return found

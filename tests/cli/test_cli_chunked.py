@@ -368,7 +368,7 @@ def test_the_provenance_has_every_form(shop: Shop) -> None:
     document = json.loads((shop.terminal.directory / "p.json").read_text())
     built = document["buildDefinition"]["internalParameters"]
     version = built["compressor"]
-    assert built["layerForm"] == f"1 zstd {version}, 1 zstd:chunked fine.1 {version}"
+    assert built["layerForm"] == f"1 zstd {version}, 1 zstd:chunked fine.2 {version}"
 
 
 def test_slim_layers_are_chunked_too(terminal: Terminal) -> None:

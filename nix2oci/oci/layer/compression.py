@@ -11,7 +11,7 @@ from nix2oci.oci.media_types import COMPRESSIONS
 from nix2oci.oci.spec import LAYER, LAYER_GZIP, LAYER_ZSTD, Digest
 
 CHUNKED = "zstd:chunked"
-CHUNKED_FORM = 1
+CHUNKED_FORM = 2
 """Goes up with every change of the bytes of a chunked layer that are made of the same tar."""
 
 CHECKSUM = "io.github.containers.zstd-chunked.manifest-checksum"

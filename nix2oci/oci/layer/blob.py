@@ -20,7 +20,7 @@ from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Entry, File
-from nix2oci.oci.layer.compression import CHUNKED, Compression
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT, tar_blocks
 from nix2oci.oci.spec import Descriptor, Digest
 
@@ -112,9 +112,8 @@ def _named(package: str, compression: Compression, other: Compression) -> Iterat
     try:
         yield
     except ImportError as err:
-        asked = CHUNKED if compression.chunking else compression
         raise ConfigError(
-            f"cannot compress with {asked}: Python has no package '{package}'",
+            f"cannot compress with {compression.asked}: Python has no package '{package}'",
             hint=f"install {package}, or --compression {other}",
         ) from err
 

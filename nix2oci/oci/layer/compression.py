@@ -53,6 +53,11 @@ class Compression(StrEnum):
         return self if self.chunking is None else Compression.ZSTD
 
     @property
+    def asked(self) -> str:
+        """As a user asks for it, and as `stored_as` says it."""
+        return self.value if self.chunking is None else CHUNKED
+
+    @property
     def form(self) -> str:
         """What of this decides bytes, beside the version of the compressor."""
         if self.chunking is None:

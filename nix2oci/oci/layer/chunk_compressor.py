@@ -32,8 +32,8 @@ def _parameters(chunking: Chunking) -> zstandard.ZstdCompressionParameters:
     return zstandard.ZstdCompressionParameters(
         strategy=zstandard.STRATEGY_BTOPT,
         window_log=_WINDOW_LOG,
-        hash_log=17,
-        chain_log=18,
+        hash_log=16,
+        chain_log=17,
         search_log=4,
         min_match=3,
         target_length=32,

@@ -70,6 +70,8 @@ def plan(
     closure use the layer's most popular one, or with --popularity how many images of the index,
     and shared by how many of these have the same layer, or the one package in it.
 
+    With --compression auto it says how each layer is to be stored.
+
     With --all or --image it shows which layers the images have in common, and what is stored again
     in other layers: the plans of a run, which are others than those of each image alone.
     """

@@ -53,7 +53,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "yaml": frozenset({"config"}),
     "deflate": frozenset({"oci.layer.blob"}),
     "zstandard": frozenset({"oci.layer.blob", "oci.layer.unpack", "nix.binary_caches.decompress"})
-    | frozenset({"oci.layer.chunked", "oci.layer.table_of_contents"}),
+    | frozenset({"oci.layer.chunk_compressor", "oci.layer.table_of_contents"}),
     "fastcrc": frozenset({"oci.layer.chunked", "oci.validate.tar_facts", "oci.layout.checksum"}),
     "cryptography": frozenset({"trust.signing_keys", "nix.binary_caches.public_keys"}),
     "magic": frozenset({"oci.file_type"}),

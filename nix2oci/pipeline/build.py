@@ -256,7 +256,8 @@ def _form(plan: LayerPlan | None, prepared: Prepared) -> dict[str, str]:
     """
     if plan is None or prepared.spec.max_layers == 1:
         return {}
-    return {LAYER_FORM: layer_form(of_store_layer(plan, prepared.spec), prepared.rules)}
+    stored = of_store_layer(plan, prepared.spec.compressions)
+    return {LAYER_FORM: layer_form(stored, prepared.rules)}
 
 
 def _descriptor(

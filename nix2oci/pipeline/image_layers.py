@@ -86,7 +86,7 @@ def layer_requests(prepared: Prepared, spec: ImageSpec) -> list[LayerRequest]:
     """Which layers there are above the base, the root file system last or within the only one."""
     wanted = [_wanted(layer, prepared) for layer in prepared.plan.layers]
     if spec.max_layers > 1:
-        compression = of_last_layer(prepared.rootfs, spec)
+        compression = of_last_layer(prepared.rootfs, spec.compressions)
         return [*wanted, LayerRequest(LayerJob(prepared.rootfs, 0, compression=compression))]
     (only,) = wanted
     mixed = _laid_over(only.job.entries, prepared.rootfs)
@@ -132,7 +132,8 @@ def _asked(request: LayerRequest) -> StoreLayer | None:
 def _wanted(layer: LayerPlan, prepared: Prepared) -> LayerRequest:
     infos = [prepared.closure.infos[path] for path in layer.paths]
     entries = store_layer(infos, prepared.store)
-    job = LayerJob(entries, layer.nar_size, compression=of_store_layer(layer, prepared.spec))
+    stored = of_store_layer(layer, prepared.spec.compressions)
+    job = LayerJob(entries, layer.nar_size, compression=stored)
     if prepared.slim and prepared.rules:
         from nix2oci.oci.layer.slim_entries import slim_job  # noqa: PLC0415  # few images are slim
 

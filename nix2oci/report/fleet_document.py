@@ -33,6 +33,7 @@ def fleet_document(images: Mapping[str, Prepared]) -> dict[str, object]:
                 "image": name,
                 **plan_document(
                     *(each.closure, each.plan, each.shells, each.on_base, each.survey),
+                    stored=each.spec.compressions,
                     built=each.built,
                 ),
             }

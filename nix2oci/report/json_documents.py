@@ -11,8 +11,9 @@ from nix2oci.model.closure_contents import ClosureContents
 from nix2oci.oci.engines import Loaded
 from nix2oci.oci.inherit import Inherited
 from nix2oci.oci.layer.blob import Layer
-from nix2oci.oci.layer.compression import stored_as
+from nix2oci.oci.layer.compression import Compressions, stored_as
 from nix2oci.oci.spec import Platform, rfc3339
+from nix2oci.pipeline.stored_as import of_store_layer
 from nix2oci.pipeline.templates import is_other_launcher, launcher_digest
 from nix2oci.plan.development import development_files
 from nix2oci.plan.layers.layering import LayerPlan, Plan
@@ -42,10 +43,14 @@ def plan_document(
     on: Overlay | None = None,
     found: ClosureContents | None = None,
     *,
+    stored: Compressions,
     slim: SlimSavings | None = None,
     built: Sequence[Built] = (),
 ) -> Json:
-    """A plan: sizes in bytes of NAR, layers base layer first; `shell` null where none was read."""
+    """A plan: sizes in bytes of NAR, layers base layer first; `shell` null where none was read.
+
+    `stored` is what the user asked for.
+    """
     return {
         "nar_size": closure.nar_size,
         "roots": [str(path) for path in closure.roots],
@@ -53,7 +58,10 @@ def plan_document(
         "sizes": {str(path): info.nar_size for path, info in closure.infos.items()},
         "popularity": _index(plan.fleet) if plan.fleet else None,
         "kept": {"from": plan.kept.where, "excess": plan.kept.excess} if plan.kept else None,
-        "layers": [_planned_layer(layer) for layer in plan.layers],
+        "layers": [
+            {**_planned_layer(layer), "compression": of_store_layer(layer, stored).asked}
+            for layer in plan.layers
+        ],
         "base": base_document(on) if on else None,
         "left_out": left_out_document(found) if found else None,
         "slim": slim_document(slim.decision, slim.savings) if slim else None,

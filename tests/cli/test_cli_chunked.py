@@ -87,7 +87,7 @@ def test_every_layer_has_a_table_which_is_right(terminal: Terminal, chunking: st
     assert [layer["compression"] for layer in document["layers"]] == ["zstd:chunked"] * 3
     assert document["compressor"].startswith("zstandard ")
     forms = {layer["annotations"].get("nix2oci.layer-form", "last") for layer in layers}
-    assert forms == {f"1 zstd:chunked {chunking}.1 {document['compressor']}", "last"}
+    assert forms == {f"1 zstd:chunked {chunking}.2 {document['compressor']}", "last"}
     assert is_valid(terminal, "x")
 
 
@@ -137,6 +137,30 @@ def test_auto_chunks_what_is_expected_to_change(shop: Shop) -> None:
     assert kinds == ["zstd", "zstd:chunked", "zstd"]
     assert tables(listed(shop.terminal.directory / "x")) == [False, True, False]
     assert is_valid(shop.terminal, "x")
+
+
+def test_a_plan_says_how_layers_are_to_be_stored(shop: Shop) -> None:
+    shop.edit(LARGE)
+    built = build(shop.terminal, *AUTO)["layers"]
+    planned = run(shop.terminal, "plan", ".#app", *AUTO)["layers"]
+    kinds = [layer["compression"] for layer in planned]
+    assert kinds == [layer["compression"] for layer in built[:-1]] == ["zstd", "zstd:chunked"]
+    shown = shop.terminal.run("plan", ".#app", *AUTO).stdout.splitlines()
+    assert shown[0].split()[:5] == ["layer", "size", "risk", "stored", "as"]
+    assert [line.split()[4] for line in shown[1:3]] == kinds
+    (shop.terminal.directory / "own.yaml").write_text("compression: auto\n")
+    assert shop.terminal.run("plan", ".#app", "--config", "own.yaml").stdout.splitlines() == shown
+
+
+def test_a_plan_of_layers_that_are_all_stored_alike_shows_no_more_than_before(shop: Shop) -> None:
+    for options, kind in (
+        ((), "gzip"),
+        (CHUNKED, "zstd:chunked"),
+        (("--compression", "none"), "none"),
+    ):
+        planned = run(shop.terminal, "plan", ".#app", *options)["layers"]
+        assert {layer["compression"] for layer in planned} == {kind}
+        assert "stored as" not in shop.terminal.run("plan", ".#app", *options).stdout
 
 
 def test_auto_makes_the_layers_that_each_compression_makes(shop: Shop) -> None:
@@ -368,7 +392,7 @@ def test_the_provenance_has_every_form(shop: Shop) -> None:
     document = json.loads((shop.terminal.directory / "p.json").read_text())
     built = document["buildDefinition"]["internalParameters"]
     version = built["compressor"]
-    assert built["layerForm"] == f"1 zstd {version}, 1 zstd:chunked fine.1 {version}"
+    assert built["layerForm"] == f"1 zstd {version}, 1 zstd:chunked fine.2 {version}"
 
 
 def test_slim_layers_are_chunked_too(terminal: Terminal) -> None:

@@ -221,9 +221,9 @@ FORMS = {
     "zstd": ("", "--compression zstd", "'1 gzip'", "'1 zstd'"),
     "another chunking": (
         *(CHUNKED, "--chunking small"),
-        *("'1 zstd:chunked fine.1'", "'1 zstd:chunked small.1'"),
+        *("'1 zstd:chunked fine.2'", "'1 zstd:chunked small.2'"),
     ),
-    "auto": ("", "--compression auto", "'1 gzip'", "'1 zstd' and '1 zstd:chunked fine.1'"),
+    "auto": ("", "--compression auto", "'1 gzip'", "'1 zstd' and '1 zstd:chunked fine.2'"),
     "zstd for a slim image": ("--slim docs", "--compression zstd", "'1 gzip'", "'1 zstd'"),
 }
 

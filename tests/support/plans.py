@@ -57,7 +57,7 @@ def change(path: str, paths: int, *layers: int) -> Json:
 def layer(paths: Sequence[str], nar_size: int, **more: Any) -> Json:
     """One layer of a document."""
     first: Json = {"paths": sorted(paths), "nar_size": nar_size, "popularity": 1}
-    return first | {"risk": 0.5, "shared_by": None} | more
+    return first | {"risk": 0.5, "shared_by": None, "compression": "gzip"} | more
 
 
 def web(**more: Any) -> Json:

@@ -57,7 +57,7 @@ def _side(text: str, options: PlanOptions, known: dict[Digest, LayerNodes]) -> S
         with planned_image((text,), options) as prepared:
             return Side(text, kind, closure_contents(prepared.closure, prepared.plan))
     if kind is InputKind.CLOSURE:
-        return Side(text, kind, closure_contents(*planned_record(text, options)))
+        return Side(text, kind, closure_contents(*planned_record(text, options)[:2]))
     source = open_anywhere(text, options.registry, options.output)
     digest = str(source.descriptor.digest)
     if described := contents_without_reading(source, text, options.output):

@@ -33,6 +33,7 @@ from nix2oci.report.terminal.plan import plan_text
 
 if TYPE_CHECKING:
     from nix2oci.nix.realise import Built
+    from nix2oci.oci.layer.compression import Compressions
     from nix2oci.pipeline.on_base import Overlay
     from nix2oci.pipeline.prepared import Prepared
     from nix2oci.pipeline.slim import SlimSavings
@@ -69,6 +70,8 @@ def plan(
     closure use the layer's most popular one, or with --popularity how many images of the index,
     and shared by how many of these have the same layer, or the one package in it.
 
+    With --compression auto it says how each layer is to be stored.
+
     With --all or --image it shows which layers the images have in common, and what is stored again
     in other layers: the plans of a run, which are others than those of each image alone.
     """
@@ -88,20 +91,21 @@ def plan(
     planned = _planned(installables, options, origin, given, html=html)
     found, built = planned.parts, planned.built
     closure, made, shells, on, contents = found
-    output = options.output
+    output, stored = options.output, planned.stored
     for line in left_out.lines(contents, every=bool(output.verbose)) if contents else ():
         console.progress(output).step(line)
     if html:
         from nix2oci.report.plan_page import plan_page  # seldom wanted
 
-        document = plan_document(*found, built=built, slim=planned.slim)
+        document = plan_document(*found, stored=stored, built=built, slim=planned.slim)
         write_file(html, plan_page(document, closure, made, planned.facts))
         console.progress(output).step(f"wrote {html}")
     if output.as_json:
-        console.result_json(plan_document(*found, built=built, slim=planned.slim))
+        document = plan_document(*found, stored=stored, built=built, slim=planned.slim)
+        console.result_json(document)
         return
     named = explained_as(installables[0] if installables else ".", options.nix, given)
-    shown = plan_text(closure, made, shells, on, every=bool(output.verbose))
+    shown = plan_text(closure, made, shells, on, stored, every=bool(output.verbose))
     console.result_text([*shown, *development.lines(closure, named)])
     if planned.slim:
         from nix2oci.report.terminal.slim import slim_text  # seldom wanted
@@ -157,6 +161,8 @@ class _Planned(Struct, frozen=True):
     """What was planned, and what is said of it beside."""
 
     parts: _Found
+    stored: Compressions
+    """How layers are to be stored."""
     built: tuple[Built, ...] = ()
     facts: FirstFacts | None = None
     slim: SlimSavings | None = None
@@ -171,16 +177,18 @@ def _planned(
     html: str | None,
 ) -> _Planned:
     if given.closure and not installables:
-        return _Planned((*planned_record(given.closure, options), None, None, None))
+        closure, plan, spec = planned_record(given.closure, options)
+        return _Planned((closure, plan, None, None, None), spec.compressions)
     client = nix_client(options.nix, options.output, origin, given)
     if graph := planned_without_files(client, installables, options):
-        return _Planned((*graph, None, None, None))
+        closure, plan, spec = graph
+        return _Planned((closure, plan, None, None, None), spec.compressions)
     with planned_image(installables, options, client, with_program=True) as found:
         from nix2oci.report.first_facts import first_facts
 
         facts = first_facts(found) if html else None
         decided = (found.closure, found.plan, found.shells, found.on_base, found.survey)
-        return _Planned(decided, found.built, facts, _slim(found))
+        return _Planned(decided, found.spec.compressions, found.built, facts, _slim(found))
 
 
 def _slim(found: Prepared) -> SlimSavings | None:

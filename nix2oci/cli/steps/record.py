@@ -17,8 +17,11 @@ from nix2oci.nix.realise import absent
 from nix2oci.plan.layers.layering import Plan
 from nix2oci.publish.registry_options import registry_for_build
 
+PlannedRecord = tuple[Closure, Plan, ImageSpec]
+"""What is planned, the plan, and what was asked for."""
 
-def planned_record(path: str, options: PlanOptions) -> tuple[Closure, Plan]:
+
+def planned_record(path: str, options: PlanOptions) -> PlannedRecord:
     """All that is in a file, and the plan for it."""
     spec = _without_base(read_own_settings(options.image))
     return _planned(recorded_closure(path), spec, options)
@@ -26,7 +29,7 @@ def planned_record(path: str, options: PlanOptions) -> tuple[Closure, Plan]:
 
 def planned_without_files(
     client: NixClient, texts: tuple[str, ...], options: PlanOptions
-) -> tuple[Closure, Plan] | None:
+) -> PlannedRecord | None:
     """What is named of a file, contents included, and the plan for it, by the file alone.
 
     None where all of it is in the store here, and where a Nix is asked: then the image can be
@@ -51,10 +54,10 @@ def _without_base(spec: ImageSpec) -> ImageSpec:
     return spec
 
 
-def _planned(closure: Closure, spec: ImageSpec, options: PlanOptions) -> tuple[Closure, Plan]:
+def _planned(closure: Closure, spec: ImageSpec, options: PlanOptions) -> PlannedRecord:
     hints = read_hints(spec, registry_for_build(options, spec))
     from nix2oci.pipeline.prepare import plan_image
 
     plan = plan_image(closure, spec.max_layers, hints, console.progress(options.output))
     say_warnings(closure, plan, hints, options.output)
-    return closure, plan
+    return closure, plan, spec

@@ -19,7 +19,7 @@ from msgspec import Struct, field
 
 from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Entry, File
-from nix2oci.oci.layer.compression import CHUNKED, Compression
+from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT, tar_blocks
 from nix2oci.oci.spec import Descriptor, Digest
 
@@ -80,8 +80,8 @@ _PACKAGES = {Compression.GZIP: "deflate", Compression.ZSTD: "zstandard"}
 _PROBED = {
     Compression.GZIP: "c6a456d8",
     Compression.ZSTD: "569eeb09",
-    Compression.CHUNKED_FINE: "39798589",
-    Compression.CHUNKED_SMALL: "39798589",
+    Compression.CHUNKED_FINE: "0ea2acac",
+    Compression.CHUNKED_SMALL: "43f30ba5",
 }
 """What the locked versions make of a probe, as `_probe` has it."""
 
@@ -115,9 +115,8 @@ def _named(package: str, compression: Compression, other: Compression) -> Iterat
     try:
         yield
     except ImportError as err:
-        asked = CHUNKED if compression.chunking else compression
         raise ConfigError(
-            f"cannot compress with {asked}: Python has no package '{package}'",
+            f"cannot compress with {compression.asked}: Python has no package '{package}'",
             hint=f"install {package}, or --compression {other}",
         ) from err
 
@@ -133,25 +132,20 @@ def _probe(compression: Compression) -> str:
     words = [hashlib.sha256(b"%d" % n).hexdigest().encode() for n in range(97)]
     text = b"".join(b"%d %s\n" % (n, words[n % 97][: n % 23]) for n in range(1500))
     if compression.chunking is not None:
-        return hashlib.sha256(b"".join(_zstd_levels(text))).hexdigest()[:8]
+        from nix2oci.oci.layer.chunk_compressor import chunk_compressor  # noqa: PLC0415  # see _gzip
+
+        packed = chunk_compressor(compression.chunking).compress
+        return hashlib.sha256(packed(text[:1000]) + packed(text)).hexdigest()[:8]
     compress = _COMPRESS[compression]
     assert compress is not None
     return hashlib.sha256(compress(text[:1000]) + compress(text)).hexdigest()[:8]
-
-
-def _zstd_levels(text: bytes) -> Iterator[bytes]:
-    """A text by every level that chunked layers have."""
-    import zstandard  # noqa: PLC0415  # see _gzip
-
-    for level in (3, 4, 9, 16):
-        yield zstandard.ZstdCompressor(level=level).compress(text)
 
 
 def layer_form(compression: Compression, rules: str = "") -> str:
     """All but the store paths that decides a layer's bytes: `1 gzip deflate 0.9.0`.
 
     Where `rules` left something out of these, ` slim docs.1 dev.1` is behind that. A chunked layer
-    has the form of its chunks as well: `1 zstd:chunked fine.1 zstandard 0.25.0`.
+    has the form of its chunks as well: `1 zstd:chunked fine.2 zstandard 0.25.0`.
     """
     form = f"{FORMAT} {compression.form} {compressor_version(compression)}"
     return f"{form}{_SLIM}{rules}" if rules else form

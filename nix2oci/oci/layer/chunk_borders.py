@@ -25,6 +25,10 @@ _SEPARATORS = (b"\n", b"0")
 """What ends a line; where there is none, as in much that programs write, the next."""
 
 
+_LONG = 256
+"""Bytes of a line by which it is faster to leap than to look at all lines."""
+
+
 class Sizes(Struct, frozen=True):
     """How large chunks are, in bytes."""
 
@@ -58,15 +62,18 @@ def chunks(
         if size:
             yield b"".join(pieces)
         return
-    source, kept, at_end = _Source(pieces), memoryview(b""), False
+    source, kept, at_end, searched = _Source(pieces), memoryview(b""), False, 0
     while not at_end:
         data = source.window(kept, sizes.window)
         at_end = len(data) < sizes.window
+        references = tuple(_references(data, sizes.gap, searched))
         view, start = memoryview(data), 0
-        for end in _borders(data, sizes, at_end=at_end):
+        for end in _borders(data, references, sizes, at_end=at_end):
             yield view[start:end]
             start = end
         kept = view[start:]
+        has_none = not references or references[-1][1] <= start
+        searched = max(0, len(kept) - _AFTER) if has_none else 0
 
 
 class _Source:
@@ -97,18 +104,20 @@ class _Source:
         return True
 
 
-def _borders(data: bytes, sizes: Sizes, *, at_end: bool) -> Iterator[int]:
+def _borders(
+    data: bytes, references: Iterable[tuple[int, int]], sizes: Sizes, *, at_end: bool
+) -> Iterator[int]:
     """Ends of chunks, the first of which starts where `data` does.
 
     Those that what comes behind `data` may decide are left out.
     """
     end = len(data)
     limit = end if at_end else end - sizes.most - _AFTER
-    references = _references(data, sizes.gap)
-    start, (first, last) = 0, next(references, (end, end))
+    runs = iter(references)
+    start, (first, last) = 0, next(runs, (end, end))
     while start < limit:
         while last <= start < end:
-            first, last = next(references, (end, end))
+            first, last = next(runs, (end, end))
         if first - start > sizes.gap:
             start = first if first - start <= sizes.most else _after_line(data, start, sizes)
         else:
@@ -117,10 +126,10 @@ def _borders(data: bytes, sizes: Sizes, *, at_end: bool) -> Iterator[int]:
         yield start
 
 
-def _references(data: bytes, gap: int) -> Iterator[tuple[int, int]]:
-    """Where store references are, those that are near each other as one."""
+def _references(data: bytes, gap: int, since: int) -> Iterator[tuple[int, int]]:
+    """Where store references are from there on, those that are near each other as one."""
     first = last = -1
-    for found in _REFERENCE.finditer(data):
+    for found in _REFERENCE.finditer(data, since):
         start, end = found.span()
         if last >= 0 and start - last > gap:
             yield first, last
@@ -139,10 +148,40 @@ def _after_line(data: bytes, start: int, sizes: Sizes) -> int:
     """
     low, high = start + sizes.least, start + sizes.most
     for separator in _SEPARATORS:
-        before, *lines = data[low:high].split(separator)
-        if lines:
-            size = max(map(len, lines))
-            candidates = dict.fromkeys(line for line in lines if len(line) == size)
-            longest = lines.index(max(candidates, key=crc32))
-            return low + len(before) + 1 + sum(map(len, lines[:longest])) + longest
+        first = data.find(separator, low, high) + 1
+        if first:
+            lines = data[first:high]
+            place = _long_line(lines, separator)
+            return first + (_longest_line(lines, separator) if place is None else place)
     return high
+
+
+def _long_line(text: bytes, separator: bytes) -> int | None:
+    """Where the longest line starts, if it has `_LONG` bytes.
+
+    Where a separator is within the length of the longest line so far, no line before the last such
+    separator is as long: most bytes of a program are not looked at.
+    """
+    places: dict[bytes, int] = {}
+    size, at = _LONG, 0
+    while at + size <= len(text):
+        last = text.rfind(separator, at, at + size)
+        if last >= 0:
+            at = last + 1
+            continue
+        end = text.find(separator, at + size)
+        line = text[at:] if end < 0 else text[at:end]
+        if len(line) > size:
+            places, size = {}, len(line)
+        places.setdefault(line, at)
+        at += size + 1
+    return places[max(places, key=crc32)] if places else None
+
+
+def _longest_line(text: bytes, separator: bytes) -> int:
+    """Where the longest line starts, whatever its size."""
+    lines = text.split(separator)
+    size = max(map(len, lines))
+    candidates = dict.fromkeys(line for line in lines if len(line) == size)
+    longest = lines.index(max(candidates, key=crc32))
+    return sum(map(len, lines[:longest])) + longest

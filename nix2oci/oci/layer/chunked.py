@@ -14,27 +14,25 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import closing
 
-import zstandard
 from fastcrc import crc64
 from msgspec import Struct
 
 from nix2oci.model.tree import Entry, File
 from nix2oci.oci.layer.blob import Layer, Out
 from nix2oci.oci.layer.chunk_borders import chunks
+from nix2oci.oci.layer.chunk_compressor import chunk_compressor
 from nix2oci.oci.layer.compression import Chunking
 from nix2oci.oci.layer.table_of_contents import Content, Table
 from nix2oci.oci.layer.tar import END, entry_header, padding
 from nix2oci.oci.spec import LAYER_ZSTD, Digest
 
-_LEVELS = {Chunking.FINE: (128 << 10, 4, 3), Chunking.SMALL: (64 << 10, 9, 16)}
-"""Frames of less than so many bytes have the first level of zstd, the others the second."""
 _TAR = 64 << 10
 """Bytes of headers in one frame at most, where no content comes between them."""
-_BATCH = 1 << 19
+_BATCH = 1 << 18
 """Bytes of tar that one task compresses."""
 _FRAMES = 1024
 """Frames that one task compresses at most."""
-_AHEAD = 4
+_AHEAD = 3
 """Batches that may wait for a compressor or the disk: bounds memory."""
 
 Data = bytes | memoryview
@@ -53,6 +51,8 @@ class _Chunk(Struct, frozen=True):
     data: Data
     whole: Content | None = None
     """What the file is, behind the last of its pieces."""
+    digest: bytes = b""
+    """Its SHA-256, where that is known."""
 
 
 _Frame = _Tar | _Chunk
@@ -91,6 +91,7 @@ class _Layer:
 
     def __init__(self, out: Out, table: Table, chunking: Chunking) -> None:
         self._out, self._table, self._chunking = out, table, chunking
+        self._of_thread = threading.local()
         self._plain, self._packed = hashlib.sha256(), hashlib.sha256()
         self._files = self._tar_size = self._size = 0
 
@@ -104,9 +105,9 @@ class _Layer:
         for batch in batches:
             self._hash(batch, progress)
             if pool is None:
-                self._write(batch, _pack(batch, self._chunking))
+                self._write(batch, self._pack(batch))
                 continue
-            waiting.append((batch, pool.submit(_pack, batch, self._chunking)))
+            waiting.append((batch, pool.submit(self._pack, batch)))
             if len(waiting) > _AHEAD:
                 before, future = waiting.popleft()
                 self._write(before, future.result())
@@ -120,6 +121,14 @@ class _Layer:
             size += len(frame.data)
         self._tar_size += size
         progress(size)
+
+    def _pack(self, batch: Sequence[_Frame]) -> _Packed:
+        """Frames of the blob, in whichever thread this is."""
+        if not hasattr(self._of_thread, "compressor"):
+            self._of_thread.compressor = chunk_compressor(self._chunking)
+        compress = self._of_thread.compressor.compress
+        frames = [compress(frame.data) for frame in batch]
+        return _Packed(b"".join(frames), [*map(len, frames)], [*map(_digest, batch)])
 
     def _write(self, batch: Sequence[_Frame], packed: _Packed) -> None:
         offset = self._size
@@ -197,32 +206,16 @@ def _content(file: File) -> Iterator[_Chunk]:
     if len(piece) == file.size:
         yield _Chunk(piece, Content(file, None, crc64.go_iso(piece)))
         return
-    whole, crc, left = hashlib.sha256(), 0, file.size
-    while piece is not None:
+    whole, crc, left = hashlib.sha256(piece), crc64.go_iso(piece), file.size - len(piece)
+    yield _Chunk(piece, digest=whole.digest())
+    for piece in pieces:
         whole.update(piece)
         crc = crc64.go_iso(piece, crc)
         left -= len(piece)
         yield _Chunk(piece, None if left else Content(file, whole.digest(), crc))
-        piece = next(pieces, None)
 
 
-def _pack(batch: Sequence[_Frame], chunking: Chunking) -> _Packed:
-    small, low, high = _LEVELS[chunking]
-    below, above = _compressor(low).compress, _compressor(high).compress
-    frames = [(below if len(each.data) < small else above)(each.data) for each in batch]
-    digests = [
-        b"" if isinstance(frame, _Tar) else hashlib.sha256(frame.data).digest() for frame in batch
-    ]
-    return _Packed(b"".join(frames), [*map(len, frames)], digests)
-
-
-def _compressor(level: int) -> zstandard.ZstdCompressor:
-    """One for this thread alone, whose tables are worth keeping."""
-    name = f"level{level}"
-    if not hasattr(_of_thread, name):
-        setattr(_of_thread, name, zstandard.ZstdCompressor(level=level))
-    compressor: zstandard.ZstdCompressor = getattr(_of_thread, name)
-    return compressor
-
-
-_of_thread = threading.local()
+def _digest(frame: _Frame) -> bytes:
+    if isinstance(frame, _Tar):
+        return b""
+    return frame.digest or hashlib.sha256(frame.data).digest()

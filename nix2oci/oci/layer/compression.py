@@ -11,7 +11,7 @@ from nix2oci.oci.media_types import COMPRESSIONS
 from nix2oci.oci.spec import LAYER, LAYER_GZIP, LAYER_ZSTD, Digest
 
 CHUNKED = "zstd:chunked"
-CHUNKED_FORM = 1
+CHUNKED_FORM = 2
 """Goes up with every change of the bytes of a chunked layer that are made of the same tar."""
 
 CHECKSUM = "io.github.containers.zstd-chunked.manifest-checksum"
@@ -51,6 +51,11 @@ class Compression(StrEnum):
     def codec(self) -> Compression:
         """What compresses: a chunked layer is one of zstd."""
         return self if self.chunking is None else Compression.ZSTD
+
+    @property
+    def asked(self) -> str:
+        """As a user asks for it, and as `stored_as` says it."""
+        return self.value if self.chunking is None else CHUNKED
 
     @property
     def form(self) -> str:

@@ -32,6 +32,7 @@ class Layer(Struct, frozen=True):
     popularity: int
     risk: float
     shared_by: int | None
+    compression: str
 
 
 class Change(Struct, frozen=True):

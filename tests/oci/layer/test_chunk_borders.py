@@ -61,6 +61,20 @@ def test_references_that_are_near_each_other_are_one_chunk() -> None:
     assert both.count(b"/store/") == 20
 
 
+@pytest.mark.parametrize("size", [200, 255, 256, 257, 70_000])
+def test_a_border_is_where_the_longest_line_starts(size: int) -> None:
+    before, after = (
+        b"".join(b"%0199d\n" % (n * n) for n in range(start, start + 1000)) for start in (1, 5000)
+    )
+    made = cut(before + b"x" * size + b"\n" + after * 3)
+    assert made[0] == before
+
+
+def test_of_longest_lines_that_are_alike_the_first_is_the_border() -> None:
+    before = b"".join(b"%0199d\n" % n for n in range(1000))
+    assert cut(before + (b"x" * 300 + b"\n" + before) * 3)[0] == before
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -30,7 +30,11 @@ class Run:
 
 
 def run(argv: Sequence[str], env: Mapping[str, str] | None = None, *, sampled: bool = False) -> Run:
-    """Run a command that has to succeed; its output is thrown away."""
+    """Run a command that has to succeed; its output is thrown away.
+
+    What others wrote is on the disk by then, or writing it would count for this one.
+    """
+    os.sync()
     start = time.perf_counter()
     with subprocess.Popen(
         argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE

@@ -13,7 +13,7 @@ nothing of `--apply`. What is kept for the next run is in `nix.kept_answers`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from nix2oci.nix.failure import build_failure, failure
 from nix2oci.nix.json_output import built_outputs, path_infos
 from nix2oci.nix.kept_answers import Realised, keep_realised, kept_realised, realised, realised_name
 from nix2oci.nix.messages import redact
-from nix2oci.nix.options import Origin, setting, store_options
+from nix2oci.nix.options import setting, store_options
 from nix2oci.nix.package import Package
 from nix2oci.nix.realise import (
     Built,
@@ -51,17 +51,8 @@ class NixClient(Evaluator):
     """What is said while `build` works."""
     sender: Sender | None = None  # who gets what `origin` has, where that is not Nix
 
-    def __init__(
-        self,
-        env: Mapping[str, str],
-        options: Sequence[str] = (),
-        *,
-        show: Callable[[str], None] = lambda _: None,
-        terminal: int | None = None,
-        origin: Origin | None = None,
-        say: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        super().__init__(env, options, show=show, terminal=terminal, origin=origin, say=say)
+    def _know_nothing(self) -> None:
+        super()._know_nothing()
         self.requires_signatures = False  # of every path of a closure: `nix.signatures`
         self.said_of_paths: list[str] = []  # what `path_info` gave, for `nix.evidence`
         self._unsaid: list[Sequence[StorePath]] = []  # of which it was kept

@@ -7,7 +7,6 @@ evaluated. Nix's own cache of evaluations is left out: it knows nothing of `--ap
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -32,7 +31,6 @@ from nix2oci.nix.kept_answers import (
 )
 from nix2oci.nix.messages import cause
 from nix2oci.nix.named_flake import head_at
-from nix2oci.nix.options import Origin
 from nix2oci.nix.package import (
     EVAL_EXPRESSION,
     NAMES,
@@ -52,17 +50,8 @@ Found = tuple[EvalResult | None, EvalResult | None]
 class Evaluator(FlakeReader):
     """The same, which evaluates as well."""
 
-    def __init__(
-        self,
-        env: Mapping[str, str],
-        options: Sequence[str] = (),
-        *,
-        show: Callable[[str], None] = lambda _: None,
-        terminal: int | None = None,
-        origin: Origin | None = None,
-        say: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        super().__init__(env, options, show=show, terminal=terminal, origin=origin, say=say)
+    def _know_nothing(self) -> None:
+        super()._know_nothing()
         self.kept: Kept | None = None  # what Nix said in earlier runs
         self.kept_sources: list[str] = []  # where they lie that evaluations were kept of
         self._early: dict[tuple[Installable, str], Package] = {}

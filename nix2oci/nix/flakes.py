@@ -52,6 +52,10 @@ class FlakeReader(NixRunner):
         self.options = tuple(options)
         self.origin = origin
         self._say = say
+        self._know_nothing()
+
+    def _know_nothing(self) -> None:
+        """Know nothing yet: what is found out here a copy for another system knows as well."""
         self._sources: dict[str, Source] = {}
         self._metadata: dict[str, str] = {}
         self._local: dict[str, tuple[FlakePlace | None, Head | None]] = {}

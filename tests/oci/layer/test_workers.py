@@ -41,10 +41,10 @@ def failing(error: Exception) -> Iterator[Entry]:
 
 @pytest.fixture(autouse=True)
 def _nobody_is_left() -> Iterator[None]:
-    before = threading.active_count()
+    before = set(threading.enumerate())  # of other tests, some of which may end meanwhile
     yield
     assert multiprocessing.active_children() == []
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.fixture(params=[True, False], ids=["processes", "threads"])
@@ -229,6 +229,7 @@ def test_none_is_forked_while_another_thread_runs(tmp_path: Path) -> None:
 
 def test_a_thread_that_waits_for_what_never_comes_does_not_keep_the_others(tmp_path: Path) -> None:
     """It ends with the program, and so does the process that it waits for."""
+    before = set(threading.enumerate())
     never, end = os.pipe()
 
     def waiting() -> Iterator[Entry]:
@@ -239,9 +240,8 @@ def test_a_thread_that_waits_for_what_never_comes_does_not_keep_the_others(tmp_p
     with pytest.raises(StoreError):
         write_layers(layers, Compression.NONE, Blobs(tmp_path), 2, forks=False)
     os.close(end)
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread():
-            thread.join(5)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
 
 
 _PARENT = """

@@ -9,6 +9,7 @@ from contextlib import suppress
 from nix2oci.cache.directory import Cache
 from nix2oci.cache.layer_store import keep_blobs
 from nix2oci.host.regular_files import open_file
+from nix2oci.oci.layout.checksum import is_blob
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.spec import BLOBS, Descriptor, Digest
 
@@ -24,7 +25,7 @@ def take(cache: Cache, layer: Descriptor, target: str) -> bool:
     try:
         share(path, target)
         with open_file(target) as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() == layer.digest.hex:
+            if is_blob(file, layer.digest):
                 return True
         os.unlink(target)
     except OSError:  # it went just now, or there is no room

@@ -24,6 +24,7 @@ from nix2oci.host.sharing import OnProgress, share_out
 from nix2oci.oci.layer.blob import Layer, layer_form
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.workers import Blobs, LayerJob, write_layers
+from nix2oci.oci.layout.checksum import is_blob
 from nix2oci.oci.layout.reflink import share
 from nix2oci.oci.media_types import COMPRESSIONS
 from nix2oci.oci.spec import BLOBS, Descriptor, Digest
@@ -208,7 +209,7 @@ def _is_right(path: str, layer: Layer) -> bool:
     """Whether a blob that could not be adopted is good: then it is the place that is full."""
     try:
         with open_file(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == layer.digest.hex
+            return is_blob(file, layer.digest)
     except OSError:
         return False
 

@@ -93,12 +93,11 @@ class NixClient(Evaluator):
 
         `asked` is the command that is at work on that, if there is one.
         """
-        root, name = self.physical(), self._name(packages)
-        found = kept_realised(self.kept, name) if self.kept and name else None
-        if found is None or not found.is_there(root):
+        found = self._kept(packages)
+        if found is None:
             return None
         done = self.run(asked or self._validity(found, link), quiet=True)
-        if done.returncode or not found.is_there(root):  # as it is now: held
+        if done.returncode or not found.is_there(self.physical()):  # as it is now: held
             return None
         try:
             built = tuple(assign(package, found.known()) for package in packages)
@@ -106,6 +105,12 @@ class NixClient(Evaluator):
             return None
         self._closures[_roots(built)] = found.closure
         return built
+
+    def _kept(self, packages: Sequence[Package]) -> Realised | None:
+        """What an earlier run built, where that is there as it was."""
+        root, name = self.physical(), self._name(packages)
+        found = kept_realised(self.kept, name) if self.kept and name else None
+        return found if found and found.is_there(root) else None
 
     def begin_build(self, packages: Sequence[Package]) -> None:
         """Have Nix begin with what `build` will ask, which then need not wait so long.
@@ -120,10 +125,7 @@ class NixClient(Evaluator):
 
         if self.origin is not None:
             return
-        root, name = self.physical(), self._name(packages)
-        found = kept_realised(self.kept, name) if self.kept and name else None
-        if found is not None and not found.is_there(root):
-            found = None
+        found = self._kept(packages)
         if found is None and (self._terminal is not None or self._begun):
             return
         stack = ExitStack()

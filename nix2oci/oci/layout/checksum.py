@@ -39,7 +39,7 @@ def _crc64() -> Callable[[_Data, int], int] | None:
     return found
 
 
-def is_blob(file: FileIO, digest: Digest, noted: int | None) -> bool:
+def is_blob(file: FileIO, digest: Digest, noted: int | None = None) -> bool:
     """Whether a file, which is read to its end, has the checksum that was noted, else the digest.
 
     Raises `OSError`.

@@ -89,3 +89,12 @@ def running(registry: FakeRegistry, tls: ssl.SSLContext | None = None) -> Iterat
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def stop_listening(server: ThreadingHTTPServer) -> None:
+    """Refuse connections from now on; those that stand are served on.
+
+    The loop ends before its socket is closed: while it polls, the kernel keeps the socket open.
+    """
+    server.shutdown()
+    server.server_close()

@@ -17,7 +17,7 @@ from support.fakeregistry import (
     proceed,
     with_headers,
 )
-from support.fakeserver import running
+from support.fakeserver import running, stop_listening
 from support.pushing import REPOSITORY, Desk
 
 from nix2oci.errors import RegistryError
@@ -242,9 +242,10 @@ def test_a_registry_that_goes_down_and_comes_back_is_waited_for(desk: Desk) -> N
         yield
 
     def go_down(exchange: Exchange) -> None:
-        exchange.cut()
+        """Nobody listens before the client learns of it: it comes back within microseconds."""
         assert registry.server is not None
-        registry.server.socket.close()
+        stop_listening(registry.server)
+        exchange.cut()
 
     with ExitStack() as stack:
         desk.time.wait = Away(desk.time.wait)  # type: ignore[method-assign]
@@ -259,8 +260,7 @@ def test_a_registry_that_goes_down_and_comes_back_is_waited_for(desk: Desk) -> N
 def test_a_registry_that_was_never_reached_is_soon_given_up(desk: Desk) -> None:
     reference = desk.reference()
     assert desk.registry.server is not None
-    desk.registry.server.socket.close()
-    desk.registry.server.shutdown()
+    stop_listening(desk.registry.server)
     with pytest.raises(RegistryError) as caught:
         desk.push()
     assert str(caught.value) == (

@@ -67,13 +67,14 @@ OUTSIDE: Mapping[str, frozenset[str]] = {
     "subprocess": frozenset({"nix.process", "nix.host", "host.children"})
     | frozenset({"oci.registry.helpers", "oci.engines"}),
     **dict.fromkeys(("secrets", "random", "uuid", "locale", "getpass"), frozenset()),
-    # How long a program may take that answers in pieces, and how often a bar is drawn; no time
+    # How long a program may take that answers in pieces, how often a worker reports and a bar is
+    # drawn; no time
     # reaches an image by that.
-    "time": frozenset({"oci.registry.helpers", "host.children", "host.sharing"})
+    "time": frozenset({"oci.registry.helpers", "host.children", "host.forked", "host.sharing"})
     | frozenset({"cli.render.console"}),
     "socket": frozenset({"host.http.addresses", "host.http.connections"})
     | frozenset({"host.http.socks", "host.http.transport"}),
-    "multiprocessing": frozenset({"host.sharing"}),
+    "multiprocessing": frozenset({"host.forked"}),
     "http": frozenset({"host.http.connections"}),
     **dict.fromkeys(("urllib.request", "asyncio"), frozenset()),
 }

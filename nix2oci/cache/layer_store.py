@@ -18,9 +18,10 @@ from msgspec import Struct, ValidationError, convert, field
 from nix2oci.cache.directory import Cache
 from nix2oci.errors import LayoutError
 from nix2oci.host.differences import here
+from nix2oci.host.progress import OnProgress
 from nix2oci.host.regular_files import open_file
 from nix2oci.host.scratch import scratch_directory
-from nix2oci.host.sharing import OnProgress, share_out
+from nix2oci.host.sharing import share_out
 from nix2oci.oci.layer.blob import Layer, layer_form
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.workers import Blobs, LayerJob, write_layers

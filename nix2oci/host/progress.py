@@ -6,6 +6,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+OnProgress = Callable[[int], None]
+"""Called with how much was done since the last call."""
+
 
 class Progress(Protocol):
     """Told what goes on; says nothing, prints lines or draws bars."""
@@ -13,10 +16,10 @@ class Progress(Protocol):
     def step(self, text: str) -> None:
         """A new part of the work begins."""
 
-    def bytes(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    def bytes(self, text: str, total: int) -> AbstractContextManager[OnProgress]:
         """A part of the work that handles about `total` bytes, told as they are done."""
 
-    def steps(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    def steps(self, text: str, total: int) -> AbstractContextManager[OnProgress]:
         """A part of the work that has `total` steps, told as they are done."""
 
 
@@ -26,10 +29,10 @@ class Silent:
     def step(self, text: str) -> None:
         """Nothing is said."""
 
-    def bytes(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:  # noqa: ARG002
+    def bytes(self, text: str, total: int) -> AbstractContextManager[OnProgress]:  # noqa: ARG002
         return nullcontext(lambda _: None)
 
-    def steps(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    def steps(self, text: str, total: int) -> AbstractContextManager[OnProgress]:
         return self.bytes(text, total)
 
 

@@ -1,38 +1,29 @@
 """Work that is shared out to several processes, or to threads where none can be forked.
 
 Python's interpreter lock lets one thread at a time run what is not written in C. So workers are
-forked, which costs milliseconds, and given one number after the other. Not every system can do
-that, and none while other threads run: one of them may hold a lock that nobody opens in the child.
-
-The hard part is the end: a worker must not outlive its parent, a failure in one ends all, and
-Ctrl-C is the parent's to answer.
+forked (`forked`), which costs milliseconds. Not every system can do that, and none while other
+threads run: one of them may hold a lock that nobody opens in the child.
 """
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from multiprocessing import connection, get_context
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from nix2oci.errors import OutputError
-from nix2oci.host.children import guarded, leave_guard
 from nix2oci.host.differences import here
+from nix2oci.host.progress import OnProgress
+
+if TYPE_CHECKING:
+    from nix2oci.host.forked import Answer, Work
 
 T = TypeVar("T")
 
-OnProgress = Callable[[int], None]
-"""Called with how much was done since the last call."""
-Work = Callable[[int, OnProgress], T]
-"""Makes something of a number, and says how far it is."""
-
 _PATIENCE = 2.0
 """Seconds that threads have to end: each looks up whenever it says how far it is."""
-_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def share_out(
@@ -57,7 +48,9 @@ def share_out(
         for number in numbers:
             made.take((number, work(number, progress)))
     elif forks and threading.active_count() == 1:
-        _share_with_processes(numbers, work, workers, made, purpose)
+        from nix2oci.host.forked import share_with_processes  # noqa: PLC0415  # start-up counts
+
+        share_with_processes(numbers, work, workers, made.take, purpose)
     else:
         _share_with_threads(numbers, work, workers, made)
     return made.by_number
@@ -75,10 +68,6 @@ def on_all_cores(
     )
 
 
-_Answer = int | tuple[int, T] | BaseException
-"""How much was done, a number with what was made, or what went wrong in a worker."""
-
-
 class _Made(Generic[T]):
     """What was made so far, by number."""
 
@@ -86,7 +75,7 @@ class _Made(Generic[T]):
         self.by_number: dict[int, T] = {}
         self._progress, self._on_done = progress, on_done
 
-    def take(self, answer: _Answer[T]) -> bool:
+    def take(self, answer: Answer[T]) -> bool:
         """Whether a number is done; raises what went wrong in a worker."""
         if isinstance(answer, BaseException):
             raise answer
@@ -110,7 +99,8 @@ def _share_with_threads(
     made: _Made[T],
 ) -> None:
     """Have threads work, each at the next number when it is done with the last."""
-    answers, over = SimpleQueue[_Answer[T]](), threading.Event()
+    answers: SimpleQueue[Answer[T]] = SimpleQueue()
+    over = threading.Event()
 
     def report(done: int) -> None:
         if over.is_set():
@@ -151,105 +141,3 @@ def _threads(
                 one(todo.get_nowait())
 
     return [threading.Thread(target=work, daemon=True) for _ in range(workers)]
-
-
-def _share_with_processes(
-    numbers: Sequence[int],
-    work: Work[T],
-    workers: int,
-    made: _Made[T],
-    purpose: str,
-) -> None:
-    """Give numbers to forked workers, each its next one when it is done with the last."""
-    todo = iter(numbers)
-    with _forked(work, workers) as lines:
-        for line in lines:
-            line.send(next(todo))
-        while len(made.by_number) < len(numbers):
-            ready = set(connection.wait(lines))
-            for line in (line for line in lines if line in ready):
-                is_done = made.take(_receive(line, purpose))
-                if is_done and (following := next(todo, None)) is not None:
-                    line.send(following)
-
-
-def _receive(line: connection.Connection, purpose: str) -> _Answer[T]:
-    try:
-        answer: _Answer[T] = line.recv()
-    except (EOFError, ConnectionError) as err:
-        raise OutputError(
-            f"cannot {purpose}: a worker process was killed",
-            hint="is there enough memory?",
-        ) from err
-    return answer
-
-
-@contextmanager
-def _forked(work: Work[T], workers: int) -> Iterator[list[connection.Connection]]:
-    """Start workers, with a line to each; at the end all of them are gone."""
-    fork = get_context("fork")
-    lines, processes = [], []
-    guards = ExitStack()
-    try:
-        for _ in range(workers):
-            ours, theirs = fork.Pipe()
-            lines.append(ours)
-            process = fork.Process(target=_work, args=(work, theirs, tuple(lines)), daemon=True)
-            with _signals_held():
-                process.start()
-                processes.append(process)
-            guards.enter_context(guarded(process.pid or 0))
-            theirs.close()
-        yield lines
-    finally:
-        for line in lines:
-            line.close()
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
-        guards.close()
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Keep the signals that end the program waiting; what is forked meanwhile begins like that.
-
-    Or a signal might find the parent's handler in a worker that has just begun.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _work(
-    work: Work[T],
-    line: connection.Connection,
-    others: Sequence[connection.Connection],
-) -> None:
-    """A worker's life: numbers in, what is made of them out, until the line is cut.
-
-    The parent's ends of the lines were inherited; while they are open here, no worker would
-    notice that the parent is gone. Told to end, a worker leaves its blocks first: it may
-    have started a process that has to end, too.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        try:
-            leave_guard()  # before a signal can come: it would be lost in what goes away there
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-            for other in others:
-                other.close()
-            while True:
-                number = line.recv()
-                line.send((number, work(number, line.send)))
-        except Exception as err:  # noqa: BLE001  # raised again by the parent
-            if not isinstance(err, EOFError | ConnectionError):
-                line.send(err)
-        finally:
-            signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # it is over in any case
-    except (KeyboardInterrupt, ConnectionError):
-        return  # the parent is gone, or needs no more

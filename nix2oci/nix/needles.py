@@ -10,7 +10,11 @@ import os
 from bisect import bisect
 from collections.abc import Collection, Iterable, Iterator
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
+"""Bytes of a file that are searched at once: memory for more is fresh each time, and costs as much
+as to read them."""
+_TOGETHER = 1 << 20
+"""Bytes of many files."""
 _MOST = 1000
 """Files that are searched at once."""
 
@@ -38,12 +42,12 @@ def holding(files: Iterable[tuple[bytes, bytes]], needles: Collection[bytes]) ->
 
     Each file is given as its place, where no link is followed, and its name. Raises `OSError`.
     """
-    memory = bytearray(_CHUNK)
+    memory = bytearray(_TOGETHER)
     names: list[bytes] = []
     starts = [0]
     for place, name in files:
         size = _read(place, memoryview(memory)[starts[-1] :])
-        if starts[-1] + size == _CHUNK or len(names) == _MOST:
+        if starts[-1] + size == _TOGETHER or len(names) == _MOST:
             yield from (names[at] for at in _hits(memory, starts, needles))
             names, starts = [], [0]
             yield name

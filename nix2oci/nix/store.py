@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from nix2oci.errors import CaseHackError, RepresentationError, StoreError
 from nix2oci.model.closure import Closure, PathInfo, StorePath, format_nar_hash
@@ -60,10 +59,9 @@ def store_entries(
     """
     nar = NarHash()
     logical = os.fsencode(str(info.path))
-    walk = _Walk(info, os.fsencode(physical_root), case_hack, nar)
     try:
         nar.raw(MAGIC)
-        yield from walk.node(logical, os.fsencode(physical_root) + logical)
+        yield from _walk(info, physical_root, case_hack, nar)
     except OSError as err:
         raise _unreadable(info.path, err) from err
     digest, size = nar.end()
@@ -207,95 +205,75 @@ class _Content(Content):
         self._nar.at_once(data)
 
 
-class _Walk(Struct, frozen=True):
+def _walk(info: PathInfo, physical_root: str, case_hack: CaseHack, nar: NarHash) -> Iterator[Entry]:
     """Depth first over one store object; NAR and entries come from the same read.
 
-    `before` and `after` are what the NAR has around a node.
+    Without recursion: each entry would pass through a generator for each directory above it.
     """
-
-    info: PathInfo
-    root: bytes
-    case_hack: CaseHack
-    nar: NarHash
-
-    def node(
-        self, logical: bytes, physical: bytes, before: bytes = b"", after: bytes = b""
-    ) -> Iterable[Entry]:
-        try:
-            fd = os.open(physical, _OPEN)
-        except OSError as err:
-            return (self.symlink(logical[1:], _target(physical, err), before, after),)
-        stays_open = False
-        try:
-            status = os.fstat(fd)
-            is_file = status.st_mode & 0o170000 == 0o100000
-            if is_file and status.st_size <= CHUNK:
-                return (self.small_file(logical[1:], fd, status, before, after),)
-            if is_file:
-                stays_open = True
-                return self.large_file(logical[1:], fd, status, before, after)
-        finally:
-            if not stays_open:
+    top = os.fsencode(str(info.path))
+    levels = [iter([(top, os.fsencode(physical_root) + top, b"")])]  # what is left in each
+    while levels:
+        after = CLOSE if len(levels) > 1 else b""
+        for path, place, before in levels[-1]:
+            try:
+                fd = os.open(place, _OPEN)
+            except OSError as err:
+                target = _target(place, err)
+                nar.raw(before + NODE + SYMLINK + string(target) + CLOSE + after)
+                yield Symlink(path[1:], target)
+                continue
+            try:
+                status = os.fstat(fd)
+                kind = status.st_mode & 0o170000
+                if kind == 0o100000:
+                    yield _file(path[1:], fd, status, nar, before)
+                    nar.raw(PADDING[: -status.st_size % 8] + CLOSE + after)
+                    continue
+            finally:
                 os.close(fd)
-        if status.st_mode & 0o170000 != 0o040000:
-            raise StoreError(f"cannot use {display(logical)}: it is not a file, directory or link")
-        return self.directory(logical, physical, before, after)
-
-    def symlink(self, name: bytes, target: bytes, before: bytes, after: bytes) -> Symlink:
-        self.nar.raw(before + NODE + SYMLINK + string(target) + CLOSE + after)
-        return Symlink(name, target)
-
-    def small_file(
-        self, name: bytes, fd: int, status: os.stat_result, before: bytes, after: bytes
-    ) -> File:
-        size, mode, start = _form(status)
-        self.nar.raw(before + start)
-        data = os.read(fd, size)
-        while len(data) < size:
-            more = os.read(fd, size - len(data))
-            if not more:
-                raise _changed(name)
-            data += more
-        self.nar.raw(data)
-        self.nar.raw(PADDING[: -size % 8] + CLOSE + after)
-        return File(name, size, (data,) if data else (), mode)
-
-    def large_file(
-        self, name: bytes, fd: int, status: os.stat_result, before: bytes, after: bytes
-    ) -> Iterator[Entry]:
-        try:
-            size, mode, start = _form(status)
-            self.nar.raw(before + start)
-            yield File(name, size, _Content(self.nar, name, fd, size), mode)
-            self.nar.raw(PADDING[: -size % 8] + CLOSE + after)
-        finally:
-            os.close(fd)
-
-    def directory(
-        self, logical: bytes, physical: bytes, before: bytes, after: bytes
-    ) -> Iterator[Entry]:
-        self.nar.raw(before + NODE + DIRECTORY)
-        yield Directory(logical[1:])
-        walk = self
-        try:
-            names = names_in(physical, case_hack=self.case_hack)
-        except CaseHackError:
-            walk = replace(self, case_hack=has_case_hack(self.info, os.fsdecode(self.root)))
-            names = names_in(physical, case_hack=walk.case_hack)
-        for child, on_disk in names.items():
-            path = logical + b"/" + child
-            check_name(path[1:])
-            begin = ENTRY + string(child) + ENTRY_NODE
-            yield from walk.node(path, physical + b"/" + on_disk, begin, CLOSE)
-        self.nar.raw(CLOSE + after)
+            if kind != 0o040000:
+                raise StoreError(f"cannot use {display(path)}: it is not a file, directory or link")
+            nar.raw(before + NODE + DIRECTORY)
+            yield Directory(path[1:])
+            try:
+                names = names_in(place, case_hack=case_hack)
+            except CaseHackError:
+                case_hack = has_case_hack(info, physical_root)
+                names = names_in(place, case_hack=case_hack)
+            levels.append(_children(path, place, names))
+            break
+        else:
+            levels.pop()
+            if levels:
+                nar.raw(CLOSE + (CLOSE if len(levels) > 1 else b""))
 
 
-def _form(status: os.stat_result) -> tuple[int, int, bytes]:
-    """Size and mode of a file in a layer, and what the NAR has before its content."""
-    size = status.st_size
-    executable = status.st_mode & 0o100
+def _children(
+    path: bytes, place: bytes, names: Mapping[bytes, bytes]
+) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Path and place of what is in a directory, with what the NAR has in front of each."""
+    for name, on_disk in names.items():
+        child = path + b"/" + name
+        check_name(child[1:])
+        yield child, place + b"/" + on_disk, ENTRY + string(name) + ENTRY_NODE
+
+
+def _file(name: bytes, fd: int, status: os.stat_result, nar: NarHash, before: bytes) -> File:
+    """A file, whose content is read already where it is small."""
+    size, executable = status.st_size, status.st_mode & 0o100
     start = (_PROGRAM if executable else _FILE) + size.to_bytes(8, "little")
-    return size, 0o555 if executable else 0o444, start
+    mode = 0o555 if executable else 0o444
+    nar.raw(before + start)
+    if size > CHUNK:
+        return File(name, size, _Content(nar, name, fd, size), mode)
+    data = os.read(fd, size)
+    while len(data) < size:
+        more = os.read(fd, size - len(data))
+        if not more:
+            raise _changed(name)
+        data += more
+    nar.raw(data)
+    return File(name, size, (data,) if data else (), mode)
 
 
 def _target(physical: bytes, err: OSError) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -67,6 +68,7 @@ def hold(
     if nix.origin is None:
         progress.step(nix.building)
         with nix.build(packages) as built:
+            nix.while_it_runs(_load_what_follows)
             closure = closure_with_signatures(nix, _roots(built))
             yield Held(built, closure, local_store(nix), notes)
         return
@@ -78,6 +80,12 @@ def hold(
         with progress.bytes("looking through the store paths", closure.nar_size) as report_bytes:
             store.skeleton.materialize(report_bytes)
         yield Held(built, closure, store, notes)
+
+
+def _load_what_follows() -> None:
+    """What looks for shells, and writes layers on all cores: few closures need neither."""
+    for module in ("nix2oci.host.forked", "nix2oci.nix.shell_evidence"):
+        import_module(module)
 
 
 def store_files(closure: Closure, store: Store, notes: FactCache) -> StoreFiles:

@@ -11,7 +11,8 @@ import pytest
 from support.own_process import in_own_process
 
 from nix2oci.errors import OutputError
-from nix2oci.host.sharing import OnProgress, share_out
+from nix2oci.host.progress import OnProgress
+from nix2oci.host.sharing import share_out
 
 
 def square(number: int, report: OnProgress) -> int:

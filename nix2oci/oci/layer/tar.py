@@ -89,8 +89,9 @@ def _pieces(entries: Iterable[Entry]) -> Iterator[tuple[int, bytes | Content]]:
 def entry_header(entry: Entry) -> bytes:
     """What a tar has in front of the content of an entry; `RepresentationError` as `tar_blocks`."""
     match entry:
-        case File(path, size, _, mode, uid, gid):
-            return _records(path, b"0", mode, uid=uid, gid=gid, size=size)
+        case File():
+            uid, gid, size = entry.uid, entry.gid, entry.size
+            return _records(entry.path, b"0", entry.mode, uid=uid, gid=gid, size=size)
         case Directory(path, mode, uid, gid):
             name = b"./" if path == ROOT else path + b"/"
             return _records(name, b"5", mode, uid=uid, gid=gid)

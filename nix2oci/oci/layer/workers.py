@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nix2oci.host.sharing import OnProgress, share_out
+from nix2oci.host.progress import OnProgress
+from nix2oci.host.sharing import share_out
 from nix2oci.model.tree import Entry
 from nix2oci.oci.layer.blob import Layer, Out, write_layer
 from nix2oci.oci.layer.compression import Compression

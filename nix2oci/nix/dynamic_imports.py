@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 _SECTION = struct.Struct("IIQQQQIIQQ")
 _SYMBOL = struct.Struct("IBBHQQ")
@@ -16,18 +16,19 @@ _MAX_TABLE = 1 << 26
 """Bytes of a table that are believed."""
 
 
-def imported(fd: int) -> frozenset[bytes]:
-    """The names that an ELF file takes from its libraries; empty for what cannot be read as one.
+def imported(fd: int, wanted: Collection[bytes]) -> frozenset[bytes]:
+    """Those of the wanted names that an ELF file takes from its libraries.
 
-    64-bit files of either byte order, by their section headers.
+    None for what cannot be read as one: 64-bit files of either byte order, by their section
+    headers.
     """
     try:
-        return frozenset(_undefined(fd))
+        return frozenset(_undefined(fd, wanted))
     except struct.error:
         return frozenset()
 
 
-def _undefined(fd: int) -> Iterator[bytes]:
+def _undefined(fd: int, wanted: Collection[bytes]) -> Iterator[bytes]:
     head = os.pread(fd, 64, 0)
     if head[:5] != b"\x7fELF\x02":
         return
@@ -41,10 +42,13 @@ def _undefined(fd: int) -> Iterator[bytes]:
     for _, kind, _, _, offset, length, link, *_ in headers:
         if kind == _DYNSYM and link < count:
             names = _part(fd, headers[link][4], headers[link][5])
+            if not any(name + b"\0" in names for name in wanted):  # as in most: no symbol is read
+                continue
             symbols = struct.Struct(order + _SYMBOL.format)
             for at, _, _, where, _, _ in symbols.iter_unpack(_part(fd, offset, length)):
-                if where == 0 and at:
-                    yield names[at : names.find(b"\0", at)]
+                name = names[at : names.find(b"\0", at)] if where == 0 and at else b""
+                if name in wanted:
+                    yield name
 
 
 def _part(fd: int, offset: int, length: int) -> bytes:

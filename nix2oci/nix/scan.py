@@ -90,10 +90,11 @@ def owns_shell(files: StoreFiles, path: StorePath) -> bool:
 
 def lookup(files: StoreFiles) -> Callable[[bytes], File | None]:
     """What `plan.chain.follow` asks of the disk; nothing but the closure is there."""
+    real_directory = cache(files.real_directory)  # programs lie in few
 
     def look(path: bytes) -> File | None:
         above, _, name = path.rpartition(b"/")
-        directory = files.real_directory(above)
+        directory = real_directory(above)
         real, mode = (b"", 0) if directory is None else files.mode(directory, name)
         if stat.S_ISLNK(mode):
             return File(link=os.readlink(files.at(real)))
@@ -164,5 +165,5 @@ def _calls(files: StoreFiles, chains: Iterable[Chain]) -> dict[bytes, tuple[str,
 
 def _imported(files: StoreFiles, real: bytes) -> list[str]:
     with open(files.content(real), "rb") as file:
-        names = imported(file.fileno())
+        names = imported(file.fileno(), _CALLS)
     return [name.decode() for name in _CALLS if name in names]

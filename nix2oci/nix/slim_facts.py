@@ -84,7 +84,7 @@ def _in_name_or_bytes(
             is_python = inside.endswith(b".py") and not _PYTHON_LIBRARY.match(inside)
             if is_python and (part := _IMPORT.search(data)):
                 yield "python", f"imports {part[1].decode()}"
-            if data[:4] == b"\x7fELF" and b"iconv_open" in imported(fd):
+            if data[:4] == b"\x7fELF" and imported(fd, (b"iconv_open",)):
                 yield "gconv", "imports iconv_open"
     finally:
         os.close(fd)

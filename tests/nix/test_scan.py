@@ -25,7 +25,9 @@ BASH_ELF = ELF + b"\0/no-such-path\0@(#)Bash version 5.2.15(1) release GNU\0"
 BASH, LIB, APP, TOOL = (store_path(name) for name in ("bash-5.2", "libc-2", "app-1", "tool-1"))
 HASH = BASH.hash_part.encode()
 NAME = str(BASH).encode()
-CHUNK = 1 << 20
+MIB = 1 << 20
+CHUNK = 1 << 18
+"""Of which a file is searched at once."""
 
 
 def wrapper(target: str, *lines: bytes) -> bytes:
@@ -104,7 +106,7 @@ def test_a_shell_is_a_store_path_that_has_one_in_bin(
 def test_the_files_of_large_store_paths_are_searched_on_all_cores(store: FakeStore) -> None:
     """Each is somebody's, and what is found comes in the order that it would have from one."""
     small: Node = {b"%02d" % number: b"at " + NAME for number in range(40)}
-    node: Node = {b"share": small, b"large": bytes(17 * CHUNK) + NAME, b"link": Link(NAME)}
+    node: Node = {b"share": small, b"large": bytes(17 * MIB) + NAME, b"link": Link(NAME)}
     expected = [
         "large: binary",
         "link: link BASH",
@@ -207,7 +209,7 @@ def test_a_large_file_is_not_in_memory_as_a_whole(store: FakeStore) -> None:
     store.thaw(info)
     place = store.physical(APP, b"/f")
     with open(place, "r+b") as file:
-        file.seek(100 * CHUNK)
+        file.seek(100 * MIB)
         file.write(HASH)
     closure = store.closure(APP)
     tracemalloc.start()
@@ -215,7 +217,7 @@ def test_a_large_file_is_not_in_memory_as_a_whole(store: FakeStore) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert [mention.kind for mention in found.mentions] == [ReferenceKind.BINARY]
-    assert peak < 4 * CHUNK
+    assert peak < 4 * MIB
 
 
 def test_two_shells_in_one_file_are_two_mentions(store: FakeStore) -> None:

@@ -11,9 +11,9 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct, field
 
@@ -21,6 +21,7 @@ from nix2oci.errors import ConfigError
 from nix2oci.model.tree import Entry, File
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import FORMAT, tar_blocks
+from nix2oci.oci.layer.threads import begin, in_order
 from nix2oci.oci.spec import Descriptor, Digest
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ _AHEAD = 5
 _SLIM = " slim "
 
 _Bytes = bytes | memoryview
-T = TypeVar("T")
 
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """RFC 1952: deflate, no flags, no time, no extra flags, unknown operating system."""
@@ -80,7 +80,7 @@ _PACKAGES = {Compression.GZIP: "deflate", Compression.ZSTD: "zstandard"}
 _PROBED = {
     Compression.GZIP: "c6a456d8",
     Compression.ZSTD: "569eeb09",
-    Compression.CHUNKED_FINE: "0ea2acac",
+    Compression.CHUNKED_FINE: "09ba708e",
     Compression.CHUNKED_SMALL: "43f30ba5",
 }
 """What the locked versions make of a probe, as `_probe` has it."""
@@ -199,12 +199,12 @@ def write_layer(
         return out.write(data)
 
     ahead = _AHEAD if pool else 0
-    with _in_order(pool) as in_order:
+    with in_order(pool) as hashing:
         for block in tar_blocks(counted(), reuse=ahead + 1):
             tar_size += len(block)
-            taken.append(_start(in_order, take, block))
+            taken.append(begin(hashing, take, block))
             if compress:
-                waiting.append(_start(pool, compress, block))
+                waiting.append(begin(pool, compress, block))
             if len(taken) > ahead:
                 taken.popleft()()
                 size += write(waiting.popleft()()) if compress else 0
@@ -216,25 +216,6 @@ def write_layer(
     digest = Digest("sha256:" + packed.hexdigest()) if compress else diff_id
     size = size if compress else tar_size
     return Layer(compression.media_type, digest, size, diff_id, tar_size, files)
-
-
-def _in_order(pool: Executor | None) -> AbstractContextManager[Executor | None]:
-    """A thread beside a pool, which does one thing after the other: a hash is of all in order."""
-    if pool is None:
-        return nullcontext()
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # start-up counts
-
-    return ThreadPoolExecutor(1)
-
-
-def _start(
-    pool: Executor | None, work: Callable[[memoryview], T], block: memoryview
-) -> Callable[[], T]:
-    """Do it in the pool, or here and now; what has the answer, and waits for it."""
-    if pool:
-        return pool.submit(work, block).result
-    done = work(block)
-    return lambda: done
 
 
 def compressed(block: _Bytes, compression: Compression) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import compress
 from zlib import crc32
 
 from msgspec import Struct
@@ -182,6 +183,5 @@ def _longest_line(text: bytes, separator: bytes) -> int:
     """Where the longest line starts, whatever its size."""
     lines = text.split(separator)
     size = max(map(len, lines))
-    candidates = dict.fromkeys(line for line in lines if len(line) == size)
-    longest = lines.index(max(candidates, key=crc32))
-    return sum(map(len, lines[:longest])) + longest
+    longest = dict.fromkeys(compress(lines, map(size.__eq__, map(len, lines))))
+    return text.find(max(longest, key=crc32))  # within no other line: none is longer

@@ -14,22 +14,15 @@ from nix2oci.oci.layer.compression import Chunking
 _WINDOW_LOG = 19
 """A chunk is within it as a whole."""
 
-
-def chunk_compressor(chunking: Chunking) -> zstandard.ZstdCompressor:
-    """A new one, for one thread at a time; its tables grow with the largest frame."""
-    return zstandard.ZstdCompressor(compression_params=_parameters(chunking))
-
-
-def _parameters(chunking: Chunking) -> zstandard.ZstdCompressionParameters:
-    if chunking is Chunking.FINE:
-        return zstandard.ZstdCompressionParameters(
-            strategy=zstandard.STRATEGY_DFAST,
-            window_log=_WINDOW_LOG,
-            hash_log=16,
-            chain_log=15,
-            min_match=4,
-        )
-    return zstandard.ZstdCompressionParameters(
+_PARAMETERS = {
+    Chunking.FINE: zstandard.ZstdCompressionParameters(
+        strategy=zstandard.STRATEGY_DFAST,
+        window_log=_WINDOW_LOG,
+        hash_log=14,
+        chain_log=14,
+        min_match=5,
+    ),
+    Chunking.SMALL: zstandard.ZstdCompressionParameters(
         strategy=zstandard.STRATEGY_BTOPT,
         window_log=_WINDOW_LOG,
         hash_log=16,
@@ -37,4 +30,10 @@ def _parameters(chunking: Chunking) -> zstandard.ZstdCompressionParameters:
         search_log=4,
         min_match=3,
         target_length=32,
-    )
+    ),
+}
+
+
+def chunk_compressor(chunking: Chunking) -> zstandard.ZstdCompressor:
+    """A new one, for one thread at a time; its tables grow with the largest frame."""
+    return zstandard.ZstdCompressor(compression_params=_PARAMETERS[chunking])

@@ -11,8 +11,9 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
 from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING
 
 from fastcrc import crc64
 from msgspec import Struct
@@ -24,7 +25,11 @@ from nix2oci.oci.layer.chunk_compressor import chunk_compressor
 from nix2oci.oci.layer.compression import Chunking
 from nix2oci.oci.layer.table_of_contents import Content, Table
 from nix2oci.oci.layer.tar import END, entry_header, padding
+from nix2oci.oci.layer.threads import begin, in_order
 from nix2oci.oci.spec import LAYER_ZSTD, Digest
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 _TAR = 64 << 10
 """Bytes of headers in one frame at most, where no content comes between them."""
@@ -32,7 +37,7 @@ _BATCH = 1 << 18
 """Bytes of tar that one task compresses."""
 _FRAMES = 1024
 """Frames that one task compresses at most."""
-_AHEAD = 3
+_AHEAD = 6
 """Batches that may wait for a compressor or the disk: bounds memory."""
 
 Data = bytes | memoryview
@@ -46,13 +51,19 @@ class _Tar(Struct, frozen=True):
 
 
 class _Chunk(Struct, frozen=True):
-    """A piece of a file."""
+    """A piece of a file, and where in it that begins."""
 
     data: Data
-    whole: Content | None = None
-    """What the file is, behind the last of its pieces."""
-    digest: bytes = b""
-    """Its SHA-256, where that is known."""
+    file: File
+    start: int
+
+    @property
+    def is_first(self) -> bool:
+        return self.start == 0
+
+    @property
+    def is_last(self) -> bool:
+        return self.start + len(self.data) == self.file.size
 
 
 _Frame = _Tar | _Chunk
@@ -64,7 +75,18 @@ class _Packed(Struct, frozen=True):
     data: bytes
     sizes: Sequence[int]
     digests: Sequence[bytes]
-    """SHA-256 of each plain frame, empty for tar."""
+    """SHA-256 of each chunk; empty for tar, and for what `_Hashed` has."""
+
+
+class _Hashed(Struct, frozen=True):
+    """A file as far as it was read: what is known when all that is before it was hashed."""
+
+    digest: bytes
+    """SHA-256 behind the first of several chunks and behind the last, else empty."""
+    crc: int
+
+
+_IS_TAR = _Hashed(b"", 0)
 
 
 def write_chunked_layer(
@@ -76,11 +98,12 @@ def write_chunked_layer(
 ) -> Layer:
     """Write the blob of a layer to `out` and say what it is, with the annotations it needs.
 
-    Compressing runs in `pool` where there is one, all else here. `progress` is told the bytes of
-    tar that were read, some at a time. The number of threads decides no byte. A layer with a name
-    that is not UTF-8, which no table can hold, has no table and no annotations.
+    Compressing runs in `pool` where there is one, and a thread beside it hashes the tar; all else
+    is done here. `progress` is told the bytes of tar that were read, some at a time. The number of
+    threads decides no byte. A layer with a name that is not UTF-8, which no table can hold, has no
+    table and no annotations.
     """
-    with closing(Table()) as table:
+    with closing(Table(chunking)) as table:
         layer = _Layer(out, table, chunking)
         layer.write_all(_batches(_frames(entries)), pool, progress)
         return layer.end()
@@ -94,6 +117,7 @@ class _Layer:
         self._of_thread = threading.local()
         self._plain, self._packed = hashlib.sha256(), hashlib.sha256()
         self._files = self._tar_size = self._size = 0
+        self._file, self._crc = hashlib.sha256(), 0
 
     def write_all(
         self,
@@ -101,26 +125,38 @@ class _Layer:
         pool: Executor | None,
         progress: Callable[[int], None],
     ) -> None:
-        waiting: deque[tuple[Sequence[_Frame], Future[_Packed]]] = deque()
-        for batch in batches:
-            self._hash(batch, progress)
-            if pool is None:
-                self._write(batch, self._pack(batch))
-                continue
-            waiting.append((batch, pool.submit(self._pack, batch)))
-            if len(waiting) > _AHEAD:
-                before, future = waiting.popleft()
-                self._write(before, future.result())
-        for batch, future in waiting:
-            self._write(batch, future.result())
+        waiting: deque[Callable[[], None]] = deque()
+        ahead = _AHEAD if pool else 0
+        with in_order(pool) as hashing:
+            for batch in batches:
+                hashed = begin(hashing, self._hash, batch)
+                packed = begin(pool, self._pack, batch)
+                waiting.append(partial(self._write, batch, hashed, packed))
+                if len(waiting) > ahead:
+                    waiting.popleft()()
+                progress(sum(len(frame.data) for frame in batch))
+            for write in waiting:
+                write()
 
-    def _hash(self, batch: Sequence[_Frame], progress: Callable[[int], None]) -> None:
-        size = 0
+    def _hash(self, batch: Sequence[_Frame]) -> Sequence[_Hashed]:
+        """Hash the tar and the files in it, each of which may be in several batches."""
+        hashed = []
         for frame in batch:
             self._plain.update(frame.data)
-            size += len(frame.data)
-        self._tar_size += size
-        progress(size)
+            self._tar_size += len(frame.data)
+            hashed.append(_IS_TAR if isinstance(frame, _Tar) else self._hash_file(frame))
+        return hashed
+
+    def _hash_file(self, chunk: _Chunk) -> _Hashed:
+        self._crc = crc64.go_iso(chunk.data, 0 if chunk.is_first else self._crc)
+        if chunk.is_first and chunk.is_last:
+            return _Hashed(b"", self._crc)
+        if chunk.is_first:
+            self._file = hashlib.sha256(chunk.data)
+        else:
+            self._file.update(chunk.data)
+        ends = chunk.is_first or chunk.is_last
+        return _Hashed(self._file.digest() if ends else b"", self._crc)
 
     def _pack(self, batch: Sequence[_Frame]) -> _Packed:
         """Frames of the blob, in whichever thread this is."""
@@ -130,13 +166,21 @@ class _Layer:
         frames = [compress(frame.data) for frame in batch]
         return _Packed(b"".join(frames), [*map(len, frames)], [*map(_digest, batch)])
 
-    def _write(self, batch: Sequence[_Frame], packed: _Packed) -> None:
-        offset = self._size
-        for frame, size, digest in zip(batch, packed.sizes, packed.digests, strict=True):
+    def _write(
+        self,
+        batch: Sequence[_Frame],
+        hashing: Callable[[], Sequence[_Hashed]],
+        packing: Callable[[], _Packed],
+    ) -> None:
+        files, packed, offset = hashing(), packing(), self._size
+        for frame, known, size, digest in zip(
+            batch, files, packed.sizes, packed.digests, strict=True
+        ):
             if isinstance(frame, _Tar):
                 self._files += self._table.add_members(frame.members)
             else:
-                self._table.add_chunk(offset, size, len(frame.data), digest, frame.whole)
+                whole = Content(frame.file, known.digest, known.crc) if frame.is_last else None
+                self._table.add_chunk(offset, size, len(frame.data), digest or known.digest, whole)
             offset += size
         self._append(packed.data)
 
@@ -200,22 +244,13 @@ def _tar(members: Sequence[tuple[bytes, Entry | None]]) -> _Tar:
 
 
 def _content(file: File) -> Iterator[_Chunk]:
-    pieces = chunks(file.chunks, file.size)
-    if (piece := next(pieces, None)) is None:
-        return
-    if len(piece) == file.size:
-        yield _Chunk(piece, Content(file, None, crc64.go_iso(piece)))
-        return
-    whole, crc, left = hashlib.sha256(piece), crc64.go_iso(piece), file.size - len(piece)
-    yield _Chunk(piece, digest=whole.digest())
-    for piece in pieces:
-        whole.update(piece)
-        crc = crc64.go_iso(piece, crc)
-        left -= len(piece)
-        yield _Chunk(piece, None if left else Content(file, whole.digest(), crc))
+    start = 0
+    for piece in chunks(file.chunks, file.size):
+        yield _Chunk(piece, file, start)
+        start += len(piece)
 
 
 def _digest(frame: _Frame) -> bytes:
-    if isinstance(frame, _Tar):
+    if isinstance(frame, _Tar) or (frame.is_first and not frame.is_last):
         return b""
-    return frame.digest or hashlib.sha256(frame.data).digest()
+    return hashlib.sha256(frame.data).digest()

@@ -7,7 +7,7 @@ at it, though not at compressing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ from nix2oci.model.tree import Entry
 from nix2oci.oci.layer.blob import Layer, Out, write_layer
 from nix2oci.oci.layer.compression import Compression
 from nix2oci.oci.layer.tar import BLOCK
+from nix2oci.oci.layer.threads import pool_of
 from nix2oci.oci.spec import Digest
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def write_layers(
 
     def write(number: int, report_bytes: OnProgress) -> Layer:
         threads = cores if heaviest_first.index(number) in late else 0
-        with blobs.new_blob(summed=summed) as blob, _pool(threads) as pool:
+        with blobs.new_blob(summed=summed) as blob, pool_of(threads) as pool:
             stored_as = layers[number].compression or compression
             layer = _write(layers[number].entries, stored_as, blob, pool, report_bytes)
             blob.commit(layer.digest, layer.size)
@@ -123,11 +124,3 @@ def _write(
     from nix2oci.oci.layer.chunked import write_chunked_layer  # noqa: PLC0415  # few layers are
 
     return write_chunked_layer(entries, compression.chunking, out, pool, progress)
-
-
-def _pool(threads: int) -> AbstractContextManager[Executor | None]:
-    if not threads:
-        return nullcontext()
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # start-up counts
-
-    return ThreadPoolExecutor(threads)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from nix2oci.model.tree import Entry, File
 from nix2oci.oci.layer.blob import compressed
 from nix2oci.oci.layer.chunk_borders import chunks
-from nix2oci.oci.layer.compression import Compression
+from nix2oci.oci.layer.compression import Chunking, Compression
 from nix2oci.oci.layer.table_of_contents import Content, Table
 from nix2oci.oci.layer.tar import entry_header, tar_blocks
 
@@ -65,7 +65,7 @@ class LayerParts:
 def layer_parts(entries: Iterable[Entry]) -> LayerParts:
     """The parts of a layer; entries are read once, and each file's content is in memory."""
     digest, size = hashlib.sha256(), 0
-    tables = {scheme: Table() for scheme in CUTS}
+    tables = {scheme: Table(Chunking.FINE) for scheme in CUTS}
     files: dict[str, list[FileParts]] = {scheme: [] for scheme in CUTS}
 
     def taken() -> Iterable[Entry]:

@@ -1,8 +1,9 @@
 """What compresses the frames of a chunked layer: zstd with parameters of our own.
 
 Those of a level are for any size of input, and its tables grow with it. No chunk is larger than
-`chunk_borders.SIZES.most`, and for these smaller tables make as few bytes: `fine` is as good as
-levels 3 and 4 of zstd, `small` better than 9 and 16, which cost a thread four times the memory.
+`chunk_borders.SIZES.most`, and for these smaller tables make nearly as few bytes: `fine` takes four
+fifths of the time of level 3 for 1 to 2 % more, so that a build takes 1.3 times that of plain zstd
+at most; `small` is better than levels 9 and 16, which cost a thread four times the memory.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 from hypothesis import given
@@ -163,11 +164,17 @@ def test_two_groups_never_cost_less_than_their_limit(given: tuple[Prices, list[G
         others = [other for other in groups if other is not one and other.mark not in rests]
         limits = prices.dearer_at_least(one, others)
         for limit, other in zip(limits, others, strict=True):
-            extra, floor = prices.dearer(one, other), prices.floor(other)
-            assert limit <= extra
-            assert floor.least <= extra
-            least = one.size * floor.moves + one.again * floor.stored + floor.least
-            assert least <= extra + one.price
+            assert limit <= prices.dearer(one, other)
+
+
+@given(priced_groups())
+def test_no_limit_is_below_the_floors_of_the_two(given: tuple[Prices, list[Group]]) -> None:
+    """So what may cost less than anything above its limit is never left out."""
+    prices, (one, *others) = given
+    floors = dict(enumerate(map(prices.floor, others)))
+    for number, limit in enumerate(prices.dearer_at_least(one, others)):
+        above = math.nextafter(limit, math.inf)
+        assert number in prices.near(prices.floor(one), floors, above)
 
 
 @given(priced_groups(), st.floats(-1e3, 1e10))

@@ -76,8 +76,10 @@ class Floor(Struct, frozen=True, gc=False):
     """For each byte of theirs that is stored once more."""
     least: float
     """How much dearer it is with whatever other group."""
-    mark: int
-    """The group's mark."""
+    size: float
+    again: float
+    price: float
+    """These three are the group's."""
 
 
 class Prices(Struct, frozen=True):
@@ -232,7 +234,24 @@ class Prices(Struct, frozen=True):
         moves = group.changes / self.number * _JUST_BELOW
         stored = self.stored * (1 - _ALIKE * group.shared / group.users) * _JUST_BELOW
         least = group.size * moves + group.again * stored - group.price - self.slack
-        return Floor(moves, stored, least, group.mark)
+        return Floor(moves, stored, least, group.size, group.again, group.price)
+
+    def near(self, one: Floor, others: Mapping[int, Floor], until: float) -> list[int]:
+        """Which groups, by number, may cost less than `until` more with one, by the floors of both.
+
+        None is missing whose `dearer_at_least` is less: it is never below a floor, but takes long.
+        """
+        if one.least >= until:
+            return []
+        moves, stored, least = one.moves, one.stored, one.least
+        size, again, price = one.size, one.again, one.price
+        return [
+            number
+            for number, each in others.items()
+            if each.least < until
+            and size * each.moves + again * each.stored + each.least - price < until
+            and moves * each.size + stored * each.again + least - each.price < until
+        ]
 
     def rests(self, one: Group, marks: set[int]) -> list[int]:
         """Of some marks those of what a group lacks to be a layer of the fleet."""
@@ -245,7 +264,7 @@ class Prices(Struct, frozen=True):
 
         The first number of equal ones; None if it costs `below` or more everywhere.
         """
-        rests = self.rests(one, {other.mark for other in others.values()})
+        rests = self.rests(one, {other.mark for other in others.values()}) if self.known else []
         limits = self.dearer_at_least(one, others.values())
         near = [
             (-math.inf if other.mark in rests else limit + one.price, number)

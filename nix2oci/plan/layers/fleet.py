@@ -8,7 +8,7 @@ each group.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -61,7 +61,8 @@ def build_popularity(
     if known:
         found = found.beside(known)
         there.update({layer.packages: layer.images for layer in found.layers})
-    found = replace(found, layers=_distinct([*found.layers, *_offers(found)]))
+    offered = {layer.packages: layer for layer in (*found.layers, *_offers(found))}
+    found = replace(found, layers=tuple(offered.values()))
     planned = [_Image(*each) for each in _crowded(closures, budget)]
     for _ in range(_ROUNDS):
         changed = [number for number, image in enumerate(planned) if image.is_offered(found)]
@@ -82,10 +83,6 @@ def build_popularity(
 def plans(closures: Sequence[Closure], budget: int | Sequence[int]) -> int:
     """How many plans `build_popularity` makes."""
     return _ROUNDS * len(_crowded(closures, budget))
-
-
-def _distinct(layers: Iterable[SharedLayer]) -> tuple[SharedLayer, ...]:
-    return tuple({layer.packages: layer for layer in layers}.values())
 
 
 def _offers(fleet: Popularity) -> Iterator[SharedLayer]:

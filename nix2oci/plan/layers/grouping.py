@@ -22,12 +22,9 @@ Paths = tuple[StorePath, ...]
 ROUNDS = 3
 """How often each path may be moved."""
 
-_WIDE = 3
-"""How much dearer than the cheapest pair a pair may be so that it is looked at. That only decides
-how long a plan takes."""
-
-_MOST = 0.5
-"""Where more of the groups than this may be near, all are looked at, lest it be done twice."""
+_NEAR, _WIDER = 1.1, 4
+"""How much dearer than the cheapest pair a pair may be so that it is looked at, and how much
+further is looked the next time. That only decides how long a plan takes."""
 
 MOST_COMPARED = 800_000
 """How often a path is held against a group to see whether it costs less there, so that a plan does
@@ -37,11 +34,9 @@ not take too long. 2,000 paths and 126 groups need 756,000."""
 class _Open(Struct, frozen=True, gc=False):
     """A group that is open to more."""
 
-    least: float
-    """How much more it costs with another group, at least."""
     begun: int
     """How many had been begun before the first of its paths."""
-    paths: Paths
+    paths: list[StorePath]
     group: Group
 
 
@@ -65,14 +60,16 @@ class Merging(Struct):
     """Groups that are open to more, and what any two of them cost more as one.
 
     Each pair stands once, in the row of the group that was put later. To price a pair takes long,
-    so it comes into its row where by what one of the two costs at least it may be near to the
-    cheapest, and is priced when by what both cost at least it may be the cheapest: `pairs` has the
-    next one of each row, and all that are priced. Rows and pairs are heaps; what is in them of
-    groups that were joined since is passed over.
+    so it comes into its row where by the floors of both it may be near to the cheapest, and is
+    priced when by their limit it may be the cheapest: `pairs` has the next one of each row, and all
+    that are priced. Rows and pairs are heaps; what is in them of groups that were joined since is
+    passed over.
     """
 
     prices: Prices
     groups: dict[int, _Open] = field(default_factory=dict)
+    floors: dict[int, Floor] = field(default_factory=dict)
+    """Those of the groups; the last one is of the group that was put last."""
     rows: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
     pairs: list[_Pair] = field(default_factory=list)
     marks: set[int] = field(default_factory=set)
@@ -88,17 +85,18 @@ class Merging(Struct):
     such a layer now is priced when it is put, and no other pair costs less than it did.
     """
 
-    def put(self, begun: int, paths: Paths, group: Group) -> None:
+    def put(self, begun: int, paths: list[StorePath], group: Group) -> None:
         """Open a group; `begun` of those that are no join of others were put before it."""
         number = self.count
         rests = self.prices.rests(group, self.marks)
         self.marks.add(group.mark)
         known = [n for n, each in self.groups.items() if each.group.mark in rests] if rests else ()
-        self.groups[number] = _Open(self.prices.floor(group).least, begun, paths, group)
+        self.groups[number] = _Open(begun, paths, group)
+        self.floors[number] = self.prices.floor(group)
         for other in known:
             heappush(self.pairs, self._priced(number, other))
         if not self.foreseen:
-            self._look(number, -math.inf, _WIDE * self.pairs[0][0] if self.pairs else 0.0)
+            self._look(number, -math.inf, _NEAR * self.pairs[0][0] if self.pairs else 0.0)
         self.count += 1
 
     def join_cheapest(self) -> None:
@@ -107,9 +105,11 @@ class Merging(Struct):
         self.joins.append((extra, later, earlier))
         for number in (later, earlier):
             self.rows.pop(number, None)
+            del self.floors[number]
         found = [self.groups.pop(number) for number in (later, earlier)]
         one, other = sorted(found, key=lambda each: each.begun)
-        self.put(one.begun, one.paths + other.paths, self.prices.joined(one.group, other.group))
+        one.paths.extend(other.paths)
+        self.put(one.begun, one.paths, self.prices.joined(one.group, other.group))
 
     def _foreseen(self) -> _Pair | None:
         """The pair that was foreseen, if it is the cheapest; else there are rows from now on."""
@@ -124,36 +124,26 @@ class Merging(Struct):
         heappush(self.pairs, cheapest)
         self.foreseen.clear()
         for number in self.groups:
-            self._look(number, -math.inf, _WIDE * cheapest[0])
+            self._look(number, -math.inf, _NEAR * cheapest[0])
         return None
 
     def _look(self, number: int, since: float, until: float) -> None:
         """Make a row of the pairs that cost at least from `since` on and less than `until`."""
-        groups, one = self.groups, self.groups[number]
-        near: list[int] = []
-        if one.least < until:
-            near = [n for n, each in groups.items() if each.least < until and n < number]
-            if _MOST * len(groups) < len(near):
-                until, near = math.inf, [n for n in groups if n < number]
-        limits = self.prices.dearer_at_least(one.group, [groups[n].group for n in near])
-        row = [
-            (limit, n)
-            for limit, n in zip(limits, near, strict=True)
-            if limit < until and (since <= limit or since <= groups[n].least or since <= one.least)
-        ]
-        if until < math.inf:
-            row.append((until, _FURTHER))
+        groups, floors, prices = self.groups, self.floors, self.prices
+        near = [n for n in prices.near(floors[number], floors, until) if n < number]
+        limits = prices.dearer_at_least(groups[number].group, [groups[n].group for n in near])
+        row = [(limit, n) for limit, n in zip(limits, near, strict=True) if since <= limit < until]
+        row.append((until, _FURTHER))
         heapify(row)
         self.rows[number] = row
         self._look_at_next(number)
 
     def _look_at_next(self, number: int) -> None:
         row = self.rows[number]
-        while row:
+        extra, other = heappop(row)
+        while other not in self.groups and other != _FURTHER:
             extra, other = heappop(row)
-            if other in self.groups or other == _FURTHER:
-                heappush(self.pairs, (extra, (), number, other))
-                break
+        heappush(self.pairs, (extra, (), number, other))
 
     def _cheapest(self) -> _Pair:
         while True:
@@ -162,15 +152,14 @@ class Merging(Struct):
             if later not in self.groups:
                 continue
             if earlier == _FURTHER:
-                last = next(reversed(self.groups.values())).group
-                self._look(later, extra, max(_WIDE * _WIDE * extra, last.price, 1.0))
-                continue
-            if not begun:
+                last = next(reversed(self.floors.values()))
+                self._look(later, extra, max(_WIDER * extra, last.price, 1.0))
+            elif not begun:
                 self._look_at_next(later)
-            if earlier in self.groups:
-                if begun:
-                    return pair
-                heappush(self.pairs, self._priced(later, earlier))
+                if earlier in self.groups:
+                    heappush(self.pairs, self._priced(later, earlier))
+            elif earlier in self.groups:
+                return pair
 
     def _priced(self, later: int, earlier: int) -> _Pair:
         one, other = self.groups[later], self.groups[earlier]
@@ -195,11 +184,11 @@ def merged(
     opened = ((paths, prices.of_paths(paths)) for paths in groups)
     ordered = sorted(opened, key=lambda each: (-each[1].price, each[0]))
     for place, (paths, group) in enumerate(ordered):
-        merging.put(place, paths, group)
+        merging.put(place, list(paths), group)
         if len(merging.groups) > budget:
             merging.join_cheapest()
         done(len(paths))
-    return [each.paths for each in merging.groups.values()], tuple(merging.joins)
+    return [tuple(each.paths) for each in merging.groups.values()], tuple(merging.joins)
 
 
 def settled(
@@ -271,19 +260,15 @@ class _Settling(Struct):
 
         What a path was refused before is looked at again only where it changed since.
         """
-        one = self.prices.alone[path]
-        size, again, rests = one.size, one.again, self.prices.rests(one, self.marks)
+        prices, floors, one = self.prices, self.floors, self.prices.alone[path]
         refused, since = self.refused.get(path, (-math.inf, 0))
-        floors = self.floors
         if below <= refused:
             floors = {number: floors[number] for number in self.changes[since:]}
-        near = {
-            number: self.whole[number]
-            for number, each in floors.items()
-            if size * each.moves + again * each.stored + each.least < below or each.mark in rests
-            if number != but
-        }
-        place = self.prices.cheapest(one, near, below)
+        near = prices.near(prices.floor(one), floors, below - one.price)
+        if rests := prices.rests(one, self.marks):
+            near += [number for number in floors if self.whole[number].mark in rests]
+        whole = {number: self.whole[number] for number in near if number != but}
+        place = prices.cheapest(one, whole, below)
         if place is None:
             self.refused[path] = below, len(self.changes)
         return place

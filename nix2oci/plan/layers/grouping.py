@@ -108,7 +108,7 @@ class Merging(Struct):
             del self.floors[number]
         found = [self.groups.pop(number) for number in (later, earlier)]
         one, other = sorted(found, key=lambda each: each.begun)
-        one.paths.extend(other.paths)
+        one.paths.extend(other.paths)  # in place, or a large layer would be copied at every join
         self.put(one.begun, one.paths, self.prices.joined(one.group, other.group))
 
     def _foreseen(self) -> _Pair | None:

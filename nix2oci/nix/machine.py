@@ -15,6 +15,7 @@ from functools import partial
 
 from nix2oci.errors import RepresentationError
 from nix2oci.model.closure import Closure
+from nix2oci.nix.fact_cache import as_bytes, as_text
 from nix2oci.nix.store_files import StoreFiles, unreadable
 from nix2oci.text import display
 
@@ -120,13 +121,13 @@ def _head(files: StoreFiles, path: bytes) -> bytes:
     if not stat.S_ISREG(mode) or not mode & stat.S_IXUSR:
         return b""
     text: str = files.get_or_compute(real, "head", partial(_first_bytes, files, real))
-    return text.encode("latin-1")
+    return as_bytes(text)
 
 
 def _first_bytes(files: StoreFiles, real: bytes) -> str:
     """The head as JSON can have it."""
     handle = os.open(files.content(real), os.O_RDONLY)
     try:
-        return os.pread(handle, _HEAD, 0).decode("latin-1")
+        return as_text(os.pread(handle, _HEAD, 0))
     finally:
         os.close(handle)

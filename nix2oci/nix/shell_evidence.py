@@ -24,6 +24,7 @@ from nix2oci.model.shell_references import (
     Scan,
     ShellReference,
 )
+from nix2oci.nix.fact_cache import as_bytes
 from nix2oci.nix.file_search import END, entries, is_full, naming, places
 from nix2oci.nix.python.index import is_standard
 from nix2oci.nix.python.verdict import PythonEvidence, python_evidence
@@ -171,13 +172,13 @@ class _Search(Struct, frozen=True, dict=True):
             return False
         below = f"{mention.shell}".encode()
         return all(
-            place.startswith("/") and not self.files.follow(b"", below + place.encode("latin-1"))[1]
+            place.startswith("/") and not self.files.follow(b"", below + as_bytes(place))[1]
             for place in own
         )
 
     def _is_first_line(self, mention: ShellReference, place: str) -> bool:
         """Whether a place is that of the script's interpreter, which is a mention of its own."""
-        path = f"{mention.shell}{place}".encode("latin-1")
+        path = as_bytes(f"{mention.shell}{place}")
         return any(
             other.text.startswith(b"#!") and path in other.text
             for other in self.scan.mentions

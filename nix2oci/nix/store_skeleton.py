@@ -21,7 +21,7 @@ from nix2oci.errors import OutputError
 from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.model.tree import Directory, Entry, File, Symlink
 from nix2oci.nix.case_hack import NewNames, OnDisk, folds_case
-from nix2oci.nix.fact_cache import FactCache
+from nix2oci.nix.fact_cache import FactCache, as_bytes, as_text
 from nix2oci.nix.scan import owns_shell
 from nix2oci.nix.shell_mentions import mentions_of
 from nix2oci.nix.store_files import StoreFiles
@@ -159,7 +159,7 @@ class StoreSkeleton(Struct):
         searched = mentions_of(shell.hash_part for shell in shells)
         if _OUTLINE in facts and (not shells or searched in facts):
             for kind, name, what in facts[_OUTLINE]:
-                self._lay(f"{path}{name}".encode("latin-1"), kind, what)
+                self._lay(as_bytes(f"{path}{name}"), kind, what)
             return
         found = self._draw(path, entries or self.read(info), shells)
         if len(found) <= _MAX_NOTED:
@@ -172,7 +172,7 @@ class StoreSkeleton(Struct):
             case "d":
                 os.mkdir(place, 0o700)
             case "l":
-                os.symlink(what.encode("latin-1"), place)
+                os.symlink(as_bytes(what), place)
             case _:
                 with open(os.open(place, _NEW, 0o700 if kind == "x" else 0o600), "wb") as file:
                     file.truncate(what)
@@ -253,11 +253,11 @@ def _opened(entry: File, place: bytes, flags: int) -> IO[bytes]:
 
 def _note(entry: Entry, above: int) -> list[Any]:
     """An entry as `_lay` has it, its name without the first `above` bytes."""
-    name = entry.path[above:].decode("latin-1")
+    name = as_text(entry.path[above:])
     if isinstance(entry, File):
         return ["x" if entry.mode & 0o100 else "f", name, entry.size]
     if isinstance(entry, Symlink):
-        return ["l", name, entry.target.decode("latin-1")]
+        return ["l", name, as_text(entry.target)]
     return ["d", name, None]
 
 

@@ -15,6 +15,7 @@ from nix2oci.host.progress import Progress
 from nix2oci.model.closure import store_path_of
 from nix2oci.model.links import At, Resolved, resolve
 from nix2oci.model.tree import Directory, File, Symlink, Tree, Whiteout
+from nix2oci.nix.fact_cache import as_bytes, as_text
 from nix2oci.nix.machine import check_machines
 from nix2oci.nix.store_files import StoreFiles, unreadable
 from nix2oci.oci.spec import ImageConfig, Platform
@@ -146,13 +147,13 @@ def _started(store: StoreFiles, path: bytes) -> Start | None:
         if start is None:
             return None
         found = start.interpreter, start.argument
-        return [*(text.decode("latin-1") for text in found), start.is_script]
+        return [*map(as_text, found), start.is_script]
 
     known = store.get_or_compute(path, "start", read)
     if known is None:
         return None
     interpreter, argument, is_script = known
-    return Start(interpreter.encode("latin-1"), argument.encode("latin-1"), is_script)
+    return Start(as_bytes(interpreter), as_bytes(argument), is_script)
 
 
 def _behind(shells: ShellDecision, store_dir: bytes) -> Behind:

@@ -14,6 +14,7 @@ from io import BufferedReader
 from nix2oci.host.regular_files import open_file
 from nix2oci.model.closure import Closure, PathInfo, StorePath
 from nix2oci.model.tree import Entry, File
+from nix2oci.nix.fact_cache import as_bytes, as_text
 from nix2oci.nix.store_files import StoreFiles, unreadable
 from nix2oci.text import display
 from nix2oci.trust.components import LanguagePackage
@@ -52,12 +53,12 @@ def _known(
     def search() -> list[tuple[str, str, str, str, str]]:
         found = _in_entries(top, entries(info)) if entries else _search(top.encode(), files)
         return [
-            (inside.decode("latin-1"), each.kind, each.name, each.version, each.license)
+            (as_text(inside), each.kind, each.name, each.version, each.license)
             for inside, each in sorted(set(found))
         ]
 
     return tuple(
-        LanguagePackage(top + display(inside.encode("latin-1")), *rest)
+        LanguagePackage(top + display(as_bytes(inside)), *rest)
         for inside, *rest in files.get_or_compute(top.encode(), _QUESTION, search)
     )
 

@@ -19,6 +19,7 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 from nix2oci.model.closure import Closure, StorePath
 from nix2oci.model.dead_mentions import COMPLETES
 from nix2oci.model.shell_references import CallSite
+from nix2oci.nix.fact_cache import as_bytes, as_text
 from nix2oci.nix.file_search import entries
 from nix2oci.nix.needles import find
 from nix2oci.nix.python.bindings import STANDARD
@@ -185,7 +186,7 @@ def _loose(root: StorePath, listed: Iterable[str]) -> Iterator[bytes]:
 
 def _file(top: StorePath, inside: str) -> bytes:
     """A file of a store path, or the store path that is a file itself: there is nothing in it."""
-    return (f"{top}/{inside}" if inside else str(top)).encode("latin-1")
+    return as_bytes(f"{top}/{inside}" if inside else str(top))
 
 
 def _listed(files: StoreFiles, owner: StorePath) -> tuple[list[str], list[EntryPoint]]:
@@ -197,7 +198,7 @@ def _listed(files: StoreFiles, owner: StorePath) -> tuple[list[str], list[EntryP
         points: list[EntryPoint] = []
         for path, mode in entries(files, top):
             if path.endswith(b".py") and not (stat.S_ISLNK(mode) and _is_twice(files, path)):
-                python.append(path[len(top) + 1 :].decode("latin-1"))
+                python.append(as_text(path[len(top) + 1 :]))
             elif path.endswith(b"-info/entry_points.txt"):
                 with open(files.content(files.follow(b"", path)[0] or path), "rb") as file:
                     points += _points(file.read().decode("utf-8", "replace"))

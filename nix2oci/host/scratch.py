@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -140,13 +139,34 @@ def _empty_and_remove(directory: str) -> None:
     """Remove a directory with all in it, the marker last: what is not gone must be known later."""
     with suppress(OSError):
         for name in set(os.listdir(directory)) - {MARKER}:
-            path = os.path.join(directory, name)
-            shutil.rmtree(path, ignore_errors=True)  # does nothing to a file
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+            remove_tree(os.path.join(directory, name))
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(directory, MARKER))
         os.rmdir(directory)
+
+
+def remove_tree(path: str) -> None:
+    """Remove a file, a link, or a directory with all in it, as far as that works.
+
+    Without recursion, in which `shutil.rmtree` ends to Python 3.12 where a directory is as deep as
+    one of a store may be. For what nobody else changes: links are told from directories first.
+    """
+    directories = [path]
+    with suppress(OSError):
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            directories.clear()
+            os.unlink(path)
+    for directory in directories:  # which grows
+        with suppress(OSError), os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    directories.append(entry.path)
+                else:
+                    with suppress(OSError):
+                        os.unlink(entry.path)
+    for directory in reversed(directories):
+        with suppress(OSError):
+            os.rmdir(directory)
 
 
 def _remove_if_left(home: str, directory: str, undo: Callable[[str, str], None]) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 
 from msgspec import Struct, field
 
@@ -63,7 +64,15 @@ def name_of(on_disk: bytes, place: bytes, *, case_hack: CaseHack) -> bytes:
 
 def has_mark(place: bytes) -> bool:
     """Whether something below a place has a name of the case hack."""
-    return any(MARK in name for _, *names in os.walk(place) for some in names for name in some)
+    directories = [place]
+    for directory in directories:  # which grows: os.walk recurses to Python 3.11
+        with suppress(OSError), os.scandir(directory) as entries:
+            for entry in entries:
+                if MARK in entry.name:
+                    return True
+                if entry.is_dir(follow_symlinks=False):
+                    directories.append(entry.path)
+    return False
 
 
 class OnDisk(Struct, frozen=True):

@@ -9,7 +9,6 @@ an earlier run noted of a store object is drawn without reading it.
 from __future__ import annotations
 
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -18,6 +17,7 @@ from typing import IO, Any
 from msgspec import Struct, field
 
 from nix2oci.errors import OutputError
+from nix2oci.host.scratch import remove_tree
 from nix2oci.model.closure import Closure, PathInfo, StorePath, store_path_of
 from nix2oci.model.tree import Directory, Entry, File, Symlink
 from nix2oci.nix.case_hack import NewNames, OnDisk, folds_case
@@ -207,11 +207,7 @@ class StoreSkeleton(Struct):
     def _erase(self, path: StorePath) -> None:
         inside = f"{path}/".encode()
         self._kept = {name for name in self._kept if not name.startswith(inside)}
-        place = f"{self.root}{path}"
-        if os.path.isdir(place) and not os.path.islink(place):
-            shutil.rmtree(place)
-        else:
-            os.unlink(place)
+        remove_tree(f"{self.root}{path}")
 
     def _is_program(self, entry: File, *, of_root: bool) -> bool:
         """Whether it may well be a wrapper, or what one starts."""

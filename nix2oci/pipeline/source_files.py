@@ -72,23 +72,28 @@ def source_entries(
 def _entries(
     source: bytes, at: bytes, owner: Owner, target: Target, names: Names
 ) -> Iterator[Entry]:
-    status = os.lstat(source)
-    ids = owner.uid, owner.gid
-    if stat.S_ISLNK(status.st_mode):
-        yield Symlink(at, target(source, os.readlink(source)))
-    elif stat.S_ISREG(status.st_mode):
-        mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
-        size = status.st_size
-        mode = mode if owner.mode is None else owner.mode
-        yield File(at, size, FileBytes(source, size), mode, *ids)
-    elif stat.S_ISDIR(status.st_mode):
-        yield Directory(at, _of_directory(owner.mode), *ids)
-        for name, on_disk in names(source).items():
-            if name != b".git":
-                below = at + b"/" + name if at else name
-                yield from _entries(source + b"/" + on_disk, below, owner, target, names)
-    else:
-        raise OutputError(f"cannot put {display(source)} into an image: it is no file")
+    ids, waiting = (owner.uid, owner.gid), [(source, at)]
+    while waiting:
+        source, at = waiting.pop()
+        status = os.lstat(source)
+        if stat.S_ISLNK(status.st_mode):
+            yield Symlink(at, target(source, os.readlink(source)))
+        elif stat.S_ISREG(status.st_mode):
+            mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
+            size = status.st_size
+            mode = mode if owner.mode is None else owner.mode
+            yield File(at, size, FileBytes(source, size), mode, *ids)
+        elif stat.S_ISDIR(status.st_mode):
+            yield Directory(at, _of_directory(owner.mode), *ids)
+            above = at + b"/" if at else b""
+            below = [
+                (source + b"/" + on_disk, above + name)
+                for name, on_disk in names(source).items()
+                if name != b".git"
+            ]
+            waiting += reversed(below)
+        else:
+            raise OutputError(f"cannot put {display(source)} into an image: it is no file")
 
 
 def _of_directory(mode: int | None) -> int:

@@ -99,10 +99,13 @@ def _read(files: list[tuple[bytes, int]], start: int) -> bytes:
 
 def _files(path: bytes) -> Iterator[tuple[bytes, int]]:
     """The regular files of a store object and their sizes, in the order of a layer."""
-    if os.path.islink(path):
-        return
-    if not os.path.isdir(path):
-        yield path, os.path.getsize(path)
-        return
-    for name in sorted(os.listdir(path)):
-        yield from _files(os.path.join(path, name))
+    waiting = [path]
+    while waiting:
+        path = waiting.pop()
+        if os.path.islink(path):
+            continue
+        if os.path.isdir(path):
+            names = sorted(os.listdir(path), reverse=True)
+            waiting += [os.path.join(path, name) for name in names]
+        else:
+            yield path, os.path.getsize(path)

@@ -103,6 +103,31 @@ def test_long_paths_arrive(depth: int, files: Path, tmp_path: Path) -> None:
     assert nar(Path(f"{root}{path}")) == nar(Path(path))
 
 
+def test_directories_are_as_deep_as_a_path_is_long(files: Path, tmp_path: Path) -> None:
+    """Nothing recurses: Python ends that at a depth of 1,000. The same from another store."""
+    require("nix")
+    try:
+        deep = f"{files}"
+        for _ in range(1700):
+            deep += "/d"
+            os.mkdir(deep)
+        Path(f"{deep}/file").write_text("x")
+        path = add(files)
+        layout = image(tmp_path, path)
+        (tmp_path / "root").mkdir()
+        for layer in Layout(layout).manifest["layers"]:
+            blob = layout / "blobs" / layer["digest"].replace(":", "/")
+            run("tar", "-xzf", blob, "--delay-directory-restore", "-C", tmp_path / "root")
+        assert nar(Path(f"{tmp_path}/root{path}")) == nar(Path(path))
+        run("nix", "copy", "--to", f"file://{tmp_path}/cache", path)
+        local = Layout(layout).manifest
+        image(tmp_path, path, "--from", f"file://{tmp_path}/cache", "--no-check-sigs")
+        assert Layout(layout).manifest == local
+    finally:
+        run("chmod", "-R", "u+w", tmp_path)
+        run("rm", "-rf", files, tmp_path / "root")  # pytest recurses
+
+
 @pytest.mark.parametrize("name", [".wh.run", ".wh..wh..opq", ".wh.", "d/.wh.d/x"])
 def test_a_name_that_means_deletion_is_refused(name: str, files: Path, tmp_path: Path) -> None:
     require("nix")

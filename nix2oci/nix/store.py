@@ -208,7 +208,8 @@ class _Content(Content):
 def _walk(info: PathInfo, physical_root: str, case_hack: CaseHack, nar: NarHash) -> Iterator[Entry]:
     """Depth first over one store object; NAR and entries come from the same read.
 
-    Without recursion, which ends at a depth of 1,000 directories; a path may have twice as many.
+    Without recursion, which ends at a depth of 1,000: Nix 2.34 has 64 directories in each other at
+    most, older ones as many as fit into a path.
     """
     top = os.fsencode(str(info.path))
     levels = [iter([(top, os.fsencode(physical_root) + top, b"")])]  # what is left in each

@@ -35,6 +35,16 @@ def add(directory: Path) -> str:
     return run("nix-store", "--add", directory).decode().strip()
 
 
+def add_or_skip(directory: Path) -> str:
+    """The same of directories that are deeper than a recent Nix takes."""
+    argv = ("nix-store", "--add", directory)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    if "exceeds maximum NAR directory depth" in done.stderr:
+        pytest.skip("this Nix takes no directories that are as deep")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 def unpacked(layout: Path, into: Path) -> Path:
     """The root of the image, by umoci."""
     require("umoci")
@@ -112,7 +122,7 @@ def test_directories_are_as_deep_as_a_path_is_long(files: Path, tmp_path: Path) 
             deep += "/d"
             os.mkdir(deep)
         Path(f"{deep}/file").write_text("x")
-        path = add(files)
+        path = add_or_skip(files)
         layout = image(tmp_path, path)
         (tmp_path / "root").mkdir()
         for layer in Layout(layout).manifest["layers"]:

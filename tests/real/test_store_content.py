@@ -36,10 +36,10 @@ def add(directory: Path) -> str:
 
 
 def add_or_skip(directory: Path) -> str:
-    """The same of directories that are deeper than a recent Nix takes."""
+    """The same of directories so deep that a recent Nix refuses them; 2.26 ends by a signal."""
     argv = ("nix-store", "--add", directory)
     done = subprocess.run(argv, check=False, capture_output=True, text=True)
-    if "exceeds maximum NAR directory depth" in done.stderr:
+    if done.returncode < 0 or "exceeds maximum NAR directory depth" in done.stderr:
         pytest.skip("this Nix takes no directories that are as deep")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -151,11 +151,11 @@ def remove_tree(path: str) -> None:
     Without recursion, in which `shutil.rmtree` ends to Python 3.12 where a directory is as deep as
     one of a store may be. For what nobody else changes: links are told from directories first.
     """
-    directories = [path]
-    with suppress(OSError):
-        if not stat.S_ISDIR(os.lstat(path).st_mode):
-            directories.clear()
+    if os.path.islink(path) or not os.path.isdir(path):
+        with suppress(OSError):
             os.unlink(path)
+        return
+    directories = [path]
     for directory in directories:  # which grows
         with suppress(OSError), os.scandir(directory) as entries:
             for entry in entries:

@@ -8,7 +8,6 @@ layers. docs/chunked.md has the figures.
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from bench.measure import Run, median, run
+from real.images import Layout
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("puma", "postgresql", "openjdk-17-jre-headless")
@@ -60,9 +60,7 @@ def listed(ratios: list[float]) -> str:
 
 def layers_size(image: Path) -> int:
     """Bytes of the blobs of an image's layers."""
-    digest = json.loads((image / "index.json").read_text())["manifests"][0]["digest"]
-    manifest = json.loads((image / "blobs" / digest.replace(":", "/")).read_text())
-    return sum(layer["size"] for layer in manifest["layers"])
+    return sum(layer["size"] for layer in Layout(image).manifest["layers"])
 
 
 main()

@@ -27,7 +27,7 @@ from nix2oci.oci.spec import Descriptor, Digest
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-_AHEAD = 5
+_AHEAD = 3
 """Blocks of one layer that may wait for a compressor or the disk: bounds memory."""
 
 _SLIM = " slim "
